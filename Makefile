@@ -1,0 +1,43 @@
+# Set-up, the main job, tests, service. What depends on what is DVC's to know, not this file's.
+
+PYTHON ?= python3
+BIN := .venv/bin
+# Compiled modules save half of every start-up.
+unexport PYTHONDONTWRITEBYTECODE
+# torch may lie in a folder of wheels that only pip is told of.
+export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export DVC_NO_ANALYTICS := 1
+
+.PHONY: setup repro test check serve data
+
+setup: .venv/ready
+
+.venv/ready: requirements.lock
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode -r requirements.lock
+	touch $@
+
+repro: setup
+	@test -e data || dvc update --quiet data.dvc
+	dvc repro
+
+test: setup
+	pytest
+
+check: setup
+	ruff format --check .
+	ruff check .
+	mypy
+	pytest
+
+serve: setup
+	bentoml serve out/package/bento
+
+# make data FROM=folder: the folder's files become data/, under DVC.
+data: setup
+	@test -d "$(FROM)" || { echo "make data FROM=folder: '$(FROM)' is no folder. Name the one that holds your documents."; exit 1; }
+	rm -rf data
+	dvc import-url --quiet --force "$(FROM)" data
+	@echo "data/ now holds $(FROM). Next: make repro"
