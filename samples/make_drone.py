@@ -1,0 +1,445 @@
+"""Make samples/drone from what is hand-written in samples/written; for developers only.
+
+Chance is a hash of the thing itself: the same words give the same bytes on every machine, and a changed line in
+samples/written changes little but what is made of it.
+
+Run: python samples/make_drone.py [folder]     (needs reportlab; the folder is samples/drone by default)
+"""
+
+import csv
+import hashlib
+import io
+import json
+import re
+import sys
+import zipfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+
+WRITTEN = Path(__file__).parent / "written"
+OPEN_SHARE = 0.6  # of the facts, for decisions and preferences; the others stand in the documents only
+DECISIONS = 12  # a relation at most
+PAIRS = {"zh": 140, "en": 56}
+PROSE_BYTES = {"zh": 31_000, "en": 21_000}
+SUMS = {"zh": 60, "en": 44}
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Fact:
+    entity: str
+    kind: str
+    relation: str
+    value: str
+    language: str
+
+
+def main(out: Path) -> None:
+    facts = graph()
+    write_rows(out / "knowledge/graph.jsonl", [fact_row(fact) for fact in facts])
+    for language in ("zh", "en"):
+        for name, text in manual(language, facts):
+            write_text(out / f"documents/{name}.md", text)
+        write_text(out / f"general/prose.{language}.md", prose(language))
+    write_bytes(out / "documents/zh-rules.pdf", rules_pdf(facts))
+    write_bytes(out / "documents/zh-card.docx", card_docx(facts))
+    write_rows(out / "reasoning/questions.jsonl", decisions(facts))
+    write_rows(out / "preference/pairs.jsonl", preferences(facts))
+    write_text(out / "incidents/reports.csv", incidents())
+    write_rows(out / "general/qa.jsonl", general_questions())
+
+
+# What is written
+
+
+def written(name: str) -> str:
+    return (WRITTEN / name).read_text(encoding="utf-8")
+
+
+@cache
+def words(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load(written(f"{name}.yaml"))
+    return found
+
+
+# Chance
+
+
+def draw(*key: str) -> int:
+    """A number that belongs to this key."""
+    return int.from_bytes(hashlib.sha256("\0".join(key).encode()).digest()[:8], "big")
+
+
+def pick(items: list[T], *key: str) -> T:
+    return items[draw(*key) % len(items)]
+
+
+def shuffled(items: Iterable[T], *key: str) -> list[T]:
+    return sorted(items, key=lambda item: draw(*key, str(item)))
+
+
+def fact_is_open(entity: str, relation: str) -> bool:
+    """Whether questions and preferences of the sample may ask for this fact."""
+    return draw("open", entity, relation) < OPEN_SHARE * 2**64
+
+
+# The knowledge graph
+
+
+def graph() -> list[Fact]:
+    """Four relations for every entity, the left-out one in turn; the values of a relation in turn, both in drawn order."""
+    facts = []
+    for language, half in words("graph").items():
+        for kind, parts in half["kinds"].items():
+            relations = list(parts["relations"])
+            left_out = {
+                entity: relations[i % len(relations)] if len(relations) > 4 else None
+                for i, entity in enumerate(shuffled(parts["entities"], kind, "left out"))
+            }
+            for relation, spec in parts["relations"].items():
+                holders = [e for e in shuffled(parts["entities"], kind, relation) if left_out[e] != relation]
+                values = shuffled(spec["values"], kind, relation, "values")
+                facts += [Fact(e, kind, relation, values[i % len(values)], language) for i, e in enumerate(holders)]
+    return shuffled(facts, "graph")
+
+
+def fact_row(fact: Fact) -> dict[str, Any]:
+    return {
+        "entity": fact.entity,
+        "kind": fact.kind,
+        "relation": fact.relation,
+        "values": [fact.value],
+        "language": fact.language,
+    }
+
+
+def forms(language: str, kind: str, relation: str) -> list[str]:
+    half = words("graph")[language]
+    found: list[str] = half["forms"] + half["kinds"][kind]["relations"][relation]["forms"]
+    return found
+
+
+# The manual
+
+
+def manual(language: str, facts: list[Fact]) -> list[tuple[str, str]]:
+    """File name and text of every chapter: what is written, and under each heading its share of the chapter's facts.
+
+    A fact stands in every chapter that names its relation, each time in another wording; the facts of one entity are
+    scattered, so that a reader has to remember rather than copy from the line above.
+    """
+    told: dict[Fact, int] = {}
+    chapters = []
+    for chapter in written(f"manual.{language}.md").split("\n# "):
+        head, relations, body = chapter.removeprefix("# ").strip().split("\n", 2)
+        name, title = head.split(" ", 1)
+        about = [r.strip() for r in relations.removeprefix("@ ").split("," if language == "en" else " ")]
+        mine = shuffled([f for f in facts if f.language == language and f.relation in about], name)
+        intro, *sections = body.strip().split("\n## ")
+        lines = [f"# {title}", intro.strip()]
+        for i, section in enumerate(sections):
+            heading, lead = section.strip().split("\n", 1)
+            lines += [f"## {heading}", lead]
+            said = []
+            for fact in mine[i * len(mine) // len(sections) : (i + 1) * len(mine) // len(sections)]:
+                wordings = shuffled(forms(language, fact.kind, fact.relation), fact.entity, fact.relation)
+                said.append(wordings[told.get(fact, 0) % len(wordings)].format(e=fact.entity, r=fact.relation, v=fact.value))
+                told[fact] = told.get(fact, 0) + 1
+            lines += ["".join(p) if language == "zh" else " ".join(p) for p in paragraphs(said)]
+        chapters.append((name, "\n\n".join(lines) + "\n"))
+    return chapters
+
+
+def paragraphs(sentences: list[str]) -> list[list[str]]:
+    """Cut into paragraphs of four to six sentences."""
+    cut, rest = [], sentences
+    while rest:
+        size = 4 + draw("paragraph", rest[0]) % 3
+        cut.append(rest[:size])
+        rest = rest[size:]
+    return cut
+
+
+# Decisions, preferences, incidents
+
+
+def decisions(facts: list[Fact]) -> list[dict[str, Any]]:
+    """Situations set against open facts; yes and no in turn."""
+    rows = []
+    for language, relations in words("decisions").items():
+        answer = words("preferences")[language]["answer"]
+        for relation, spec in relations.items():
+            asked = [f for f in facts if f.relation == relation and fact_is_open(f.entity, relation)]
+            for i, fact in enumerate(shuffled(asked, "decisions")[:DECISIONS]):
+                sides = {
+                    "more": [s for s in spec["situations"] if amount(s) > amount(fact.value)],
+                    "less": [s for s in spec["situations"] if amount(s) < amount(fact.value)],
+                }
+                side = next(side for side in (("more", "less"), ("less", "more"))[i % 2] if sides[side])
+                situation = pick(sides[side], "situation", fact.entity, relation)
+                slots = {"e": fact.entity, "r": relation, "v": fact.value, "s": situation}
+                glue = "" if language == "zh" else " "
+                rows.append(
+                    {
+                        "question": capital(spec["ask"][i // 2 % len(spec["ask"])].format(**slots)),
+                        "answer": spec[side]["answer"],
+                        "reasoning": answer.format(**slots) + glue + capital(spec[side]["why"].format(**slots)),
+                    }
+                )
+    return shuffled(rows, "decisions")
+
+
+def amount(text: str) -> float:
+    """The number that a value stands for, in the smallest unit of its relation: 提前1天 is 24 hours, 半年 is 182 days."""
+    zh = "零一二三四五六七八九十"
+    en = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
+    if found := re.search(r"\d+(\.\d+)?", text):
+        number = float(found[0])
+    elif found := re.search(rf"[{zh}两]", text):
+        number = float(zh.index(found[0].replace("两", "二")))
+    elif text == "半年":
+        number = 0.5
+    else:
+        number = float(en.index(text.split()[0]))
+    if re.search("年$|year", text):
+        return number * 365
+    if re.search("千米|提前.*天", text) or (re.search("day", text) and number < 10):
+        return number * (1000 if "千米" in text else 24)
+    return number
+
+
+def capital(sentence: str) -> str:
+    return sentence[0].upper() + sentence[1:]
+
+
+def preferences(facts: list[Fact]) -> list[dict[str, Any]]:
+    """Half of the worse replies give a wrong value, a quarter lose the negation, a quarter are reckless."""
+    rows = []
+    for language, spec in words("preferences").items():
+        asked = shuffled([f for f in facts if f.language == language and fact_is_open(f.entity, f.relation)], "preferences")
+        for i, fact in enumerate(asked[: PAIRS[language]]):
+            case = spec[("wrong_value", "lost_negation", "wrong_value", "reckless")[i % 4]]
+            relation = words("graph")[language]["kinds"][fact.kind]["relations"][fact.relation]
+            wrong = pick([v for v in relation["values"] if v != fact.value], "wrong", fact.entity, fact.relation)
+            slots = {"e": fact.entity, "r": fact.relation, "v": fact.value, "w": wrong}
+            rows.append(
+                {
+                    "prompt": pick(case["ask"], "ask", fact.entity, fact.relation).format(**slots),
+                    "chosen": case.get("chosen", spec["answer"]).format(**slots),
+                    "rejected": pick(case["rejected"], "rejected", fact.entity, fact.relation).format(**slots),
+                }
+            )
+    return shuffled(rows, "preferences")
+
+
+def incidents() -> str:
+    rows: dict[str, str] = {}
+    for language, spec in words("incidents").items():
+        kinds = list(words("graph")[language]["kinds"].values())
+        slots = {
+            "model": kinds[0]["entities"],
+            "place": kinds[1]["entities"],
+            "task": spec.get("tasks") or kinds[3]["entities"],
+            "time": spec["times"],
+            "weather": spec["weathers"],
+        }
+        for label, part in spec["classes"].items():
+            events = [(what, group["end"]) for group in part["groups"] for what in group["what"]]
+            for i in range(part["count"]):
+                what, ends = events[i % len(events)]
+                key = (language, label, str(i))
+                opening = pick(spec["openings"], "opening", *key).format(**{n: pick(v, n, *key) for n, v in slots.items()})
+                text = f"{opening}{what}，{pick(ends, *key)}。" if language == "zh" else f"{opening} {what}, {pick(ends, *key)}."
+                rows[text] = label
+    file = io.StringIO(newline="")
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(["text", "label"])
+    writer.writerows(shuffled(rows.items(), "incidents"))
+    return file.getvalue()
+
+
+# General text, against forgetting
+
+
+def entries(language: str) -> Iterator[tuple[str, str, str]]:
+    """Task and the two halves of every entry of everyday knowledge."""
+    for task, listed in words("general")[language].items():
+        if task in ("days", "months"):
+            yield from ((task, a, b) for a, b in pairwise([*listed, listed[0]]))
+        elif language == "en":
+            for entry in listed:
+                # "an hour sixty minutes", "hospital a place for the sick": an article belongs to its noun.
+                cut = 2 if entry.split(" ")[0] in ("a", "an", "the") and task != "echoes" else 1
+                parts = entry.split(" ")
+                yield (task, entry, "") if task == "echoes" else (task, " ".join(parts[:cut]), " ".join(parts[cut:]))
+        else:
+            for entry in listed:
+                a, _, b = entry.partition(" ")
+                yield task, a, b
+    numbers = [(a, b, sign) for a in range(1, 20) for b in range(1, 20) for sign in "+-" if 0 < (a + b if sign == "+" else a - b) < 20]
+    for a, b, sign in shuffled(numbers, "sums", language)[: SUMS[language]]:
+        result = a + b if sign == "+" else a - b
+        name = {"zh": {"+": "加", "-": "减"}, "en": {"+": " plus ", "-": " minus "}}[language][sign]
+        yield "sums", f"{a}{name}{b}", str(result)
+
+
+def general_questions() -> list[dict[str, Any]]:
+    rows = []
+    for language, tasks in words("tasks").items():
+        for task, a, b in entries(language):
+            instruction, given, answer = pick(tasks[task]["ask"], "ask", a, b).format(a=a, b=b).split("|")
+            rows.append({"instruction": instruction, "input": given, "output": answer})
+    return shuffled(rows, "general")
+
+
+def prose(language: str) -> str:
+    """What is written by hand, then made sections of little stories and plain sentences, up to the size wanted."""
+    tasks, glue = words("tasks")[language], "" if language == "zh" else " "
+    said = [
+        capital(form.format(a=a, b=b))
+        for task, a, b in shuffled(entries(language), "say")
+        for form in shuffled(tasks[task]["say"], a, b)[:1]
+    ]
+    text, section = written(f"prose.{language}.md"), 0
+    while len(text.encode()) < PROSE_BYTES[language]:
+        section += 1
+        text += f"\n## {tasks['heading'].format(n=section)}\n"
+        for i, story in enumerate(shuffled(tasks["stories"], str(section))[:3]):
+            slots = {name: pick(values, name, str(section), str(i)) for name, values in tasks["slots"].items()}
+            text += f"\n{story.format(**slots)}\n"
+            part = (section * 3 + i) * 5 % len(said)
+            text += f"\n{glue.join(said[part : part + 5])}\n"
+    return text
+
+
+# The PDF and the DOCX
+
+
+def rules_pdf(facts: list[Fact]) -> bytes:
+    """The safety rules, with header, footer and page numbers. Uncompressed: the same bytes with any zlib."""
+    from reportlab.lib.pagesizes import A4
+    from reportlab.lib.styles import ParagraphStyle
+    from reportlab.lib.units import mm
+    from reportlab.pdfbase import pdfmetrics
+    from reportlab.pdfbase.cidfonts import UnicodeCIDFont
+    from reportlab.platypus import CondPageBreak, Paragraph, SimpleDocTemplate
+
+    font = "STSong-Light"
+    pdfmetrics.registerFont(UnicodeCIDFont(font))
+    styles = {
+        "# ": ParagraphStyle("title", fontName=font, fontSize=18, leading=26, alignment=1, spaceAfter=12),
+        "## ": ParagraphStyle("heading", fontName=font, fontSize=14, leading=22, alignment=1, spaceBefore=12, spaceAfter=8),
+        "": ParagraphStyle("text", fontName=font, fontSize=12, leading=21, spaceAfter=8, wordWrap="CJK"),
+    }
+    blocks: list[Any] = []
+    for line in filter(None, written("rules.zh.md").splitlines()):
+        mark = next(mark for mark in ("## ", "# ", "") if line.startswith(mark))
+        if mark == "## ":
+            blocks.append(CondPageBreak(40 * mm))
+        listed = re.sub(r"\{(.+?)\}", lambda m: stated(m[1], facts), line.removeprefix(mark))
+        blocks.append(Paragraph(listed, styles[mark]))
+
+    def frame(canvas: Any, document: Any) -> None:
+        canvas.setFont(font, 9)
+        canvas.drawString(25 * mm, 284 * mm, "领航低空服务")
+        canvas.drawRightString(185 * mm, 284 * mm, "飞行安全细则")
+        canvas.drawCentredString(105 * mm, 12 * mm, f"第 {document.page} 页")
+
+    file = io.BytesIO()
+    document = SimpleDocTemplate(
+        file,
+        pagesize=A4,
+        leftMargin=25 * mm,
+        rightMargin=25 * mm,
+        topMargin=25 * mm,
+        bottomMargin=25 * mm,
+        title="飞行安全细则",
+        author="Pilotwise Low-Altitude Services",
+        invariant=1,
+        pageCompression=0,
+    )
+    document.build(blocks, onFirstPage=frame, onLaterPages=frame)
+    return file.getvalue()
+
+
+def stated(relation: str, facts: list[Fact]) -> str:
+    """All facts of a relation in one sentence."""
+    return "；".join(f"{f.entity}的{relation}为{f.value}" for f in shuffled([f for f in facts if f.relation == relation], "rules")) + "。"
+
+
+def card_docx(facts: list[Fact]) -> bytes:
+    """The field card, with tables of all facts of a kind. Stored, not deflated: the same bytes with any zlib."""
+    import docx
+
+    document = docx.Document()
+    for line in filter(None, written("card.zh.md").splitlines()):
+        if kind := re.fullmatch(r"\{(.+)\}", line):
+            fill_table(document, [f for f in facts if f.kind == kind[1]])
+        elif line.startswith("#"):
+            marks, text = line.split(" ", 1)
+            document.add_heading(text, len(marks))
+        else:
+            document.add_paragraph(line)
+    slim(document)
+    properties = document.core_properties
+    properties.title, properties.author, properties.comments = "外场作业卡", "Pilotwise Low-Altitude Services", ""
+    properties.created = properties.modified = datetime(2026, 1, 1)
+    properties.last_modified_by, properties.revision = "", 1
+
+    file, fixed = io.BytesIO(), io.BytesIO()
+    document.save(file)
+    with zipfile.ZipFile(file) as saved, zipfile.ZipFile(fixed, "w") as archive:
+        for name in sorted(saved.namelist()):
+            archive.writestr(zipfile.ZipInfo(name), saved.read(name))
+    return fixed.getvalue()
+
+
+def slim(document: Any) -> None:
+    """Take out what the empty document of python-docx carries and this one does not need: nine tenths of it."""
+    from docx.enum.style import WD_STYLE_TYPE
+
+    for style in list(document.styles):
+        if style.type == WD_STYLE_TYPE.TABLE and style.name not in ("Normal Table", "Table Grid"):
+            style.delete()
+    for relations in (document.part.rels, document.part.package.rels):
+        for key in [key for key, relation in relations.items() if relation.reltype.endswith(("/stylesWithEffects", "/thumbnail"))]:
+            relations.pop(key)
+
+
+def fill_table(document: Any, facts: list[Fact]) -> None:
+    """One row an entity, one column a relation."""
+    spec = words("graph")[facts[0].language]["kinds"][facts[0].kind]
+    values = {(f.entity, f.relation): f.value for f in facts}
+    table = document.add_table(rows=1, cols=1 + len(spec["relations"]), style="Table Grid")
+    for cell, text in zip(table.rows[0].cells, [facts[0].kind, *spec["relations"]], strict=True):
+        cell.text = text
+    for entity in spec["entities"]:
+        for cell, text in zip(table.add_row().cells, [entity, *(values.get((entity, r), "—") for r in spec["relations"])], strict=True):
+            cell.text = text
+
+
+# Files
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+
+
+def write_text(path: Path, text: str) -> None:
+    write_bytes(path, text.encode())
+
+
+def write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
+    write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else WRITTEN.parent / "drone")
