@@ -1,0 +1,1 @@
+"""What the stages and the service of lingyu share, one folder a subject."""

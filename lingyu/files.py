@@ -1,0 +1,99 @@
+"""Reading and writing what passes between stages: Parquet tables of typed rows, JSON, JSON lines. Same rows, same bytes."""
+
+import hashlib
+import json
+import types
+import typing
+from collections.abc import Iterable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import BaseModel
+
+from lingyu.records import TABLES, Row
+
+R = TypeVar("R", bound=BaseModel)
+
+BATCH = 8192  # rows in memory at a time, and in a row group
+
+
+def write_table(path: Path, rows: Iterable[R], row_type: type[R]) -> int:
+    """Write rows in their order; how many there were. An empty table is a file with a schema and no rows."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    schema, count, batch = schema_of(row_type), 0, []
+    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+        for row in rows:
+            batch.append(row.model_dump())
+            if len(batch) == BATCH:
+                writer.write_table(pa.Table.from_pylist(batch, schema))
+                count, batch = count + len(batch), []
+        writer.write_table(pa.Table.from_pylist(batch, schema))
+    return count + len(batch)
+
+
+def read_table(path: Path, row_type: type[R]) -> Iterator[R]:
+    """The rows of a table in their order, one batch in memory at a time."""
+    with pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(BATCH):
+            for row in batch.to_pylist():
+                yield row_type.model_validate(row)
+
+
+def read_tables(folder: Path) -> dict[str, list[Row]]:
+    """All tables of a folder, by name (records.TABLES)."""
+    return {name: list(read_table(folder / f"{name}.parquet", row_type)) for name, row_type in TABLES.items()}
+
+
+def write_tables(folder: Path, tables: dict[str, list[Row]]) -> None:
+    """All tables of records.TABLES; one that is missing in `tables` is written empty."""
+    for name, row_type in TABLES.items():
+        write_table(folder / f"{name}.parquet", tables.get(name, []), row_type)
+
+
+@cache
+def schema_of(row_type: type[BaseModel]) -> pa.Schema:
+    return pa.schema([(name, arrow_type(field.annotation)) for name, field in row_type.model_fields.items()])
+
+
+def arrow_type(annotation: Any) -> pa.DataType:
+    """The Arrow type of a field: text, numbers, lists, rows in rows; optional is nullable; Literal of text is text."""
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is list:
+        return pa.list_(arrow_type(arguments[0]))
+    if origin is typing.Literal:
+        return pa.string()
+    if origin in {typing.Union, types.UnionType}:
+        return arrow_type(next(kind for kind in arguments if kind is not type(None)))
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return pa.struct([(name, arrow_type(field.annotation)) for name, field in annotation.model_fields.items()])
+    return {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}[annotation]
+
+
+def write_json(path: Path, value: Any) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(value, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+
+
+def read_json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def write_jsonl(path: Path, rows: Iterable[Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", encoding="utf-8") as file:
+        for row in rows:
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+
+def read_jsonl(path: Path) -> Iterator[Any]:
+    with path.open(encoding="utf-8") as file:
+        for line in file:
+            yield json.loads(line)
+
+
+def short_hash(*parts: str) -> str:
+    """Sixteen hexadecimal digits that name these parts: the id of a row made of them."""
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]

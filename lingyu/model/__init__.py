@@ -1,0 +1,1 @@
+"""The model: chat template, tiny base, vocabulary, tuning methods, loading and merging."""

@@ -1,0 +1,80 @@
+"""A base model from elsewhere: a folder, Hugging Face or ModelScope, at a pinned revision, safetensors only."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+from lingyu.stage import StageError
+
+WANTED = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.jinja", "*.model", "merges.txt", "vocab.txt", "LICENSE*"]
+
+
+def fetch(kind: str, name: str, revision: str, out: Path) -> None:
+    """Put the model's weights, tokenizer and configuration into `out`. Raises StageError where it cannot be had."""
+    if kind == "folder":
+        source = Path(name)
+        if not (source / "config.json").is_file():
+            raise StageError(f"base.model.name is {name!r}, but there is no model in that folder (config.json is missing).")
+        copied = [file for pattern in WANTED for file in source.glob(pattern)]
+        out.mkdir(parents=True, exist_ok=True)
+        for file in sorted(set(copied)):
+            shutil.copy2(file, out / file.name)
+    else:
+        (from_huggingface if kind == "huggingface" else from_modelscope)(name, revision, out)
+    if not list(out.glob("*.safetensors")):
+        raise StageError(f"{name} at {revision or 'this folder'} has no safetensors file. Weights in pickle form are not loaded; choose another revision.")
+
+
+def from_huggingface(name: str, revision: str, out: Path) -> None:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError, RevisionNotFoundError
+
+    try:
+        snapshot_download(name, revision=revision, local_dir=out, allow_patterns=WANTED)
+    except RepositoryNotFoundError:
+        raise StageError(
+            f"Hugging Face has no model {name!r} that this token may read. Correct base.model.name; a private or gated model needs HF_TOKEN."
+        ) from None
+    except RevisionNotFoundError:
+        raise StageError(f"{name} on Hugging Face has no revision {revision!r}. Put a commit or tag of it into base.model.revision.") from None
+    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
+        raise StageError(unreachable("Hugging Face", name, "HF_ENDPOINT", error)) from error
+    shutil.rmtree(out / ".cache", ignore_errors=True)
+
+
+def from_modelscope(name: str, revision: str, out: Path) -> None:
+    from modelscope_hub import snapshot_download
+
+    try:
+        snapshot_download(name, revision=revision, local_dir=str(out), allow_patterns=WANTED)
+    except Exception as error:  # the client raises many kinds, all of which mean that the model was not fetched
+        raise StageError(unreachable("ModelScope", name, "MODELSCOPE_ENDPOINT", error)) from error
+
+
+def unreachable(hub: str, name: str, variable: str, error: Exception) -> str:
+    first = (str(error).splitlines() or [type(error).__name__])[0]
+    return (
+        f"{name} could not be fetched from {hub}: {first}. Check the network, base.model and {variable} "
+        f"({os.environ.get(variable, 'not set')}); offline, put the model into a folder and set base.model.kind: folder."
+    )
+
+
+def parameters(model: Path) -> int:
+    """How many numbers the weights of a model folder hold, read from the headers of its files."""
+    from safetensors import safe_open
+
+    total = 0
+    for file in sorted(model.glob("*.safetensors")):
+        with safe_open(file, framework="numpy") as weights:
+            for key in weights.keys():  # noqa: SIM118 – no dictionary, though it looks like one
+                size = 1
+                for length in weights.get_slice(key).get_shape():
+                    size *= length
+                total += size
+    return total
+
+
+def context(model: Path) -> int:
+    """The longest input of a model folder, in tokens."""
+    return int(json.loads((model / "config.json").read_text(encoding="utf-8"))["max_position_embeddings"])

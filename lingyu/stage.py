@@ -1,0 +1,98 @@
+"""What every stage shares: typed parameters, one way to start, one way to fail."""
+
+import errno
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from lingyu.warm import handed_over
+
+PARAMS_FILE = Path("params.yaml")
+
+# Idle OpenMP threads that spin take the core from whoever has work: on two shared cores a training step
+# was five times slower. Read once, when torch loads its OpenMP, hence set here, before any stage imports it.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# Forked workers of a data loader would warn about the tokenizer's threads.
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+
+class StageError(Exception):
+    """Something the person running the stage can put right. Shown without a traceback."""
+
+
+class StageParams(BaseModel):
+    """One section of params.yaml. A missing, extra or ill-typed key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @classmethod
+    def load(cls, section: str, item: str | None = None) -> Self:
+        """The section; with an item, what the section has in `common`, overlaid with what `candidates` has of that item."""
+        values = read_params().get(section)
+        if values is None:
+            raise StageError(f"{PARAMS_FILE} has no section {section!r}.")
+        where = [section]
+        if item is not None:
+            candidates = values.get("candidates") or {}
+            if item not in candidates:
+                raise StageError(f"no candidate named {item!r}. Known: {', '.join(candidates)} ({PARAMS_FILE}, section {section}.candidates).")
+            values = {**(values.get("common") or {}), **candidates[item]}
+            where = [section, "candidates", item]
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            raise StageError("\n".join([f"{PARAMS_FILE} does not fit this stage:", *faults(error, where)])) from error
+
+
+def read_params() -> dict[str, Any]:
+    """All of params.yaml, by section."""
+    try:
+        sections = yaml.safe_load(PARAMS_FILE.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise StageError(f"{PARAMS_FILE} is not in {Path.cwd()}. Start stages from the top of the project.") from None
+    except yaml.YAMLError as error:
+        raise StageError(f"{PARAMS_FILE} is not YAML: {error}") from error
+    return sections or {}
+
+
+def faults(error: ValidationError, where: list[str]) -> Iterator[str]:
+    """A line for each fault, with the key as a person writes it and the value found there."""
+    for fault in error.errors():
+        key = ".".join(map(str, (*where, *fault["loc"])))
+        found = "" if fault["type"] in {"missing", "extra_forbidden"} else f" (found {fault['input']!r})"
+        yield f"  {key}: {fault['msg']}{found}"
+
+
+def start(run: Callable[..., None], params: type[StageParams], *, heavy: bool = False, **paths: Any) -> None:
+    """Run a stage as `python -m stages.<name> [item]`, its parameters from the section of that name.
+
+    `{item}` in a path stands for the item. heavy: the stage imports torch, and runs in the warm process if there is
+    one (lingyu.warm). What a person can put right ends in one message and exit status 1.
+    """
+    name = Path(sys.argv[0]).stem
+    if heavy and (status := handed_over(f"stages.{name}")) is not None:
+        sys.exit(status)
+    item = sys.argv[1] if len(sys.argv) > 1 else None
+    label = f"{name}@{item}" if item else name
+    try:
+        values = params.load(name, item)
+        run(values, **{key: filled(path, item) for key, path in paths.items()})
+    except StageError as error:
+        sys.exit(f"{label}: {error}\n{LEFT}")
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        sys.exit(f"{label}: no space left on the disk while writing {error.filename or 'an output'}. Free some and run `dvc repro` again.\n{LEFT}")
+
+
+def filled(path: Any, item: str | None) -> Any:
+    """A path, or a list of them, with the item in place of `{item}`."""
+    return [filled(one, item) for one in path] if isinstance(path, list) else Path(str(path).format(item=item))
+
+
+LEFT = "Nothing made by an earlier run is lost: `dvc checkout` brings back the outputs that belong to dvc.lock."

@@ -1,0 +1,1 @@
+"""Training: rows to token ids, one trainer for all stages, checkpoints that survive a kill, curves."""

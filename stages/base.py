@@ -1,0 +1,91 @@
+"""base: fetch the base model at a pinned revision, or build the tiny one and train it on the general sample.
+
+Reads   out/split/train             general documents and dialogues, for the tiny base only
+        out/split/dev               the same, to measure by
+Writes  out/base/model              weights, tokenizer and chat template
+        out/base/curves.csv         losses of the tiny base by step
+        out/base/metrics.json       parameters, and what its training came to
+"""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, model_validator
+
+from lingyu.files import read_table, write_json
+from lingyu.model import hub, tiny
+from lingyu.model.chat import render
+from lingyu.model.load import prepare, save
+from lingyu.records import Dialogue, Document
+from lingyu.stage import StageError, StageParams, start
+from lingyu.train.data import packed
+from lingyu.train.run import causal_trainer, train, workplace, write_curves
+from lingyu.train.settings import Training
+
+
+class Source(BaseModel):
+    """Where the base comes from: built here, a folder, or a hub with the revision that pins it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: Literal["tiny", "folder", "huggingface", "modelscope"]
+    name: str
+    revision: str
+
+    @model_validator(mode="after")
+    def pinned(self) -> "Source":
+        if self.kind in {"huggingface", "modelscope"} and not (self.name and self.revision):
+            raise ValueError("a base from a hub needs its name and a revision, so that the next run takes the same weights")
+        return self
+
+
+class Params(StageParams):
+    model: Source
+    shape: tiny.Shape
+    training: Training
+
+
+def run(params: Params, train_folder: Path, dev_folder: Path, work: Path, out: Path) -> None:
+    if params.model.kind != "tiny":
+        hub.fetch(params.model.kind, params.model.name, params.model.revision, out / "model")
+        write_curves([], out / "curves.csv")
+        write_json(out / "metrics.json", {"parameters": hub.parameters(out / "model")})
+        return
+
+    prepare(params.training.threads)
+    texts, held = general_texts(train_folder), general_texts(dev_folder)
+    if not texts:
+        raise StageError(
+            "no general text to build the tiny base from: data/ holds no file of scope general. "
+            "Add a folder general/ to your data, or name a base under base.model in params.yaml."
+        )
+    tokenizer = tiny.build_tokenizer(texts, params.shape)
+    model = tiny.build_model(tokenizer, params.shape, params.training.seed)
+    examples = [packed(part, tokenizer, params.training.max_length) for part in (texts, held or texts[:1])]
+
+    place = workplace(work, params.training, [train_folder, dev_folder])
+    trainer = causal_trainer(model, tokenizer, *examples, params.training, place, "base")
+    metrics: dict[str, Any] = train(trainer, "base")
+
+    save(trainer.model, tokenizer, out / "model")
+    write_curves(trainer.state.log_history, out / "curves.csv")
+    write_json(out / "metrics.json", {**metrics, "vocabulary": len(tokenizer)})
+
+
+def general_texts(folder: Path) -> list[str]:
+    """General documents as they are, general dialogues as the chat template writes them."""
+    documents = [row.text for row in read_table(folder / "documents.parquet", Document) if row.scope == "general"]
+    dialogues = [render(row.messages) for row in read_table(folder / "dialogues.parquet", Dialogue) if row.scope == "general"]
+    return documents + dialogues
+
+
+if __name__ == "__main__":
+    start(
+        run,
+        Params,
+        heavy=True,
+        train_folder=Path("out/split/train"),
+        dev_folder=Path("out/split/dev"),
+        work=Path(".lingyu/base"),
+        out=Path("out/base"),
+    )
