@@ -54,7 +54,10 @@ class Ledger:
         entries = self.entries()
         wrong = [e for e in entries if e["in"] + sum(e["made"].values()) != e["out"] + sum(e["dropped"].values())]
         if wrong:
-            lines = [f"  {e['table']} of {e['source']}: in {e['in']} + made {e['made']} is not out {e['out']} + dropped {e['dropped']}" for e in wrong]
+            lines = [
+                f"  {e['table']} of {e['source']}: in {e['in']} + made {e['made']} is not out {e['out']} + dropped {e['dropped']}"
+                for e in wrong
+            ]
             raise StageError("\n".join(["the ledger does not add up; this is a fault of the stage, please report it:", *lines]))
         dropped = sum((Counter(e["dropped"]) for e in entries), Counter[str]())
         changed = sum((Counter(e["changed"]) for e in entries), Counter[str]())

@@ -1,0 +1,1 @@
+"""The corpus: reading, normalising, judging, parting, and proving that nothing leaks."""

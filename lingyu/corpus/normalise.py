@@ -1,0 +1,61 @@
+"""One form for each character, and the key under which two texts count as the same."""
+
+import re
+import unicodedata
+from functools import lru_cache
+from typing import Literal
+
+# What NFKC would flatten although it means something: Chinese punctuation, the ellipsis, ①, the 2 of m², seconds and minutes.
+_FOLDED = re.compile(r"[^，；：？！（）～…′″①-⓿¹²³⁰-₎]+")
+_CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff\ufffe\uffff]")
+_CJK = r"\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+_WIDE = {",": "，", ";": "；", ":": "：", "?": "？", "!": "！"}
+
+# CJK radicals that PDF fonts give in place of characters. NFKC mends the Kangxi block (⽤ → 用) but only two of this one.
+# The pairs follow the names and shapes of the Unicode block 2E80–2EF3; parts that are no character of their own stay out.
+_RADICALS = (
+    "⺁厂⺄乙⺅亻⺆冂⺈刀⺉刂⺊卜⺌小⺍小⺎兀⺏尣⺐尢⺒巳⺓幺⺔彑⺕彐⺖忄⺘扌⺙攵⺛旡⺜日⺝月⺞歺⺟母⺠民⺡氵⺢氺⺣灬⺤爫⺥爫⺦丬⺧牛⺨犭⺩王⺪疋⺫罒"
+    "⺬示⺭礻⺮竹⺯糹⺰纟⺱罓⺲罒⺶羊⺷羊⺸羊⺹耂⺻聿⺼肉⺽臼⺾艹⺿艹⻀艹⻁虎⻂衤⻃覀⻄西⻅见⻆角⻈讠⻉贝⻊足⻋车⻌辶⻍辶⻎辶⻏阝⻐钅⻑長⻒镸⻓长⻔门⻖阝⻗雨⻘青⻙韦⻚页"
+    "⻛风⻜飞⻝食⻟飠⻠饣⻢马⻣骨⻤鬼⻥鱼⻦鸟⻧卤⻨麦⻩黄⻪黾⻫斉⻬齐⻭歯⻮齿⻯竜⻰龙⻱龜⻲亀⻳龟"
+    # NFKC turns this Kangxi radical into the traditional 戶, where fonts of simplified Chinese mean 户.
+    "⼾户"
+)
+RADICALS = str.maketrans({**dict(zip(_RADICALS[::2], _RADICALS[1::2], strict=True)), "㎡": "m²", "㎥": "m³"})
+
+
+def normal(text: str) -> str:
+    """The text in NFKC with its radicals mended, no controls, Chinese punctuation in Chinese, no stray spaces."""
+    text = text.replace("\r\n", "\n").replace("\r", "\n").translate(RADICALS)
+    text = _FOLDED.sub(lambda run: unicodedata.normalize("NFKC", run[0]), text)
+    text = _CONTROLS.sub("", text)
+    text = re.sub(rf"(?<=[{_CJK}])[,;:?!](?=[{_CJK}\s]|$)", lambda mark: _WIDE[mark[0]], text)
+    text = re.sub(r"\(([一二三四五六七八九十]{1,3})\)", r"（\1）", text)  # the numbers of a statute's items
+    text = re.sub(r"(?<=\S) {2,}(?=\S)", " ", text)  # inside a line only: at its start they are the layout of code and lists
+    text = re.sub(r"[ \t]+(?=\n|$)", "", text)
+    return re.sub(r"\n{3,}", "\n\n", text).strip()
+
+
+@lru_cache(maxsize=1 << 15)  # the rules and searches of a stage ask for the same texts' keys again and again
+def key(text: str) -> str:
+    """What stays when width, case, punctuation and spaces do not count. Digits stay apart: 3–5 is not 35, −5 is not 5."""
+    text = re.sub(r"(?<=\d),(?=\d{3}(?!\d))", "", normal(text).casefold())
+    text = re.sub(r"(?<=\d)[\W_]+(?=\d)", lambda gap: "." if gap[0] == "." else " ", text)
+    return re.sub(r"(?:(?<!\d)|(?!.\d))(?!(?<!\w)[-−]\d)[\W_]", "", text, flags=re.DOTALL)
+
+
+def language_of(text: str, otherwise: Literal["zh", "en"] = "zh") -> Literal["zh", "en"]:
+    """Chinese when it has at least as many Chinese characters as Latin words; `otherwise` when it has neither."""
+    characters, words = len(re.findall(rf"[{_CJK}⺀-⿕]", text)), len(re.findall(r"[A-Za-z]{2,}", text))
+    if characters == words == 0:
+        return otherwise
+    return "zh" if characters >= words else "en"
+
+
+def joined(first: str, second: str) -> str:
+    """Two lines of one paragraph as one: no space beside Chinese, a hyphen at the line's end closed."""
+    if not first or not second:
+        return first + second
+    if re.search(r"[a-z]-$", first) and second[0].islower():
+        return first[:-1] + second
+    beside = first[-1] + second[0]
+    return first + ("" if re.search(rf"[{_CJK}⺀-⿕\u3000-\u303f\uff00-\uffef“”‘’…—]", beside) else " ") + second

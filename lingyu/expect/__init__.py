@@ -1,0 +1,1 @@
+"""Expectations over the tables: the suites beside this file, how a table is laid out for them, and the pages that show how they fared."""

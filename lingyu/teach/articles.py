@@ -1,0 +1,187 @@
+"""Articles of statutes as instructions: what an article says, and which article says it. The answer is the article's own text.
+
+Some articles are held out: their text stands in the documents, which pretraining reads, but no instruction asks for
+them. Test questions ask for both kinds, in wordings of their own.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from lingyu.records import Dialogue, Document, Language, Question
+from lingyu.teach.choice import number, pick, picks
+from lingyu.teach.provenance import exchange, provenance, user
+
+METHOD = "article"
+RECALL, CITE = "recall", "cite"
+
+# 第五条, 第十二条之一, 第 5 条; Article 5, Section 12a.
+NUMBER = re.compile(r"(第\s*[一二三四五六七八九十百千零〇两\d]+\s*条(?:之[一二三四五六七八九十]+)?|(?:Article|Section) \d+[a-z]?)$")
+SENTENCE = re.compile(r"[^。；！？;!?\n]*\w[^。；！？;!?\n]*")
+# A quotation stops at the first comma after so many characters, and is no question to ask when that leaves it longer.
+# Short, the wording of the question outweighs it, so that the test's question is another one than training's.
+QUOTED, LONGEST_QUOTED = 10, 40
+
+
+@dataclass(frozen=True)
+class Wordings:
+    """{t} stands for the statute's title, {n} for the article's number, {s} for how it begins, {x} for its text."""
+
+    recalled: str
+    cited: str
+    train: dict[str, tuple[str, ...]]
+    dev: dict[str, tuple[str, ...]]
+    test: dict[str, tuple[str, ...]]
+
+
+WORDINGS: dict[Language, Wordings] = {
+    "zh": Wordings(
+        recalled="根据《{t}》{n}：{x}",
+        cited="出自《{t}》{n}。",
+        train={
+            RECALL: (
+                "《{t}》{n}规定了什么？",
+                "请说出《{t}》{n}。",
+                "《{t}》的{n}是怎么写的？",
+                "我想看《{t}》{n}的原文。",
+                "{n}（《{t}》）的内容是什么？",
+            ),
+            CITE: ("《{t}》哪一条规定了“{s}”？", "“{s}”出自《{t}》哪一条？", "“{s}”，这是《{t}》第几条的话？"),
+        },
+        dev={RECALL: ("《{t}》里，{n}讲的是什么？",), CITE: ("在《{t}》中找一找，“{s}”写在哪一条？",)},
+        test={
+            RECALL: ("把《{t}》的{n}告诉我。", "《{t}》中编号为{n}的那一条有什么要求？"),
+            CITE: ("要引用《{t}》中“{s}”这句话，应当注明第几条？", "“{s}”这一要求，依据是《{t}》的哪条？"),
+        },
+    ),
+    "en": Wordings(
+        recalled="According to {t}, {n}: {x}",
+        cited="It stands in {t}, {n}.",
+        train={
+            RECALL: ("What does {n} of {t} say?", "Give me {n} of {t}.", "How does {n} read in {t}?", "{t}, {n}: what is in it?"),
+            CITE: ("Which provision of {t} says “{s}”?", "“{s}”: where in {t} is that?", "Where does {t} state “{s}”?"),
+        },
+        dev={RECALL: ("Turn to {n} of {t} and tell me the rule.",), CITE: ("Look through {t}: what number carries “{s}”?",)},
+        test={
+            RECALL: ("I need the wording of {n} in {t}.", "In {t} there is a provision numbered {n}; what does it require?"),
+            CITE: ("To quote “{s}” from {t}, which number do I give?", "On which provision of {t} does “{s}” rest?"),
+        },
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Article:
+    """An article, whole: all rows that stand under its number."""
+
+    record: Document
+    references: tuple[str, ...]  # the rows beside the first
+    title: str
+    number: str
+    text: str
+    opening: str  # how it begins, by which a citation is asked for; "" where that is too long, or another article begins alike
+
+
+def articles_of(documents: Iterable[Document]) -> list[Article]:
+    """The articles among the documents, in their order; none without a title, or whose number the title has twice."""
+    parts: dict[tuple[str, str, str], list[Document]] = {}
+    for row in documents:
+        if row.title and NUMBER.search(row.section):
+            parts.setdefault((row.source, row.title, row.section), []).append(row)
+    found = [article_of(rows) for rows in parts.values()]
+    numbers = Counter((article.title, article.number) for article in found)
+    openings = Counter((article.title, article.opening) for article in found)
+    return [
+        article
+        if openings[article.title, article.opening] == 1 and len(article.opening) <= LONGEST_QUOTED
+        else replace(article, opening="")
+        for article in found
+        if article.opening and numbers[article.title, article.number] == 1
+    ]
+
+
+def article_of(rows: list[Document]) -> Article:
+    first, text = rows[0], "\n".join(row.text.strip() for row in rows)
+    label = "".join(NUMBER.findall(first.section))
+    label = label.replace(" ", "") if label.startswith("第") else label
+    text = re.sub(rf"^{re.escape(label)}[\s:：.]*", "", text)
+    return Article(first, tuple(row.id for row in rows[1:]), first.title.strip("《》 "), label, text, opening_of(text))
+
+
+def opening_of(text: str) -> str:
+    """The first sentence, up to a comma if it is long."""
+    sentence = next((part.strip() for part in SENTENCE.findall(text)), "")
+    comma = re.compile(r"[，：:]|, ").search(sentence, QUOTED)
+    return sentence[: comma.start()] if comma else sentence
+
+
+def is_held_out(article: Article, share: float, seed: int) -> bool:
+    """Whether instructions leave this article out; the choice rests on its name, not on its neighbours."""
+    return number(seed, "held out", article.title, article.number) < share * 2**64
+
+
+def instructions(articles: Iterable[Article], recalls: int, cites: int, seed: int) -> Iterator[Dialogue]:
+    for article in articles:
+        for task, count in ((RECALL, recalls), (CITE, cites)):
+            forms = WORDINGS[article.record.language].train[task]
+            for form in picks(count if can_ask(article, task) else 0, len(forms), seed, task, article.record.id):
+                yield instruction(article, task, forms[form])
+
+
+def dev_instructions(articles: Iterable[Article], most: int, seed: int) -> Iterator[Dialogue]:
+    for article in sample(articles, most, seed, "dev"):
+        for task, forms in WORDINGS[article.record.language].dev.items():
+            yield from (instruction(article, task, form) for form in forms if can_ask(article, task))
+
+
+def can_ask(article: Article, task: str) -> bool:
+    return task == RECALL or bool(article.opening)
+
+
+def instruction(article: Article, task: str, form: str) -> Dialogue:
+    asked = in_words(form, article)
+    return Dialogue(**fields_of(article, task, asked), messages=exchange(asked, answer(article, task)))
+
+
+def questions(
+    articles: Iterable[Article], known: Literal["taught", "documents"], numbers: dict[str, list[str]], most: int, seed: int
+) -> Iterator[Question]:
+    """Test questions of each task, at most `most` of it; `numbers`: all articles of a title, the others of which are wrong to cite."""
+    chosen = sample(articles, most, seed, "test")
+    for task in (RECALL, CITE):
+        for article in (article for article in chosen if can_ask(article, task)):
+            asked = in_words(pick(WORDINGS[article.record.language].test[task], seed, "turn", task, article.record.id), article)
+            yield Question(
+                **fields_of(article, task, asked),
+                messages=user(asked),
+                answer=article.number if task == CITE else article.text,
+                wrong=[other for other in numbers[article.title] if other != article.number] if task == CITE else [],
+                known=known,
+            )
+
+
+def sample(articles: Iterable[Article], most: int, *key: object) -> list[Article]:
+    return sorted(articles, key=lambda article: (number(*key, article.record.id), article.record.id))[:most]
+
+
+def numbers_of(articles: Iterable[Article]) -> dict[str, list[str]]:
+    """The numbers that each title has among these articles, in their order."""
+    numbers: dict[str, list[str]] = {}
+    for article in articles:
+        numbers.setdefault(article.title, []).append(article.number)
+    return numbers
+
+
+def fields_of(article: Article, task: str, asked: str) -> dict[str, Any]:
+    return provenance(article.record, method=METHOD, task=task, asked=asked, references=article.references)
+
+
+def answer(article: Article, task: str) -> str:
+    words = WORDINGS[article.record.language]
+    return in_words(words.recalled if task == RECALL else words.cited, article)
+
+
+def in_words(form: str, article: Article) -> str:
+    return form.format(t=article.title, n=article.number, s=article.opening, x=article.text)

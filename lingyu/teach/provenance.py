@@ -1,0 +1,38 @@
+"""What a made row tells of itself: the fields that are the same whatever method made it."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from lingyu.files import short_hash
+from lingyu.records import Message, Row
+
+RULES = "rules"  # the teacher that is no model: templates and extraction
+
+
+def provenance(record: Row, *, method: str, task: str, asked: str, use: str = "", references: Sequence[str] = ()) -> dict[str, Any]:
+    """The fields of records.Made for a row that a rule made of this record, named by what it asks.
+
+    use: told apart in the id where one question serves twice; references: further rows that it rests on, beside the record.
+    """
+    return {
+        "id": short_hash(method, task, use, record.id, asked),
+        "source": record.source,
+        "place": record.place,
+        "licence": record.licence,
+        "scope": record.scope,
+        "language": record.language,
+        "task": task,
+        "references": [record.id, *references],
+        "method": method,
+        "teacher": RULES,
+        "prompt_hash": "",
+        "review": "",
+    }
+
+
+def user(text: str) -> list[Message]:
+    return [Message(role="user", content=text)]
+
+
+def exchange(question: str, answer: str) -> list[Message]:
+    return [*user(question), Message(role="assistant", content=answer)]

@@ -1,0 +1,220 @@
+"""generate: make training rows and frozen test questions from the records, each with its provenance.
+
+Reads   out/split/train             the tables to learn from
+        out/split/dev               those to choose checkpoints by
+        out/split/test              those to test with
+Writes  out/generate/made           instructions, dev_instructions, preferences, dev_preferences, test_preferences, prompts, questions,
+                                    and facts as text: statements, dev_statements, test_statements (all .parquet)
+        out/generate/teacher.jsonl  every exchange with a teacher that is a model; empty with the rules
+        out/generate/ledger.json    records used or left out, rows made, by table and source
+
+Facts of all parts are stated in the text for pretraining, but only those of the training part are ever asked: whether
+the model answers the others shows what it learnt from documents alone. A fact that a given row of the training part
+speaks of is not among those others. Test questions have wordings of their own.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from itertools import islice
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, NonNegativeInt, PositiveInt
+
+from lingyu.files import read_table, write_jsonl, write_table
+from lingyu.ledger import Ledger
+from lingyu.records import TABLES, Dialogue, Document, Exam, Fact, Label, Made, Preference, Row
+from lingyu.stage import StageParams, start
+from lingyu.teach import MADE, articles, classify, corruption, facts, given, knowledge
+from lingyu.teach.choice import shuffled
+
+
+class KnowledgeParams(StageParams):
+    statements: NonNegativeInt
+    statements_per_document: PositiveInt
+    questions: NonNegativeInt
+    dev_facts: NonNegativeInt
+    held_out_statements: NonNegativeInt
+    max_wrong: PositiveInt
+
+
+class ClassifyParams(StageParams):
+    shots: list[NonNegativeInt]
+    test_shots: NonNegativeInt
+    max_example_chars: PositiveInt
+
+
+class ArticleParams(StageParams):
+    max_chars: PositiveInt
+    recalls: NonNegativeInt
+    cites: NonNegativeInt
+    dev_articles: NonNegativeInt
+    held_out_share: float = Field(ge=0, le=1)
+
+
+class PairParams(StageParams):
+    a_fact: NonNegativeInt
+    dev_facts: NonNegativeInt
+    test_facts: NonNegativeInt
+
+
+class PromptParams(StageParams):
+    facts: NonNegativeInt
+    classify: NonNegativeInt
+
+
+class TestParams(StageParams):
+    taught: NonNegativeInt
+    documents: NonNegativeInt
+    classify: NonNegativeInt
+    given: NonNegativeInt
+
+
+class Params(StageParams):
+    seed: int
+    teacher: Literal["rules"]
+    knowledge: KnowledgeParams
+    classify: ClassifyParams
+    articles: ArticleParams
+    pairs: PairParams
+    prompts: PromptParams
+    test: TestParams
+
+
+@dataclass(frozen=True)
+class Part:
+    """The tables of one part, as split wrote them."""
+
+    documents: list[Document]
+    facts: list[Fact]
+    dialogues: list[Dialogue]
+    labels: list[Label]
+    exams: list[Exam]
+    preferences: list[Preference]
+
+
+def run(params: Params, train: Path, dev: Path, test: Path, out: Path) -> None:
+    learn, choose, hold = read_part(train), read_part(dev), read_part(test)
+    ledger = Ledger()
+    made: dict[str, list[Row]] = {name: list(rows) for name, rows in rows_made(params, learn, choose, hold).items()}
+
+    for name, row_type in MADE.items():
+        rows = list({row.id: row for row in made[name]}.values())
+        count_made(ledger, name, made[name], rows)
+        write_table(out / "made" / f"{name}.parquet", rows, row_type)
+    count_used(ledger, [learn, choose, hold], [row for rows in made.values() for row in rows if isinstance(row, Made)])
+    write_jsonl(out / "teacher.jsonl", [])
+    ledger.write(out / "ledger.json")
+
+
+def rows_made(params: Params, learn: Part, choose: Part, hold: Part) -> dict[str, Iterable[Row]]:
+    """Every table of MADE. A sample is the first rows in an order by hash, so that most of it stays when data is added."""
+    seed, of_facts, of_labels, of_articles, test = params.seed, params.knowledge, params.classify, params.articles, params.test
+
+    every_fact = [*learn.facts, *choose.facts, *hold.facts]
+    wrong_values = knowledge.other_values(every_fact)
+    taught = shuffled(learn.facts, seed, "taught")
+    spoilt = knowledge.mentioned(hold.facts, given.texts([*learn.dialogues, *learn.preferences]))
+    unasked = shuffled((fact for fact in hold.facts if fact.id not in spoilt), seed, "unasked")
+    stated = shuffled(every_fact, seed, "stated")[: of_facts.held_out_statements]
+
+    classes = classify.classes_of(learn.labels, of_labels.max_example_chars)
+
+    whole = articles.articles_of(learn.documents)
+    numbers = articles.numbers_of(whole)
+    short = [article for article in whole if len(article.text) <= of_articles.max_chars]
+    asked = [article for article in short if not articles.is_held_out(article, of_articles.held_out_share, seed)]
+    kept_back = [article for article in short if articles.is_held_out(article, of_articles.held_out_share, seed)]
+
+    return {
+        "instructions": [
+            *given.instructions(learn.dialogues),
+            *facts.instructions(learn.facts, of_facts.questions, seed),
+            *classify.instructions(learn.labels, classes, of_labels.shots, seed),
+            *articles.instructions(asked, of_articles.recalls, of_articles.cites, seed),
+        ],
+        "dev_instructions": [
+            *given.instructions(choose.dialogues),
+            *facts.dev_instructions([*taught[: of_facts.dev_facts], *shuffled(choose.facts, seed)[: of_facts.dev_facts]]),
+            *classify.instructions(choose.labels, classes, of_labels.shots, seed),
+            *articles.dev_instructions(asked, of_articles.dev_articles, seed),
+        ],
+        "preferences": [
+            *given.preferences(learn.preferences),
+            *corruption.fact_pairs(
+                learn.facts, wrong_values, lambda fact: knowledge.training_questions(fact, params.pairs.a_fact, seed + 2)
+            ),
+            *corruption.article_pairs(asked, numbers, seed),
+            *corruption.negation_pairs(given.instructions(learn.dialogues)),
+        ],
+        "dev_preferences": [
+            *given.preferences(choose.preferences),
+            *corruption.fact_pairs(taught[: params.pairs.dev_facts], wrong_values, knowledge.dev_questions),
+        ],
+        "test_preferences": [
+            *given.preferences(hold.preferences),
+            *corruption.fact_pairs(taught[: params.pairs.test_facts], wrong_values, knowledge.test_questions),
+        ],
+        "prompts": [
+            *facts.prompts(taught[: params.prompts.facts], wrong_values, of_facts.max_wrong, seed),
+            *classify.questions(
+                shuffled(learn.labels, seed, "prompts")[: params.prompts.classify], classes, of_labels.test_shots, seed, use="prompt"
+            ),
+        ],
+        "questions": [
+            *islice(facts.questions(taught, "taught", wrong_values, of_facts.max_wrong, seed), test.taught),
+            *islice(facts.questions(unasked, "documents", wrong_values, of_facts.max_wrong, seed), test.documents),
+            *islice(classify.questions(shuffled(hold.labels, seed, "test"), classes, of_labels.test_shots, seed), test.classify),
+            *articles.questions(asked, "taught", numbers, test.taught, seed),
+            *articles.questions(kept_back, "documents", numbers, test.documents, seed),
+            *given.questions(shuffled(hold.dialogues, seed, "test"), test.given),
+        ],
+        "statements": knowledge.statement_documents(
+            ((fact, knowledge.statements(fact, of_facts.statements, seed)) for fact in every_fact), of_facts.statements_per_document, seed
+        ),
+        "dev_statements": knowledge.statement_documents(
+            ((fact, knowledge.dev_statements(fact)) for fact in stated), of_facts.statements_per_document, seed
+        ),
+        "test_statements": knowledge.statement_documents(
+            ((fact, knowledge.test_statements(fact)) for fact in stated), of_facts.statements_per_document, seed
+        ),
+    }
+
+
+def read_part(folder: Path) -> Part:
+    return Part(**{name: list(read_table(folder / f"{name}.parquet", row_type)) for name, row_type in TABLES.items()})  # type: ignore[arg-type]
+
+
+def count_made(ledger: Ledger, table: str, made: list[Row], kept: list[Row]) -> None:
+    for row in made:
+        ledger.made(table, row.source, row.method if isinstance(row, Made) else "statement")
+    for row in kept:
+        ledger.left(table, row.source)
+    for source, count in (Counter(row.source for row in made) - Counter(row.source for row in kept)).items():
+        ledger.dropped(table, source, "made twice", count)
+
+
+def count_used(ledger: Ledger, parts: list[Part], made: list[Made]) -> None:
+    """Which records the made rows rest on. Facts are stated, all of them; a document is read by mix, whether asked or not."""
+    used = {reference for row in made for reference in (row.id, *row.references)}
+    for part in parts:
+        for field in fields(part):
+            for row in getattr(part, field.name):
+                ledger.came(field.name, row.source)
+                if row.id in used or field.name == "facts":
+                    ledger.left(field.name, row.source)
+                else:
+                    ledger.dropped(field.name, row.source, UNUSED[field.name])
+
+
+UNUSED = {
+    "documents": "not asked about",
+    "dialogues": "over the number of test questions",
+    "labels": "over the number of test questions, or its class is not in the training part",
+    "exams": "no method asks exams",
+    "preferences": "",
+}
+
+if __name__ == "__main__":
+    start(run, Params, train=Path("out/split/train"), dev=Path("out/split/dev"), test=Path("out/split/test"), out=Path("out/generate"))

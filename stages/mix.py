@@ -1,0 +1,296 @@
+"""mix: put the training, dev and test tables together, weigh their sources, and let nothing of the test into training.
+
+Reads   out/base/model          tokenizer and chat template, to count tokens by
+        out/split/train         documents to pretrain on, of the domain and general
+        out/split/dev           documents to choose checkpoints by
+        out/split/test          documents to test with
+        out/review/approved     the made tables
+Writes  out/mix/train           pretrain, sft, preference, prompts (.parquet)
+        out/mix/dev             pretrain, sft, preference (.parquet)
+        out/mix/test            questions, domain, general, preference (.parquet)
+        out/mix/leaks.jsonl     the training rows that gave a test item away, with that item
+        out/mix/dropped.jsonl   every row left out, with the reason
+        out/mix/ledger.json     rows by table and source
+        out/mix/metrics.json    rows and tokens by table, source, method and task
+
+The gate: a training row that asks what a test item asks is left out. A fact or text kept for the test that training
+nevertheless refers to is a fault of the stages before, and stops the DAG.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, NonNegativeFloat, PositiveInt
+
+from lingyu.corpus.leak import leaks
+from lingyu.files import read_table, write_json, write_jsonl, write_table
+from lingyu.ledger import Ledger
+from lingyu.model.chat import load_template, render
+from lingyu.records import Dialogue, Document, Made, Message, Preference, Question, Row
+from lingyu.stage import StageError, StageParams, start
+from lingyu.teach import MADE, classify
+from lingyu.teach.balance import Entry, copies, pieces, replayed, weighted
+from lingyu.teach.choice import number
+
+
+class PretrainWeights(StageParams):
+    document: NonNegativeFloat
+    statement: NonNegativeFloat
+
+
+class SftWeights(StageParams):
+    given: NonNegativeFloat
+    fact: NonNegativeFloat
+    classify: NonNegativeFloat
+    article: NonNegativeFloat
+
+
+class PreferenceWeights(StageParams):
+    given: NonNegativeFloat
+    corruption: NonNegativeFloat
+
+
+class Weights(StageParams):
+    pretrain: PretrainWeights
+    sft: SftWeights
+    preference: PreferenceWeights
+
+
+class Shares(StageParams):
+    pretrain: float = Field(ge=0, lt=1)
+    sft: float = Field(ge=0, lt=1)
+
+
+class Params(StageParams):
+    seed: int
+    weights: Weights
+    general_share: Shares
+    general_repeats: PositiveInt
+    max_tokens: PositiveInt
+    max_prompt_tokens: PositiveInt
+    leak_threshold: float = Field(gt=0, le=1)
+
+
+def run(params: Params, base: Path, train: Path, dev: Path, test: Path, approved: Path, out: Path) -> None:
+    made = {name: list(read_table(approved / f"{name}.parquet", row_type)) for name, row_type in MADE.items()}
+    texts = {
+        part: list(read_table(folder / "documents.parquet", Document))
+        for part, folder in {"train": train, "dev": dev, "test": test}.items()
+    }
+    rows: dict[str, list[Row]] = {
+        "train/pretrain": [*texts["train"], *made["statements"]],
+        "train/sft": made["instructions"],
+        "train/preference": made["preferences"],
+        "train/prompts": made["prompts"],
+        "dev/pretrain": [*texts["dev"], *made["dev_statements"]],
+        "dev/sft": made["dev_instructions"],
+        "dev/preference": made["dev_preferences"],
+        "test/questions": made["questions"],
+        "test/domain": [*(row for row in texts["test"] if row.scope == "domain"), *made["test_statements"]],
+        "test/general": [row for row in texts["test"] if row.scope == "general"],
+        "test/preference": made["test_preferences"],
+    }
+    statements = {row.id for name in made if name.endswith("statements") for row in made[name]}
+    log, tokens, metrics = Log(), Tokens(base), {}
+    for table, found in rows.items():
+        for row in found:
+            log.ledger.came(table, row.source)
+    stop_at_references(rows)
+    leaked = list(leaking(rows, params.leak_threshold))
+    given_away = {(leak["table"], leak["id"]) for leak in leaked}
+
+    for table, found in rows.items():
+        safe = [row for row in found if (table, row.id) not in given_away]
+        log.drop(table, (row for row in found if (table, row.id) in given_away), "gives a test item away")
+        entries = [Entry(row, kind_of(row, statements), count) for row, count in fitting(table, safe, tokens, params, log)]
+        mixed = [copy for entry, times in amounts(table, entries, params) for copy in log.times(table, entry, times)]
+        if table.startswith("train/"):
+            mixed.sort(key=lambda entry: (number(params.seed, "order", entry.row.id), entry.row.id))
+        write_table(out / f"{table}.parquet", (entry.row for entry in mixed), ROW_TYPES[table.split("/")[1]])
+        metrics[table] = counts(mixed)
+
+    if not metrics["train/pretrain"]["rows"] and not metrics["train/sft"]["rows"]:
+        raise StageError(
+            f"no row is left to train on; left out by reason: {log.reasons()}. Add documents or facts, "
+            "or loosen the bounds in params.yaml, section mix."
+        )
+    write_jsonl(out / "leaks.jsonl", leaked)
+    write_jsonl(out / "dropped.jsonl", log.dropped)
+    log.ledger.write(out / "ledger.json")
+    write_json(out / "metrics.json", metrics)
+
+
+ROW_TYPES: dict[str, type[Row]] = {
+    "pretrain": Document,
+    "domain": Document,
+    "general": Document,
+    "sft": Dialogue,
+    "preference": Preference,
+    "prompts": Question,
+    "questions": Question,
+}
+
+
+class Log:
+    """The ledger, and the rows that it counts as dropped."""
+
+    def __init__(self) -> None:
+        self.ledger = Ledger()
+        self.dropped: list[dict[str, Any]] = []
+
+    def drop(self, table: str, rows: Iterable[Row], reason: str) -> None:
+        for row in rows:
+            self.ledger.dropped(table, row.source, reason)
+            self.dropped.append({"table": table, "reason": reason, **row.model_dump()})
+
+    def times(self, table: str, entry: Entry, times: int) -> list[Entry]:
+        """The entry as often as it goes in."""
+        if times == 0:
+            self.drop(table, [entry.row], "over its share")
+        elif times > 1:
+            self.ledger.made(table, entry.row.source, "repeat", times - 1)
+        self.ledger.left(table, entry.row.source, times)
+        return list(copies(entry, times))
+
+    def reasons(self) -> dict[str, int]:
+        return dict(sorted(Counter(row["reason"] for row in self.dropped).items()))
+
+
+class Tokens:
+    """Counts tokens as the base model does."""
+
+    def __init__(self, base: Path) -> None:
+        from tokenizers import Tokenizer
+
+        self._tokenizer = Tokenizer.from_file(str(base / "tokenizer.json"))
+        self._template = load_template(base)
+
+    def of_texts(self, texts: Sequence[str]) -> list[int]:
+        return [len(encoding.ids) for encoding in self._tokenizer.encode_batch(list(texts), add_special_tokens=False)]
+
+    def of_rows(self, rows: Sequence[Row]) -> list[int]:
+        """For each row its tokens as a model meets it; of a preference, the longer side."""
+        sides = [self._sides(row) for row in rows]
+        lengths = iter(self.of_texts([text for texts in sides for text in texts]))
+        return [max(next(lengths) for _ in texts) for texts in sides]
+
+    def _sides(self, row: Row) -> list[str]:
+        match row:
+            case Document():
+                return [row.text]
+            case Dialogue():
+                return [render(row.messages, self._template)]
+            case Preference():
+                replies = (Message(role="assistant", content=reply) for reply in (row.chosen, row.rejected))
+                return [render([*row.messages, reply], self._template) for reply in replies]
+            case Question():
+                return [render(row.messages, self._template, add_generation_prompt=True)]
+        raise TypeError(f"{type(row).__name__} goes into no table")
+
+
+def stop_at_references(rows: dict[str, list[Row]]) -> None:
+    """Raise where training asks what rests on a record that only the test may ask. Text to pretrain on may state it."""
+    kept = {row.references[0] for row in rows["test/questions"] if isinstance(row, Question) and row.known != "taught"}
+    trained = (row for table in ("train/sft", "train/preference", "train/prompts") for row in rows[table] if isinstance(row, Made))
+    faults = [f"  {row.id} ({row.source}, {row.place}, method {row.method})" for row in trained if kept & {row.id, *row.references}]
+    if faults:
+        head = f"{len(faults)} training rows rest on records that are kept for the test; out/split or out/generate is at fault:"
+        raise StageError("\n".join([head, *faults[:20]]))
+
+
+def leaking(rows: dict[str, list[Row]], threshold: float) -> Iterator[dict[str, Any]]:
+    """The training rows that (nearly) ask what a test item asks, or say what a test text says."""
+    asked = [(row.id, texts[-1]) for table in ("test/questions", "test/preference") for row in rows[table] if (texts := texts_asked(row))]
+    said = [(row.id, row.text) for table in ("test/domain", "test/general") for row in rows[table] if isinstance(row, Document)]
+    for table in ("train/sft", "train/preference", "train/prompts"):
+        for leak in leaks(((row.id, text) for row in rows[table] for text in texts_asked(row)), asked, threshold):
+            yield {"table": table, **asdict(leak)}
+    for leak in leaks(((row.id, row.text) for row in rows["train/pretrain"] if isinstance(row, Document)), said, threshold):
+        yield {"table": "train/pretrain", **asdict(leak)}
+
+
+def texts_asked(row: Row) -> list[str]:
+    """What the user says in it; of a classification only the text, which is what tells one prompt from another."""
+    if not isinstance(row, Dialogue | Preference | Question):
+        return []
+    texts = [message.content for message in row.messages if message.role == "user"]
+    return [classify.text_asked(text, row.language) for text in texts] if row.method == classify.METHOD else texts
+
+
+def fitting(table: str, rows: Sequence[Row], tokens: Tokens, params: Params, log: Log) -> Iterator[tuple[Row, int]]:
+    """The rows that a model can take in, with their tokens: longer documents in parts, other rows left out, nothing cut.
+
+    A test text stays whole, for it is measured piece by piece anyway.
+    """
+    rows = [row.model_copy(update={"text": headed(row, row.text)}) if isinstance(row, Document) else row for row in rows]
+    most = params.max_prompt_tokens if ROW_TYPES[table.split("/")[1]] is Question else params.max_tokens
+    for row, count in zip(rows, tokens.of_rows(rows), strict=True):
+        if count <= most or table in {"test/domain", "test/general"}:
+            yield row, count
+        elif isinstance(row, Document):
+            parts = pieces(row.text, lambda text: tokens.of_texts([text])[0] <= most)
+            log.ledger.made(table, row.source, "split", len(parts) - 1)
+            for index, (part, length) in enumerate(zip(parts, tokens.of_texts(parts), strict=True), start=1):
+                yield row.model_copy(update={"id": f"{row.id}/{index}", "place": f"{row.place}, part {index}", "text": part}), length
+        else:
+            log.drop(table, [row], "too long")
+
+
+def headed(row: Document, text: str) -> str:
+    """A text of the domain under its title and headings: without them nobody knows whose fifth article it is."""
+    heading = " / ".join(filter(None, (row.title, row.section))) if row.scope == "domain" else ""
+    return f"{heading}\n{text}" if heading else text
+
+
+def kind_of(row: Row, statements: set[str]) -> str:
+    """What the weights call it; a part of a document is what the whole was."""
+    if isinstance(row, Made):
+        return row.method
+    return "statement" if row.id.partition("/")[0] in statements else "document"
+
+
+def amounts(table: str, entries: Sequence[Entry], params: Params) -> Iterator[tuple[Entry, int]]:
+    """Each entry with how often it goes in: rows of the domain by their weight, general ones by the share they are to have."""
+    part, name = table.split("/")
+    share = params.general_share.model_dump().get(name) if part != "test" else None
+    general = [entry for entry in entries if entry.row.scope == "general"] if share is not None else []
+    domain = [entry for entry in entries if entry.row.scope == "domain"] if share is not None else entries
+    weights = params.weights.model_dump().get(name, {}) if part == "train" else {}
+    weighed = list(weighted(domain, weights, params.seed))
+    yield from weighed
+    if share is not None:
+        taken = sum(entry.tokens * times for entry, times in weighed)
+        yield from replayed(general, taken, share, params.general_repeats if part == "train" else 1, params.seed)
+
+
+def counts(entries: Sequence[Entry]) -> dict[str, Any]:
+    """Rows and tokens, in all and by what tells them apart."""
+    views: dict[str, Callable[[Entry], str]] = {
+        "by_method": lambda entry: entry.kind,
+        "by_task": lambda entry: entry.row.task if isinstance(entry.row, Made) else "text",
+        "by_source": lambda entry: entry.row.source,
+        "by_scope": lambda entry: entry.row.scope,
+    }
+    total: dict[str, Any] = {"rows": len(entries), "tokens": sum(entry.tokens for entry in entries)}
+    for view, name_of in views.items():
+        groups: dict[str, list[int]] = defaultdict(list)
+        for entry in entries:
+            groups[name_of(entry)].append(entry.tokens)
+        total[view] = {name: {"rows": len(groups[name]), "tokens": sum(groups[name])} for name in sorted(groups)}
+    return total
+
+
+if __name__ == "__main__":
+    start(
+        run,
+        Params,
+        base=Path("out/base/model"),
+        train=Path("out/split/train"),
+        dev=Path("out/split/dev"),
+        test=Path("out/split/test"),
+        approved=Path("out/review/approved"),
+        out=Path("out/mix"),
+    )

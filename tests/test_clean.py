@@ -1,0 +1,147 @@
+"""The clean stage: each reason on the shortest row that shows it; what is kept, mended, masked."""
+
+import json
+
+import pytest
+from pydantic import ValidationError
+from rows import dialogue, document, exam, fact, label, preference
+
+from lingyu.files import read_jsonl, read_tables, write_tables
+from lingyu.stage import StageError
+from stages import clean
+
+PARAMS = clean.Params(min_chars=5, max_repeated=0.3, near_duplicate=0.8, mask=["mobile", "email"])
+LONG = "电池温度低于零度时不得起飞，应当先预热电池，确认电压正常以后再行起飞检查。"
+
+
+def run(tmp_path, **tables):
+    """The kept tables and the dropped rows as (table, reason, place)."""
+    write_tables(tmp_path / "in", tables)
+    clean.run(PARAMS, tmp_path / "in", tmp_path / "metrics.json", tmp_path / "out")
+    dropped = list(read_jsonl(tmp_path / "out/dropped.jsonl"))
+    return read_tables(tmp_path / "out/tables"), [(row["table"], row["reason"], row["place"]) for row in dropped]
+
+
+@pytest.mark.parametrize(
+    ("table", "row", "reason"),
+    [
+        ("documents", document(1, "第一条。"), "too_short"),
+        ("documents", document(1, "乱码��乱码乱码乱码"), "garbled"),
+        ("documents", document(1, "作为一个人工智能语言模型，我没有意见。"), "boilerplate"),
+        ("documents", document(1, "先检查电池再起飞。" * 3), "repeated"),
+        ("facts", fact(1, " ", "限高", "120米"), "empty_entity"),
+        ("facts", fact(1, "林场", "无", "120米"), "empty_relation"),
+        ("facts", fact(1, "林场", "限高"), "empty_values"),
+        ("dialogues", dialogue(1, "无", "先检查电池。"), "empty_question"),
+        ("dialogues", dialogue(1, "能飞吗？", " "), "empty_answer"),
+        ("dialogues", dialogue(1, "能飞吗？", "根据第X条不能。"), "placeholder"),
+        ("dialogues", dialogue(1, "能飞吗？", "抱歉，我无法回答。"), "refusal"),
+        ("dialogues", dialogue(1, "能飞吗？", "作为一个AI，能。"), "boilerplate"),
+        ("labels", label(1, "N/A", "低"), "empty_text"),
+        ("labels", label(1, "飞机落水。", ""), "empty_label"),
+        ("exams", exam(1, "?", ["甲", "乙"], [0]), "empty_question"),
+        ("exams", exam(1, "限高？", ["甲"], [0]), "empty_options"),
+        ("exams", exam(1, "限高？", ["甲", "乙"], []), "no_right_option"),
+        ("preferences", preference(1, "暂无", "甲", "乙"), "empty_question"),
+        ("preferences", preference(1, "限高？", "", "乙"), "empty_answer"),
+        ("preferences", preference(1, "限高？", "120米", "１２０米。"), "no_difference"),
+    ],
+)
+def test_a_poor_row_is_dropped_for_its_reason(tmp_path, table, row, reason):
+    good = document("good", LONG)
+
+    kept, dropped = run(tmp_path, **{"documents": [good], table: [*([good] if table == "documents" else []), row]})
+
+    assert dropped == [(table, reason, "1")]
+    assert kept["documents"] == [good]
+
+
+def test_duplicates_leave_the_first_and_name_it(tmp_path):
+    rows = [document(1, LONG), document(2, LONG.replace("，", ",")), document(3, LONG.replace("正常", "稳定")), document(4, "风大不飞。")]
+
+    kept, dropped = run(tmp_path, documents=rows)
+
+    assert [row.place for row in kept["documents"]] == ["1", "4"]
+    assert dropped == [("documents", "duplicate", "2"), ("documents", "near_duplicate", "3")]
+    assert {row["because"] for row in read_jsonl(tmp_path / "out/dropped.jsonl")} == {rows[0].id}
+
+
+def test_the_same_article_of_two_statutes_stays_in_both(tmp_path):
+    rows = [document(n, LONG, title=title, section="第一章 / 第二条") for n, title in enumerate(["消防法", "消防条例", "消防法"])]
+
+    kept, dropped = run(tmp_path, documents=rows)
+
+    assert [row.title for row in kept["documents"]] == ["消防法", "消防条例"]
+    assert dropped == [("documents", "duplicate", "2")]
+
+
+def test_short_facts_that_look_alike_all_stay(tmp_path):
+    rows = [fact(n, f"{place}林场", "限高", f"{n}0米") for n, place in enumerate("东西南北", 1)]
+
+    kept, dropped = run(tmp_path, facts=rows)
+
+    assert (kept["facts"], dropped) == (rows, [])
+
+
+def test_contradicting_facts_go_and_completing_ones_are_merged(tmp_path):
+    rows = [
+        fact(1, "林场", "限高", "120米"),
+        fact(2, "林场", "限高", "150米"),
+        fact(3, "校园", "限高", "30米"),
+        fact(4, "校园", "限高", "30 米"),
+        fact(5, "云雀", "用途", "测绘", "巡检"),
+        fact(6, "云雀", "用途", "巡检", "航拍"),
+    ]
+
+    kept, dropped = run(tmp_path, facts=rows)
+
+    assert [(row.entity, row.values) for row in kept["facts"]] == [("校园", ["30米"]), ("云雀", ["测绘", "巡检", "航拍"])]
+    assert [(reason, place) for _, reason, place in dropped] == [
+        ("duplicate", "4"),
+        ("conflicting_fact", "1"),
+        ("conflicting_fact", "2"),
+        ("merged_fact", "6"),
+    ]
+
+
+def test_a_text_with_two_labels_goes_and_one_with_two_answers_stays(tmp_path):
+    labels = [label(1, "飞机落水。", "低"), label(2, "飞机落水", "高"), label(3, "桨叶裂纹。", "低")]
+    dialogues = [dialogue(1, "能飞吗？", "不能。"), dialogue(2, "能飞吗？", "风大，不能。"), dialogue(3, "能飞吗", "不能")]
+
+    kept, dropped = run(tmp_path, labels=labels, dialogues=dialogues)
+
+    assert [row.place for row in kept["labels"]] == ["3"]
+    assert [row.place for row in kept["dialogues"]] == ["1", "2"]
+    assert {reason for _, reason, _ in dropped} == {"conflicting_label", "duplicate"}
+
+
+def test_text_is_mended_and_personal_data_masked_counted_and_stored_nowhere(tmp_path):
+    rows = [document(1, "⺠⽤⻜机失联，请拨13800138000，或写信a@b.cn。", section="第⼀章"), document(2, "13800138000")]
+
+    kept, _ = run(tmp_path, documents=rows)
+
+    (row,) = kept["documents"]
+    assert (row.section, row.text) == ("第一章", "民用飞机失联，请拨[手机号]，或写信[邮箱]。")
+    ledger = json.loads((tmp_path / "out/ledger.json").read_text(encoding="utf-8"))
+    assert ledger["total"]["changed"] == {"masked email": 1, "masked mobile": 2, "mended rows": 2}
+    assert "13800138000" not in "".join(path.read_text(encoding="utf-8") for path in (tmp_path / "out").glob("*.json*"))
+
+
+def test_the_ledger_adds_up_by_file(tmp_path):
+    run(tmp_path, documents=[document(1, LONG), document(2, LONG), document(1, "短。", source="b.md")])
+
+    entries = json.loads((tmp_path / "out/ledger.json").read_text(encoding="utf-8"))["entries"]
+    assert [(entry["source"], entry["in"], entry["out"], entry["dropped"]) for entry in entries] == [
+        ("a.md", 2, 1, {"duplicate": 1}),
+        ("b.md", 1, 0, {"too_short": 1}),
+    ]
+
+
+def test_keeping_nothing_names_the_reasons(tmp_path):
+    with pytest.raises(StageError, match=r"no row of .* \{'too_short': 1\}.* section clean"):
+        run(tmp_path, documents=[document(1, "短。")])
+
+
+def test_an_unknown_kind_of_personal_data_is_an_error():
+    with pytest.raises(ValidationError, match="no rule for mobil; known: email"):
+        clean.Params(min_chars=5, max_repeated=0.3, near_duplicate=0.8, mask=["mobil"])

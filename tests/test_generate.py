@@ -1,0 +1,179 @@
+"""generate: what is made of which record, and what must never be asked."""
+
+import json
+
+import pytest
+
+from lingyu.files import read_table, write_tables
+from lingyu.records import Dialogue, Document, Exam, Fact, Label, Message, Preference
+from lingyu.teach import MADE
+from stages import generate
+
+PARAMS = generate.Params.model_validate(
+    {
+        "seed": 1,
+        "teacher": "rules",
+        "knowledge": {
+            "statements": 3,
+            "statements_per_document": 4,
+            "questions": 2,
+            "dev_facts": 2,
+            "held_out_statements": 5,
+            "max_wrong": 3,
+        },
+        "classify": {"shots": [0, 1], "test_shots": 1, "max_example_chars": 20},
+        "articles": {"max_chars": 30, "recalls": 1, "cites": 1, "dev_articles": 2, "held_out_share": 0.5},
+        "pairs": {"a_fact": 1, "dev_facts": 2, "test_facts": 2},
+        "prompts": {"facts": 3, "classify": 2},
+        "test": {"taught": 4, "documents": 4, "classify": 2, "given": 1},
+    }
+)
+PARTS = {"train": 6, "dev": 3, "test": 3}  # records of each kind
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("generate")
+    write_parts(folder)
+    generate.run(PARAMS, folder / "train", folder / "dev", folder / "test", out=folder / "out")
+    return folder / "out"
+
+
+def rows_of(made, name):
+    return list(read_table(made / "made" / f"{name}.parquet", MADE[name]))
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_every_table_has_rows_that_tell_where_they_came_from(made, name):
+    rows = rows_of(made, name)
+
+    assert rows
+    assert len({row.id for row in rows}) == len(rows)
+    for row in rows:
+        assert row.source
+        assert row.place
+        assert row.licence == "CC0"
+        assert MADE[name] is Document or row.method == "given" or (row.references and row.teacher == "rules")
+
+
+def test_facts_of_the_test_are_stated_but_never_asked(made):
+    stated = "\n".join(row.text for row in rows_of(made, "statements"))
+    asked = [row for name in ("instructions", "preferences", "prompts") for row in rows_of(made, name)]
+
+    kept = [f"{part}{number}" for part in ("dev", "test") for number in range(3)]
+
+    assert all(f"机型{name}" in stated for name in kept)
+    assert asked
+    assert not [row for row in asked if any(f"机型{name}" in message.content for name in kept for message in row.messages)]
+
+
+def test_every_statement_is_in_one_of_the_training_wordings(made):
+    lines = [line for row in rows_of(made, "statements") for line in row.text.splitlines()]
+
+    assert len(lines) == 3 * sum(PARTS.values())
+    assert all("机型" in line and "升限" in line and "米" in line for line in lines)
+
+
+def test_held_out_articles_are_asked_in_the_test_only(made):
+    questions = [row for row in rows_of(made, "questions") if row.method == "article"]
+    asked = {id_ for name in ("instructions", "dev_instructions", "preferences") for row in rows_of(made, name) for id_ in row.references}
+
+    assert {row.known for row in questions} == {"taught", "documents"}
+    for row in questions:
+        assert (row.references[0] in asked) == (row.known == "taught")
+
+
+def test_questions_are_as_many_as_asked_for_and_half_of_them_taught(made):
+    known = [(row.task, row.known) for row in rows_of(made, "questions") if row.method in {"fact", "classify", "given"}]
+
+    assert {kind: known.count(kind) for kind in sorted(set(known))} == {
+        ("classify", ""): 2,
+        ("fact", "documents"): 4,
+        ("fact", "taught"): 4,
+        ("reason", ""): 1,
+    }
+
+
+def test_no_question_of_the_test_is_one_of_training(made):
+    trained = {row.messages[-2].content for name in ("instructions", "dev_instructions") for row in rows_of(made, name)}
+
+    assert trained
+    assert not trained & {row.messages[-1].content for row in rows_of(made, "questions")}
+
+
+def test_a_fact_that_a_given_row_speaks_of_is_not_asked_as_one_of_the_documents_only(tmp_path):
+    write_parts(tmp_path)
+    tables = tables_of("train", 1)
+    told = tables["preferences"][0].model_copy(update={"chosen": "机型test1的升限是10米。"})
+    write_tables(tmp_path / "train", {"preferences": [told]})
+
+    generate.run(PARAMS, tmp_path / "train", tmp_path / "dev", tmp_path / "test", out=tmp_path / "out")
+
+    asked = {row.references[0] for row in rows_of(tmp_path / "out", "questions") if row.known == "documents"}
+    assert asked == {"Fact/test0", "Fact/test2"}
+
+
+def test_given_dialogues_keep_their_reasoning(made):
+    given = [row for row in rows_of(made, "instructions") if row.method == "given"]
+
+    assert [(row.task, row.messages[-1].reasoning) for row in given] == [("reason", "先想")] * 6
+
+
+def test_the_ledger_says_what_was_used(made):
+    entries = json.loads((made / "ledger.json").read_text(encoding="utf-8"))["entries"]
+    by_table = {entry["table"]: entry for entry in entries if entry["source"] == "a.md"}
+
+    assert (by_table["exams"]["in"], by_table["exams"]["out"], by_table["exams"]["dropped"]) == (12, 0, {"no method asks exams": 12})
+    assert by_table["facts"]["out"] == 12
+    assert by_table["documents"]["dropped"]["not asked about"] >= 6
+    assert by_table["instructions"]["made"]["fact"] == 12
+
+
+def test_same_records_same_bytes(made, tmp_path):
+    write_parts(tmp_path)
+
+    generate.run(PARAMS, tmp_path / "train", tmp_path / "dev", tmp_path / "test", out=tmp_path / "out")
+
+    files = sorted(path.relative_to(made) for path in made.rglob("*") if path.is_file())
+    assert len(files) == len(MADE) + 2
+    assert [path for path in files if (made / path).read_bytes() != (tmp_path / "out" / path).read_bytes()] == []
+
+
+def test_empty_tables_make_empty_tables(tmp_path):
+    for part in PARTS:
+        write_tables(tmp_path / part, {})
+
+    generate.run(PARAMS, tmp_path / "train", tmp_path / "dev", tmp_path / "test", out=tmp_path / "out")
+
+    assert [rows_of(tmp_path / "out", name) for name in MADE] == [[]] * len(MADE)
+
+
+def write_parts(folder):
+    for part, count in PARTS.items():
+        write_tables(folder / part, {name: list(rows) for name, rows in tables_of(part, count).items()})
+
+
+def tables_of(part, count):
+    origin = {"source": "a.md", "licence": "CC0", "scope": "domain", "language": "zh"}
+    made = {"task": "", "references": [], "method": "given", "teacher": "", "prompt_hash": "", "review": ""}
+
+    def row(row_type, number, **values):
+        return row_type(id=f"{row_type.__name__}/{part}{number}", place=f"{part} {number}", **origin, **values)
+
+    def turns(number):
+        user = Message(role="user", content=f"{part}第{number}问")
+        return [user, Message(role="assistant", content="不得起飞。", reasoning="先想")]
+
+    numbers = range(count)
+    return {
+        "documents": [
+            row(Document, number, title="飞行规则", section=f"第{number}条", text=f"{part}机长{number}不得离岗。") for number in range(8)
+        ],
+        "facts": [
+            row(Fact, number, entity=f"机型{part}{number}", kind="无人机", relation="升限", values=[f"{number}0米"]) for number in numbers
+        ],
+        "dialogues": [row(Dialogue, number, messages=turns(number), **made) for number in numbers],
+        "labels": [row(Label, number, text=f"{part}报告{number}", label="高低"[number % 2], task="risk") for number in numbers],
+        "exams": [row(Exam, number, question="?", options=["甲", "乙"], right=[0]) for number in numbers],
+        "preferences": [row(Preference, number, messages=turns(number)[:1], chosen="停", rejected="飞", **made) for number in numbers],
+    }

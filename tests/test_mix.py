@@ -1,0 +1,209 @@
+"""mix: what goes into training how often, what is refused, and what the gate lets through."""
+
+import json
+
+import pytest
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+
+from lingyu.files import read_jsonl, read_table, write_table, write_tables
+from lingyu.model.chat import CHATML
+from lingyu.records import Dialogue, Document, Message, Preference, Question
+from lingyu.stage import StageError
+from lingyu.teach import MADE
+from stages import mix
+
+WEIGHTS = {
+    "pretrain": {"document": 1.0, "statement": 1.0},
+    "sft": {"given": 1.0, "fact": 1.0, "classify": 1.0, "article": 1.0},
+    "preference": {"given": 1.0, "corruption": 1.0},
+}
+PARAMS = {
+    "seed": 1,
+    "weights": WEIGHTS,
+    "general_share": {"pretrain": 0.5, "sft": 0.5},
+    "general_repeats": 2,
+    "max_tokens": 200,
+    "max_prompt_tokens": 160,
+    "leak_threshold": 0.8,
+}
+ORIGIN = {"place": "row 1", "licence": "CC0", "language": "en"}
+
+
+def test_rows_reach_their_tables_and_are_counted(tmp_path):
+    mixed = run(
+        tmp_path, train=[document("d1")], instructions=[instruction("i1")], prompts=[question("p1", "taught")], questions=[question("q1")]
+    )
+
+    found = {path: len(mixed(path)) for path in ("train/pretrain", "train/sft", "train/preference", "train/prompts", "test/questions")}
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text(encoding="utf-8"))
+    assert found == {"train/pretrain": 1, "train/sft": 1, "train/preference": 0, "train/prompts": 1, "test/questions": 1}
+    assert metrics["train/sft"]["by_method"]["fact"] == {"rows": 1, "tokens": metrics["train/sft"]["tokens"]}
+    assert metrics["train/pretrain"]["by_source"] == {"a.md": {"rows": 1, "tokens": len("Rules / Part 1\ntext of d1")}}
+
+
+def test_weights_repeat_rows_or_leave_them_out(tmp_path):
+    weights = {**WEIGHTS, "sft": {**WEIGHTS["sft"], "fact": 3.0, "article": 0.0}}
+
+    mixed = run(tmp_path, {"weights": weights}, instructions=[instruction("i1"), instruction("i2", method="article")])
+
+    assert sorted(row.id for row in mixed("train/sft")) == ["i1", "i1#2", "i1#3"]
+    assert [(row["id"], row["reason"]) for row in read_jsonl(tmp_path / "out" / "dropped.jsonl")] == [("i2", "over its share")]
+
+
+def test_general_rows_fill_their_share_and_no_more(tmp_path):
+    general = [document(f"g{number}", scope="general") for number in range(20)]
+
+    mixed = run(
+        tmp_path, train=[document(f"d{number}", text="x" * 20) for number in range(4)], statements=[document("s1")], general=general
+    )
+
+    tokens = {"domain": 0, "general": 0}
+    for row in mixed("train/pretrain"):
+        tokens[row.scope] += len(row.text)
+    assert 0 <= tokens["general"] - tokens["domain"] < 12
+
+
+def test_a_long_document_is_parted_and_a_long_dialogue_refused(tmp_path):
+    long = document("d1", text="One sentence stands here. " * 20)
+
+    mixed = run(tmp_path, train=[long], instructions=[instruction("i1", answer="x" * 300), instruction("i2")])
+
+    parts = sorted(mixed("train/pretrain"), key=lambda row: int(row.id.partition("/")[2]))
+    assert len(parts) >= 3
+    assert "".join(row.text for row in parts) == f"Rules / Part 1\n{long.text}"
+    assert all(len(row.text) <= 200 for row in parts)
+    assert [row.id for row in mixed("train/sft")] == ["i2"]
+    assert [(row["id"], row["reason"]) for row in read_jsonl(tmp_path / "out" / "dropped.jsonl")] == [("i1", "too long")]
+
+
+def test_a_test_text_stays_whole(tmp_path):
+    mixed = run(tmp_path, instructions=[instruction("i1")], test=[document("t1", text="long " * 100)])
+
+    assert [row.id for row in mixed("test/domain")] == ["t1"]
+
+
+@pytest.mark.parametrize(
+    ("trained", "asked", "leaks"),
+    [
+        ("What is the ceiling of Lark 1?", "What is the ceiling of Lark 1?", True),
+        ("what is the ceiling of lark 1", "What is the ceiling of Lark 1?", True),
+        ("What is the ceiling of Lark 2?", "What is the ceiling of Lark 1?", False),
+        ("Name the weight.", "What is the ceiling of Lark 1?", False),
+    ],
+)
+def test_a_row_that_asks_a_test_question_does_not_train(tmp_path, trained, asked, leaks):
+    mixed = run(
+        tmp_path,
+        train=[document("d1")],
+        instructions=[instruction("i1", asked=trained)],
+        preferences=[preference("p1", asked=trained)],
+        prompts=[question("r1", "taught", asked=trained)],
+        questions=[question("q1", asked=asked)],
+    )
+
+    assert [len(mixed(f"train/{table}")) for table in ("sft", "preference", "prompts")] == [0 if leaks else 1] * 3
+    found = [(leak["table"], leak["id"], leak["held_id"]) for leak in read_jsonl(tmp_path / "out" / "leaks.jsonl")]
+    assert found == [("train/sft", "i1", "q1"), ("train/preference", "p1", "q1"), ("train/prompts", "r1", "q1")] * leaks
+
+
+def test_a_text_of_the_test_does_not_train(tmp_path):
+    text = "The pilot in command checks the batteries before every flight of the day."
+
+    mixed = run(tmp_path, train=[document("d1", text=text), document("d2")], test=[document("t1", text=text.upper())])
+
+    assert [row.id for row in mixed("train/pretrain")] == ["d2"]
+
+
+def test_a_classification_leaks_by_its_text_alone(tmp_path):
+    frame = "Which class does the text below belong to?\n\nText: {}\nClass:"
+    trained, asked = frame.format("The drone hit a tree near the river."), frame.format("All went well over the empty field.")
+
+    mixed = run(
+        tmp_path,
+        instructions=[instruction("i1", asked=trained, method="classify")],
+        questions=[question("q1", asked=asked, method="classify")],
+    )
+
+    assert len(mixed("train/sft")) == 1
+
+
+def test_training_on_a_record_kept_for_the_test_stops_the_run(tmp_path):
+    with pytest.raises(
+        StageError, match=r"1 training rows rest on records that are kept for the test.*\n  i1 \(a\.md, row 1, method fact\)"
+    ):
+        run(tmp_path, instructions=[instruction("i1", references=["f1"])], questions=[question("q1", references=["f1"])])
+
+
+def test_taught_records_may_be_trained_on(tmp_path):
+    mixed = run(tmp_path, instructions=[instruction("i1", references=["f1"])], questions=[question("q1", "taught", references=["f1"])])
+
+    assert len(mixed("train/sft")) == 1
+
+
+def test_nothing_to_train_on_is_an_error_that_names_the_reasons(tmp_path):
+    with pytest.raises(StageError, match=r"no row is left to train on; left out by reason: \{'too long': 1\}"):
+        run(tmp_path, instructions=[instruction("i1", answer="x" * 500)])
+
+
+def test_same_rows_same_bytes_in_an_order_by_hash(tmp_path):
+    rows = {"train": [document(f"d{number}") for number in range(9)], "instructions": [instruction(f"i{number}") for number in range(9)]}
+
+    one, _ = run(tmp_path / "one", **rows), run(tmp_path / "two", **rows)
+
+    files = sorted(path.relative_to(tmp_path / "one") for path in (tmp_path / "one" / "out").rglob("*") if path.is_file())
+    assert len(files) == 15
+    assert [path for path in files if (tmp_path / "one" / path).read_bytes() != (tmp_path / "two" / path).read_bytes()] == []
+    ids = [row.id for row in one("train/sft")]
+    assert sorted(ids) != ids
+
+
+def run(folder, changed=(), *, train=(), dev=(), test=(), general=(), **made):
+    """mix on these documents and made rows; what it wrote, by table."""
+    parts = {"train": [*train, *general], "dev": dev, "test": test}
+    for part, rows in parts.items():
+        write_tables(folder / part, {"documents": list(rows)})
+    for name, row_type in MADE.items():
+        write_table(folder / "approved" / f"{name}.parquet", made.get(name, []), row_type)
+    write_base(folder / "base")
+    params = mix.Params.model_validate({**PARAMS, **dict(changed)})
+
+    mix.run(params, folder / "base", *(folder / part for part in parts), folder / "approved", out=folder / "out")
+
+    return lambda table: list(read_table(folder / "out" / f"{table}.parquet", mix.ROW_TYPES[table.split("/")[1]]))
+
+
+def write_base(folder):
+    """A tokenizer with a token for each byte, so that lengths can be counted by hand."""
+    folder.mkdir(parents=True)
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokenizer = Tokenizer(models.BPE(vocab={byte: number for number, byte in enumerate(alphabet)}, merges=[]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_special_tokens(["<|im_start|>", "<|im_end|>"])
+    tokenizer.save(str(folder / "tokenizer.json"))
+    (folder / "chat_template.jinja").write_text(CHATML, encoding="utf-8")
+
+
+def document(row_id, text=None, scope="domain"):
+    source = "a.md" if scope == "domain" else "general/g.md"
+    return Document(id=row_id, source=source, scope=scope, title="Rules", section="Part 1", text=text or f"text of {row_id}", **ORIGIN)
+
+
+def provenance(method, references):
+    made = {"task": method, "references": references, "method": method, "teacher": "rules", "prompt_hash": "", "review": "auto"}
+    return {**made, "source": "a.md", "scope": "domain", **ORIGIN}
+
+
+def instruction(row_id, asked=None, answer="Yes.", method="fact", references=("f0",)):
+    messages = [Message(role="user", content=asked or f"Ask {row_id}?"), Message(role="assistant", content=answer)]
+    return Dialogue(id=row_id, messages=messages, **provenance(method, list(references)))
+
+
+def preference(row_id, asked):
+    messages = [Message(role="user", content=asked)]
+    return Preference(id=row_id, messages=messages, chosen="Yes.", rejected="No.", **provenance("corruption", ["f0"]))
+
+
+def question(row_id, known="documents", asked=None, method="fact", references=()):
+    messages = [Message(role="user", content=asked or f"Test {row_id}?")]
+    return Question(id=row_id, messages=messages, answer="Yes.", wrong=[], known=known, **provenance(method, [*references] or [known]))
