@@ -24,6 +24,7 @@ from lingyu.stage import StageParams, start
 
 
 class Params(StageParams):
+    seed: NonNegativeInt
     max_terms: NonNegativeInt
     min_count: NonNegativeInt
     min_tokens_saved: NonNegativeInt
@@ -47,7 +48,7 @@ def run(params: Params, base: Path, splits: list[Path], train_folder: Path, dev_
     model = load_model(base, longest=1)
     measured = held or texts
     before = vocabulary.fertility(measured, tokenizer)
-    vocabulary.add(model, tokenizer, rows)
+    vocabulary.add(model, tokenizer, rows, params.seed)
     after = vocabulary.fertility(measured, tokenizer)
     gain = 1 - after["tokens"] / before["tokens"] if before["tokens"] else 0.0
     if gain < params.min_gain:

@@ -303,6 +303,12 @@ def test_hidden_files_and_decisions_of_reviewers_are_left_alone_and_the_first_ru
     assert [(row.source, row.licence, row.scope) for row in tables["documents"]] == [("general/a.txt", "MIT", "general")]
 
 
+def test_half_a_character_is_shown_as_unreadable(tmp_path):
+    tables, _ = read(tmp_path, "a.jsonl", '{"text": "\\ud83d 好 \\ud83d\\ude00"}')
+
+    assert tables["documents"][0].text == "� 好 😀"
+
+
 def test_same_files_same_bytes(tmp_path):
     read(tmp_path, "条例.md", STATUTE)
     first = (tmp_path / "out/tables/documents.parquet").read_bytes()

@@ -10,11 +10,10 @@ from lingyu.stage import StageParams
 
 END_OF_TEXT, TURN, TURN_END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
 
-# Han characters apart from all else, digits one by one. Letters take the space or mark before them, as in Qwen's own.
-# A run of Han characters has no spaces: max_token_length keeps BPE from gluing whole phrases across word borders,
-# which in a small corpus would hide an entity inside its sentence (accuracy fell to a seventh).
-WORDS = r"\p{Han}+|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-LONGEST_TOKEN = 6  # bytes: two Han characters
+# Each Han character by itself, digits one by one, letters with the space or mark before them, as in Qwen's own. Chinese
+# has no spaces: where BPE may merge across characters it makes tokens of half characters and of whole phrases, and the
+# model can neither copy a name nor see it inside its sentence. Words are for `extend`, which knows where they end.
+WORDS = r"\p{Han}|[^\r\n\p{L}\p{N}]?[^\P{L}\p{Han}]+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 
 
 class Shape(StageParams):
@@ -46,7 +45,6 @@ def build_tokenizer(texts: Iterable[str], shape: Shape) -> Any:
         vocab_size=shape.vocabulary - len(thinking),
         special_tokens=[END_OF_TEXT, TURN, TURN_END],
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        max_token_length=LONGEST_TOKEN,
         show_progress=False,
     )
     bpe.train_from_iterator(texts, trainer)

@@ -1,7 +1,7 @@
 """Domain words for the vocabulary: which ones pay, and how their rows begin.
 
 A word pays when the corpus, written with it as one token, gets shorter. Candidates are the terms that the knowledge
-graph names and the words that jieba (Chinese) and white space (English) tell apart in the text; phrases across word
+graph names, characters that the base spells in bytes, and the words that jieba (Chinese) and white space (English) tell apart in the text; phrases across word
 borders are never candidates, for a model that has them as one token cannot see the entity inside.
 """
 
@@ -26,7 +26,8 @@ def candidates(texts: Iterable[str], terms: Iterable[str]) -> Counter[str]:
     joined = "\n".join(texts)
     found: Counter[str] = Counter()
     for run in HAN.findall(joined):
-        found.update(word for word in jieba.lcut(run) if len(word) > 1)
+        found.update(jieba.lcut(run))
+        found.update(run)
     found.update(LATIN.findall(joined))
     for term in set(terms):
         spoken = term if HAN.match(term) else f" {term}"
@@ -48,8 +49,11 @@ def worthwhile(found: Counter[str], tokenizer: Any, most: int, least_count: int,
     return [row for row in rows[:most] if row["saved"] >= least_saved]
 
 
-def add(model: Any, tokenizer: Any, rows: Sequence[dict[str, Any]]) -> None:
-    """Add the terms to the tokenizer, and to the model a row for each: the mean of the rows of its pieces."""
+def add(model: Any, tokenizer: Any, rows: Sequence[dict[str, Any]], seed: int) -> None:
+    """Add the terms to the tokenizer, and to the model a row for each: the mean of the rows of its pieces.
+
+    Terms share pieces, characters share bytes: noise as wide as the rows themselves tells them apart from the start.
+    """
     import torch
 
     tokenizer.add_tokens([row["term"] for row in rows])
@@ -57,10 +61,13 @@ def add(model: Any, tokenizer: Any, rows: Sequence[dict[str, Any]]) -> None:
     matrices = [model.get_input_embeddings().weight]
     if not model.config.tie_word_embeddings:
         matrices.append(model.get_output_embeddings().weight)
+    noise = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for weight in matrices:
+            spread = weight.std()
             for row in rows:
-                weight[tokenizer.convert_tokens_to_ids(row["term"])] = weight[row["pieces"]].mean(dim=0)
+                mean = weight[row["pieces"]].mean(dim=0)
+                weight[tokenizer.convert_tokens_to_ids(row["term"])] = mean + spread * torch.randn(mean.shape, generator=noise)
 
 
 def fertility(texts: Sequence[str], tokenizer: Any) -> dict[str, float]:

@@ -33,7 +33,7 @@ class Wordings:
 
 WORDINGS: dict[Language, Wordings] = {
     "zh": Wordings(
-        answer="{e}的{r}是{v}。",
+        answer="{v}。",
         between_values="、",
         statements=(
             "{e}的{r}是{v}。",
@@ -99,7 +99,7 @@ WORDINGS: dict[Language, Wordings] = {
         ),
     ),
     "en": Wordings(
-        answer="The {r} of {e} is {v}.",
+        answer="{v}.",
         between_values=" and ",
         statements=(
             "The {r} of {e} is {v}.",

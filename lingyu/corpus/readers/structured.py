@@ -22,7 +22,7 @@ def records(path: Path) -> Iterator[Record | Fault]:
         raise Unreadable("unreadable", "JSON nested too deep") from None
     for number, item in enumerate(flat(value), 1):
         if isinstance(item, dict):
-            yield Record(item, f"row {number}")
+            yield Record(whole(item), f"row {number}")
         else:
             yield Fault(f"row {number}", "unknown_shape", "not an object with named fields", item)
 
@@ -45,9 +45,18 @@ def from_lines(text: str) -> Iterator[Record | Fault]:
             yield Fault(f"line {number}", "not_json", str(error), line[:1000])
             continue
         if isinstance(value, dict):
-            yield Record(value, f"line {number}")
+            yield Record(whole(value), f"line {number}")
         else:
             yield Fault(f"line {number}", "unknown_shape", "not an object with named fields", value)
+
+
+def whole(value: Any) -> Any:
+    """The value with halves of characters ("\\ud83d" by itself), which JSON can write and no encoding can, as �."""
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, list):
+        return [whole(item) for item in value]
+    return {whole(name): whole(item) for name, item in value.items()} if isinstance(value, dict) else value
 
 
 def flat(value: Any) -> Iterator[Any]:

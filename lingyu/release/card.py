@@ -1,0 +1,102 @@
+"""The model card: what the model is, from what it was made, what was measured, what it must not be used for. In both languages."""
+
+import json
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lingyu.records import Row
+
+TEMPLATE = Path(__file__).with_name("card.md.jinja")
+
+
+@dataclass(frozen=True)
+class About:
+    """What a person says of the model in params.yaml."""
+
+    name: str
+    title: str
+    about_en: str
+    about_zh: str
+    licence: str
+    base_model: str
+    authors: str
+
+
+@dataclass(frozen=True)
+class Data:
+    """So many rows of one table, folder and licence."""
+
+    table: str
+    folder: str
+    licence: str
+    scope: str
+    files: int
+    rows: int
+
+
+def data_of(tables: dict[str, list[Row]]) -> list[Data]:
+    """What the corpus was after cleaning, by table, folder and licence."""
+    rows: Counter[tuple[str, str, str, str]] = Counter()
+    files: dict[tuple[str, str, str, str], set[str]] = {}
+    for table, entries in tables.items():
+        for row in entries:
+            key = (table, str(Path(row.source).parent), row.licence, row.scope)
+            rows[key] += 1
+            files.setdefault(key, set()).add(row.source)
+    return [Data(*key, files=len(files[key]), rows=rows[key]) for key in sorted(rows)]
+
+
+def parameters_of(model: Path) -> int:
+    """The parameters of the model, from the headers of its safetensors files; nothing is loaded."""
+    total = 0
+    for path in sorted(model.glob("*.safetensors")):
+        with path.open("rb") as file:
+            header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+        for name, tensor in header.items():
+            if name != "__metadata__":
+                count = 1
+                for size in tensor["shape"]:
+                    count *= size
+                total += count
+    return total
+
+
+def render(
+    about: About, model: Path, data: list[Data], winner: str, metrics: dict[str, dict[str, Any]], base: dict[str, dict[str, Any]]
+) -> str:
+    """The README.md of the release. metrics, base: of the winner and of the untrained base, each with interval and count."""
+    from huggingface_hub import EvalResult, ModelCardData
+    from jinja2 import Environment, StrictUndefined
+
+    config = json.loads((model / "config.json").read_text(encoding="utf-8"))
+    asked: dict[str, Any] = {"task_type": "text-generation", "dataset_type": "held-out", "dataset_name": "held-out items of this project"}
+    results = [EvalResult(metric_type=name, metric_value=measure["value"], **asked) for name, measure in metrics.items()]
+    head = ModelCardData(
+        language=["zh", "en"],
+        license=about.licence,
+        library_name="transformers",
+        pipeline_tag="text-generation",
+        base_model=about.base_model or None,
+        tags=["lingyu", "domain-adaptation", config["model_type"]],
+        model_name=about.name,
+        eval_results=results or None,
+    )
+    page = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True)
+    return page.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
+        head=head.to_yaml(),
+        about=about,
+        architecture=", ".join(config.get("architectures") or [config["model_type"]]),
+        context=config.get("max_position_embeddings"),
+        parameters=parameters_of(model),
+        data=data,
+        winner=winner,
+        metrics=metrics,
+        base=base,
+        shown=shown,
+    )
+
+
+def shown(measure: dict[str, Any] | None) -> str:
+    return "–" if measure is None else f"{measure['value']:.3f} [{measure['low']:.3f}, {measure['high']:.3f}]"

@@ -1,0 +1,81 @@
+"""Cut documents into chunks that a person can read as a source: within one section, at sentence ends."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from lingyu.files import short_hash
+from lingyu.records import Document, Fact, Row
+
+# Ends of sentences, closing quotes included; an English full stop only before a space, so that 3.5 stays whole.
+SENTENCE = re.compile(r"[^。！？；!?;\n]*?(?:[。！？；!?;]+[”’」』）)\"']*|\.(?=\s|$)[\"')]*|\n|$)", re.DOTALL)
+CLAUSE = re.compile(r"[^，、,：:\s]*(?:[，、,：:]|\s|$)")
+
+
+class Chunk(Row):
+    """A passage of a document, or a fact in one line. terms: the names and values that a fact speaks of."""
+
+    kind: str  # document or fact
+    title: str
+    section: str
+    text: str
+    terms: list[str]
+
+
+def chunks_of_document(document: Document, max_characters: int) -> Iterator[Chunk]:
+    for number, text in enumerate(passages(document.text, max_characters)):
+        yield Chunk(
+            **shared(document, short_hash(document.id, str(number))),
+            kind="document",
+            title=document.title,
+            section=document.section,
+            text=text,
+            terms=[],
+        )
+
+
+def chunk_of_fact(fact: Fact) -> Chunk:
+    return Chunk(
+        **shared(fact, short_hash(fact.id, "fact")),
+        kind="fact",
+        title=fact.entity,
+        section=fact.relation,
+        text=sentence_of(fact),
+        terms=[fact.entity, *fact.values],
+    )
+
+
+def shared(row: Row, new_id: str) -> dict[str, Any]:
+    return {"id": new_id, "source": row.source, "place": row.place, "licence": row.licence, "scope": row.scope, "language": row.language}
+
+
+def sentence_of(fact: Fact) -> str:
+    if fact.language == "zh":
+        return f"{fact.entity}的{fact.relation}是{'、'.join(fact.values)}。"
+    return f"The {fact.relation} of {fact.entity} is {', '.join(fact.values)}."
+
+
+def passages(text: str, max_characters: int) -> list[str]:
+    """Sentences put together up to max_characters; a longer sentence is cut at clauses, and a longer clause anywhere."""
+    found: list[str] = []
+    current = ""
+    for piece in pieces(text, max_characters):
+        if current and len(current) + len(piece) > max_characters:
+            found.append(current.strip())
+            current = ""
+        current += piece
+    return [passage for passage in [*found, current.strip()] if passage]
+
+
+def pieces(text: str, max_characters: int) -> Iterator[str]:
+    for sentence in sentences(text):
+        if len(sentence) <= max_characters:
+            yield sentence
+            continue
+        for clause in CLAUSE.findall(sentence):
+            yield from (clause[start : start + max_characters] for start in range(0, len(clause), max_characters))
+
+
+def sentences(text: str) -> list[str]:
+    """The sentences with what follows them up to the next, so that together they are the text."""
+    return [sentence for sentence in SENTENCE.findall(text) if sentence]

@@ -1,0 +1,97 @@
+"""The words by which chunks are found: jieba's words, identifiers and numbers whole, and pairs of characters.
+
+Pairs of characters find what jieba parts differently in the question and in the text.
+"""
+
+import re
+import unicodedata
+from functools import cache
+from typing import Any
+
+# Letters and digits with what holds them together: RTK-2, 3.5, A/B, GB50016.
+LATIN = re.compile(r"[a-z0-9]+(?:[-./_'’][a-z0-9]+)*")
+CJK = "\u3400-\u4dbf\u4e00-\u9fff\U00020000-\U0002fa1f"
+PART = re.compile(r"\d+(?:\.\d+)*|[a-z]+")
+# 第二十八条 and 第28条 name one article.
+ARTICLE = re.compile(r"第\s*([〇零一二两三四五六七八九十百千]+|\d+)\s*([条章节款项编])")
+RUN = re.compile(rf"第\d+[条章节款项编]|[{CJK}]+|{LATIN.pattern}")
+DIGITS = {digit: value for value, digit in enumerate("零一二三四五六七八九")} | {"〇": 0, "两": 2}
+UNITS = {"十": 10, "百": 100, "千": 1000}
+
+# What a question is built of and no passage is about. Without this list an unknown "多少" would count as a missing word.
+ASKING = """
+的 了 是 在 和 与 及 或 为 有 吗 呢 吧 啊 么 什么 多少 几 哪 哪个 哪些 哪里 哪种 谁 怎么 怎样 怎么样 如何 为何 为什么 何 何时
+请 请问 问 一下 告诉 说明 介绍 说 讲 讲讲 回答 我 你 您 它 它们 这 那 这个 那个 这些 那些 能 能否 是否 可否 属于 关于 对于
+以及 其 之 被 把 将 应 应该 应当 需要 需 想 知道 想知道
+a an the of in on at to for by with and or is are was were be been do does did has have had what which who whom whose when where
+why how much many can could should would will may might must please tell me about it its this that these those i you we they there
+"""
+QUESTION_WORDS = frozenset(ASKING.split())
+
+
+def words(text: str) -> list[str]:
+    """The words of a text in their order, with repetitions; the same for a chunk and for a question."""
+    found: list[str] = []
+    for run in RUN.findall(ARTICLE.sub(lambda match: f" 第{number(match[1])}{match[2]} ", folded(text))):
+        if run[0] == "第" and run[1:2].isdigit():
+            found.append(run)
+        else:
+            found += latin_words(run) if LATIN.fullmatch(run) else cjk_words(run)
+    return found
+
+
+def folded(text: str) -> str:
+    """Full-width forms, ligatures and case made one."""
+    return unicodedata.normalize("NFKC", text).lower()
+
+
+def number(text: str) -> int:
+    """The value of 二十八, 一百零三 or 28."""
+    if text.isdecimal():
+        return int(text)
+    total, digit = 0, 0
+    for character in text:
+        if character in UNITS:
+            total, digit = total + (digit or 1) * UNITS[character], 0
+        else:
+            digit = DIGITS[character]
+    return total + digit
+
+
+def latin_words(run: str) -> list[str]:
+    """The run whole, and its parts where it is a compound (RTK-2) or a number with its unit (3.5kg)."""
+    parts = [run, *PART.findall(run)]
+    return [singular(part) for part in dict.fromkeys(parts) if part not in QUESTION_WORDS and part != "s"]
+
+
+def singular(word: str) -> str:
+    """The same word for drones and drone, batteries and battery; no more than that is mended."""
+    if len(word) > 4 and word.endswith("ies"):
+        return word[:-3] + "y"
+    return word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "us", "is")) else word
+
+
+def cjk_words(run: str) -> list[str]:
+    """jieba's words but those of QUESTION_WORDS, and every pair of characters between two of these."""
+    found: list[str] = []
+    kept = ""
+    for word in [*tokenizer().cut(run, HMM=False), ""]:
+        if word and word not in QUESTION_WORDS:
+            found.append(word)
+            kept += word
+        else:
+            pairs = [kept[i : i + 2] for i in range(len(kept) - 1)]
+            found += [pair for pair in pairs if pair not in found]
+            kept = ""
+    return found
+
+
+@cache
+def tokenizer() -> Any:
+    """jieba with its dictionary read from the package: its own start keeps a cache in a folder open to all, and logs."""
+    import jieba
+
+    reader = jieba.Tokenizer()
+    reader.FREQ, reader.total = reader.gen_pfdict(reader.get_dict_file())
+    reader.initialized = True
+    return reader

@@ -1,0 +1,154 @@
+"""The HTTP side: OpenAI's two routes and the chat page."""
+
+import hmac
+import json
+import logging
+import os
+import secrets
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.responses import FileResponse, JSONResponse, Response, StreamingResponse
+from fastapi.staticfiles import StaticFiles
+from starlette.exceptions import HTTPException
+
+from lingyu.serve.assistant import Assistant, Piece, Plan
+from lingyu.serve.protocol import Refused, parsed
+
+KEYS = "LINGYU_API_KEYS"
+# The page is our own files only: nothing from elsewhere, no script or style inside the page.
+PAGE_HEADERS = {"Content-Security-Policy": "default-src 'self'; img-src 'self' data:", "Referrer-Policy": "no-referrer"}
+
+log = logging.getLogger("lingyu.serve")
+
+
+def make_app(assistant: Callable[[], Assistant], web: Path) -> FastAPI:
+    """assistant: asked for at each request, for BentoML makes it after the app."""
+    app = FastAPI(title="lingyu", docs_url=None, redoc_url=None, openapi_url=None)
+
+    @app.exception_handler(Refused)
+    async def refuse(_: Request, refused: Refused) -> JSONResponse:
+        headers = {401: {"WWW-Authenticate": "Bearer"}, 429: {"Retry-After": "2"}}.get(refused.status)
+        return JSONResponse(refused.body(), refused.status, headers)
+
+    @app.exception_handler(HTTPException)
+    async def no_such_route(request: Request, error: HTTPException) -> JSONResponse:
+        what = f"{request.method} {request.url.path}"
+        refused = Refused(error.status_code, "not_found", f"{what} is not served.", f"本服务没有 {what}。")
+        return JSONResponse(refused.body(), error.status_code, error.headers)
+
+    @app.exception_handler(Exception)
+    async def fail(_: Request, error: Exception) -> JSONResponse:
+        return JSONResponse(broken().body(), 500)
+
+    @app.get("/v1/models")
+    async def models(request: Request) -> dict[str, Any]:
+        check_key(request)
+        served = assistant()
+        about = {
+            "id": served.settings.model,
+            "object": "model",
+            "created": 0,
+            "owned_by": "lingyu",
+            "context_length": served.engine.context,
+            "history_turns": served.settings.history_turns,
+            "modes": ["plain", "professional"] if served.knowledge.chunks else ["plain"],
+        }
+        return {"object": "list", "data": [about]}
+
+    @app.post("/v1/chat/completions")
+    async def complete(request: Request) -> Response:
+        check_key(request)
+        served, asked = assistant(), parsed(await request.body())
+        plan = served.plan(asked)
+        if served.engine.waiting > served.settings.max_waiting:
+            raise Refused(429, "too_many_requests", "Too many requests are waiting; try again soon.", "排队的请求过多，请稍后再试。")
+        head = {"id": f"chatcmpl-{secrets.token_hex(12)}", "created": int(time.time()), "model": asked.model}
+        if not asked.stream:
+            return JSONResponse(await whole(served.reply(plan), plan, head, request))
+        usage = asked.stream_options is not None and asked.stream_options.include_usage
+        headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+        return StreamingResponse(stream(served.reply(plan), plan, head, usage), media_type="text/event-stream", headers=headers)
+
+    @app.get("/")
+    async def page() -> FileResponse:
+        return FileResponse(web / "index.html", headers=PAGE_HEADERS)
+
+    app.mount("/static", StaticFiles(directory=web))
+    return app
+
+
+def check_key(request: Request) -> None:
+    """Where the environment names keys, one of them must come with the request. Read each time: a test or a person may set it late."""
+    keys = [key.strip().encode() for key in os.environ.get(KEYS, "").split(",") if key.strip()]
+    if not keys:
+        return
+    scheme, _, given = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not any(hmac.compare_digest(key, given.strip().encode()) for key in keys):
+        raise Refused(401, "invalid_api_key", "The API key is missing or wrong.", "API 密钥缺失或不正确。")
+
+
+def broken() -> Refused:
+    return Refused(500, "internal_error", "The service failed on this request; its log tells more.", "服务处理此请求时出错，详见服务日志。")
+
+
+def usage_of(plan: Plan, last: Piece) -> dict[str, int]:
+    prompt = 0 if plan.hits == [] else len(plan.prompt)
+    return {"prompt_tokens": prompt, "completion_tokens": last.completion_tokens, "total_tokens": prompt + last.completion_tokens}
+
+
+def grounds(piece: Piece) -> dict[str, Any]:
+    return {"supported": piece.supported, "note": piece.note} if piece.supported is not None else {}
+
+
+async def whole(reply: AsyncGenerator[Piece, None], plan: Plan, head: dict[str, Any], request: Request) -> dict[str, Any]:
+    """The reply in one piece. A client that has gone ends the work."""
+    text = {"content": "", "reasoning": ""}
+    extra: dict[str, Any] = {}
+    last = Piece()
+    async with aclosing(reply) as pieces:
+        async for last in pieces:
+            if last.kind is not None:
+                text[last.kind] += last.text
+            if last.sources is not None:
+                extra["sources"] = last.sources
+            if await request.is_disconnected():
+                break
+    message: dict[str, Any] = {"role": "assistant", "content": text["content"]}
+    if text["reasoning"]:
+        message["reasoning_content"] = text["reasoning"]
+    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": last.finish}
+    return {**head, "object": "chat.completion", "choices": [choice], "usage": usage_of(plan, last), **extra, **grounds(last)}
+
+
+async def stream(reply: AsyncGenerator[Piece, None], plan: Plan, head: dict[str, Any], usage: bool) -> AsyncIterator[str]:
+    """The reply as server-sent events. What breaks on the way is told as an event: the status line has long gone."""
+
+    def event(delta: dict[str, Any], finish: str | None = None, **extra: Any) -> str:
+        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
+        return sse({**head, "object": "chat.completion.chunk", "choices": [choice], **extra})
+
+    yield event({"role": "assistant", "content": ""})
+    try:
+        async with aclosing(reply) as pieces:
+            async for piece in pieces:
+                if piece.sources is not None:
+                    yield event({}, sources=piece.sources)
+                elif piece.kind is not None:
+                    yield event({"reasoning_content" if piece.kind == "reasoning" else "content": piece.text})
+                if piece.finish is not None:
+                    yield event({}, piece.finish, **grounds(piece))
+                    if usage:
+                        yield sse({**head, "object": "chat.completion.chunk", "choices": [], "usage": usage_of(plan, piece)})
+    except Exception:
+        log.exception("a streamed reply failed")
+        yield sse(broken().body())
+    yield "data: [DONE]\n\n"
+
+
+def sse(value: dict[str, Any]) -> str:
+    return f"data: {json.dumps(value, ensure_ascii=False)}\n\n"

@@ -1,0 +1,209 @@
+"""An answer, from messages to text: the plain mode asks the model, the professional mode also its knowledge base.
+
+The professional mode refuses where the knowledge base has nothing on the question, shows the passages it found, and says
+whether the model's answer stands in them.
+"""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from lingyu.files import read_json
+from lingyu.model.chat import THINK, load_template, render
+from lingyu.records import Message
+from lingyu.retrieve.index import Hit, Knowledge
+from lingyu.serve.engine import Engine, Sampling
+from lingyu.serve.protocol import ChatRequest, Refused
+from lingyu.serve.support import known_terms, supported
+from lingyu.serve.text import Decoder, Kind, Parts
+
+
+class Settings(BaseModel):
+    """settings.json beside the model: what package was told in params.yaml."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    model: str
+    max_tokens: int
+    temperature: float
+    max_waiting: int
+    history_turns: int
+    context_prompt: Literal["none", "before"]
+
+
+@dataclass
+class Piece:
+    """A part of a reply as it is streamed. Sources come with the first piece, the rest with the last."""
+
+    kind: Kind | None = None
+    text: str = ""
+    sources: list[dict[str, Any]] | None = None
+    finish: Literal["stop", "length"] | None = None
+    supported: bool | None = None
+    note: str | None = None
+    completion_tokens: int = 0
+
+
+@dataclass
+class Plan:
+    """What a request comes to before a token is made: the prompt, or an answer that needs none."""
+
+    prompt: list[int]
+    sampling: Sampling
+    stops: list[str]
+    hits: list[Hit] | None  # None in plain mode
+    chinese: bool
+
+
+class Assistant:
+    def __init__(self, content: Path, engine: Engine) -> None:
+        """content: the folder with model/, knowledge/ and settings.json."""
+        from tokenizers import Tokenizer
+
+        self.settings = Settings.model_validate(read_json(content / "settings.json"))
+        self.engine = engine
+        self.tokenizer = Tokenizer.from_file(str(content / "model" / "tokenizer.json"))
+        self.template = load_template(content / "model")
+        self.names = special_names(content / "model" / "tokenizer_config.json")
+        self.hidden = frozenset(
+            id for id, token in self.tokenizer.get_added_tokens_decoder().items() if token.special and "think" not in token.content
+        )
+        self.knowledge = Knowledge(content / "knowledge")
+        self.terms = known_terms(self.knowledge.terms)
+        # The words' dictionary takes a second to read, which the first to ask should not wait for.
+        self.knowledge.search("预热", 1)
+        found = read_json(content / "knowledge" / "settings.json")
+        self.passages, self.min_score = int(found["passages"]), float(found["min_score"])
+
+    def plan(self, request: ChatRequest) -> Plan:
+        """Raises Refused where the model is another or the conversation does not fit."""
+        if request.model != self.settings.model:
+            raise Refused(
+                404,
+                "model_not_found",
+                f"There is no model {request.model!r} here; there is {self.settings.model!r}.",
+                f"没有名为 {request.model!r} 的模型；本服务的模型是 {self.settings.model!r}。",
+                "model",
+            )
+        messages = [Message(role=role_of(m.role), content=m.text(), reasoning=m.reasoning_content) for m in request.messages]
+        question, hits = messages[-1].content, None
+        prompt = self.encode(messages, request.thinks())
+        if request.mode == "professional":
+            hits = [hit for hit in self.knowledge.search(question, self.passages) if hit.score >= self.min_score]
+            if self.settings.context_prompt == "before":
+                hits, prompt = self.put_before(messages, hits, request.thinks(), request.limit() or self.settings.max_tokens)
+        room = self.engine.context - len(prompt)
+        wanted = request.limit() or min(self.settings.max_tokens, max(room, 1))
+        if wanted > room:
+            raise Refused(
+                400,
+                "context_length_exceeded",
+                f"The context holds {self.engine.context} tokens; the messages take {len(prompt)} and the reply may take {wanted}. "
+                "Shorten the conversation or ask for fewer tokens.",
+                f"上下文最多 {self.engine.context} 个词元；消息占 {len(prompt)} 个，回复最多 {wanted} 个。请缩短对话或减少 max_tokens。",
+                "messages",
+            )
+        temperature = self.settings.temperature if request.temperature is None else request.temperature
+        sampling = Sampling(wanted, temperature, request.top_p or 1.0, request.seed)
+        return Plan(prompt, sampling, request.stops(), hits, is_chinese(question))
+
+    def put_before(self, messages: list[Message], hits: list[Hit], thinks: bool, wanted: int) -> tuple[list[Hit], list[int]]:
+        """As many of the best passages as the context holds, and the prompt with them before the question."""
+        for number in range(len(hits), 0, -1):
+            asked = Message(role="user", content=with_passages(messages[-1].content, hits[:number]))
+            prompt = self.encode([*messages[:-1], asked], thinks)
+            if len(prompt) + wanted <= self.engine.context:
+                return hits[:number], prompt
+        return hits, self.encode(messages, thinks)
+
+    def encode(self, messages: list[Message], thinks: bool) -> list[int]:
+        text = render(messages, self.template, add_generation_prompt=True, enable_thinking=thinks, **self.names)
+        return list(self.tokenizer.encode(text, add_special_tokens=False).ids)
+
+    def opens_reasoning(self, prompt: list[int]) -> bool:
+        """Whether the template itself has written the opening mark, as those of R1's children do."""
+        return str(self.tokenizer.decode(prompt[-4:], skip_special_tokens=False)).rstrip().endswith(THINK)
+
+    async def reply(self, plan: Plan) -> AsyncGenerator[Piece, None]:
+        """The pieces of the reply; the last has `finish`."""
+        if plan.hits is not None:
+            yield Piece(sources=[source_of(hit) for hit in plan.hits])
+            if not plan.hits:
+                yield Piece("content", NOTHING_FOUND[plan.chinese])
+                yield Piece(finish="stop", supported=False, note=NOT_ASKED[plan.chinese])
+                return
+        decoder, parts = Decoder(self.tokenizer, self.hidden), Parts(plan.stops, self.opens_reasoning(plan.prompt))
+        answer, count, ended = "", 0, False
+        async with aclosing(self.engine.tokens(plan.prompt, plan.sampling)) as tokens:
+            async for token in tokens:
+                count += 1
+                if ended := token in self.engine.end_tokens:
+                    break
+                for kind, text in parts.add(decoder.add(token)):
+                    answer += text if kind == "content" else ""
+                    yield Piece(kind, text)
+                if parts.stopped:
+                    break
+        for kind, text in [*parts.add(decoder.rest()), *parts.rest()]:
+            answer += text if kind == "content" else ""
+            yield Piece(kind, text)
+        last = Piece(finish="stop" if ended or parts.stopped else "length", completion_tokens=count)
+        if plan.hits is not None:
+            last.supported = supported(answer, [text_of(hit) for hit in plan.hits], self.terms)
+            last.note = None if last.supported else NOT_SUPPORTED[plan.chinese]
+        yield last
+
+
+NOTHING_FOUND = {
+    True: "资料中没有找到与这个问题有关的内容，因此无法回答。",
+    False: "The documents hold nothing on this question, so it cannot be answered from them.",
+}
+NOT_ASKED = {
+    True: "知识库中没有足够相关的段落，未向模型提问。",
+    False: "No passage of the knowledge base is close enough to the question; the model was not asked.",
+}
+NOT_SUPPORTED = {
+    True: "回答中的内容未能在所示来源中逐一核实，请以来源原文为准。",
+    False: "The answer could not be verified in the sources shown; rely on the sources.",
+}
+
+
+def role_of(role: str) -> Literal["system", "user", "assistant"]:
+    return "system" if role == "developer" else role  # type: ignore[return-value]
+
+
+def is_chinese(text: str) -> bool:
+    return any("\u4e00" <= character <= "\u9fff" for character in text)
+
+
+def with_passages(question: str, hits: list[Hit]) -> str:
+    listed = "\n".join(f"[{number}] {hit.chunk.text}" for number, hit in enumerate(hits, 1))
+    return f"资料：\n{listed}\n\n问题：{question}" if is_chinese(question) else f"Passages:\n{listed}\n\nQuestion: {question}"
+
+
+def text_of(hit: Hit) -> str:
+    return f"{hit.chunk.title}\n{hit.chunk.section}\n{hit.chunk.text}"
+
+
+def source_of(hit: Hit) -> dict[str, Any]:
+    chunk = hit.chunk
+    return {
+        "title": chunk.title,
+        "section": chunk.section,
+        "source": chunk.source,
+        "place": chunk.place,
+        "licence": chunk.licence,
+        "text": chunk.text,
+        "score": round(hit.score, 4),
+    }
+
+
+def special_names(config: Path) -> dict[str, str]:
+    """What templates of other families write at the beginning and end of a text."""
+    known = read_json(config) if config.is_file() else {}
+    found = {key: known.get(key) for key in ("bos_token", "eos_token")}
+    return {key: str(value["content"] if isinstance(value, dict) else value) for key, value in found.items() if value}

@@ -1,0 +1,114 @@
+"""What makes tokens. One interface; another engine (OpenVINO, vLLM behind HTTP) takes its place without the rest knowing."""
+
+import asyncio
+import os
+import threading
+from collections.abc import AsyncGenerator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How to choose tokens. temperature 0 takes the likeliest; seed None leaves chance free."""
+
+    max_tokens: int
+    temperature: float
+    top_p: float
+    seed: int | None
+
+
+class Engine(Protocol):
+    context: int  # tokens of prompt and reply together
+    end_tokens: frozenset[int]  # a reply ends with one of these, which is handed over too
+    waiting: int  # replies begun or waiting for their turn
+
+    def tokens(self, prompt: list[int], sampling: Sampling) -> AsyncGenerator[int, None]:
+        """The reply's tokens as they come. Closing the generator stops the work."""
+        ...
+
+
+class TransformersEngine:
+    """transformers' generate in a thread of its own; one reply at a time, the others wait in turn."""
+
+    def __init__(self, folder: Path) -> None:
+        # Idle OpenMP threads that spin take the core from whoever has work; read when torch is first imported.
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+        from transformers import AutoModelForCausalLM
+        from transformers.utils.logging import disable_progress_bar
+
+        disable_progress_bar()  # type: ignore[no-untyped-call]
+        self._model: Any = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True, use_safetensors=True)
+        self.context = int(self._model.config.max_position_embeddings)
+        ends = self._model.generation_config.eos_token_id
+        self.end_tokens = frozenset([ends] if isinstance(ends, int) else ends or [])
+        self.waiting = 0
+        self._thread = ThreadPoolExecutor(1, "engine")
+
+    async def tokens(self, prompt: list[int], sampling: Sampling) -> AsyncGenerator[int, None]:
+        loop, queue, stop = asyncio.get_running_loop(), asyncio.Queue[list[int] | Exception | None](), threading.Event()
+
+        def emit(got: list[int] | Exception | None) -> None:
+            loop.call_soon_threadsafe(queue.put_nowait, got)
+
+        self.waiting += 1
+        try:
+            self._thread.submit(self._generate, prompt, sampling, emit, stop)
+            while (got := await queue.get()) is not None:
+                if isinstance(got, Exception):
+                    raise got
+                for token in got:
+                    yield token
+        finally:
+            # Not waited for: a cancelled request may not wait. The next in turn begins when the thread is free.
+            stop.set()
+            self.waiting -= 1
+
+    def _generate(self, prompt: list[int], sampling: Sampling, emit: Callable[[Any], None], stop: threading.Event) -> None:
+        """In the thread: tokens, or what went wrong, and None at the end."""
+        if stop.is_set():
+            return
+        import torch
+        from transformers import StoppingCriteria, StoppingCriteriaList
+
+        class Stopped(StoppingCriteria):
+            def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor, **_: Any) -> torch.Tensor:
+                return torch.full((input_ids.shape[0],), stop.is_set(), dtype=torch.bool, device=input_ids.device)
+
+        chosen: dict[str, Any] = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
+        if sampling.temperature > 0:
+            chosen = {"do_sample": True, "temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": 0}
+        try:
+            if sampling.seed is not None:
+                torch.manual_seed(sampling.seed)
+            ids = torch.tensor([prompt], device=self._model.device)
+            with torch.inference_mode():
+                self._model.generate(
+                    input_ids=ids,
+                    attention_mask=torch.ones_like(ids),
+                    max_new_tokens=sampling.max_tokens,
+                    streamer=Streamer(emit),
+                    stopping_criteria=StoppingCriteriaList([Stopped()]),
+                    **chosen,
+                )
+        except Exception as error:
+            emit(error)
+        finally:
+            emit(None)
+
+
+class Streamer:
+    """Hands on each new token; generate shows it the prompt first, which is left out."""
+
+    def __init__(self, emit: Callable[[Any], None]) -> None:
+        self._emit, self._prompt_seen = emit, False
+
+    def put(self, value: Any) -> None:
+        if self._prompt_seen:
+            self._emit(value.reshape(-1).tolist())
+        self._prompt_seen = True
+
+    def end(self) -> None:
+        """generate calls it; the end is told by _generate, which also knows of faults."""

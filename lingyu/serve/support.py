@@ -1,0 +1,67 @@
+"""Whether an answer stands on its sources: a check of what can be checked by rule, so that a wrong number is never called supported.
+
+Each sentence of the answer must find one source that holds all its numbers and known names and says it with the same
+negation. Similarity would not do: texts that differ in one number or in a lost negation are nearly the same to it.
+"""
+
+import re
+from collections.abc import Iterable
+
+from lingyu.retrieve.chunks import sentences
+from lingyu.retrieve.words import folded, words
+
+NUMBER = re.compile(r"\d+(?:[.,:]\d+)*|[〇零一二两三四五六七八九十百千万亿]{2,}|[a-z]+[-.]?\d+(?:[-.]\d+)*")
+NEGATION = re.compile(
+    r"不得|不可|不能|不应|不准|不要|不予|不必|无需|不需要|严禁|禁止|未经|没有|\b(?:not|never|no|without|cannot|prohibited|forbidden)\b|n't"
+)
+# A sentence without number or name is held by a source that shares at least this much of its words.
+ENOUGH = 0.6
+
+
+def supported(answer: str, sources: list[str], terms: frozenset[str]) -> bool:
+    """Whether every sentence of the answer is held by a source; `terms` as from known_terms. An empty answer is not."""
+    said = [sentence for sentence in sentences(answer) if words(sentence)]
+    return bool(said) and all(any(holds(source, sentence, terms) for source in sources) for sentence in said)
+
+
+def known_terms(terms: Iterable[str]) -> frozenset[str]:
+    """Names and values in the form in which they are looked for. A single character would stand in every word."""
+    return frozenset(squeezed(term) for term in terms if len(term) > 1)
+
+
+def holds(source: str, sentence: str, terms: frozenset[str]) -> bool:
+    claims = claims_of(sentence, terms)
+    inside = squeezed(source)
+    if claims:
+        if not all(stands_in(claim, inside) for claim in claims):
+            return False
+    elif overlap(sentence, source) < ENOUGH:
+        return False
+    closest = max(sentences(source), key=lambda told: overlap(sentence, told), default="")
+    return bool(NEGATION.search(folded(sentence))) == bool(NEGATION.search(folded(closest)))
+
+
+def claims_of(sentence: str, terms: frozenset[str]) -> list[str]:
+    """The numbers of the sentence, and the longest known names and values that stand in it."""
+    text = squeezed(sentence)
+    present = sorted((term for term in terms if term in text), key=len, reverse=True)
+    longest = [term for i, term in enumerate(present) if not any(term in longer for longer in present[:i])]
+    return [*longest, *NUMBER.findall(folded(sentence))]
+
+
+def stands_in(claim: str, text: str) -> bool:
+    """Whether the claim stands there whole: 5 does not stand in 3.5, nor in 50."""
+    claim = squeezed(claim)
+    before = r"(?<![\d.])" if claim[:1].isdigit() else ""
+    after = r"(?!\d|[.,:]\d)" if claim[-1:].isdigit() else ""
+    return re.search(before + re.escape(claim) + after, text) is not None
+
+
+def squeezed(text: str) -> str:
+    return re.sub(r"\s+", "", folded(text))
+
+
+def overlap(sentence: str, source: str) -> float:
+    """The share of the sentence's words that stand in the source."""
+    mine, theirs = set(words(sentence)), set(words(source))
+    return len(mine & theirs) / len(mine) if mine else 0.0

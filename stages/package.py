@@ -1,0 +1,161 @@
+"""package: build the Bento, the model card and the manifest of the winner.
+
+Reads   out/select/model             the winner
+        out/select/winner.json       which checkpoint it is
+        out/select/leaderboard.csv   what was measured of it and of the base
+        out/index/knowledge          the knowledge base of professional mode
+        out/clean/tables             sources and licences for the card
+        service.py, bentofile.yaml, web/chat, lingyu/serve, lingyu/retrieve, lingyu/model/chat.py, lingyu/records.py,
+        lingyu/files.py              the code that goes into the Bento
+        dvc.yaml, dvc.lock, params.yaml and git, of which the manifest tells
+Writes  out/package/bento            a Bento: `bentoml serve out/package/bento`
+        out/package/release          the model with README.md (its card) and manifest.json
+
+The Bento is built by bentoml from code alone, and model and knowledge base are put into it afterwards: bentoml would copy them twice.
+"""
+
+import csv
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import Field, NonNegativeInt, PositiveInt
+
+from lingyu.files import read_json, read_tables, write_json
+from lingyu.release import card, manifest
+from lingyu.stage import StageError, StageParams, start
+
+CODE = (
+    "service.py",
+    "lingyu/__init__.py",
+    "lingyu/files.py",
+    "lingyu/records.py",
+    "lingyu/model/__init__.py",
+    "lingyu/model/chat.py",
+    "lingyu/retrieve",
+    "lingyu/serve",
+    "web/chat",
+)
+# bento.yaml must name a time; one that is always the same tells nobody anything wrong.
+NO_TIME = "1970-01-01T00:00:00+00:00"
+
+
+class Params(StageParams):
+    name: str = Field(pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", max_length=60)
+    title: str
+    about_en: str
+    about_zh: str
+    licence: str
+    base_model: str
+    authors: str
+    max_tokens: PositiveInt
+    temperature: float = Field(ge=0, le=2)
+    max_waiting: PositiveInt
+    history_turns: NonNegativeInt
+    context_prompt: Literal["none", "before"]
+
+    def about(self) -> card.About:
+        return card.About(self.name, self.title, self.about_en, self.about_zh, self.licence, self.base_model, self.authors)
+
+    def settings(self) -> dict[str, Any]:
+        served = self.model_dump(include={"max_tokens", "temperature", "max_waiting", "history_turns", "context_prompt"})
+        return {"model": self.name, **served}
+
+
+def run(params: Params, model: Path, winner: Path, leaderboard: Path, knowledge: Path, tables: Path, top: Path, out: Path) -> None:
+    put_bento(params, model, knowledge, top, out / "bento")
+
+    best = read_json(winner)["checkpoint"]
+    measured = read_leaderboard(leaderboard)
+    release = out / "release"
+    shutil.copytree(model, release, ignore=shutil.ignore_patterns("README.md"))
+    data = card.data_of(read_tables(tables))
+    page = card.render(params.about(), model, data, best, measured.get(best, {}), measured.get("base", {}))
+    (release / "README.md").write_text(page, encoding="utf-8")
+    parameters = yaml.safe_load((top / "params.yaml").read_text(encoding="utf-8"))
+    write_json(
+        release / "manifest.json",
+        {
+            "name": params.name,
+            "winner": best,
+            "git": manifest.commit(top),
+            "stages": manifest.upstream(top / "dvc.lock", top / "dvc.yaml", parameters, own="package"),
+            "parameters": parameters,
+            "libraries": manifest.libraries(),
+            "metrics": measured.get(best, {}),
+            "files": manifest.hashes(release),
+        },
+    )
+
+
+def put_bento(params: Params, model: Path, knowledge: Path, top: Path, bento: Path) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        code, store = Path(folder, "code"), Path(folder, "store")
+        put_code(top, code)
+        content = {"code": manifest.hashes(code), "model": manifest.hashes(model), "knowledge": manifest.hashes(knowledge)}
+        built = build(code, params.name, manifest.digest([content, params.settings()]), store)
+        shutil.copytree(built, bento)
+    shutil.copytree(model, bento / "src" / "model")
+    shutil.copytree(knowledge, bento / "src" / "knowledge")
+    write_json(bento / "src" / "settings.json", params.settings())
+    told = yaml.safe_load((bento / "bento.yaml").read_text(encoding="utf-8"))
+    told["creation_time"] = NO_TIME
+    (bento / "bento.yaml").write_text(yaml.safe_dump(told, sort_keys=False, allow_unicode=True), encoding="utf-8")
+
+
+def put_code(top: Path, code: Path) -> None:
+    """What bentofile.yaml includes, and bentofile.yaml with every package pinned to the version this stage runs with."""
+    for name in CODE:
+        (code / name).parent.mkdir(parents=True, exist_ok=True)
+        if (top / name).is_dir():
+            shutil.copytree(top / name, code / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copyfile(top / name, code / name)
+    wanted = yaml.safe_load((top / "bentofile.yaml").read_text(encoding="utf-8"))
+    wanted["python"]["packages"] = [f"{name}=={version(name).partition('+')[0]}" for name in wanted["python"]["packages"]]
+    (code / "bentofile.yaml").write_text(yaml.safe_dump(wanted, sort_keys=False, allow_unicode=True), encoding="utf-8")
+
+
+def build(code: Path, name: str, content: str, store: Path) -> Path:
+    """`bentoml build` in a process of its own: it imports the service from `code`, and must find nothing of ours elsewhere."""
+    store.mkdir()
+    command = [sys.executable, "-m", "bentoml", "build", str(code), "--name", name, "--version", content]
+    kept = {key: value for key, value in os.environ.items() if key not in {"PYTHONPATH", "LINGYU_CONTENT"}}
+    settings = {"BENTOML_HOME": str(store), "BENTOML_DO_NOT_TRACK": "true", "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run(command, cwd=code, env={**kept, **settings}, capture_output=True, text=True)
+    built = store / "bentos" / name / content
+    if done.returncode or not built.is_dir():
+        raise StageError(
+            f"bentoml could not build the service (status {done.returncode}); it says:\n{done.stdout[-2000:]}{done.stderr[-4000:]}"
+        )
+    return built
+
+
+def read_leaderboard(path: Path) -> dict[str, dict[str, dict[str, Any]]]:
+    """What was measured, by checkpoint and metric: value, interval and count."""
+    measured: dict[str, dict[str, dict[str, Any]]] = {}
+    with path.open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            measure = {"value": float(row["value"]), "low": float(row["low"]), "high": float(row["high"]), "count": int(row["count"])}
+            measured.setdefault(row["checkpoint"], {})[row["metric"]] = measure
+    return measured
+
+
+if __name__ == "__main__":
+    start(
+        run,
+        Params,
+        model=Path("out/select/model"),
+        winner=Path("out/select/winner.json"),
+        leaderboard=Path("out/select/leaderboard.csv"),
+        knowledge=Path("out/index/knowledge"),
+        tables=Path("out/clean/tables"),
+        top=Path("."),
+        out=Path("out/package"),
+    )

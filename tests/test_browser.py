@@ -1,0 +1,152 @@
+"""The chat page as a person meets it: a real browser, the real service."""
+
+import re
+import shutil
+import time
+
+import pytest
+from serving import ANSWERED, REASONED, TOP, served
+
+SPEED, SPEED_ANSWER = ANSWERED[0]
+FLYING_TIME = ANSWERED[1][0]
+
+
+def test_the_page_says_everything_in_both_languages():
+    text = (TOP / "web/chat/words.js").read_text(encoding="utf-8")
+    tables = [set(re.findall(r"(\w+): \"", part)) for part in text.split(" en: {")]
+    page = (TOP / "web/chat/index.html").read_text(encoding="utf-8")
+
+    assert len(tables) == 2
+    assert tables[0] == tables[1]
+    assert set(re.findall(r"data-(?:word|hint|label)=\"(\w+)\"", page)) <= tables[0]
+
+
+@pytest.fixture(scope="module")
+def browser():
+    binary, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if not binary or not driver:
+        pytest.skip("chromium and chromedriver are not installed")
+    from selenium import webdriver
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = binary
+    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--window-size=1100,900"):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    browser = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
+    yield browser
+    browser.quit()
+
+
+@pytest.fixture(scope="module")
+def address(content, browser, tmp_path_factory):
+    with served(content, tmp_path_factory.mktemp("page")) as address:
+        yield address
+
+
+@pytest.fixture
+def page(browser, address):
+    browser.get(address)
+    browser.execute_script("localStorage.clear(); localStorage.setItem('language', 'zh')")
+    browser.refresh()
+    wait(lambda: found(browser, "#model")[0].text == "tiny")
+    browser.get_log("browser")
+    return browser
+
+
+def found(page, selector):
+    return page.find_elements("css selector", selector)
+
+
+def wait(holds):
+    for _ in range(200):
+        if holds():
+            return
+        time.sleep(0.05)
+    raise AssertionError("waited ten seconds in vain")
+
+
+def ask(page, question):
+    found(page, "#question")[0].send_keys(question + "\n")
+    wait(lambda: found(page, "#send")[0].is_displayed())
+
+
+@pytest.mark.slow
+def test_a_person_sees_answer_sources_and_the_check(page):
+    ask(page, SPEED)
+    ask(page, FLYING_TIME)
+    found(page, ".source summary")[0].click()
+
+    assert [item.text for item in found(page, ".answer .text")] == [SPEED_ANSWER, ANSWERED[1][1]]
+    assert [item.text for item in found(page, ".badge")] == ["内容已在来源中核对", "未能在来源中核对"]
+    assert "knowledge/graph.jsonl · row 1" in found(page, ".source")[0].text
+    assert page.get_log("browser") == []
+
+
+@pytest.mark.slow
+def test_a_person_is_told_when_the_documents_hold_nothing(page):
+    ask(page, "红烧肉怎么做？")
+
+    assert "无法回答" in found(page, ".answer .text")[0].text
+    assert found(page, ".source") == []
+
+
+@pytest.mark.slow
+def test_reasoning_is_folded_once_the_answer_is_there(page):
+    found(page, "[value=plain] + span")[0].click()
+    found(page, "#reasoning")[0].click()
+    ask(page, REASONED[0])
+
+    thought = found(page, ".thought")[0]
+    assert thought.get_attribute("open") is None
+    thought.find_element("css selector", "summary").click()
+    assert REASONED[1] in thought.text
+    assert found(page, ".answer .text")[0].text == REASONED[2]
+
+
+@pytest.mark.slow
+def test_escape_stops_an_answer_and_what_came_stays(page):
+    slow = "const real = window.fetch; window.fetch = (...a) => new Promise(r => setTimeout(() => r(real(...a)), 1500))"
+    page.execute_script(slow)
+    found(page, "#question")[0].send_keys(SPEED + "\n")
+    wait(lambda: found(page, "#stop")[0].is_displayed())
+    page.execute_script("document.dispatchEvent(new KeyboardEvent('keydown', {key: 'Escape'}))")
+
+    wait(lambda: found(page, "#send")[0].is_displayed())
+    assert "已停止" in found(page, ".answer")[0].text
+
+
+@pytest.mark.slow
+def test_an_error_is_said_kindly_and_can_be_tried_again(page):
+    ask(page, "飞" * 300)
+    card = found(page, ".error")[0]
+
+    assert "对话太长了" in card.text
+    card.find_element("css selector", "button").click()
+    wait(lambda: len(found(page, ".error")) == 1 and found(page, ".error")[0].id != card.id)
+
+
+@pytest.mark.slow
+def test_language_theme_and_a_new_chat(page):
+    ask(page, SPEED)
+    found(page, "#language")[0].click()
+    found(page, "#theme")[0].click()
+    found(page, "#new")[0].click()
+
+    assert "What would you like to know?" in found(page, "#welcome")[0].text
+    assert page.execute_script("return document.documentElement.dataset.theme") == "dark"
+    assert found(page, "#talk li") == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("language", ["zh", "en"])
+def test_the_page_fits_a_phone(page, language):
+    page.execute_script(f"localStorage.setItem('language', '{language}')")
+    page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {"width": 375, "height": 700, "deviceScaleFactor": 1, "mobile": True})
+    page.refresh()
+    ask(page, SPEED)
+
+    send = found(page, "#send")[0].rect
+    assert page.execute_script("return document.documentElement.scrollWidth") == 375
+    assert send["x"] + send["width"] <= found(page, "#form")[0].rect["x"] + found(page, "#form")[0].rect["width"]
+    page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})

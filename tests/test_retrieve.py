@@ -1,0 +1,119 @@
+"""Words, chunks and search, each rule on the shortest text that shows it."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from serving import DOCUMENT, FACTS
+
+from lingyu.retrieve.chunks import chunk_of_fact, chunks_of_document, passages, sentences
+from lingyu.retrieve.index import Knowledge, build
+from lingyu.retrieve.words import words
+
+CHUNKS = [*chunks_of_document(DOCUMENT, 30), *map(chunk_of_fact, FACTS)]
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("电池存放", ["电池", "存放", "池存"]),
+        ("最大速度是多少？", ["最大", "速度", "大速"]),
+        ("RTK-2", ["rtk-2", "rtk", "2"]),
+        ("ＧＢ５００１６", ["gb50016", "gb", "50016"]),
+        ("3.5kg", ["3.5kg", "3.5", "kg"]),
+        ("Drones' batteries", ["drone", "battery"]),
+        ("What is the gas?", ["gas"]),
+        ("第二十八条", ["第28条"]),
+        ("第 28 条", ["第28条"]),
+        ("第一百零三条", ["第103条"]),
+        ("⼈⼯", ["人工"]),
+        ("，。 …", []),
+        ("", []),
+    ],
+)
+def test_words(text, found):
+    assert words(text) == found
+
+
+@pytest.mark.parametrize(
+    ("text", "size", "found"),
+    [
+        ("甲。乙！丙？", 4, ["甲。乙！", "丙？"]),
+        ("甲。\n乙。", 10, ["甲。\n乙。"]),
+        ("“甲。”乙。", 4, ["“甲。”", "乙。"]),
+        ("It is 3.5 m. Ok.", 12, ["It is 3.5 m.", "Ok."]),
+        ("甲乙丙，丁戊己。", 4, ["甲乙丙，", "丁戊己。"]),
+        ("甲乙丙丁戊", 2, ["甲乙", "丙丁", "戊"]),
+        ("", 5, []),
+        (" \n ", 5, []),
+    ],
+)
+def test_passages_end_at_sentences_while_they_can(text, size, found):
+    assert passages(text, size) == found
+
+
+def test_sentences_are_the_whole_text():
+    text = "一。二；three. Four?\n\n五"
+
+    assert "".join(sentences(text)) == text
+    assert [sentence for sentence in sentences(text) if sentence.strip()] == ["一。", "二；", "three.", " Four?", "五"]
+
+
+def test_a_chunk_keeps_where_it_stood():
+    first, second = chunks_of_document(DOCUMENT, 30)
+
+    assert (first.title, first.section, first.source, first.place) == (DOCUMENT.title, DOCUMENT.section, DOCUMENT.source, DOCUMENT.place)
+    assert first.text + "\n" + second.text == DOCUMENT.text
+    assert first.id != second.id
+
+
+def test_a_fact_is_one_line_with_its_terms():
+    chunk = chunk_of_fact(FACTS[2])
+
+    assert (chunk.text, chunk.terms) == ("The maximum altitude of Lark X3 is 120 metres.", ["Lark X3", "120 metres"])
+
+
+@pytest.mark.parametrize(
+    ("question", "kind", "first"),
+    [
+        ("云雀X3能飞多快，最大飞行速度？", None, "云雀X3的最大飞行速度是21米每秒。"),
+        ("翻到云雀X3那一页，续航时间后面写着什么？", None, "云雀X3的续航时间是38分钟。"),
+        ("雷暴能起飞吗", "document", "雨天不得飞行；雷暴天气禁止起飞。"),
+        ("altitude of the Lark X3", None, "The maximum altitude of Lark X3 is 120 metres."),
+        ("红烧肉", None, None),
+        ("？", None, None),
+    ],
+)
+def test_search(tmp_path, question, kind, first):
+    build(CHUNKS, tmp_path, 1.5, 0.75)
+
+    hits = Knowledge(tmp_path).search(question, 3, kind)
+
+    assert (hits[0].chunk.text if hits else None) == first
+    assert all(0 < hit.score <= 1 for hit in hits)
+    assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
+
+
+@pytest.mark.parametrize("chunks", [[], [CHUNKS[0].model_copy(update={"title": "", "section": "", "text": "……"})]])
+def test_a_knowledge_base_without_words_finds_nothing(tmp_path, chunks):
+    build(chunks, tmp_path, 1.5, 0.75)
+
+    assert Knowledge(tmp_path).search("电池", 3) == []
+
+
+@pytest.mark.slow
+def test_the_same_chunks_give_the_same_bytes_in_another_process_and_no_word_is_printed(tmp_path):
+    script = (
+        "import sys; sys.path.insert(0, 'tests'); from pathlib import Path; from test_retrieve import CHUNKS, build; "
+        "build(CHUNKS, Path(sys.argv[1]), 1.5, 0.75)"
+    )
+    for seed in "12":
+        run = [sys.executable, "-c", script, str(tmp_path / seed)]
+        done = subprocess.run(run, env=os.environ | {"PYTHONHASHSEED": seed, "PYTHONPATH": "."}, capture_output=True, text=True, check=True)
+        assert done.stdout + done.stderr == ""
+
+    files = {seed: {path.name: path.read_bytes() for path in sorted(Path(tmp_path, seed).rglob("*")) if path.is_file()} for seed in "12"}
+    assert files["1"] == files["2"]
+    assert len(files["1"]) > 4

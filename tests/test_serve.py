@@ -1,0 +1,348 @@
+"""The service from a request to its reply: protocol, modes, streaming, refusals; the app itself, without BentoML round it."""
+
+import asyncio
+import json
+
+import httpx
+import pytest
+from serving import ANSWERED, REASONED
+
+from lingyu.model.chat import prompt_and_reply
+from lingyu.records import Message
+from lingyu.serve.app import make_app
+from lingyu.serve.assistant import Assistant
+from lingyu.serve.engine import Sampling, TransformersEngine
+from lingyu.serve.protocol import Refused, parsed
+from lingyu.serve.support import known_terms, supported
+from lingyu.serve.text import Decoder, Parts
+
+SPEED, SPEED_ANSWER = ANSWERED[0]
+FLYING_TIME = ANSWERED[1][0]
+TERMS = known_terms({"云雀X3", "21米每秒", "46分钟", "Lark X3"})
+SOURCE = "云雀X3\n最大飞行速度\n云雀X3的最大飞行速度是21米每秒。雨天不得飞行。"
+
+
+@pytest.fixture(scope="module")
+def assistant(content):
+    return Assistant(content, TransformersEngine(content / "model"))
+
+
+@pytest.fixture
+def ask(assistant, tmp_path):
+    """A request to the app, the reply."""
+    app = make_app(lambda: assistant, tmp_path)
+
+    def post(question=SPEED, headers=None, **fields):
+        body = {"model": "tiny", "messages": [{"role": "user", "content": question}], **fields}
+        return asyncio.run(send(app, "POST", "/v1/chat/completions", headers, json=body))
+
+    return post
+
+
+async def send(app, method, path, headers=None, **more):
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app, raise_app_exceptions=False), base_url="http://test") as client:
+        return await client.request(method, path, headers=headers, **more)
+
+
+def events(response):
+    lines = [line.removeprefix("data: ") for line in response.text.splitlines() if line]
+    assert lines[-1] == "[DONE]"
+    return [json.loads(line) for line in lines[:-1]]
+
+
+def test_a_question_is_answered_as_openai_would(ask):
+    reply = ask().json()
+
+    assert reply["choices"] == [
+        {"index": 0, "message": {"role": "assistant", "content": SPEED_ANSWER}, "logprobs": None, "finish_reason": "stop"}
+    ]
+    assert reply["object"] == "chat.completion"
+    assert reply["usage"]["total_tokens"] == reply["usage"]["prompt_tokens"] + reply["usage"]["completion_tokens"] > 2
+    assert "sources" not in reply
+
+
+def test_a_stream_is_the_same_answer_in_whole_characters(ask):
+    chunks = events(ask(stream=True, stream_options={"include_usage": True}))
+
+    texts = [chunk["choices"][0]["delta"].get("content", "") for chunk in chunks if chunk["choices"]]
+    assert "".join(texts) == SPEED_ANSWER
+    assert len(texts) > 5
+    assert not any("\ufffd" in text for text in texts)
+    assert chunks[-2]["choices"][0]["finish_reason"] == "stop"
+    assert chunks[-1]["choices"] == []
+    assert chunks[-1]["usage"] == ask().json()["usage"]
+
+
+def test_reasoning_comes_apart_from_the_answer(ask):
+    question, reasoning, answer = REASONED
+    for field in ({"reasoning": True}, {"chat_template_kwargs": {"enable_thinking": True}}):
+        message = ask(question, **field).json()["choices"][0]["message"]
+        assert (message["reasoning_content"], message["content"]) == (reasoning, answer)
+
+    deltas = [chunk["choices"][0]["delta"] for chunk in events(ask(question, reasoning=True, stream=True))]
+
+    assert "".join(delta.get("reasoning_content", "") for delta in deltas) == reasoning
+    assert "".join(delta.get("content", "") for delta in deltas) == answer
+
+
+def test_the_professional_mode_shows_the_sources_that_hold_the_answer(ask):
+    reply = ask(mode="professional").json()
+
+    assert reply["supported"] is True
+    assert reply["note"] is None
+    assert reply["sources"][0] | {"score": 1} == {
+        "title": "云雀X3",
+        "section": "最大飞行速度",
+        "source": "knowledge/graph.jsonl",
+        "place": "row 1",
+        "licence": "CC0",
+        "text": "云雀X3的最大飞行速度是21米每秒。",
+        "score": 1,
+    }
+
+
+def test_an_answer_that_no_source_holds_is_marked(ask):
+    reply = ask(FLYING_TIME, mode="professional").json()
+
+    assert "46分钟" in reply["choices"][0]["message"]["content"]
+    assert "38分钟" in reply["sources"][0]["text"]
+    assert reply["supported"] is False
+    assert "来源" in reply["note"]
+
+
+@pytest.mark.parametrize(("question", "says"), [("今天股票涨了吗？", "无法回答"), ("Who won the football match?", "cannot be answered")])
+def test_the_professional_mode_says_when_the_documents_hold_nothing(ask, question, says):
+    reply = ask(question, mode="professional").json()
+
+    assert says in reply["choices"][0]["message"]["content"]
+    assert reply["sources"] == []
+    assert reply["supported"] is False
+    assert reply["usage"] == {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
+
+
+def test_a_professional_stream_begins_with_sources_and_ends_with_the_check(ask):
+    chunks = events(ask(FLYING_TIME, mode="professional", stream=True))
+
+    assert chunks[1]["sources"][0]["title"] == "云雀X3"
+    assert chunks[-1]["supported"] is False
+
+
+def test_passages_are_put_before_the_question_as_far_as_they_fit(assistant):
+    question = "起飞前检查什么？电池和桨叶"
+    hits = assistant.knowledge.search(question, 3)
+    message = [Message(role="user", content=question)]
+
+    assert hits
+    kept, prompt = assistant.put_before(message, hits, False, 10)
+    assert "资料" in assistant.tokenizer.decode(prompt)
+    assert kept == hits
+    assert assistant.put_before(message, hits, False, 10_000) == (hits, assistant.encode(message, False))
+
+
+def test_the_served_prompt_has_the_token_ids_of_training(assistant):
+    question, reasoning, answer = REASONED
+    for thinking in (None, reasoning):
+        dialogue = [Message(role="user", content=question), Message(role="assistant", content=answer, reasoning=thinking)]
+        trained, _ = prompt_and_reply(dialogue, assistant.template)
+
+        served = assistant.encode(dialogue[:1], thinks=thinking is not None)
+
+        assert served == assistant.tokenizer.encode(trained, add_special_tokens=False).ids
+
+
+def test_the_prompt_is_that_of_the_model_folders_own_tokenizer(assistant, content):
+    from transformers import AutoTokenizer
+
+    whole = AutoTokenizer.from_pretrained(content / "model")
+    for thinks in (False, True):
+        theirs = whole.apply_chat_template([{"role": "user", "content": SPEED}], add_generation_prompt=True, enable_thinking=thinks)
+        assert assistant.encode([Message(role="user", content=SPEED)], thinks) == theirs["input_ids"]
+
+
+def test_a_seed_repeats_a_chance_answer(ask):
+    chance = {"temperature": 2.0, "top_p": 0.9, "max_tokens": 30}
+    texts = [ask(seed=seed, **chance).json()["choices"][0]["message"]["content"] for seed in (1, 1, 2, 3)]
+
+    assert texts[0] == texts[1]
+    assert len(set(texts)) > 1
+
+
+def test_max_tokens_and_stop_words_end_an_answer(ask):
+    short = ask(max_tokens=3).json()
+    stopped = ask(stop=["飞行", "速"]).json()
+
+    assert short["usage"]["completion_tokens"] == 3
+    assert short["choices"][0]["finish_reason"] == "length"
+    assert stopped["choices"][0]["message"]["content"] == "云雀X3的最大"
+    assert stopped["choices"][0]["finish_reason"] == "stop"
+
+
+@pytest.mark.parametrize(
+    ("fields", "status", "says"),
+    [
+        ({"model": "gpt-4"}, 404, "no model 'gpt-4' here; there is 'tiny'"),
+        ({"max_tokens": 500}, 400, "context holds 256 tokens"),
+        ({"question": "飞" * 600}, 400, "Shorten the conversation"),
+        ({"temperature": 3}, 400, "temperature: Input should be less than or equal to 2 (found '3')"),
+        ({"tools": []}, 400, "tools: this service does not know the field"),
+        ({"n": 2}, 400, "n: Input should be 1"),
+        ({"mode": "expert"}, 400, "mode: Input should be 'plain' or 'professional'"),
+        ({"messages": []}, 400, "messages"),
+        ({"messages": [{"role": "assistant", "content": "x"}]}, 400, "last message must be the user's"),
+    ],
+)
+def test_what_cannot_be_served_is_refused_in_both_languages(ask, fields, status, says):
+    reply = ask(**fields)
+
+    error = reply.json()["error"]
+    assert reply.status_code == status
+    assert says in error["message"]
+    assert any("\u4e00" <= character <= "\u9fff" for character in error["message"])
+    assert error.keys() == {"message", "type", "param", "code"}
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"\xff"])
+def test_a_body_that_is_no_request_is_refused(body):
+    with pytest.raises(Refused, match="cannot be read"):
+        parsed(body)
+
+
+@pytest.mark.parametrize(
+    ("header", "status"),
+    [(None, 401), ("Bearer wrong", 401), ("Basic right", 401), ("Bearer right", 200), ("bearer other", 200), ("Bearer ключ", 401)],
+)
+def test_keys_in_the_environment_close_the_service(ask, monkeypatch, header, status):
+    monkeypatch.setenv("LINGYU_API_KEYS", "right, other")
+
+    reply = ask(max_tokens=1, headers={"Authorization": header.encode()} if header else None)
+
+    assert reply.status_code == status
+
+
+def test_the_model_list_tells_modes_and_context(assistant, tmp_path):
+    reply = asyncio.run(send(make_app(lambda: assistant, tmp_path), "GET", "/v1/models"))
+
+    assert reply.json()["data"] == [
+        {
+            "id": "tiny",
+            "object": "model",
+            "created": 0,
+            "owned_by": "lingyu",
+            "context_length": 256,
+            "history_turns": 1,
+            "modes": ["plain", "professional"],
+        }
+    ]
+
+
+def test_an_unknown_route_is_refused_in_openai_form(assistant, tmp_path):
+    reply = asyncio.run(send(make_app(lambda: assistant, tmp_path), "GET", "/v1/embeddings"))
+
+    assert (reply.status_code, reply.json()["error"]["code"]) == (404, "not_found")
+
+
+def test_a_fault_inside_tells_nothing_of_the_inside(tmp_path):
+    def broken():
+        raise RuntimeError("secret path")
+
+    reply = asyncio.run(send(make_app(broken, tmp_path), "GET", "/v1/models"))
+
+    assert reply.status_code == 500
+    assert "secret" not in reply.text
+
+
+def test_more_than_may_wait_are_asked_to_come_again(ask, assistant, monkeypatch):
+    monkeypatch.setattr(assistant.engine, "waiting", 5)
+
+    reply = ask()
+
+    assert (reply.status_code, reply.headers["retry-after"]) == (429, "2")
+
+
+def test_a_reply_that_is_given_up_frees_the_engine_for_the_next(assistant):
+    async def first_token_only():
+        prompt = assistant.encode([Message(role="user", content=SPEED)], False)
+        tokens = assistant.engine.tokens(prompt, Sampling(200, 1.9, 1.0, 0))
+        await anext(tokens)
+        await tokens.aclose()
+        return [token async for token in assistant.engine.tokens(prompt, Sampling(200, 0.0, 1.0, None))]
+
+    rest = asyncio.run(first_token_only())
+
+    assert assistant.tokenizer.decode(rest, skip_special_tokens=True).endswith(SPEED_ANSWER)
+    assert assistant.engine.waiting == 0
+
+
+def test_several_asked_at_once_each_get_their_own_answer(assistant, tmp_path):
+    app = make_app(lambda: assistant, tmp_path)
+
+    async def all_at_once():
+        bodies = [{"model": "tiny", "messages": [{"role": "user", "content": question}]} for question, _ in ANSWERED]
+        return await asyncio.gather(*(send(app, "POST", "/v1/chat/completions", json=body) for body in bodies))
+
+    replies = asyncio.run(all_at_once())
+
+    assert [reply.json()["choices"][0]["message"]["content"] for reply in replies] == [answer for _, answer in ANSWERED]
+
+
+@pytest.mark.parametrize(
+    ("stops", "thinking", "texts", "reasoning", "content"),
+    [
+        ([], False, ["你", "好"], "", "你好"),
+        ([], False, ["<thi", "nk>\n想", "一想\n</th", "ink>\n\n答"], "想一想", "答"),
+        ([], False, ["<think>\n\n</think>\n\n答"], "", "答"),
+        ([], True, ["想\n</think>", "答"], "想", "答"),
+        ([], False, ["<think>没完"], "没完", ""),
+        ([], False, ["a <", "b> </think>"], "", "a <b> </think>"),
+        ([], False, ["<thi"], "", "<thi"),
+        (["停"], False, ["走停", "走"], "", "走"),
+        (["END"], False, ["a E", "N", "Z E", "ND z"], "", "a ENZ"),
+        (["\n"], False, ["\n\n第一行", "\n第二行"], "", "第一行"),
+        (["停"], False, ["<think>停</think>走停"], "停", "走"),
+        ([], False, ["a\n", "\n", "b\n\n"], "", "a\n\nb"),
+    ],
+)
+def test_a_reply_is_parted_wherever_its_text_is_cut(stops, thinking, texts, reasoning, content):
+    for cut in (texts, list("".join(texts))):
+        parts, got = Parts(stops, thinking), {"reasoning": "", "content": ""}
+        for text in cut:
+            for kind, piece in parts.add(text) if not parts.stopped else []:
+                got[kind] += piece
+        for kind, piece in parts.rest():
+            got[kind] += piece
+
+        assert got == {"reasoning": reasoning, "content": content}
+
+
+def test_no_half_character_leaves_the_decoder(assistant):
+    text = "龘靐🚁 ok"
+    ids = assistant.tokenizer.encode(text, add_special_tokens=False).ids
+    decoder = Decoder(assistant.tokenizer, frozenset())
+
+    pieces = [decoder.add(token) for token in ids]
+
+    assert len(ids) > len(text)
+    assert "".join(pieces) == text
+    assert not any("\ufffd" in piece for piece in pieces)
+
+
+@pytest.mark.parametrize(
+    ("answer", "holds"),
+    [
+        ("云雀X3的最大飞行速度是21米每秒。", True),
+        ("云雀X3的最大飞行速度是２１米每秒。", True),
+        ("云雀X3的最大飞行速度是2米每秒。", False),
+        ("云雀X3的最大飞行速度是121米每秒。", False),
+        ("云雀X3的最大飞行速度是21.5米每秒。", False),
+        ("Lark X3的最大飞行速度是21米每秒。", False),
+        ("云雀X3的最大飞行速度是46分钟。", False),
+        ("雨天不得飞行。", True),
+        ("雨天可以飞行。", False),
+        ("云雀X3的最大飞行速度不是21米每秒，不得超过。", False),
+        ("请注意安全驾驶汽车。", False),
+        ("云雀X3的最大飞行速度是21米每秒。它重900克。", False),
+        ("", False),
+    ],
+)
+def test_supported_is_what_one_source_says(answer, holds):
+    assert supported(answer, ["别的来源说46分钟。", SOURCE], TERMS) is holds

@@ -1,0 +1,49 @@
+// The service's two routes. `ask` hands over each event of the stream as it comes.
+
+export class ServiceError extends Error {
+  constructor(code, message) {
+    super(message);
+    this.code = code;
+  }
+}
+
+export async function models(key) {
+  const reply = await send("v1/models", { headers: bearer(key) });
+  return (await reply.json()).data;
+}
+
+export async function ask(body, key, signal, onEvent) {
+  const headers = { "Content-Type": "application/json", ...bearer(key) };
+  const reply = await send("v1/chat/completions", { method: "POST", headers, body: JSON.stringify({ ...body, stream: true }), signal });
+  const decoder = new TextDecoder();
+  let rest = "", done = false;
+  for (const reader = reply.body.getReader(); ;) {
+    const part = await reader.read();
+    if (part.done) break;
+    const events = (rest + decoder.decode(part.value, { stream: true })).split("\n\n");
+    rest = events.pop();
+    for (const event of events) {
+      const data = event.replace(/^data: /, "");
+      if (data === "[DONE]") { done = true; continue; }
+      const value = JSON.parse(data);
+      if (value.error) throw new ServiceError(value.error.code, value.error.message);
+      onEvent(value);
+    }
+  }
+  if (!done) throw new ServiceError("broken", "");
+}
+
+async function send(path, options) {
+  let reply;
+  try {
+    reply = await fetch(path, options);
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new ServiceError("offline", "");
+  }
+  if (reply.ok) return reply;
+  const error = (await reply.json().catch(() => ({}))).error;
+  throw new ServiceError(error?.code ?? "other_error", typeof error === "object" ? error.message : `HTTP ${reply.status}`);
+}
+
+const bearer = (key) => (key ? { Authorization: `Bearer ${key}` } : {});

@@ -1,0 +1,100 @@
+// What a conversation looks like. Text goes in as text, never as HTML.
+
+export function element(tag, className, ...children) {
+  const made = document.createElement(tag);
+  if (className) made.className = className;
+  made.append(...children);
+  return made;
+}
+
+export function questionView(text, words) {
+  return element("li", "question", element("span", "hidden", words.you), element("p", "", text));
+}
+
+// An answer that grows: its parts appear when there is something in them.
+export class AnswerView {
+  constructor(words) {
+    this.words = words;
+    this.content = "";
+    this.reasoning = element("p", "");
+    this.thought = element("details", "thought", element("summary", "", words.thinking), this.reasoning);
+    this.thought.hidden = true;
+    this.text = element("p", "text");
+    this.foot = element("div", "foot");
+    this.dots = element("span", "dots", element("i"), element("i"), element("i"));
+    this.dots.setAttribute("role", "status");
+    this.dots.setAttribute("aria-label", words.waiting);
+    this.root = element("li", "answer", this.thought, this.text, this.dots, this.foot);
+  }
+
+  think(text) {
+    this.thought.hidden = false;
+    this.thought.open = this.content === "";
+    this.reasoning.append(text);
+  }
+
+  say(text) {
+    this.thought.open = false;
+    this.dots.remove();
+    this.content += text;
+    this.text.append(text);
+  }
+
+  cite(sources) {
+    if (!sources.length) return;
+    this.sources = element("section", "sources", element("h2", "", this.words.sources));
+    sources.forEach((source, at) => this.sources.append(sourceView(source, at + 1, this.words)));
+  }
+
+  ground(supported, note) {
+    if (!this.sources) return;
+    const badge = element("p", supported ? "badge good" : "badge doubt", supported ? this.words.verified : this.words.unverified);
+    if (note) badge.title = note;
+    this.foot.append(badge);
+  }
+
+  remark(text) {
+    this.foot.append(element("span", "remark", text));
+  }
+
+  end() {
+    this.dots.remove();
+    this.thought.open = false;
+    if (this.content) this.foot.append(copyButton(this.content, this.words));
+    if (this.sources) this.root.append(this.sources);
+  }
+
+  fail(said, detail, action) {
+    this.dots.remove();
+    const card = element("div", "error", element("p", "", said));
+    card.setAttribute("role", "alert");
+    if (detail) card.append(element("details", "", element("summary", "", this.words.details), element("p", "", detail)));
+    card.append(action);
+    this.root.append(card);
+  }
+}
+
+function sourceView(source, number, words) {
+  const heading = [source.title, source.section].filter(Boolean).join(" › ");
+  const score = element("meter", "");
+  Object.assign(score, { min: 0, max: 1, value: source.score, title: `${words.score} ${Math.round(source.score * 100)} %` });
+  const facts = element("dl", "");
+  for (const [name, value] of [[words.place, `${source.source} · ${source.place}`], [words.licence, source.licence]]) {
+    if (value) facts.append(element("div", "", element("dt", "", name), element("dd", "", value)));
+  }
+  const summary = element("summary", "", element("b", "", String(number)), element("span", "", heading), score);
+  return element("details", "source", summary, element("blockquote", "", source.text), facts);
+}
+
+function copyButton(text, words) {
+  const button = element("button", "quiet small", words.copy);
+  button.type = "button";
+  button.onclick = async () => {
+    await navigator.clipboard.writeText(text);
+    button.textContent = words.copied;
+    setTimeout(() => { button.textContent = words.copy; }, 1500);
+  };
+  // The clipboard is only there on https and on one's own machine.
+  button.hidden = !navigator.clipboard;
+  return button;
+}
