@@ -1,1 +1,9 @@
 """What the stages and the service of lingyu share, one folder a subject."""
+
+import os
+
+# Idle OpenMP threads that spin take the core from whoever has work: on two shared cores a training step
+# was five times slower. Read once, when torch loads its OpenMP, hence set here, before anything of ours imports it.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# Forked workers of a data loader would warn about the tokenizer's threads.
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

@@ -1,7 +1,6 @@
 """What every stage shares: typed parameters, one way to start, one way to fail."""
 
 import errno
-import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,12 +12,6 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from lingyu.warm import handed_over
 
 PARAMS_FILE = Path("params.yaml")
-
-# Idle OpenMP threads that spin take the core from whoever has work: on two shared cores a training step
-# was five times slower. Read once, when torch loads its OpenMP, hence set here, before any stage imports it.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-# Forked workers of a data loader would warn about the tokenizer's threads.
-os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 
 class StageError(Exception):
@@ -40,7 +33,9 @@ class StageParams(BaseModel):
         if item is not None:
             candidates = values.get("candidates") or {}
             if item not in candidates:
-                raise StageError(f"no candidate named {item!r}. Known: {', '.join(candidates)} ({PARAMS_FILE}, section {section}.candidates).")
+                raise StageError(
+                    f"no candidate named {item!r}. Known: {', '.join(candidates)} ({PARAMS_FILE}, section {section}.candidates)."
+                )
             values = {**(values.get("common") or {}), **candidates[item]}
             where = [section, "candidates", item]
         try:
@@ -87,7 +82,9 @@ def start(run: Callable[..., None], params: type[StageParams], *, heavy: bool = 
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise
-        sys.exit(f"{label}: no space left on the disk while writing {error.filename or 'an output'}. Free some and run `dvc repro` again.\n{LEFT}")
+        sys.exit(
+            f"{label}: no space left on the disk while writing {error.filename or 'an output'}. Free some and run `dvc repro` again.\n{LEFT}"
+        )
 
 
 def filled(path: Any, item: str | None) -> Any:

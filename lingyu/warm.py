@@ -5,28 +5,30 @@ lingyu.warm COMMAND…` imports them once, runs the command with LINGYU_WARM nam
 A stage that finds the socket (lingyu.stage.start) hands over its arguments, folder, environment and streams, and
 waits for the exit status of the fork; without one it runs where it is. Both give the same bytes: the fork holds
 third-party modules only, none of ours, and no computation has happened in it. A fork whose stage was killed ends too.
+What a library reads from the environment at its import (HF_ENDPOINT, say) it has from the command's environment.
 """
 
-import array
 import importlib
 import json
 import os
 import runpy
 import select
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any, NoReturn
 
 VARIABLE = "LINGYU_WARM"
 # What the training and evaluating stages import; a module that is missing here is imported by the stage itself.
-MODULES = ["torch", "transformers", "transformers.models.qwen3.modeling_qwen3", "transformers.trainer", "datasets", "peft", "trl.trainer.dpo_trainer"]
-MODULES += ["trl.trainer.grpo_trainer", "trl.trainer.reward_trainer", "pyarrow.parquet", "sacrebleu"]
-STREAMS = 3
+MODULES = ["torch", "transformers", "transformers.models.qwen3.modeling_qwen3", "transformers.trainer", "datasets", "peft"]
+MODULES += ["trl.trainer.dpo_trainer", "trl.trainer.grpo_trainer", "trl.trainer.reward_trainer", "pyarrow.parquet", "sacrebleu"]
 
 
 def handed_over(module: str) -> int | None:
@@ -34,70 +36,72 @@ def handed_over(module: str) -> int | None:
     address = os.environ.get(VARIABLE)
     if not address:
         return None
+    request = json.dumps({"module": module, "argv": sys.argv[1:], "folder": os.getcwd(), "environment": dict(os.environ)}).encode()
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asked:
-        try:
+        taken = status = b""
+        with suppress(OSError):
             asked.connect(address)
-        except OSError:
-            return None
-        request = json.dumps({"module": module, "argv": sys.argv[1:], "folder": str(Path.cwd()), "environment": dict(os.environ)}).encode()
-        streams = array.array("i", [0, 1, 2])
-        asked.sendmsg([len(request).to_bytes(4, "big")], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, streams)])
-        asked.sendall(request)
-        answer = asked.recv(4)
-    return int.from_bytes(answer, "big") if answer else 1
+            socket.send_fds(asked, [len(request).to_bytes(4, "big")], [0, 1, 2])
+            asked.sendall(request)
+            taken = asked.recv(1)
+            status = asked.recv(4)
+    if not taken:
+        return None
+    if not status:
+        print(f"{module}: its process was killed from outside; perhaps memory ran out.", file=sys.stderr)
+        return 1
+    return int.from_bytes(status, "big")
 
 
-def serve(listener: socket.socket) -> None:
-    """Fork for each caller until the process is told to end. Fork first, thread later: no lock is held across a fork."""
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-    while True:
-        asked, _ = listener.accept()
-        if os.fork() == 0:
-            listener.close()
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
-            answer(asked)
-        asked.close()
+def serve(listener: socket.socket, life: int) -> None:
+    """Import, then fork for each caller, until nobody holds the other end of `life`."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the command; a fork ends with its stage
+    for module in MODULES:
+        with suppress(ImportError):
+            importlib.import_module(module)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # forks that ended leave no zombies
+    while life not in select.select([listener, life], [], [])[0]:
+        with listener.accept()[0] as asked:
+            if os.fork() == 0:
+                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                and_end(answer, asked)
 
 
-def answer(asked: socket.socket) -> None:
-    """In the fork: become the stage, run it, send back its exit status."""
-    length, ancillary, *_ = asked.recvmsg(4, socket.CMSG_SPACE(STREAMS * array.array("i").itemsize))
-    streams = array.array("i")
-    streams.frombytes(ancillary[0][2])
-    size, text = int.from_bytes(length, "big"), b""
-    while len(text) < size:
-        text += asked.recv(size - len(text))
-    request = json.loads(text)
+def answer(asked: socket.socket) -> int:
+    """In the fork: become the stage, run it, send back its exit status. Fork first, thread later: no lock is held across a fork."""
+    length, streams, *_ = socket.recv_fds(asked, 4, 3)
+    request = json.loads(asked.makefile("rb").read(int.from_bytes(length, "big")))
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
         os.close(stream)
-    sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w", buffering=1), open(2, "w", buffering=1)  # noqa: SIM115 – the process's own streams
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     os.environ.clear()
     os.environ.update(request["environment"])
-    os.environ.pop(VARIABLE)
+    del os.environ[VARIABLE]
     os.chdir(request["folder"])
+    sys.path[0] = request["folder"]
+    del sys.modules["lingyu"]  # another folder may hold other code
+    asked.sendall(b"\x01")
     threading.Thread(target=end_with, args=[asked], daemon=True).start()
     status = outcome(request["module"], request["argv"])
-    with suppress(OSError, ValueError):
-        sys.stdout.flush()
-        sys.stderr.flush()
     with suppress(OSError):
-        asked.sendall(status.to_bytes(4, "big"))
-    os._exit(status)
+        sys.stdout.flush()
+    asked.sendall(status.to_bytes(4, "big"))
+    return status
 
 
 def outcome(module: str, argv: list[str]) -> int:
-    sys.argv, sys.path[0] = [module, *argv], os.getcwd()
+    """The exit status that Python would end with."""
     try:
+        sys.argv = [module, *argv]
         runpy.run_module(module, run_name="__main__", alter_sys=True)
     except SystemExit as end:
         if end.code is None or isinstance(end.code, int):
-            return end.code or 0
+            return (end.code or 0) & 0xFF
         print(end.code, file=sys.stderr)
         return 1
     except BaseException:
-        sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]
+        sys.excepthook(*sys.exc_info())
         return 1
     return 0
 
@@ -108,23 +112,39 @@ def end_with(asked: socket.socket) -> None:
     os._exit(1)
 
 
+def and_end(act: Callable[..., int | None], *arguments: Any) -> NoReturn:
+    """Act in a forked process, which must never return into what its parent was doing."""
+    status = 1
+    try:
+        status = act(*arguments) or 0
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+    finally:
+        os._exit(status)
+
+
 def main(command: list[str]) -> int:
     """Listen, import beside the command's first stages, and give back the command's exit status."""
-    with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
-        address = str(Path(folder) / "warm")
-        listener.bind(address)
+    if not command:
+        sys.exit("usage: python -m lingyu.warm COMMAND…")
+    folder = tempfile.mkdtemp(prefix="lingyu-", dir="/tmp")  # not TMPDIR: the path of a socket must be short
+    life, held = os.pipe()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        listener.bind(f"{folder}/warm")
         listener.listen()
-        server = os.fork()
-        if server == 0:
-            for module in MODULES:
-                importlib.import_module(module)
-            serve(listener)
-        try:
-            return subprocess.run(command, env={**os.environ, VARIABLE: address}).returncode
-        except KeyboardInterrupt:
-            return 130
-        finally:
-            os.kill(server, signal.SIGKILL)
+        if (server := os.fork()) == 0:
+            os.close(held)
+            and_end(serve, listener, life)
+    try:
+        running = subprocess.Popen(command, env={**os.environ, VARIABLE: f"{folder}/warm"})
+        signal.signal(signal.SIGINT, lambda *_: None)  # the terminal sends it to the command too
+        signal.signal(signal.SIGTERM, lambda *_: running.terminate())
+        status = running.wait()
+        return status if status >= 0 else 128 - status
+    finally:
+        os.kill(server, signal.SIGKILL)
+        os.waitpid(server, 0)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 if __name__ == "__main__":

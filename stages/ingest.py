@@ -67,7 +67,7 @@ def run(params: Params, data: Path, out: Path) -> None:
                 rejected.append({"source": source, "place": row.place, "reason": row.reason, "detail": row.detail, "row": row.row})
                 ledger.came("rejected", source)
                 ledger.dropped("rejected", source, row.reason)
-            elif row.id not in ids:
+            elif row.id not in ids:  # an article that many questions of a file refer to is one row
                 ids.add(row.id)
                 made[table] += 1
                 tables[table].append(row)

@@ -57,10 +57,11 @@ def run(params: Params, tables: Path, suites: Path, out: Path) -> None:
 
 def told(one: Outcome) -> str:
     """A broken expectation, with how often it is broken and where."""
+    about = one.expectation.column or ", ".join(one.expectation.column_list)
     much = f"{one.broken} of {one.rows} rows" if one.broken else f"found {one.observed}"
     return "\n".join(
         [
-            f"  {one.table}.{one.expectation.name}: {much}. {one.expectation.why.en} {one.expectation.why.zh}",
+            f"  {one.table}.{one.expectation.name}, column {about}: {much}. {one.expectation.why.en} {one.expectation.why.zh}",
             *(f"    {e}" for e in one.examples),
         ]
     )
@@ -116,10 +117,14 @@ body { max-width: 72rem; margin: 2rem auto; padding: 0 1rem; }
 table { border-collapse: collapse; width: 100%; }
 th, td { border: 1px solid #ccc; padding: .35rem .6rem; text-align: left; vertical-align: top; overflow-wrap: anywhere; }
 ul { margin: .2rem 0; padding-left: 1.2rem; color: #555; }
+th, td a, td code { white-space: nowrap; }
 .met td:first-child { background: #e3f3e3; }
 .broken td:first-child { background: #f9d7d7; }
 .warned td:first-child { background: #fdf0cc; }
 .collapse { display: block; }
+.fa-check-circle::before { content: "✓"; color: #2a7d2a; }
+.fa-times::before { content: "✗"; color: #b32d2d; }
+.fa-exclamation-triangle::before { content: "!"; color: #a67700; }
 .cooltip .top { display: none; }
 nav, footer, .navbar, #ge-cta-footer { display: none; }
 """

@@ -80,8 +80,8 @@ def outcome(table: str, one: Expectation, blocks: bool, found: Any, rows: int, e
     result = found.result
     shown = []
     for place in (result.get("unexpected_index_list") or [])[:examples]:
-        values = [str(value) for name, value in place.items() if name not in ("source", "place")]
-        shown.append(f"{place['source']}, {place['place']}: {short(' | '.join(values))}")
+        values = [str(value) for name, value in place.items() if name not in ("source", "place") and str(value) not in ("True", "False")]
+        shown.append(": ".join(filter(None, [f"{place['source']}, {place['place']}", short(" | ".join(values))])))
     return Outcome(
         table,
         one,
@@ -109,7 +109,7 @@ def offline(page: str) -> str:
     """A page of Great Expectations without what it would fetch from elsewhere, and without what differs from run to run."""
     page = re.sub(r"<script\b.*?</script>", "", page, flags=re.DOTALL)
     page = re.sub(r"<link\b[^>]*https?://[^>]*>", "", page)
-    page = re.sub(r"<(a|img)\b[^>]*https?://[^>]*>", r"<\1>", page)
+    page = re.sub(r"<(a|img)\b[^>]*(?:https?://|\.\./)[^>]*>", r"<\1>", page)
     page = re.sub(r"url\(['\"]?https?://[^)]*\)", "none", page).replace("<img>", "")
     page = re.sub(r"\d{8}T\d{6}\.\d{6}Z|\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d\S*", "", page)
     seen: dict[str, str] = {}

@@ -21,21 +21,16 @@ class Why(BaseModel):
 
 
 class Expectation(BaseModel):
-    """An expectation of Great Expectations by its name; fields beyond these are what it takes."""
+    """An expectation under our name and by that of Great Expectations; fields beyond these are what it takes."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
+    name: str
     expect: str
     blocking: bool
     why: Why
     column: str = ""
     column_list: list[str] = []
-
-    @property
-    def name(self) -> str:
-        """As params.yaml and messages name it: text.not_match_regex."""
-        about = self.column or "+".join(self.column_list) or "table"
-        return f"{about}.{self.expect.removeprefix('expect_').removeprefix('column_').removeprefix('values_').removeprefix('to_')}"
 
     @property
     def arguments(self) -> dict[str, Any]:
@@ -70,6 +65,8 @@ def suite_of(path: Path) -> list[Expectation]:
             suite.append(Expectation.model_validate(entry))
         except ValidationError as error:
             wrong += faults(error, [str(number)])
+    names = [one.name for one in suite]
+    wrong += [f"  {name}: more than one expectation has this name" for name in sorted({*names}) if names.count(name) > 1]
     if wrong:
         raise StageError("\n".join([f"{path} does not hold expectations (see the head of documents.yaml):", *wrong]))
     return suite

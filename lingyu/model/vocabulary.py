@@ -16,8 +16,11 @@ LATIN = re.compile(r" [A-Za-z][A-Za-z'-]{3,}")
 SAFE = re.compile(r"[\u3400-\u9fff\x20-\x7e]+")
 
 
-def candidates(texts: Iterable[str], terms: Iterable[str]) -> Counter[str]:
-    """How often each candidate occurs: words of the texts, and the given terms found in them."""
+def candidates(texts: Iterable[str], terms: Iterable[str], names: Iterable[str]) -> Counter[str]:
+    """How often each candidate occurs: words of the texts and the given terms found in them, but none of the names.
+
+    A name as one token is seen too seldom to be learnt, and cannot be copied piece by piece from a question.
+    """
     import logging
 
     import jieba
@@ -30,10 +33,16 @@ def candidates(texts: Iterable[str], terms: Iterable[str]) -> Counter[str]:
         found.update(run)
     found.update(LATIN.findall(joined))
     for term in set(terms):
-        spoken = term if HAN.match(term) else f" {term}"
-        if SAFE.fullmatch(spoken):
-            found[spoken] = max(found[spoken], joined.count(spoken))
+        if SAFE.fullmatch(spoken(term)):
+            found[spoken(term)] = max(found[spoken(term)], joined.count(spoken(term)))
+    for name in names:
+        found.pop(spoken(name), None)
     return found
+
+
+def spoken(term: str) -> str:
+    """The term as it stands inside a sentence: a space before it unless it is Chinese."""
+    return term if HAN.match(term) else f" {term}"
 
 
 def worthwhile(found: Counter[str], tokenizer: Any, most: int, least_count: int, least_saved: int) -> list[dict[str, Any]]:

@@ -1,0 +1,108 @@
+"""The DAG as DVC knows it, and DVC at work: what the flows ask of both."""
+
+import io
+import logging
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from lingyu.stage import StageError
+
+HERE = "here"  # the runner of a stage that names none
+
+
+@dataclass(frozen=True)
+class Step:
+    """A stage of dvc.yaml, or a tracked source (data.dvc)."""
+
+    name: str
+    runner: str
+    upstream: tuple[str, ...]
+    outputs: tuple[Path, ...]
+    metrics: tuple[Path, ...]
+
+    @property
+    def stage(self) -> str:
+        """The stage whose item this is: sft of sft@lora."""
+        return self.name.partition("@")[0]
+
+
+def steps() -> list[Step]:
+    """All of the DAG, each step after those it needs, else in the order of dvc.yaml."""
+    import networkx
+    from dvc.repo import Repo
+
+    logging.getLogger("dvc").setLevel(logging.ERROR)  # it warns of every frozen import, and data.dvc is one
+    with Repo() as repo:
+        stages = {stage.addressing: stage for stage in repo.index.stages}
+        position = {name: number for number, name in enumerate(stages)}
+        graph = networkx.DiGraph()
+        graph.add_nodes_from(stages)
+        graph.add_edges_from((needed.addressing, stage.addressing) for stage, needed in repo.index.graph.edges)
+        return [
+            Step(
+                name=name,
+                runner=(getattr(stages[name], "meta", None) or {}).get("runner", HERE),
+                upstream=tuple(sorted(graph.predecessors(name), key=position.__getitem__)),
+                outputs=tuple(Path(str(out)) for out in stages[name].outs),
+                metrics=tuple(Path(str(out)) for out in stages[name].outs if out.metric),
+            )
+            for name in networkx.lexicographical_topological_sort(graph, key=position.__getitem__)
+        ]
+
+
+def leading_to(target: str, every: list[Step]) -> list[Step]:
+    """The steps that a stage, or all items of one (sft), are made by."""
+    needed = {step.name for step in every if target in {step.name, step.stage}}
+    if not needed:
+        raise StageError(f"no stage named {target!r}. Known: {', '.join(step.name for step in every)} (dvc.yaml).")
+    for step in reversed(every):
+        if step.name in needed:
+            needed.update(step.upstream)
+    return [step for step in every if step.name in needed]
+
+
+def imported() -> list[str]:
+    """The .dvc files whose data is a copy of something elsewhere: DVC holds them still until someone asks for the newest."""
+    from dvc.repo import Repo
+
+    with Repo() as repo:
+        return sorted(stage.addressing for stage in repo.index.stages if stage.is_import)
+
+
+def stale() -> dict[str, list[Any]]:
+    """By stage, what changed since it was made. A stage that is fresh, or stale only through another, is not there."""
+    from dvc.repo import Repo
+
+    with Repo() as repo:
+        return dict(repo.status())
+
+
+def running(*arguments: str) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "dvc", *arguments]
+    # Python holds back what it prints into a pipe; here somebody watches.
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env={**os.environ, "PYTHONUNBUFFERED": "1"})
+
+
+def lines(output: IO[bytes], every: float = 30.0) -> Iterator[str]:
+    """The lines of a running command. A progress bar rewrites its line: of it, one state in `every` seconds, and its last."""
+    shown, pending = time.monotonic(), ""
+    with io.TextIOWrapper(output, encoding="utf-8", errors="replace", newline="") as parts:
+        for part in parts:
+            text = part.rstrip()
+            if not part.endswith("\r"):
+                if text or pending:
+                    yield text or pending
+                pending = ""
+            elif text:
+                pending = text
+                if time.monotonic() - shown >= every:
+                    yield pending
+                    shown, pending = time.monotonic(), ""
+    if pending:
+        yield pending

@@ -1,0 +1,105 @@
+"""release: give the winner to a folder, to Hugging Face or to ModelScope. It is released once it came back the same.
+
+Reads   out/package/release       the model, its card (README.md), and manifest.json with the sha256 of each file
+Writes  releases/<version>        the release itself, when it goes to a folder
+        releases/released.json    what was released where, with its metrics; flows/retrain.py compares with the last one
+"""
+
+import argparse
+import re
+from pathlib import Path
+from typing import Any
+
+from prefect import flow, get_run_logger, task
+from prefect.artifacts import create_markdown_artifact
+from prefect.cache_policies import NO_CACHE
+from pydantic import ValidationError
+
+from flows import start
+from lingyu.files import read_json, write_json
+from lingyu.release.hubs import Hub, Kind, deliver, open_hub
+from lingyu.release.manifest import sha256
+from lingyu.release.parcel import MANIFEST, Weights, staged
+from lingyu.stage import StageError, StageParams, faults
+
+PACKAGE = Path("out/package/release")
+RECORD = Path("releases/released.json")  # here wherever the releases go: the next comparison starts from this project
+
+
+class Params(StageParams):
+    to: list[Kind]
+    folder: Path
+    huggingface: str
+    modelscope: str
+    private: bool
+    weights: Weights
+
+
+@flow
+def release(to: list[str] | None = None, version: str | None = None, weights: str | None = None) -> None:
+    params = overlaid(Params.load("release"), to, weights)
+    with staged(PACKAGE, params.weights, params.folder) as folder:
+        version = checked(version or sha256(folder / MANIFEST)[:12])
+        for kind in params.to:
+            hub = open_hub(kind, str(getattr(params, kind)), params.private)
+            give.with_options(task_run_name=hub.place)(hub, folder, version)
+            remember(RECORD, hub.place, version, folder)
+            create_markdown_artifact(key="release", markdown=f"**{version}** → {hub.place}")
+
+
+@task(cache_policy=NO_CACHE)
+def give(hub: Hub, folder: Path, version: str) -> None:
+    new = deliver(hub, folder, version)
+    said = "released, and compared after fetching it again 已发布并核对" if new else "there already with this content 已存在，内容相同"
+    get_run_logger().info("%s at %s: %s", version, hub.place, said)
+
+
+def remember(record: Path, place: str, version: str, folder: Path) -> None:
+    """Add the release to the record, whole or not at all; one that stands there already stays as it is."""
+    manifest: dict[str, Any] = read_json(folder / MANIFEST)
+    entries = read_json(record) if record.exists() else []
+    if any((entry["version"], entry["place"]) == (version, place) for entry in entries):
+        return
+    entry = {"version": version, "place": place, "manifest": sha256(folder / MANIFEST)}
+    # As much as the next comparison needs (lingyu/release/compare.py).
+    entry |= {key: manifest.get(key, {}) for key in ("metrics", "files", "stages")}
+    record.parent.mkdir(parents=True, exist_ok=True)
+    partial = record.with_suffix(".partial")
+    write_json(partial, [*entries, entry])
+    partial.replace(record)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m flows.release", description="Release the packaged winner 发布模型")
+    parser.add_argument(
+        "--to", action="append", metavar="HUB[=WHERE]", help="folder, huggingface=owner/name, modelscope=owner/name; repeatable"
+    )
+    parser.add_argument("--version", help="default: twelve digits made of the content")
+    parser.add_argument("--weights", choices=["all", "merged", "adapter"], help="default: params.yaml, release.weights")
+    start("release", lambda: release(**vars(parser.parse_args())))
+
+
+def overlaid(params: Params, to: list[str] | None, weights: str | None) -> Params:
+    """The section of params.yaml with what the command line says instead."""
+    values = params.model_dump()
+    if weights:
+        values["weights"] = weights
+    if to:
+        values["to"] = [hub.partition("=")[0] for hub in to]
+        values |= {kind: place for kind, _, place in (hub.partition("=") for hub in to) if place}
+    try:
+        return Params.model_validate(values)
+    except ValidationError as error:
+        raise StageError(
+            "\n".join(["the command line does not fit the section release of params.yaml:", *faults(error, ["release"])])
+        ) from error
+
+
+def checked(version: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", version):
+        raise StageError(f"{version!r} cannot be a version: it becomes a tag and a folder. Use letters, digits, '.', '-' and '_'.")
+    return version
+
+
+if __name__ == "__main__":
+    main()

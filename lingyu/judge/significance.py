@@ -1,0 +1,109 @@
+"""How sure a number is: intervals for one checkpoint, paired intervals and tests for two.
+
+Several questions may ask for one fact, and then they are not so many independent witnesses. So items come with a
+group, and groups are what is drawn, swapped and counted; where each item is its own group these are the textbook
+methods: Wilson's interval, Bonett and Price's for a paired difference (2012), McNemar's exact test.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Z = 1.959964  # 95 %, two-sided
+Numbers = NDArray[np.float64]
+
+
+def group_sums(groups: Sequence[str], *columns: Sequence[float]) -> list[Numbers]:
+    """Each column summed within its group, groups in order of appearance."""
+    places: dict[str, int] = {}
+    index = [places.setdefault(group, len(places)) for group in groups]
+    return [
+        np.bincount(index, weights=np.asarray(column, dtype=np.float64), minlength=len(places)).astype(np.float64) for column in columns
+    ]
+
+
+def wilson(right: Numbers, asked: Numbers) -> tuple[float, float]:
+    """Wilson's interval for a share, the count divided by the design effect of the groups (never below 1)."""
+    total, groups = asked.sum(), len(asked)
+    share = right.sum() / total
+    if 0 < share < 1 and groups > 1:
+        between = groups / (groups - 1) * ((right - share * asked) ** 2).sum() / total**2
+        effective = min(share * (1 - share) * total / (total - 1) / between, total) if between else total
+    else:
+        effective = float(groups)
+    middle = (share + Z * Z / (2 * effective)) / (1 + Z * Z / effective)
+    half = Z * np.sqrt(share * (1 - share) / effective + (Z / (2 * effective)) ** 2) / (1 + Z * Z / effective)
+    return max(0.0, float(middle - half)), min(1.0, float(middle + half))
+
+
+def draws(groups: int, resamples: int, seed: int) -> NDArray[np.int64]:
+    """For each resample, the groups drawn with replacement."""
+    return np.random.default_rng(seed).integers(0, groups, size=(resamples, groups))
+
+
+def middle_95(values: Numbers) -> tuple[float, float]:
+    low, high = np.quantile(values, [0.025, 0.975])
+    return float(low), float(high)
+
+
+def bootstrap(upper: Numbers, lower: Numbers, resamples: int, seed: int) -> tuple[float, float]:
+    """Interval of sum(upper) / sum(lower), groups resampled."""
+    drawn = draws(len(upper), resamples, seed)
+    return middle_95(upper[drawn].sum(axis=1) / lower[drawn].sum(axis=1))
+
+
+def paired_share(before: Numbers, after: Numbers, asked: Numbers) -> tuple[float, float]:
+    """Interval of the difference of two shares of the same items: Bonett and Price's, with groups."""
+    change, total = after - before, asked.sum() + 2
+    difference = change.sum() / total
+    spread = ((change - difference * asked) ** 2).sum() + (1 - difference) ** 2 + (1 + difference) ** 2
+    half = Z * np.sqrt(spread) / total
+    return max(-1.0, float(difference - half)), min(1.0, float(difference + half))
+
+
+def paired_bootstrap(
+    before: Numbers, before_lower: Numbers, after: Numbers, after_lower: Numbers, resamples: int, seed: int
+) -> tuple[float, float]:
+    """Interval of the difference of two ratios over the same groups, both resampled alike."""
+    drawn = draws(len(before), resamples, seed)
+    ratios = [upper[drawn].sum(axis=1) / lower[drawn].sum(axis=1) for upper, lower in ((before, before_lower), (after, after_lower))]
+    return middle_95(ratios[1] - ratios[0])
+
+
+def mcnemar(before: Numbers, after: Numbers) -> float:
+    """Exact two-sided probability of so uneven a change, were each group's change as likely the other way round.
+
+    Where a group is one item this is McNemar's exact test. The distribution of the sum is counted out, not drawn.
+    """
+    changes = np.abs(after - before).astype(int)
+    observed = abs(int((after - before).sum()))
+    chances = np.ones(1)
+    for change in changes[changes > 0]:
+        wider = np.zeros(len(chances) + 2 * change)
+        wider[: len(chances)] += chances / 2
+        wider[2 * change :] += chances / 2
+        chances = wider
+    sums = np.abs(np.arange(len(chances)) - len(chances) // 2)
+    return min(1.0, float(chances[sums >= observed].sum()))
+
+
+def swap_test(before: Numbers, before_lower: Numbers, after: Numbers, after_lower: Numbers, resamples: int, seed: int) -> float:
+    """Two-sided probability of so large a difference of two ratios, were the checkpoints exchangeable within each group."""
+    swapped = np.random.default_rng(seed).random((resamples, len(before))) < 0.5
+    ratios = [
+        np.where(swapped, here, there).sum(axis=1) / np.where(swapped, here_lower, there_lower).sum(axis=1)
+        for here, here_lower, there, there_lower in ((before, before_lower, after, after_lower), (after, after_lower, before, before_lower))
+    ]
+    observed = abs(after.sum() / after_lower.sum() - before.sum() / before_lower.sum())
+    return float((1 + (np.abs(ratios[1] - ratios[0]) >= observed - 1e-12).sum()) / (1 + resamples))
+
+
+def holm(chances: Mapping[Any, float]) -> dict[Any, float]:
+    """Holm's correction: each probability raised so that all comparisons together keep the level."""
+    raised, highest = {}, 0.0
+    for rank, (name, chance) in enumerate(sorted(chances.items(), key=lambda item: item[1])):
+        highest = max(highest, min(1.0, chance * (len(chances) - rank)))
+        raised[name] = highest
+    return {name: raised[name] for name in chances}

@@ -1,0 +1,245 @@
+"""select: choose the winner by a paired test on the test items, and say why; show what each stage added.
+
+Reads   out/base, out/pretrain, out/sft, out/align    the checkpoints of params.yaml, evaluate.candidates, and their curves
+        out/evaluate                                  what each of them answered
+        out/mix/test                                  questions.parquet, for the examples of the report
+        web/report                                    the report's template
+Writes  out/select/model                              a copy of the winner
+        out/select/winner.json                        which, why, and the tests behind it
+        out/select/leaderboard.csv                    a row for each checkpoint and metric
+        out/select/stages.csv                         how each metric moved from one checkpoint to the next, with paired intervals
+        out/select/report.html                        all of it for people, in Chinese and English, in one file
+
+The order of evaluate.candidates is from the simplest on: where the test cannot tell two apart, the earlier one wins.
+"""
+
+import csv
+import shutil
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import Field, NonNegativeInt, PositiveInt
+
+from lingyu.files import read_json, read_table, write_json
+from lingyu.judge import metrics, report, significance
+from lingyu.judge.metrics import Change, Measure, Prediction
+from lingyu.records import Question
+from lingyu.stage import StageError, StageParams, read_params, start
+
+GENERAL = "general_bits_per_byte"
+
+
+class Pair(StageParams):
+    """A checkpoint and what it grew out of; zh, en: what was added. guarded: the later one must lose nothing."""
+
+    before: str
+    after: str
+    zh: str
+    en: str
+    guarded: bool
+
+
+class Section(StageParams):
+    """The section of params.yaml."""
+
+    shown_only: list[str]
+    primary: list[str] = Field(min_length=1)
+    level: float = Field(gt=0, lt=1)
+    general_reference: str
+    max_general_rise: float = Field(ge=0)
+    pairs: list[Pair]
+    examples: NonNegativeInt
+    resamples: PositiveInt
+    seed: NonNegativeInt
+
+
+class Params(Section):
+    """checkpoints: name and folder of each of evaluate.candidates, from the simplest on."""
+
+    checkpoints: dict[str, str] = Field(min_length=1)
+
+    @classmethod
+    def load(cls, section: str, item: str | None = None) -> Self:
+        own = Section.load(section, item)
+        candidates = (read_params().get("evaluate") or {}).get("candidates") or {}
+        if not candidates:
+            raise StageError("params.yaml names no checkpoint under evaluate.candidates, so there is nothing to select from.")
+        return cls(**own.model_dump(), checkpoints={name: entry["checkpoint"] for name, entry in candidates.items()})
+
+
+def run(params: Params, made: Path, test: Path, template: Path, out: Path) -> None:
+    predictions = {name: list(read_table(made / "evaluate" / name / "predictions.parquet", Prediction)) for name in params.checkpoints}
+    measures: dict[str, dict[str, Measure]] = {name: read_json(made / "evaluate" / name / "metrics.json") for name in params.checkpoints}
+    same_items(predictions)
+    eligible = [name for name in params.checkpoints if name not in params.shown_only]
+    if not eligible:
+        raise StageError(
+            f"no checkpoint may win: all of evaluate.candidates ({', '.join(measures)}) stand in select.shown_only. Take one out."
+        )
+    pairs = [pair for pair in params.pairs if {pair.before, pair.after} <= set(params.checkpoints)]
+
+    changes = {(pair.before, pair.after): changed(predictions[pair.before], predictions[pair.after], params) for pair in pairs}
+    barred = {name: reasons_to_bar(name, measures, pairs, changes, params) for name in eligible}
+    primary = primary_metric(params.primary, [measures[name] for name in eligible])
+    admitted = [name for name in eligible if not barred[name]]
+    choice = chosen(admitted, primary, measures, predictions, params) if admitted else None
+    winner = choice["checkpoint"] if choice else None
+
+    verdict = {
+        "checkpoint": winner,
+        "folder": f"out/{params.checkpoints[winner]}/model" if winner else None,
+        "primary": primary,
+        "why": report.why(choice, primary, measures, barred, params.max_general_rise, params.general_reference),
+        "tests": choice["tests"] if choice else [],
+        "barred": {name: reasons for name, reasons in barred.items() if reasons},
+    }
+    write_json(out / "winner.json", verdict)
+    write_csv(out / "leaderboard.csv", ("checkpoint", "metric", *Measure.__annotations__), leaderboard(measures))
+    write_csv(out / "stages.csv", ("before", "after", "metric", *Change.__annotations__), stage_rows(changes))
+    questions = list(read_table(test / "questions.parquet", Question))
+    page = report.page(
+        template / "report.html",
+        verdict=verdict,
+        measures=measures,
+        shown_only=params.shown_only,
+        pairs=[(pair, changes[pair.before, pair.after]) for pair in pairs],
+        curves={name: curve for name, folder in params.checkpoints.items() if (curve := read_curve(made / folder / "curves.csv"))},
+        confusions={name: metrics.confusion_rows(predictions[name]) for name in matrices(winner, list(measures), params.shown_only)},
+        examples=report.examples(questions, predictions, params.examples),
+        level=params.level,
+    )
+    (out / "report.html").write_text(page, encoding="utf-8")
+    if winner is None:
+        reasons = "\n".join(f"  {name}: {'; '.join(reason['en'] for reason in reasons)}" for name, reasons in barred.items())
+        raise StageError(
+            f"no checkpoint passed the gate, so there is no winner (see {out / 'report.html'}):\n{reasons}\n"
+            "Replay more general text (section mix), train more gently (sft, align), or widen the gate (select.max_general_rise)."
+        )
+    copy_folder(made / params.checkpoints[winner] / "model", out / "model")
+
+
+def same_items(predictions: dict[str, list[Prediction]]) -> None:
+    """Raises StageError unless every checkpoint answered the same items in the same order."""
+    items = {name: [row.id for row in rows] for name, rows in predictions.items()}
+    first = next(iter(items), None)
+    other = [name for name, ids in items.items() if first and ids != items[first]]
+    if other:
+        raise StageError(f"{', '.join(other)} answered other test items than {first}. Run `dvc repro evaluate` for all of them.")
+
+
+def changed(before: Sequence[Prediction], after: Sequence[Prediction], params: Params) -> dict[str, Change]:
+    """How each metric moved; those without items left out."""
+    found = {metric.name: metrics.change(metric, before, after, params.resamples, params.seed) for metric in metrics.all_metrics(before)}
+    return {name: change for name, change in found.items() if change}
+
+
+def reasons_to_bar(
+    name: str,
+    measures: dict[str, dict[str, Measure]],
+    pairs: Iterable[Pair],
+    changes: dict[tuple[str, str], dict[str, Change]],
+    params: Params,
+) -> list[report.Text]:
+    """Why a checkpoint may not win, in both languages: general ability lost, or anything lost against what it was to improve."""
+    reasons = []
+    before, after = measures.get(params.general_reference, {}).get(GENERAL), measures[name].get(GENERAL)
+    if before and after and after["value"] > before["value"] * (1 + params.max_general_rise):
+        reasons.append(report.general_loss(before["value"], after["value"], params.general_reference, params.max_general_rise))
+    for pair in pairs:
+        if pair.guarded and pair.after == name:
+            # Likelihood of texts is what tuning on replies is allowed to cost, within the gate above.
+            moved = {metric: change for metric, change in changes[pair.before, name].items() if not metric.endswith("_bits_per_byte")}
+            chances = significance.holm({metric: change["chance"] for metric, change in moved.items()})
+            lost = [metric for metric, change in moved.items() if change["difference"] < 0 and chances[metric] < params.level]
+            reasons += [report.metric_loss(metric, moved[metric], pair.before, chances[metric]) for metric in lost]
+    return reasons
+
+
+def primary_metric(wanted: Sequence[str], measured: Sequence[dict[str, Measure]]) -> str:
+    """The first metric that was measured for every checkpoint that may win."""
+    for name in wanted:
+        if all(name in measures for measures in measured):
+            return name
+    raise StageError(f"none of select.primary ({', '.join(wanted)}) was measured. Measured: {', '.join(measured[0])}. Name one of these.")
+
+
+def chosen(
+    admitted: Sequence[str], primary: str, measures: dict[str, dict[str, Measure]], predictions: dict[str, list[Prediction]], params: Params
+) -> dict[str, Any]:
+    """The simplest checkpoint that the best one does not beat, and the tests of the best against all others."""
+    metric = metrics.named(primary)
+    sign = 1 if metric.better == "higher" else -1
+    best = max(admitted, key=lambda name: (sign * measures[name][primary]["value"], -admitted.index(name)))
+    moved = {
+        name: metrics.change(metric, predictions[name], predictions[best], params.resamples, params.seed)
+        for name in admitted
+        if name != best
+    }
+    tests = {name: change for name, change in moved.items() if change}
+    chances = significance.holm({name: change["chance"] for name, change in tests.items()})
+    winner = next(name for name in admitted if name == best or chances.get(name, 1.0) >= params.level)
+    return {
+        "checkpoint": winner,
+        "best": best,
+        "tests": [
+            {
+                "metric": primary,
+                "challenger": best,
+                "against": name,
+                **change,
+                "corrected_chance": chances[name],
+                "beaten": chances[name] < params.level,
+            }
+            for name, change in tests.items()
+        ],
+    }
+
+
+def matrices(winner: str | None, names: Sequence[str], shown_only: Sequence[str]) -> list[str]:
+    """Whose confusion matrices stand side by side: the first checkpoint shown for comparison, and the winner."""
+    first = next((name for name in names if name in shown_only), None)
+    return [name for name in (first, winner) if name]
+
+
+def leaderboard(measures: dict[str, dict[str, Measure]]) -> Iterable[tuple[Any, ...]]:
+    for name, measured in measures.items():
+        for metric, measure in measured.items():
+            yield name, metric, *(measure[field] for field in Measure.__annotations__)  # type: ignore[literal-required]
+
+
+def stage_rows(changes: dict[tuple[str, str], dict[str, Change]]) -> Iterable[tuple[Any, ...]]:
+    for (before, after), moved in changes.items():
+        for metric, change in moved.items():
+            yield before, after, metric, *(change[field] for field in Change.__annotations__)  # type: ignore[literal-required]
+
+
+def read_curve(path: Path) -> list[dict[str, float | None]]:
+    """Step, train_loss and eval_loss of each line; nothing where no training took place."""
+    if not path.exists():
+        return []
+    with path.open(encoding="utf-8", newline="") as file:
+        return [{name: float(value) if value else None for name, value in line.items()} for line in csv.DictReader(file)]
+
+
+def write_csv(path: Path, header: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows([header, *rows])
+
+
+def copy_folder(source: Path, target: Path) -> None:
+    if target.exists():
+        shutil.rmtree(target)
+    shutil.copytree(source, target)
+
+
+if __name__ == "__main__":
+    start(
+        run,
+        Params,
+        made=Path("out"),
+        test=Path("out/mix/test"),
+        template=Path("web/report"),
+        out=Path("out/select"),
+    )

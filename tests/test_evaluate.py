@@ -1,0 +1,227 @@
+"""A checkpoint is asked, and its replies and likelihoods are what the model alone would give, however they are batched."""
+
+import csv
+import math
+from pathlib import Path
+
+import pytest
+import torch
+
+from lingyu.files import read_json, read_table, write_table
+from lingyu.judge import ask
+from lingyu.judge.metrics import Prediction
+from lingyu.records import Document, Message, Preference, Question
+from lingyu.stage import StageError
+from stages import evaluate
+
+LENGTHS = evaluate.NewTokens(fact=6, classify=4, reason=8, recall=8, cite=6, chat=6, other=6)
+PARAMS = evaluate.Params(
+    checkpoint="base", threads=1, seed=0, resamples=50, batch_tokens=256, precision="fp32", stride=16, new_tokens=LENGTHS
+)
+
+ROW = {"source": "s", "place": "1", "licence": "x", "scope": "domain", "language": "zh"}
+MADE = {**ROW, "references": ["f1"], "method": "fact", "teacher": "rules", "prompt_hash": "", "review": ""}
+
+
+def question(task="fact", asked="云雀的颜色是什么？", answer="红色", wrong=(), **fields) -> Question:
+    fields = {"id": f"{task}-{asked}", "known": "", **MADE, **fields}
+    return Question(task=task, messages=[Message(role="user", content=asked)], answer=answer, wrong=list(wrong), **fields)
+
+
+def document(text: str) -> Document:
+    return Document(**ROW, id=text[:9], title="", section="", text=text)
+
+
+def preference(chosen: str, rejected: str) -> Preference:
+    return Preference(**MADE, id=chosen, task="fact", messages=[Message(role="user", content="颜色？")], chosen=chosen, rejected=rejected)
+
+
+@pytest.fixture
+def checkpoint(tiny_model):
+    return ask.load(tiny_model, batch_tokens=256, precision="fp32")
+
+
+def write_test_items(folder: Path, questions=(), domain=(), general=(), preferences=()) -> Path:
+    write_table(folder / "questions.parquet", questions, Question)
+    write_table(folder / "domain.parquet", map(document, domain), Document)
+    write_table(folder / "general.parquet", map(document, general), Document)
+    write_table(folder / "preference.parquet", preferences, Preference)
+    return folder
+
+
+@pytest.fixture
+def models(tmp_path, tiny_model):
+    (tmp_path / "base").mkdir()
+    (tmp_path / "base" / "model").symlink_to(tiny_model)
+    return tmp_path
+
+
+QUESTIONS = [
+    question(known="taught"),
+    question(asked="云雀的重量是多少？", known="documents"),
+    question("classify", "文本：翻车", "低风险", ["高风险"]),
+    question("classify", "文本：撞人", "高风险", ["低风险"]),
+    question("reason", "还能飞多久？", "五分钟"),
+    question("recall", "《消防法》第五条规定了什么？", "任何单位"),
+    question("cite", "“任何单位”出自《消防法》哪一条？", "第五条", ["第六条"]),
+    question("chat", "你好", "你好"),
+    question("poem", "写诗", "春眠不觉晓"),
+]
+
+
+def test_every_item_is_predicted_in_order_and_measured(tmp_path, models, tiny_reward_model):
+    test = write_test_items(tmp_path / "test", QUESTIONS, ["春天来了，" * 9], ["夜里下雨。"], [preference("红色", "白色")])
+
+    evaluate.run(PARAMS, models, tiny_reward_model, test, out=tmp_path / "out")
+
+    rows = list(read_table(tmp_path / "out" / "predictions.parquet", Prediction))
+    found = read_json(tmp_path / "out" / "metrics.json")
+    assert [row.id for row in rows[: len(QUESTIONS)]] == [question.id for question in QUESTIONS]
+    assert [row.task for row in rows[len(QUESTIONS) :]] == ["domain", "general", "preference"]
+    assert {row.task for row in rows if row.reward is not None} == {"fact"}
+    assert rows[4].prompt.endswith("<|im_start|>assistant\n")
+    assert rows[0].prompt.endswith("</think>\n\n")
+    assert {name: measure["count"] for name, measure in found.items()} == {
+        **dict.fromkeys(["fact_exact", "fact_char_f1", "fact_chrf", "reward_mean"], 2),
+        **dict.fromkeys(["classify_accuracy", "classify_macro_f1", "classify_weighted_f1"], 2),
+        **dict.fromkeys(["fact_exact_taught", "fact_exact_documents", "reason_exact", "reason_format", "cite_exact"], 1),
+        **dict.fromkeys(["recall_citation", "recall_char_f1", "recall_chrf", "chat_exact", "chat_char_f1"], 1),
+        **dict.fromkeys(["poem_exact", "poem_char_f1", "domain_bits_per_byte", "general_bits_per_byte", "preference_accuracy"], 1),
+    }
+    with (tmp_path / "out" / "confusion.csv").open(encoding="utf-8") as file:
+        confusion = list(csv.DictReader(file))
+    assert len(confusion) == 6
+    assert sum(int(line["count"]) for line in confusion) == 2
+
+
+def test_two_runs_give_the_same_bytes(tmp_path, models, tiny_reward_model):
+    test = write_test_items(tmp_path / "test", QUESTIONS, ["春天来了"], [], [preference("红色", "白色")])
+
+    for name in ("one", "two"):
+        evaluate.run(PARAMS, models, tiny_reward_model, test, out=tmp_path / name)
+
+    one, two = ({path.name: path.read_bytes() for path in (tmp_path / name).iterdir()} for name in ("one", "two"))
+    assert set(one) == {"predictions.parquet", "confusion.csv", "metrics.json"}
+    assert one == two
+
+
+def test_tables_without_rows_leave_their_metrics_out(tmp_path, models, tiny_reward_model):
+    test = write_test_items(tmp_path / "test", domain=["春天"])
+
+    evaluate.run(PARAMS, models, tiny_reward_model, test, out=tmp_path / "out")
+
+    assert list(read_json(tmp_path / "out" / "metrics.json")) == ["domain_bits_per_byte"]
+    assert (tmp_path / "out" / "confusion.csv").read_text() == "actual,predicted,count\n"
+
+
+def test_nothing_to_measure_is_said(tmp_path, models, tiny_reward_model):
+    test = write_test_items(tmp_path / "test")
+
+    with pytest.raises(StageError, match=r"all tables of .* are empty.*section split"):
+        evaluate.run(PARAMS, models, tiny_reward_model, test, out=tmp_path / "out")
+
+
+@pytest.mark.parametrize("batch_tokens", [1, 100, 10_000])
+def test_replies_do_not_depend_on_the_batch(tiny_model, batch_tokens):
+    prompts, lengths = ["春", "夏天很热", "秋天 autumn leaves", "冬"], [9, 5, 7, 3]
+    alone = ask.load(tiny_model, batch_tokens=1, precision="fp32")
+
+    together = ask.replies(ask.load(tiny_model, batch_tokens=batch_tokens, precision="fp32"), prompts, lengths)
+
+    assert together == [generated(alone, prompt, length) for prompt, length in zip(prompts, lengths, strict=True)]
+
+
+def test_a_reply_ends_where_the_model_ends_it(checkpoint):
+    prompt = checkpoint.encode("春")
+    full = ask.greedy(checkpoint, [prompt], [8])[0]
+    stop = full[3]
+
+    ended = ask.greedy(ask.Checkpoint(**{**vars(checkpoint), "ends": frozenset({stop})}), [prompt, checkpoint.encode("夏天")], [8, 8])[0]
+
+    assert ended == full[: full.index(stop)]
+
+
+def test_a_question_longer_than_the_context_gets_no_reply(checkpoint):
+    assert ask.replies(checkpoint, ["长" * 200, "短"], [2, 2])[0] is None
+
+
+def generated(checkpoint: ask.Checkpoint, prompt: str, length: int) -> str:
+    """What transformers' own generate gives for one prompt."""
+    ids = torch.tensor([checkpoint.encode(prompt)])
+    made = checkpoint.model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=length, do_sample=False)
+    ids = [token for token in made[0, ids.shape[1] :].tolist() if token not in checkpoint.ends]
+    return checkpoint.tokenizer.decode(ids)
+
+
+def test_the_likelihood_of_a_text_counts_each_token_once(checkpoint):
+    texts = ["春天来了", "a", "", "夜里下雨" * 5]
+
+    together = ask.nats_of_texts(checkpoint, texts, stride=16)
+
+    assert together == pytest.approx([loss_of(checkpoint, text) for text in texts], rel=1e-4)
+
+
+def loss_of(checkpoint: ask.Checkpoint, text: str) -> float:
+    """By the model's own loss, the mark between texts in front."""
+    ids = torch.tensor([[checkpoint.tokenizer.pad_token_id, *checkpoint.encode(text)]])
+    return float(checkpoint.model(ids, labels=ids).loss.detach()) * (ids.shape[1] - 1) if ids.shape[1] > 1 else 0.0
+
+
+@pytest.mark.parametrize(("length", "size", "stride"), [(1, 8, 2), (8, 8, 2), (9, 8, 2), (50, 8, 2), (50, 8, 7), (51, 8, 0), (50, 8, 20)])
+def test_windows_cover_every_token_once_after_the_first(length, size, stride):
+    cut = list(ask.windows(length, size, stride))
+
+    assert [place for _, end, first in cut for place in range(first, end)] == list(range(1, length))
+    assert all(end - start <= size for start, end, _ in cut)
+    assert all(first - start >= min(stride, size - 1) for start, _, first in cut[1:])
+
+
+def test_bits_per_byte_of_an_untrained_model_are_those_of_guessing(tmp_path, models, tiny_reward_model):
+    test = write_test_items(tmp_path / "test", domain=["春天来了，山花开了。" * 8])
+
+    evaluate.run(PARAMS, models, tiny_reward_model, test, out=tmp_path / "out")
+
+    # One token a byte, and nothing learnt: every one of the 320 tokens about as likely.
+    assert read_json(tmp_path / "out" / "metrics.json")["domain_bits_per_byte"]["value"] == pytest.approx(math.log2(320), rel=0.05)
+
+
+def test_a_preference_is_kept_when_the_chosen_reply_is_likelier_a_token(checkpoint):
+    rows = evaluate.choices(checkpoint, [preference("红色", "白色"), preference("白色", "红色")])
+
+    assert [row.correct for row in rows] in ([True, False], [False, True])
+    assert rows[0].nats == pytest.approx(-rows[1].nats, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("task", "reply", "answer", "wrong", "expected"),
+    [
+        ("fact", "云雀的颜色是红色。", "红色", ["白色"], {"correct": True, "char_f1": 0.4}),
+        ("fact", "云雀的颜色是白色。", "红色", ["白色"], {"correct": False}),
+        ("classify", "低风险", "低风险", ["高风险"], {"correct": True, "label": "低风险", "char_f1": None}),
+        ("classify", "属于低风险", "低风险", ["高风险"], {"correct": False, "label": "invalid"}),
+        ("reason", "<think>\n红\n</think>\n\n红色", "红色", [], {"correct": True, "well_formed": True, "char_f1": 1.0}),
+        ("reason", "红色", "红色", [], {"correct": True, "well_formed": False}),
+        ("reason", "<think>红色</think>白色", "红色", [], {"correct": False, "well_formed": True}),
+    ],
+)
+def test_a_reply_is_judged_by_the_rules_of_its_task(task, reply, answer, wrong, expected):
+    asked = question(task, answer=answer, wrong=wrong)
+
+    row = evaluate.judged(asked, "", reply, evaluate.ordered_options([asked]))
+
+    assert {name: getattr(row, name) for name in expected} == pytest.approx(expected)
+
+
+def test_the_text_of_a_recalled_article_is_judged_without_its_citation():
+    asked = question("recall", "《消防法》第五条规定了什么？", "任何单位都有义务。")
+
+    row = evaluate.judged(asked, "", "根据《消防法》第五条：任何单位都有义务。", [])
+
+    assert (row.cited, row.correct, row.char_f1) == (True, True, 1.0)
+
+
+def test_classes_keep_the_order_in_which_the_questions_list_them():
+    classes = ["低", "中", "高"]
+    asked = [question("classify", str(i), label, [other for other in classes if other != label]) for i, label in enumerate(classes[::-1])]
+
+    assert evaluate.ordered_options(asked) == classes

@@ -1,0 +1,87 @@
+"""The flow release: what it reads from params.yaml and the command line, and what it writes down for the next comparison."""
+
+from pathlib import Path
+
+import pytest
+from hub_servers import TOKEN, ModelScopeServer
+
+from flows import release as flow
+from flows.release import release
+from lingyu.files import read_json, write_json
+from lingyu.release.manifest import hashes
+from lingyu.stage import StageError
+
+PARAMS = flow.Params(to=["folder"], folder=Path("releases"), huggingface="", modelscope="lab/drone", private=True, weights="all")
+METRICS = {"fact_exact": {"value": 0.8, "low": 0.7, "high": 0.9, "count": 100}}
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch, prefect_server):
+    """A project with a packaged model."""
+    monkeypatch.chdir(tmp_path)
+    write_json(Path("params.yaml"), {"release": PARAMS.model_dump(mode="json")})  # JSON is YAML too
+    made = Path("out/package/release")
+    made.mkdir(parents=True)
+    (made / "model.safetensors").write_text("weights")
+    write_json(made / "manifest.json", {"metrics": METRICS, "stages": {}, "files": hashes(made)})
+    return tmp_path
+
+
+def test_a_release_is_named_by_its_content_and_written_down_once(project):
+    release()
+    release()
+
+    (entry,) = read_json(Path("releases/released.json"))
+    assert entry["place"] == "folder releases"
+    assert entry["metrics"] == METRICS
+    assert hashes(Path("releases", entry["version"])) == hashes(Path("out/package/release"))
+    assert {path.name for path in Path("releases").iterdir()} == {entry["version"], "released.json"}
+
+
+def test_one_run_releases_to_several_places(project, monkeypatch):
+    for name in ("MODELSCOPE_HOME", "MODELSCOPE_CACHE"):
+        monkeypatch.setenv(name, str(project / name))
+    monkeypatch.setenv("MODELSCOPE_API_TOKEN", TOKEN)
+    with ModelScopeServer() as server:
+        monkeypatch.setenv("MODELSCOPE_ENDPOINT", server.url)
+
+        release(to=["folder", "modelscope=lab/fire"], version="v1")
+
+    assert [entry["place"] for entry in read_json(Path("releases/released.json"))] == ["folder releases", "ModelScope lab/fire"]
+    assert set(server.repositories["lab/fire"].tags) == {"v1"}
+
+
+def test_a_release_that_failed_is_not_written_down(project):
+    Path("out/package/release/model.safetensors").write_text("touched")
+
+    with pytest.raises(StageError, match="is not what its manifest says"):
+        release()
+
+    assert not Path("releases/released.json").exists()
+
+
+@pytest.mark.parametrize("version", ["../v1", "", ".hidden", "v 1", "第一版"])
+def test_a_version_must_serve_as_tag_and_folder(version):
+    with pytest.raises(StageError, match="cannot be a version"):
+        flow.checked(version)
+
+
+@pytest.mark.parametrize(
+    ("to", "weights", "changed"),
+    [
+        (None, None, {}),
+        (["huggingface=lab/fire"], None, {"to": ["huggingface"], "huggingface": "lab/fire"}),
+        (
+            ["modelscope", "folder=/mnt/models"],
+            "merged",
+            {"to": ["modelscope", "folder"], "folder": Path("/mnt/models"), "weights": "merged"},
+        ),
+    ],
+)
+def test_the_command_line_goes_before_params_yaml(to, weights, changed):
+    assert flow.overlaid(PARAMS, to, weights).model_dump() == {**PARAMS.model_dump(), **changed}
+
+
+def test_a_hub_that_nobody_knows_is_named():
+    with pytest.raises(StageError, match=r"release.to.0: .*'folder', 'huggingface' or 'modelscope' \(found 'huggingfase'\)"):
+        flow.overlaid(PARAMS, ["huggingfase"], None)

@@ -1,0 +1,339 @@
+"""The flow retrain on a small DVC project, with the real DVC and a real Prefect API: what runs, what is skipped, what it tells."""
+
+import io
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from flows import dag, retrain
+from lingyu.files import write_json
+from lingyu.release import compare
+from lingyu.stage import StageError
+
+# DVC's own index trips over a change of one of its libraries.
+pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep:DeprecationWarning")
+
+TRAIN = """
+import json, pathlib, sys
+name, value, fails = sys.argv[1:]
+pathlib.Path("out").mkdir(exist_ok=True)
+print("step 1\\rstep 2\\rstep 3")
+if fails == "always" or fails == "once" and not pathlib.Path("tried").exists():
+    pathlib.Path("tried").touch()
+    sys.exit(f"sft@{name}: the node was taken away.")
+pathlib.Path("out", name).write_text(value)
+pathlib.Path("out", name + ".json").write_text(json.dumps({"fact_exact": {"value": 0.5, "low": 0.4, "high": 0.6, "count": 10}}))
+"""
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """clean → sft@full, sft@lora → select; `fails` says whether sft@lora fails once or always."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DVC_NO_ANALYTICS", "1")
+    subprocess.run(["git", "init", "--quiet"], check=True)
+    subprocess.run([sys.executable, "-m", "dvc", "init", "--quiet"], check=True)
+    Path("train.py").write_text(TRAIN)
+    Path("data.txt").write_text("a regulation")
+    write(retries={"gpu": 1})
+    sft = {
+        "cmd": f"{sys.executable} train.py ${{key}} ${{item.value}} ${{item.fails}}",
+        "deps": ["out/clean", "train.py"],
+        "outs": ["out/${key}"],
+        "metrics": [{"out/${key}.json": {"cache": False}}],
+        "meta": {"runner": "gpu"},
+    }
+    stages = {
+        "clean": {"cmd": "mkdir -p out && head -c 5 data.txt > out/clean", "deps": ["data.txt"], "outs": ["out/clean"]},
+        "sft": {"foreach": "${candidates}", "do": sft},
+        "select": {"cmd": "cat out/full out/lora > out/report.html", "deps": ["out/full", "out/lora"], "outs": ["out/report.html"]},
+    }
+    Path("dvc.yaml").write_text(yaml.safe_dump({"stages": stages}))
+    return tmp_path
+
+
+def test_what_is_stale_runs_in_order_and_what_is_fresh_is_skipped(project, prefect_server):
+    from prefect.artifacts import Artifact
+
+    retrain.retrain()
+    assert Path("out/report.html").read_text() == "12"
+    assert states() == {"clean": "Completed", "sft@full": "Completed", "sft@lora": "Completed", "select": "Completed"}
+
+    write(full="3")
+    retrain.retrain()
+    assert Path("out/report.html").read_text() == "32"
+    assert states() == {"clean": "Cached", "sft@full": "Completed", "sft@lora": "Cached", "select": "Completed"}
+
+    Path("data.txt").write_text("a regulation, amended where nobody reads")
+    retrain.retrain(target="sft")
+    assert states() == {"clean": "Completed", "sft@full": "Cached", "sft@lora": "Cached"}
+
+    assert "data.txt modified" in Artifact.get("what-changed").data
+    assert "| fact_exact | 0.500 [0.400, 0.600], n = 10 |" in Artifact.get("metrics").data
+    assert Path("out/report.html").resolve().as_uri() in Artifact.get("report").data
+
+
+def test_a_node_that_went_away_is_tried_again(project, prefect_server):
+    write(fails="once")
+
+    retrain.retrain()
+
+    assert Path("out/report.html").read_text() == "12"
+
+
+def test_a_failure_names_its_stage_what_waits_for_it_and_keeps_the_rest(project, prefect_server):
+    write(fails="always", retries={})
+
+    with pytest.raises(StageError, match=r"(?s)sft@lora: the node was taken away.*because they need it: select\..*is kept"):
+        retrain.retrain()
+
+    assert Path("out/full").read_text() == "1"
+    assert "sft@full" in yaml.safe_load(Path("dvc.lock").read_text())["stages"]
+
+
+def test_stages_that_share_nothing_run_side_by_side(project, prefect_server):
+    waits = "import pathlib, sys, time\npathlib.Path('out').mkdir(exist_ok=True)\npathlib.Path('at-' + sys.argv[1]).touch()\n"
+    waits += "end = time.monotonic() + 60\nwhile len(list(pathlib.Path().glob('at-*'))) < 2 and time.monotonic() < end: time.sleep(.05)\n"
+    waits += "if len(list(pathlib.Path().glob('at-*'))) < 2: sys.exit('alone')\n"
+    Path("train.py").write_text(waits + TRAIN)
+
+    retrain.retrain(limit=2)
+
+    assert Path("out/report.html").read_text() == "12"
+
+
+def test_the_dag_is_read_from_dvc_yaml(project):
+    steps = dag.steps()
+
+    assert [(step.name, step.runner, step.upstream) for step in steps] == [
+        ("clean", "here", ()),
+        ("sft@full", "gpu", ("clean",)),
+        ("sft@lora", "gpu", ("clean",)),
+        ("select", "here", ("sft@full", "sft@lora")),
+    ]
+    assert steps[1].metrics == (Path("out/full.json"),)
+
+
+@pytest.mark.parametrize(
+    ("target", "names"),
+    [("clean", ["clean"]), ("sft@lora", ["clean", "sft@lora"]), ("sft", ["clean", "sft@full", "sft@lora"])],
+)
+def test_a_target_takes_what_leads_to_it(target, names):
+    assert [step.name for step in dag.leading_to(target, STEPS)] == names
+
+
+def test_a_target_that_does_not_exist_is_named_with_those_that_do():
+    with pytest.raises(StageError, match=r"no stage named 'slect'\. Known: clean, sft@full, sft@lora, select"):
+        dag.leading_to("slect", STEPS)
+
+
+def test_retries_for_something_that_does_not_exist_are_an_error():
+    params = retrain.Params(limit=1, retries={"gpu": 1, "sft": 2, "gqu": 1}, retry_delay_seconds=0)
+
+    with pytest.raises(StageError, match=r"names no stage and no runner: gqu\. Known: clean, gpu, here, select, sft"):
+        retrain.check(params, STEPS)
+
+
+@pytest.mark.parametrize(("retries", "expected"), [({}, 0), ({"gpu": 1}, 1), ({"sft": 2}, 2), ({"gpu": 1, "sft": 2}, 2), ({"here": 3}, 0)])
+def test_how_often_a_stage_is_tried_again(retries, expected):
+    params = retrain.Params(limit=1, retries=retries, retry_delay_seconds=0)
+
+    assert retrain.retrying(params, STEPS[1], limit=1)["retries"] == expected
+
+
+@pytest.mark.parametrize(
+    ("printed", "every", "lines"),
+    [
+        ("one\ntwo\n", 60, ["one", "two"]),
+        ("\r10%\r20%\r100%\ndone\n", 60, ["100%", "done"]),
+        ("\r10%\r20%\r\n", 60, ["20%"]),
+        ("\r10%\r20%", 60, ["20%"]),
+        ("\r10%\r20%\n", 0, ["10%", "20%"]),
+        ("one\n\n\ntwo", 60, ["one", "two"]),
+        ("训练\r\n", 60, ["训练"]),
+    ],
+)
+def test_a_progress_bar_does_not_flood_the_log(printed, every, lines):
+    assert list(dag.lines(io.BytesIO(printed.encode()), every)) == lines
+
+
+def test_what_changed_is_told_by_stage():
+    changed = {
+        "sft@full": [{"changed deps": {"params.yaml": {"sft.lr": "modified"}, "train.py": "modified"}}, "changed command"],
+        "other": ["x"],
+    }
+
+    assert "| sft@full | sft.lr modified, train.py modified, changed command |" in retrain.changes(["clean", "sft@full"], changed)
+    assert "Nothing is stale" in retrain.changes(["clean"], {})
+
+
+def test_metrics_stand_side_by_side_by_stage(tmp_path):
+    write_json(tmp_path / "full.json", {"loss": 1.5, "fact_exact": measure(0.5)})
+    write_json(tmp_path / "lora.json", {"loss": 2})
+    steps = [dag.Step(f"sft@{name}", "gpu", (), (), (tmp_path / f"{name}.json",)) for name in ("full", "lora", "not-made")]
+
+    table = retrain.metrics_table(steps)
+
+    assert "| metric 指标 | full | lora |" in table
+    assert "| loss | 1.5 | 2 |" in table
+    assert "| fact_exact | 0.500 [0.400, 0.600], n = 100 | – |" in table
+
+
+@pytest.mark.parametrize(
+    ("metric", "before", "now", "word"),
+    [
+        ("fact_exact", 0.5, 0.8, "better"),
+        ("fact_exact", 0.8, 0.5, "worse"),
+        ("fact_exact", 0.5, 0.6, "not told apart"),
+        ("fact_exact", 0.5, 0.7, "not told apart"),  # the intervals touch
+        ("domain_bits_per_byte", 0.8, 0.5, "better"),
+        ("domain_bits_per_byte", 0.5, 0.8, "worse"),
+        ("fact_exact", None, 0.5, "only now"),
+        ("fact_exact", 0.5, None, "only before"),
+    ],
+)
+def test_two_models_differ_where_their_intervals_part(metric, before, now, word):
+    (verdict,) = compare.verdicts(manifest(metric, before), manifest(metric, now))
+
+    assert verdict.word == word
+
+
+def test_models_measured_on_other_items_are_not_compared():
+    (verdict,) = compare.verdicts(manifest("fact_exact", 0.5), manifest("fact_exact", 0.9, items="others"))
+
+    assert verdict.word == "other test items"
+
+
+@pytest.mark.parametrize(
+    ("words", "same", "advice"),
+    [
+        (["better", "not told apart"], False, "A release is advised: better in m0"),
+        (["worse", "not told apart"], False, "not advised: worse in m0"),
+        (["better", "worse"], False, "Not advised without a look: better in m0, worse in m1"),
+        (["not told apart"], False, "no metric tells the two apart"),
+        (["other test items", "only now"], False, "nothing is advised"),
+        (["better"], True, "nothing to release"),
+    ],
+)
+def test_a_release_is_advised_when_something_is_better_and_nothing_worse(words, same, advice):
+    found = [compare.Verdict(f"m{number}", None, None, word) for number, word in enumerate(words)]
+
+    assert advice in compare.advice(found, same)
+
+
+def test_the_new_winner_is_compared_with_the_last_release(tmp_path):
+    write_json(tmp_path / "manifest.json", manifest("fact_exact", 0.9))
+    told = retrain.comparison(tmp_path / "manifest.json", tmp_path / "released.json")
+    assert "Nothing was released yet" in told
+
+    entries = [
+        {"version": version, "place": "folder releases", **manifest("fact_exact", value)} for version, value in [("v1", 0.1), ("v2", 0.5)]
+    ]
+    write_json(tmp_path / "released.json", entries)
+    told = retrain.comparison(tmp_path / "manifest.json", tmp_path / "released.json")
+
+    assert "A release is advised: better in fact_exact" in told
+    assert "v2, folder releases" in told
+    assert "| fact_exact | 0.500 [0.400, 0.600], n = 100 | 0.900 [0.800, 1.000], n = 100 | better 更好 |" in told
+
+
+def test_a_schedule_without_a_server_says_how_to_start_one(monkeypatch):
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+
+    with pytest.raises(StageError, match=r"`prefect server start`.*PREFECT_API_URL="):
+        retrain.serve("0 3 * * 1", {})
+
+
+@pytest.mark.slow
+def test_the_command_runs_without_a_server_and_ends_in_one_message(project):
+    write(fails="always", retries={})
+
+    done = command(project)
+
+    assert done.returncode == 1
+    assert "Traceback" not in done.stdout + done.stderr
+    assert "retrain: `dvc repro --single-item sft@lora` failed:" in done.stderr
+    assert (project / ".lingyu/prefect/prefect.db").exists()
+    assert not list((project / "home").iterdir())
+
+
+@pytest.mark.slow
+def test_a_schedule_is_kept_by_the_server(project, prefect_server):
+    from prefect.client.orchestration import get_client
+    from prefect.settings import PREFECT_API_URL
+
+    with get_client(sync_client=True) as client:
+        serving = subprocess.Popen(
+            [sys.executable, "-m", "flows.retrain", "--schedule", "0 3 * * 1", "--target", "sft"],
+            env=environment(project) | {"PREFECT_API_URL": PREFECT_API_URL.value()},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        try:
+            said = next(line for line in serving.stdout if "retrain/lingyu" in line)
+            deployment = client.read_deployment_by_name("retrain/lingyu")
+            assert said
+            assert [str(schedule.schedule.cron) for schedule in deployment.schedules] == ["0 3 * * 1"]
+            assert deployment.parameters["target"] == "sft"
+            assert deployment.entrypoint == "flows.retrain.retrain"
+        finally:
+            serving.terminate()
+            serving.communicate()
+
+
+STEPS = [
+    dag.Step("clean", "here", (), (), ()),
+    dag.Step("sft@full", "gpu", ("clean",), (), ()),
+    dag.Step("sft@lora", "gpu", ("clean",), (), ()),
+    dag.Step("select", "here", ("sft@full", "sft@lora"), (), ()),
+]
+
+
+def write(full: str = "1", fails: str = "never", retries: dict[str, int] | None = None) -> None:
+    """params.yaml of the small project; JSON is YAML too."""
+    candidates = {"full": {"value": full, "fails": "never"}, "lora": {"value": "2", "fails": fails}}
+    section = {"limit": 1, "retries": {"gpu": 1} if retries is None else retries, "retry_delay_seconds": 0}
+    write_json(Path("params.yaml"), {"candidates": candidates, "retrain": section})
+
+
+def measure(value: float) -> dict[str, float]:
+    return {"value": value, "low": value - 0.1, "high": value + 0.1, "count": 100}
+
+
+def manifest(metric: str, value: float | None, items: str = "items") -> dict:
+    metrics = {} if value is None else {metric: measure(value)}
+    return {"metrics": metrics, "files": {"model.safetensors": str(value)}, "stages": {"mix": {"out/mix/test": items}}}
+
+
+def states() -> dict[str, str]:
+    """The final states of the tasks of the last run, by name. The server learns of them by events, a moment after the run."""
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.filters import FlowRunFilter
+    from prefect.client.schemas.sorting import FlowRunSort, TaskRunSort
+
+    end = time.monotonic() + 60
+    with get_client(sync_client=True) as client:
+        (run,) = client.read_flow_runs(sort=FlowRunSort.START_TIME_DESC, limit=1)
+        while time.monotonic() < end:
+            tasks = client.read_task_runs(flow_run_filter=FlowRunFilter(id={"any_": [run.id]}), sort=TaskRunSort.NAME_ASC, limit=200)
+            if tasks and all(task.state.is_final() for task in tasks):
+                break
+            time.sleep(0.1)
+    return {task.name: task.state.name for task in tasks}
+
+
+def environment(project: Path) -> dict[str, str]:
+    top = str(Path(retrain.__file__).parent.parent)
+    (project / "home").mkdir(exist_ok=True)
+    return {**os.environ, "PYTHONPATH": top, "HOME": str(project / "home")}
+
+
+def command(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    settings = {key: value for key, value in environment(project).items() if not key.startswith("PREFECT_")}
+    return subprocess.run([sys.executable, "-m", "flows.retrain", *arguments], env=settings, capture_output=True, text=True)

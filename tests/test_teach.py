@@ -1,0 +1,379 @@
+"""The methods that make rows, each on the smallest record that shows its rule."""
+
+import pytest
+
+from lingyu.records import Dialogue, Document, Fact, Label, Message
+from lingyu.teach import articles, classify, corruption, facts, given, knowledge
+from lingyu.teach.balance import Entry, copies, pieces, replayed, weighted
+from lingyu.teach.choice import picks, shuffled
+
+ORIGIN = {"source": "a.jsonl", "place": "row 1", "licence": "CC0", "scope": "domain"}
+LANGUAGES = ("zh", "en")
+
+
+@pytest.mark.parametrize(("count", "below", "found"), [(0, 5, 0), (3, 5, 3), (9, 5, 5), (3, 100, 3), (0, 0, 0)])
+def test_picks_are_different_numbers_and_the_same_every_time(count, below, found):
+    first, second = list(picks(count, below, "key")), list(picks(count, below, "key"))
+
+    assert first == second
+    assert len(set(first)) == found
+    assert all(0 <= number < below for number in first)
+
+
+def test_most_of_a_sample_stays_when_rows_are_added():
+    few = [fact(entity=f"E{number}") for number in range(100)]
+    more = [*few, *(fact(entity=f"F{number}") for number in range(20))]
+
+    stayed = {row.id for row in shuffled(few, 1)[:50]} & {row.id for row in shuffled(more, 1)[:50]}
+
+    assert len(stayed) >= 35
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_there_are_enough_wordings(language):
+    words = knowledge.WORDINGS[language]
+
+    counts = [len(set(forms)) for forms in (words.statements, words.prefixes, words.cores, words.suffixes)]
+
+    assert all(count >= least for count, least in zip(counts, ({"zh": 20, "en": 14}[language], 9, 10, 5), strict=True))
+    assert [len(set(forms)) for forms in (words.dev_questions, words.test_questions)] == [2, 4]
+    assert [len(set(forms)) for forms in (words.dev_statements, words.test_statements)] == [2, 2]
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_no_wording_of_one_use_contains_one_of_another(language):
+    words = knowledge.WORDINGS[language]
+    uses = [words.statements, words.dev_statements, words.test_statements, words.cores, words.dev_questions, words.test_questions]
+
+    shared = [
+        (core, other)
+        for one in uses
+        for two in uses
+        if one is not two
+        for core in one
+        for other in two
+        if core.rstrip("。？.?").casefold() in other.casefold()
+    ]
+
+    assert shared == []
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_wording_names_what_it_is_about(language):
+    words = knowledge.WORDINGS[language]
+
+    for form in (*words.statements, *words.dev_statements, *words.test_statements):
+        assert all(slot in form for slot in ("{e}", "{r}", "{v}")), form
+    for form in (*words.cores, *words.dev_questions, *words.test_questions):
+        assert "{e}" in form, form
+        assert "{r}" in form, form
+        assert "{v}" not in form, form
+
+
+def test_training_questions_are_as_many_and_as_different_as_asked_for():
+    questions = knowledge.training_questions(fact(), 8, seed=1)
+
+    assert len(set(questions)) == 8
+    assert questions == knowledge.training_questions(fact(), 8, seed=1)
+    assert questions != knowledge.training_questions(fact(), 8, seed=2)
+
+
+@pytest.mark.parametrize(
+    ("language", "values", "said"),
+    [
+        ("zh", ["120米"], "120米。"),
+        ("zh", ["火灾。", "坠落"], "火灾、坠落。"),
+        ("en", ["120 m."], "120 m."),
+        ("en", ["fire", "fall"], "fire and fall."),
+    ],
+)
+def test_the_answer_is_one_sentence_with_all_values(language, values, said):
+    assert knowledge.answer(fact(values=values, language=language)) == said
+
+
+def test_no_document_of_statements_speaks_of_an_entity_twice():
+    known = [fact(entity=entity, relation=relation) for entity in "ABCDEFGH" for relation in ("升限", "航程", "重量")]
+
+    documents = list(knowledge.statement_documents(((row, knowledge.statements(row, 5, 1)) for row in known), 6, 1))
+
+    assert sum(len(document.text.splitlines()) for document in documents) == len(known) * 5
+    for document in documents:
+        entities = [next(entity for entity in "ABCDEFGH" if entity in line) for line in document.text.splitlines()]
+        assert len(set(entities)) == len(entities) <= 6
+
+
+def test_statements_of_different_sources_and_languages_stay_apart():
+    known = [fact(entity="A"), fact(entity="B", source="b.jsonl"), fact(entity="C", language="en")]
+
+    documents = list(knowledge.statement_documents(((row, knowledge.statements(row, 1, 1)) for row in known), 6, 1))
+
+    assert sorted((document.source, document.language) for document in documents) == [
+        ("a.jsonl", "en"),
+        ("a.jsonl", "zh"),
+        ("b.jsonl", "zh"),
+    ]
+
+
+def test_a_wrong_value_belongs_to_the_relation_and_is_nowhere_right():
+    known = [
+        fact(entity="A", values=["1米"]),
+        fact(entity="B", values=["2米"]),
+        fact(entity="C", values=["3米"], kind="气球"),
+        fact(entity="A", values=["4米"], place="row 9"),
+    ]
+
+    others = knowledge.other_values(known)
+
+    assert others[known[0].id] == ["2米"]
+    assert sorted(others[known[1].id]) == ["1米", "4米"]
+    assert others[known[2].id] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("云雀的升限是多少？", True),
+        ("云雀能飞到120米吗？", True),
+        ("云雀好看吗？", False),
+        ("升限120米的是哪一种？", False),
+        ("", False),
+    ],
+)
+def test_a_text_mentions_a_fact_by_its_entity_and_its_relation_or_value(text, found):
+    assert knowledge.mentioned([fact()], [text]) == ({fact().id} if found else set())
+
+
+def test_test_questions_ask_every_fact_once_before_one_is_asked_again():
+    known = [fact(entity=entity) for entity in "ABC"]
+
+    asked = list(facts.questions(known, "documents", knowledge.other_values(known), 5, seed=1))
+
+    assert [row.references[0] for row in asked[:3]] == [row.id for row in known]
+    assert len({row.id for row in asked}) == len({row.messages[0].content for row in asked}) == 12
+    assert asked[0].answer == "120米。"
+
+
+def test_prompts_are_rows_of_their_own():
+    known = [fact()]
+
+    made = [*facts.instructions(known, 500, 1), *facts.prompts(known, {known[0].id: []}, 5, 1)]
+
+    assert len({row.id for row in made}) == len(made)
+
+
+def test_examples_come_from_other_texts_and_other_classes_first():
+    train = [label(f"文本{number}", "低高"[number % 2]) for number in range(8)]
+    classes = classify.classes_of(train, max_chars=10)
+
+    made = list(classify.instructions(train, classes, [0, 2], seed=1))
+
+    assert len({row.id for row in made}) == 16
+    for row in made[1::2]:
+        own, *examples = row.references
+        assert own not in examples
+        assert {text.label for text in train if text.id in examples} == {"低", "高"}
+        assert row.messages[0].content.count("文本：") == 3
+
+
+def test_the_prompt_lists_the_classes_and_ends_in_the_text():
+    train = [label("平安\n降落", "低"), label("撞树", "高")]
+    classes = classify.classes_of(train, max_chars=10)
+
+    first, _ = classify.questions(train, classes, shots=0, seed=1)
+
+    assert first.messages[0].content == "判断下面的文本属于哪一类，只答类名。可选：低、高\n\n文本：平安 降落\n类别："
+    assert (first.answer, first.wrong) == ("低", ["高"])
+    assert classify.text_asked(first.messages[0].content, "zh") == "平安 降落"
+
+
+def test_a_class_that_training_does_not_have_is_not_asked():
+    classes = classify.classes_of([label("a", "低")], max_chars=10)
+
+    assert list(classify.questions([label("b", "高"), label("c", "低", task="other")], classes, shots=0, seed=1)) == []
+
+
+@pytest.mark.parametrize(
+    ("section", "number"),
+    [
+        ("第一章 总则 / 第五条", "第五条"),
+        ("第 12 条", "第12条"),
+        ("第二十条之一", "第二十条之一"),
+        ("Part I / Article 7", "Article 7"),
+        ("第一章 总则", None),
+        ("第五条 说明", None),
+    ],
+)
+def test_articles_are_known_by_their_heading(section, number):
+    found = articles.articles_of([article(section, "正文。")])
+
+    assert [row.number for row in found] == ([number] if number else [])
+
+
+def test_the_rows_of_an_article_are_read_as_one_without_its_number():
+    rows = [article("第五条", "第五条　飞行前应当检查。", place="1"), article("第五条", "检查应当记录。", place="2")]
+
+    (found,) = articles.articles_of(rows)
+
+    assert found.text == "飞行前应当检查。\n检查应当记录。"
+    assert found.opening == "飞行前应当检查"
+    assert [found.record.id, *found.references] == [row.id for row in rows]
+
+
+def test_an_article_that_stands_twice_is_not_asked_for_nor_an_opening_that_two_articles_have():
+    rows = [article("第一条", "甲。"), article("总则 / 第一条", "乙。"), article("第二条", "丙。"), article("第三条", "丙。丁。")]
+
+    found = articles.articles_of(rows)
+    made = list(articles.instructions(found, 1, 1, seed=1))
+
+    assert [row.number for row in found] == ["第二条", "第三条"]
+    assert [row.task for row in made] == ["recall", "recall"]
+
+
+@pytest.mark.parametrize(
+    ("text", "opening"),
+    [
+        ("飞行前，应当检查。其他。", "飞行前，应当检查"),
+        ("飞行活动开始前的一个小时内，应当检查。", "飞行活动开始前的一个小时内"),
+        ("飞" * 41, ""),
+    ],
+)
+def test_a_citation_is_asked_for_by_how_the_article_begins(text, opening):
+    (found,) = articles.articles_of([article("第五条", text)])
+
+    assert found.opening == opening
+
+
+def test_articles_are_recalled_and_cited():
+    found = articles.articles_of([article("第五条", "严禁酒后飞行。"), article("第六条", "应当登记。")])
+
+    recalled, cited = [row.messages[-1].content for row in articles.instructions(found, 1, 1, seed=1)][:2]
+    asked = list(articles.questions(found, "documents", articles.numbers_of(found), 10, seed=1))
+
+    assert recalled == "根据《飞行规则》第五条：严禁酒后飞行。"
+    assert cited == "出自《飞行规则》第五条。"
+    assert {(row.task, row.answer, *row.wrong) for row in asked if "第五条" in row.answer or "酒" in row.answer} == {
+        ("recall", "严禁酒后飞行。"),
+        ("cite", "第五条", "第六条"),
+    }
+
+
+@pytest.mark.parametrize(("share", "held"), [(0.0, 0), (1.0, 50)])
+def test_the_share_of_held_out_articles(share, held):
+    found = articles.articles_of([article(f"第{number}条", f"内容{number}。") for number in range(50)])
+
+    assert len(found) == 50
+    assert sum(articles.is_held_out(row, share, 1) for row in found) == held
+
+
+@pytest.mark.parametrize(
+    ("text", "lost"),
+    [
+        ("不得超速。", "可以超速。"),
+        ("不得不返航。", None),
+        ("严禁烟火，禁止停留。", "允许烟火，禁止停留。"),
+        ("不应当起飞。", "应当起飞。"),
+        ("You must not fly.", "You must fly."),
+        ("It is not safe and cannot fly.", "It is safe and cannot fly."),
+        ("Never fly.", "always fly."),
+        ("返航。", None),
+    ],
+)
+def test_a_lost_negation(text, lost):
+    assert corruption.without_negation(text) == lost
+
+
+def test_a_fact_pair_differs_in_the_value_only():
+    known = [fact(entity="A", values=["1米"]), fact(entity="B", values=["2米"])]
+
+    first, second = corruption.fact_pairs(known, knowledge.other_values(known), lambda row: ["问"])
+
+    assert (first.chosen, first.rejected) == ("1米。", "2米。")
+    assert (second.chosen, second.rejected) == ("2米。", "1米。")
+
+
+def test_an_article_pair_has_another_number_or_lacks_the_negation():
+    found = articles.articles_of([article("第五条", "严禁酒后飞行。"), article("第六条", "应当登记。")])
+
+    first, second = corruption.article_pairs(found, articles.numbers_of(found), seed=1)
+
+    assert first.rejected == "根据《飞行规则》第五条：允许酒后飞行。"
+    assert second.rejected == "根据《飞行规则》第五条：应当登记。"
+
+
+def test_a_pair_from_a_dialogue_needs_a_negation_and_no_reasoning():
+    rows = [dialogue("不得起飞。"), dialogue("可以起飞。"), dialogue("不得起飞。", reasoning="想")]
+
+    assert [(pair.chosen, pair.rejected) for pair in corruption.negation_pairs(rows)] == [("不得起飞。", "可以起飞。")]
+
+
+@pytest.mark.parametrize(("task", "reasoning", "found"), [("", None, "chat"), ("", "想", "reason"), ("advice", None, "advice")])
+def test_the_task_of_a_given_dialogue(task, reasoning, found):
+    (row,) = given.instructions([dialogue("好。", reasoning=reasoning, task=task)])
+
+    assert row.task == found
+
+
+def test_a_given_question_ends_before_the_answer():
+    (row,) = given.questions([dialogue("好。", reasoning="想")], most=5)
+
+    assert [message.role for message in row.messages] == ["user"]
+    assert (row.answer, row.task, row.known) == ("好。", "reason", "")
+
+
+@pytest.mark.parametrize(("weight", "least", "most"), [(0.0, 0, 0), (1.0, 100, 100), (2.5, 230, 270), (0.3, 15, 45)])
+def test_weights_say_how_often_rows_go_in(weight, least, most):
+    entries = [entry(f"E{number}") for number in range(100)]
+
+    assert least <= sum(times for _, times in weighted(entries, {"fact": weight}, seed=1)) <= most
+
+
+@pytest.mark.parametrize(
+    ("domain", "share", "most", "tokens"),
+    [(90, 0.1, 4, 10), (9000, 0.1, 4, 400), (9000, 0.1, 1, 100), (90, 0.0, 4, 0), (0, 0.1, 4, 100)],
+)
+def test_general_rows_go_in_up_to_their_share(domain, share, most, tokens):
+    entries = [entry(f"E{number}", tokens=10) for number in range(10)]
+
+    assert sum(row.tokens * times for row, times in replayed(entries, domain, share, most, seed=1)) == tokens
+
+
+def test_copies_have_ids_of_their_own():
+    assert [copy.row.id.partition("#")[2] for copy in copies(entry("A"), 3)] == ["", "2", "3"]
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("短文。", ["短文。"]),
+        ("一二三四。\n\n五六七八。九十。", ["一二三四。\n\n", "五六七八。九十。"]),
+        ("一二三四五。六七八九十。", ["一二三四五。", "六七八九十。"]),
+        ("一二三四五六七八九十一二三四", ["一二三四五六七", "八九十一二三四"]),
+        ("", [""]),
+    ],
+)
+def test_a_long_text_is_parted_at_its_best_border_and_nothing_is_lost(text, parts):
+    assert pieces(text, lambda part: len(part) <= 8) == parts
+    assert "".join(parts) == text
+
+
+def fact(entity="云雀", relation="升限", values=("120米",), language="zh", kind="无人机", **origin):
+    values = {**ORIGIN, **origin, "entity": entity, "relation": relation, "values": list(values), "language": language, "kind": kind}
+    return Fact(id="/".join([entity, relation, language, values["place"], values["source"]]), **values)
+
+
+def label(text, name, task="risk"):
+    return Label(id=f"{task}/{text}", language="zh", text=text, label=name, task=task, **ORIGIN)
+
+
+def article(section, text, **origin):
+    return Document(id=f"{section}/{text}", language="zh", title="飞行规则", section=section, text=text, **{**ORIGIN, **origin})
+
+
+def dialogue(reply, reasoning=None, task=""):
+    messages = [Message(role="user", content="怎么办？"), Message(role="assistant", content=reply, reasoning=reasoning)]
+    made = {"task": task, "references": [], "method": "given", "teacher": "", "prompt_hash": "", "review": ""}
+    return Dialogue(id=f"{reply}/{reasoning}", language="zh", messages=messages, **made, **ORIGIN)
+
+
+def entry(entity, tokens=1):
+    return Entry(fact(entity=entity), "fact", tokens)

@@ -1,0 +1,87 @@
+"""Small inputs for the training stages: tables of a handful of rows, and a project folder to run a stage in."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+from rows import MADE, common, dialogue, document, preference
+
+from lingyu.files import write_table
+from lingyu.records import Dialogue, Document, Message, Preference, Question
+
+ROOT = Path(__file__).parent.parent
+
+TRAINING = {
+    "seed": 3,
+    "threads": 1,
+    "precision": "fp32",
+    "max_length": 64,
+    "batch_size": 2,
+    "accumulation": 1,
+    "epochs": 3,
+    "learning_rate": 5.0e-3,
+    "schedule": "cosine",
+    "warmup": 0.1,
+    "optimizer": "adamw_torch_fused",
+    "beta2": 0.95,
+    "weight_decay": 0.01,
+    "max_grad_norm": 1.0,
+    "evaluations": 6,
+    "gradient_checkpointing": False,
+}
+LORA = {
+    "name": "lora",
+    "rank": 4,
+    "alpha": 8,
+    "dropout": 0.0,
+    "rank_stabilised": False,
+    "targets": ["q_proj", "v_proj", "down_proj"],
+}
+DPO = {"name": "dpo", "beta": 0.1, "sft_weight": 1.0}
+GRPO = {"name": "grpo", "beta": 0.01, "generations": 2, "max_new_tokens": 4, "temperature": 1.0, "dev_prompts": 2}
+
+SENTENCES = ["fly low", "land soon", "keep off", "look up", "turn back", "stay near"]
+ASKED = [("up?", "no"), ("far?", "a bit more"), ("high?", "30 m"), ("wind?", "land now"), ("rain?", "stay"), ("fog?", "wait")]
+PAIRS = [("go?", "yes", "no no no"), ("fly?", "yes", "no no"), ("up?", "yes", "no"), ("now?", "yes", "no no"), ("low?", "yes", "no")]
+
+
+def question(place, text, answer="") -> Question:
+    messages = [Message(role="user", content=text)]
+    return Question(**common(place), **MADE, task="chat", messages=messages, answer=answer, wrong=[], known="")
+
+
+def write_mix(folder: Path, texts=SENTENCES, asked=ASKED, pairs=PAIRS) -> None:
+    """out/mix as the training stages read it; the held-out rows are the last two of each."""
+    for part, some in {"train": slice(None), "dev": slice(-2, None)}.items():
+        to = folder / part
+        write_table(to / "pretrain.parquet", [document(i, text) for i, text in enumerate(texts[some])], Document)
+        write_table(to / "sft.parquet", [dialogue(i, *pair) for i, pair in enumerate(asked[some])], Dialogue)
+        write_table(to / "preference.parquet", [preference(i, *pair) for i, pair in enumerate(pairs[some])], Preference)
+    write_table(folder / "train" / "prompts.parquet", [question(i, text) for i, (text, _) in enumerate(asked)], Question)
+
+
+def project(folder: Path, start: Path, scorer: Path | None = None, **sections) -> Path:
+    """A folder in which `python -m stages.NAME` runs: params.yaml, the mixed tables, out/start/model, out/reward/model."""
+    write_mix(folder / "out" / "mix")
+    shutil.copytree(start, folder / "out" / "start" / "model")
+    if scorer:
+        shutil.copytree(scorer, folder / "out" / "reward" / "model")
+    (folder / "params.yaml").write_text(yaml.safe_dump(sections), encoding="utf-8")
+    return folder
+
+
+def stage(folder: Path, *words: str, warm: bool = False, **more) -> subprocess.Popen:
+    """A stage as a process of its own, begun."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), **more}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    command = [*((sys.executable, "-m", "lingyu.warm") if warm else ()), sys.executable, "-m", *words]
+    return subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def ended(process: subprocess.Popen) -> tuple[int, str, str]:
+    """Exit status, stdout and stderr."""
+    out, err = process.communicate(timeout=300)
+    return process.returncode, out, err
