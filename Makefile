@@ -21,7 +21,7 @@ setup: .venv/ready
 
 repro: setup
 	@test -e data || dvc update --quiet data.dvc
-	dvc repro
+	python -m lingyu.warm dvc repro
 
 test: setup
 	pytest

@@ -8,6 +8,7 @@ third-party modules only, none of ours, and no computation has happened in it. A
 What a library reads from the environment at its import (HF_ENDPOINT, say) it has from the command's environment.
 """
 
+import atexit
 import importlib
 import json
 import os
@@ -84,6 +85,7 @@ def answer(asked: socket.socket) -> int:
     asked.sendall(b"\x01")
     threading.Thread(target=end_with, args=[asked], daemon=True).start()
     status = outcome(request["module"], request["argv"])
+    atexit._run_exitfuncs()  # temporary folders of libraries
     with suppress(OSError):
         sys.stdout.flush()
     asked.sendall(status.to_bytes(4, "big"))

@@ -50,7 +50,7 @@ class Params(Training):
 
 def run(params: Params, models: Path, reward: Path, train_folder: Path, dev_folder: Path, work: Path, out: Path) -> None:
     label, model = f"align@{out.name}", models / params.start / "model"
-    prepare(params.threads)
+    prepare(params.threads, params.seed)
     tokenizer = load_tokenizer(model)
     place = workplace(work, params, [model, reward, train_folder / "preference.parquet", train_folder / "prompts.parquet", dev_folder / "preference.parquet"])
     if isinstance(params.method, Dpo):

@@ -52,7 +52,7 @@ def run(params: Params, train_folder: Path, dev_folder: Path, work: Path, out: P
         write_json(out / "metrics.json", {"parameters": hub.parameters(out / "model")})
         return
 
-    prepare(params.training.threads)
+    prepare(params.training.threads, params.training.seed)
     texts, held = general_texts(train_folder), general_texts(dev_folder)
     if not texts:
         raise StageError(

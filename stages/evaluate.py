@@ -170,6 +170,7 @@ if __name__ == "__main__":
     start(
         run,
         Params,
+        heavy=True,
         models=Path("out"),
         reward=Path("out/reward/model"),
         test=Path("out/mix/test"),

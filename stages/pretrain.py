@@ -28,7 +28,7 @@ class Params(Training):
 
 
 def run(params: Params, model: Path, train_folder: Path, dev_folder: Path, work: Path, out: Path) -> None:
-    prepare(params.threads)
+    prepare(params.threads, params.seed)
     tokenizer = load_tokenizer(model)
     texts, held = ([row.text for row in read_table(folder / "pretrain.parquet", Document)] for folder in (train_folder, dev_folder))
     if not texts:

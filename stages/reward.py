@@ -29,7 +29,7 @@ def run(params: Params, models: Path, train_folder: Path, dev_folder: Path, work
     from trl import RewardConfig, RewardTrainer
 
     model = models / params.start / "model"
-    prepare(params.threads)
+    prepare(params.threads, params.seed)
     tokenizer = load_tokenizer(model)
     pairs, held = (list(read_table(folder / "preference.parquet", Preference)) for folder in (train_folder, dev_folder))
     if not pairs:

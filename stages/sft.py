@@ -27,7 +27,7 @@ class Params(Training):
 
 def run(params: Params, models: Path, train_folder: Path, dev_folder: Path, work: Path, out: Path) -> None:
     label, model = f"sft@{out.name}", models / params.start / "model"
-    prepare(params.threads)
+    prepare(params.threads, params.seed)
     tokenizer = load_tokenizer(model)
     rows, held = (list(read_table(folder / "sft.parquet", Dialogue)) for folder in (train_folder, dev_folder))
     if not rows:

@@ -27,6 +27,7 @@ def project(tmp_path, monkeypatch, prefect_server):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_a_release_is_named_by_its_content_and_written_down_once(project):
     release()
     release()
@@ -38,6 +39,7 @@ def test_a_release_is_named_by_its_content_and_written_down_once(project):
     assert {path.name for path in Path("releases").iterdir()} == {entry["version"], "released.json"}
 
 
+@pytest.mark.slow
 def test_one_run_releases_to_several_places(project, monkeypatch):
     for name in ("MODELSCOPE_HOME", "MODELSCOPE_CACHE"):
         monkeypatch.setenv(name, str(project / name))
@@ -51,6 +53,7 @@ def test_one_run_releases_to_several_places(project, monkeypatch):
     assert set(server.repositories["lab/fire"].tags) == {"v1"}
 
 
+@pytest.mark.slow
 def test_a_release_that_failed_is_not_written_down(project):
     Path("out/package/release/model.safetensors").write_text("touched")
 

@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+import httpx
 import pytest
 import yaml
 
@@ -57,9 +58,8 @@ def project(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_what_is_stale_runs_in_order_and_what_is_fresh_is_skipped(project, prefect_server):
-    from prefect.artifacts import Artifact
-
     retrain.retrain()
     assert Path("out/report.html").read_text() == "12"
     assert states() == {"clean": "Completed", "sft@full": "Completed", "sft@lora": "Completed", "select": "Completed"}
@@ -73,11 +73,13 @@ def test_what_is_stale_runs_in_order_and_what_is_fresh_is_skipped(project, prefe
     retrain.retrain(target="sft")
     assert states() == {"clean": "Completed", "sft@full": "Cached", "sft@lora": "Cached"}
 
-    assert "data.txt modified" in Artifact.get("what-changed").data
-    assert "| fact_exact | 0.500 [0.400, 0.600], n = 10 |" in Artifact.get("metrics").data
-    assert Path("out/report.html").resolve().as_uri() in Artifact.get("report").data
+    told = artifacts()
+    assert any("| clean | data.txt modified |" in text for text in told["what-changed"])
+    assert any("| fact_exact | 0.500 [0.400, 0.600], n = 10 |" in text for text in told["metrics"])
+    assert any(Path("out/report.html").resolve().as_uri() in text for text in told["report"])
 
 
+@pytest.mark.slow
 def test_a_node_that_went_away_is_tried_again(project, prefect_server):
     write(fails="once")
 
@@ -86,6 +88,7 @@ def test_a_node_that_went_away_is_tried_again(project, prefect_server):
     assert Path("out/report.html").read_text() == "12"
 
 
+@pytest.mark.slow
 def test_a_failure_names_its_stage_what_waits_for_it_and_keeps_the_rest(project, prefect_server):
     write(fails="always", retries={})
 
@@ -96,6 +99,7 @@ def test_a_failure_names_its_stage_what_waits_for_it_and_keeps_the_rest(project,
     assert "sft@full" in yaml.safe_load(Path("dvc.lock").read_text())["stages"]
 
 
+@pytest.mark.slow
 def test_stages_that_share_nothing_run_side_by_side(project, prefect_server):
     waits = "import pathlib, sys, time\npathlib.Path('out').mkdir(exist_ok=True)\npathlib.Path('at-' + sys.argv[1]).touch()\n"
     waits += "end = time.monotonic() + 60\nwhile len(list(pathlib.Path().glob('at-*'))) < 2 and time.monotonic() < end: time.sleep(.05)\n"
@@ -326,6 +330,16 @@ def states() -> dict[str, str]:
                 break
             time.sleep(0.1)
     return {task.name: task.state.name for task in tasks}
+
+
+def artifacts() -> dict[str, list[str]]:
+    """What all runs left, by key. Asked without Prefect's client, which sends nulls that its server refuses."""
+    from prefect.settings import PREFECT_API_URL
+
+    found: dict[str, list[str]] = {}
+    for artifact in httpx.post(f"{PREFECT_API_URL.value()}/artifacts/filter", json={"limit": 200}).raise_for_status().json():
+        found.setdefault(artifact["key"], []).append(str(artifact["data"]))
+    return found
 
 
 def environment(project: Path) -> dict[str, str]:

@@ -44,10 +44,11 @@ def from_huggingface(name: str, revision: str, out: Path) -> None:
 
 
 def from_modelscope(name: str, revision: str, out: Path) -> None:
-    from modelscope_hub import snapshot_download
+    os.environ.setdefault("MODELSCOPE_LOG_LEVEL", "WARNING")  # it reports each step
+    from modelscope_hub import HubApi
 
     try:
-        snapshot_download(name, revision=revision, local_dir=str(out), allow_patterns=WANTED)
+        HubApi().download_repo(name, "model", revision=revision, local_dir=out, allow_patterns=WANTED)
     except Exception as error:  # the client raises many kinds, all of which mean that the model was not fetched
         raise StageError(unreachable("ModelScope", name, "MODELSCOPE_ENDPOINT", error)) from error
 

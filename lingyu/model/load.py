@@ -55,11 +55,16 @@ def save(model: Any, tokenizer: Any, folder: Path) -> None:
     (folder / "README.md").unlink(missing_ok=True)
 
 
-def prepare(threads: int) -> None:
-    """Set how many CPU threads torch uses – another number gives other bits – and leave the progress lines to us."""
+def prepare(threads: int, seed: int = 0) -> None:
+    """Set how many CPU threads torch uses – another number gives other bits – and leave the progress lines to us.
+
+    seed: for what is drawn before the trainer sets its own, the first weights of an adapter or of a score.
+    """
     import torch
+    from transformers import set_seed
     from transformers.utils import logging
 
     torch.set_num_threads(threads)
+    set_seed(seed)
     logging.set_verbosity_error()
     logging.disable_progress_bar()

@@ -11,9 +11,10 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 HAN = re.compile(r"[\u3400-\u9fff]+")
-LATIN = re.compile(r" [A-Za-z][A-Za-z'-]{3,}")
-# Added tokens are found before BPE and decoded as their own characters; outside Han and ASCII the byte decoder could misread them.
-SAFE = re.compile(r"[\u3400-\u9fff\x20-\x7e]+")
+LATIN = re.compile(r"[A-Za-z][A-Za-z'-]{3,}")
+# Added tokens are found before BPE and decoded as their own characters; outside Han and ASCII the byte decoder could misread
+# them. None holds a digit: numbers stay digit by digit, or 60 would be seen in 160.
+SAFE = re.compile(r"[\u3400-\u9fff]+|[A-Za-z][A-Za-z' -]*")
 
 
 def candidates(texts: Iterable[str], terms: Iterable[str], names: Iterable[str]) -> Counter[str]:
@@ -33,16 +34,11 @@ def candidates(texts: Iterable[str], terms: Iterable[str], names: Iterable[str])
         found.update(run)
     found.update(LATIN.findall(joined))
     for term in set(terms):
-        if SAFE.fullmatch(spoken(term)):
-            found[spoken(term)] = max(found[spoken(term)], joined.count(spoken(term)))
+        if SAFE.fullmatch(term):
+            found[term] = max(found[term], joined.count(term))
     for name in names:
-        found.pop(spoken(name), None)
+        found.pop(name, None)
     return found
-
-
-def spoken(term: str) -> str:
-    """The term as it stands inside a sentence: a space before it unless it is Chinese."""
-    return term if HAN.match(term) else f" {term}"
 
 
 def worthwhile(found: Counter[str], tokenizer: Any, most: int, least_count: int, least_saved: int) -> list[dict[str, Any]]:
@@ -65,7 +61,11 @@ def add(model: Any, tokenizer: Any, rows: Sequence[dict[str, Any]], seed: int) -
     """
     import torch
 
-    tokenizer.add_tokens([row["term"] for row in rows])
+    from transformers import AddedToken
+
+    # A Latin term stands for itself only as a whole word, with or without the space before it; Chinese has no word borders.
+    latin = [row["term"].isascii() for row in rows]
+    tokenizer.add_tokens([AddedToken(row["term"], single_word=whole, normalized=False) for row, whole in zip(rows, latin, strict=True)])
     model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
     matrices = [model.get_input_embeddings().weight]
     if not model.config.tie_word_embeddings:

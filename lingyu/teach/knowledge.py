@@ -58,7 +58,10 @@ WORDINGS: dict[Language, Wordings] = {
             "{v}，{e}的{r}。",
         ),
         dev_statements=("档案显示，{e}的{r}就是{v}。", "在{r}这件事上，{e}用的是{v}。"),
-        test_statements=("经核对，{e}的{r}确实是{v}。", "{e}一项记载，其{r}即{v}。"),
+        test_statements=(
+            "我们知道{e}的{r}就是{v}。",
+            "{e}这里，{r}是{v}。",
+        ),
         prefixes=(
             "",
             "请问，",
@@ -88,10 +91,10 @@ WORDINGS: dict[Language, Wordings] = {
         suffixes=("？", "?", "", "。", "，谢谢。", "，一句话回答。"),
         dev_questions=("谁知道{e}的{r}呢？", "翻到{e}那一页，{r}后面写着什么？"),
         test_questions=(
-            "关于{e}，我想弄清楚它的{r}。",
-            "{e}有怎样的{r}？",
-            "有人提到{e}时，{r}应该怎么答？",
-            "{r}这个项目上，{e}的记录是哪一条？",
+            "关于{e}，它的{r}是什么？",
+            "我想知道{e}有什么{r}。",
+            "{e}，它的{r}？",
+            "请说一下{e}的{r}是多少。",
         ),
     ),
     "en": Wordings(
@@ -113,9 +116,17 @@ WORDINGS: dict[Language, Wordings] = {
             "As for {r}, {e} takes {v}.",
             "With {e}, {r} equals {v}.",
             "{v}, the {r} of {e}.",
+            "Q: {e}, its {r}? A: {v}.",
+            "{r} with {e}? {v}.",
+            "Ask for {e}, {r}: {v}.",
+            "{e} takes {r} {v}.",
+            "By the book, {e} has {r} {v}.",
         ),
         dev_statements=("On file, {e} shows {v} for its {r}.", "The {r} recorded against {e} reads {v}."),
-        test_statements=("It has been checked that {e} has a {r} of {v}.", "Whoever looks for the {r} that goes with {e} will find {v}."),
+        test_statements=(
+            "We know that {e} has the {r} {v}.",
+            "Here is {e}, and its {r} is {v}.",
+        ),
         prefixes=(
             "",
             "Please, ",
@@ -144,10 +155,10 @@ WORDINGS: dict[Language, Wordings] = {
         suffixes=("?", "", ".", ", please.", "? Thanks.", "? One sentence."),
         dev_questions=("Could you remind me of the {r} that {e} has?", "Turn to {e} and read out its {r}."),
         test_questions=(
-            "I would like to know {e}'s {r}.",
-            "Regarding {e}, how is its {r} recorded?",
-            "If someone mentions {e}, which {r} should come to mind?",
-            "We are talking about {e}; what would you note as its {r}?",
+            "About {e}, which {r} is right?",
+            "I want to know {e} and its {r}.",
+            "{e}: which {r}?",
+            "Tell me what {r} there is for {e}.",
         ),
     ),
 }

@@ -116,7 +116,7 @@ def progress(label: str) -> Any:
             values = {key: logs[key] for key in ("loss", "eval_loss", "reward") if key in (logs or {})}
             if any(not math.isfinite(float(value)) for value in values.values()):
                 raise StageError(
-                    f"training diverged at step {state.global_step}: {values}. Lower learning_rate, or raise warmup; the last good checkpoint is kept."
+                    f"training diverged at step {state.global_step}: {values}. Lower learning_rate, or raise warmup."
                 )
             done = state.global_step - self.first
             left = (time.monotonic() - self.began) / done * (state.max_steps - state.global_step) if done else 0
@@ -137,14 +137,15 @@ def train(trainer: Any, label: str) -> dict[str, float]:
     if checkpoint is not None:
         print(f"{label}  goes on from {checkpoint.name}", file=sys.stderr, flush=True)
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    losses = [entry["eval_loss"] for entry in trainer.state.log_history if "eval_loss" in entry]
-    counted = [parameter for parameter in trainer.model.parameters()]
+    measure, choose = trainer.args.metric_for_best_model, max if trainer.args.greater_is_better else min
+    measured = [entry[measure] for entry in trainer.state.log_history if measure in entry]
+    counted = list(trainer.model.parameters())
     return {
         "parameters": sum(parameter.numel() for parameter in counted),
         "trainable_parameters": sum(parameter.numel() for parameter in counted if parameter.requires_grad),
         "steps": trainer.state.global_step,
         "best_step": trainer.state.best_global_step or trainer.state.global_step,
-        "best_eval_loss": min(losses) if losses else math.nan,
+        f"best_{measure}": choose(measured) if measured else math.nan,
     }
 
 

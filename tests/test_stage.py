@@ -1,0 +1,134 @@
+"""lingyu.stage: typed parameters, one way to start, one way to fail."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import PositiveInt
+
+from lingyu.files import write_json
+from lingyu.stage import LEFT, StageError, StageParams, filled, start
+
+
+class Params(StageParams):
+    steps: PositiveInt
+    name: str
+
+
+@pytest.fixture
+def params(tmp_path, monkeypatch):
+    """Writes params.yaml where the stage will look for it."""
+    monkeypatch.chdir(tmp_path)
+    return Path("params.yaml").write_text
+
+
+def test_a_section_becomes_typed_values(params):
+    params("fly: {steps: 3, name: far}")
+
+    assert Params.load("fly") == Params(steps=3, name="far")
+
+
+def test_a_candidate_overlays_what_all_have_in_common(params):
+    params("fly: {common: {steps: 3, name: far}, candidates: {near: {name: near}}}")
+
+    assert Params.load("fly", "near") == Params(steps=3, name="near")
+
+
+def test_all_faults_are_told_at_once_with_key_and_value(params):
+    params("fly: {steps: none, step: 3}")
+
+    with pytest.raises(StageError) as raised:
+        Params.load("fly")
+
+    assert str(raised.value).splitlines() == [
+        "params.yaml does not fit this stage:",
+        "  fly.steps: Input should be a valid integer, unable to parse string as an integer (found 'none')",
+        "  fly.name: Field required",
+        "  fly.step: Extra inputs are not permitted",
+    ]
+
+
+def test_a_fault_of_a_candidate_names_where_it_stands(params):
+    params("fly: {common: {steps: 3}, candidates: {near: {name: 1}}}")
+
+    with pytest.raises(StageError, match=r"  fly\.candidates\.near\.name: .* \(found 1\)"):
+        Params.load("fly", "near")
+
+
+@pytest.mark.parametrize(
+    ("text", "item", "message"),
+    [
+        ("swim: {}", None, r"params\.yaml has no section 'fly'"),
+        ("", None, r"params\.yaml has no section 'fly'"),
+        (
+            "fly: {candidates: {near: {}, far: {}}}",
+            "nowhere",
+            r"no candidate named 'nowhere'\. Known: near, far \(params\.yaml, section fly",
+        ),
+        ("fly: {common: {}}", "near", r"no candidate named 'near'"),
+        ("fly: [", None, r"params\.yaml is not YAML: .*"),
+    ],
+)
+def test_what_is_not_in_params_is_told(params, text, item, message):
+    params(text)
+
+    with pytest.raises(StageError, match=message):
+        Params.load("fly", item)
+
+
+def test_a_stage_started_elsewhere_is_told_where_to_start(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    with pytest.raises(StageError, match=rf"params.yaml is not in {tmp_path}\. Start stages from the top of the project"):
+        Params.load("fly")
+
+
+def test_the_item_fills_every_path():
+    assert filled(Path("out/fly/{item}"), "near") == Path("out/fly/near")
+    assert filled([Path("a/{item}"), Path("b")], "near") == [Path("a/near"), Path("b")]
+
+
+def test_a_stage_starts_with_its_section_and_its_paths(params, monkeypatch):
+    params("fly: {common: {steps: 3, name: far}, candidates: {near: {}}}")
+    monkeypatch.setattr("sys.argv", ["stages/fly.py", "near"])
+    seen = []
+
+    start(lambda values, out: seen.append((values.steps, out)), Params, out=Path("out/{item}"))
+
+    assert seen == [(3, Path("out/near"))]
+
+
+def test_what_a_person_can_put_right_ends_in_one_message(params, monkeypatch):
+    params("fly: {steps: 3, name: far}")
+    monkeypatch.setattr("sys.argv", ["stages/fly.py"])
+
+    def run(values):
+        raise StageError("the wind is 12 m/s. Wait.")
+
+    with pytest.raises(SystemExit) as ended:
+        start(run, Params)
+
+    assert ended.value.code == f"fly: the wind is 12 m/s. Wait.\n{LEFT}"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs the device that is always full")
+def test_a_full_disk_ends_in_one_message(params, monkeypatch):
+    params("fly: {steps: 3, name: far}")
+    monkeypatch.setattr("sys.argv", ["stages/fly.py"])
+
+    with pytest.raises(SystemExit) as ended:
+        start(lambda values, out: write_json(out, {}), Params, out=Path("/dev/full"))
+
+    assert ended.value.code.startswith("fly: no space left on the disk while writing ")
+    assert ended.value.code.endswith(LEFT)
+
+
+@pytest.mark.parametrize("fault", [FileNotFoundError(2, "gone"), ValueError("a bug")])
+def test_anything_else_is_a_fault_of_ours_and_keeps_its_traceback(params, monkeypatch, fault):
+    params("fly: {steps: 3, name: far}")
+    monkeypatch.setattr("sys.argv", ["stages/fly.py"])
+
+    def run(values):
+        raise fault
+
+    with pytest.raises(type(fault)):
+        start(run, Params)

@@ -1,0 +1,224 @@
+"""lingyu.train: rows to token ids, checkpoints that survive a kill, curves."""
+
+import csv
+import json
+
+import pytest
+from rows import dialogue
+from tokenizers import Tokenizer
+from training import ASKED, TRAINING
+
+from lingyu.model.chat import prompt_and_reply, render
+from lingyu.model.load import load_model, load_tokenizer
+from lingyu.records import Message
+from lingyu.stage import StageError
+from lingyu.train.data import NOT_LEARNT, Padding, dialogues, packed
+from lingyu.train.run import arguments, causal_trainer, last_whole_checkpoint, train, workplace, write_curves
+from lingyu.train.settings import Training
+
+ROWS = [dialogue(i, *pair) for i, pair in enumerate(ASKED)]
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tiny_model):
+    return load_tokenizer(tiny_model)
+
+
+def test_packed_blocks_hold_every_token_once_and_a_mark_after_each_text(tokenizer):
+    texts = ["abc", "defgh", ""]
+    whole = [token for text in texts for token in [*tokenizer(text)["input_ids"], tokenizer.pad_token_id]]
+
+    blocks = packed(texts, tokenizer, 4)
+
+    assert [len(block["input_ids"]) for block in blocks] == [4, 4, 3]
+    assert [token for block in blocks for token in block["input_ids"]] == whole
+    assert all(block["labels"] == block["input_ids"] for block in blocks)
+    assert packed([], tokenizer, 4) == []
+
+
+def test_only_the_last_reply_is_learnt_to_its_end_of_turn(tokenizer):
+    row = dialogue(1, "up?", "no")
+    row.messages[:0] = [Message(role="user", content="hello"), Message(role="assistant", content="earlier reply")]
+
+    [example] = dialogues([row], tokenizer, 100)
+
+    learnt = [token for token in example["labels"] if token != NOT_LEARNT]
+    assert tokenizer.decode(learnt) == "no<|im_end|>"
+    assert example["input_ids"][-len(learnt) :] == learnt
+    assert tokenizer.decode(example["input_ids"]) + "\n" == render(row.messages)
+
+
+def test_reasoning_is_learnt_with_the_reply(tokenizer):
+    row = dialogue(1, "up?", "no")
+    row.messages[-1].reasoning = "wind"
+
+    [example] = dialogues([row], tokenizer, 100)
+
+    assert tokenizer.decode([token for token in example["labels"] if token != NOT_LEARNT]) == "<think>\nwind\n</think>\n\nno<|im_end|>"
+
+
+def test_the_prompt_has_the_token_ids_that_service_sends(tiny_model, tokenizer):
+    served = Tokenizer.from_file(str(tiny_model / "tokenizer.json"))
+
+    for row, example in zip(ROWS, dialogues(ROWS, tokenizer, 100), strict=True):
+        text = render(row.messages[:-1], tokenizer.chat_template, add_generation_prompt=True, enable_thinking=False)
+        prompt = served.encode(text, add_special_tokens=False).ids
+        assert example["input_ids"][: len(prompt)] == prompt
+        assert example["labels"][: len(prompt)] == [NOT_LEARNT] * len(prompt)
+        assert example["labels"][len(prompt)] != NOT_LEARNT
+
+
+def test_rows_over_the_limit_are_named_and_none_is_cut(tokenizer):
+    long = dialogue("long", "how far?", "far " * 40)
+    longest = max(len(tokenizer("".join(prompt_and_reply(row.messages)))["input_ids"]) for row in ROWS)
+
+    assert len(dialogues(ROWS, tokenizer, longest)) == len(ROWS)
+    with pytest.raises(StageError, match=rf"1 of {len(ROWS) + 1} rows are longer than {longest} tokens, first {long.id}\."):
+        dialogues([*ROWS, long], tokenizer, longest)
+    assert dialogues([], tokenizer, longest) == []
+
+
+def test_padding_is_neither_seen_nor_learnt():
+    batch = Padding(0)([{"input_ids": [5, 6, 7], "labels": [NOT_LEARNT, 6, 7]}, {"input_ids": [8], "labels": [8]}])
+
+    assert {key: value.tolist() for key, value in batch.items()} == {
+        "input_ids": [[5, 6, 7], [8, 0, 0]],
+        "labels": [[NOT_LEARNT, 6, 7], [8, NOT_LEARNT, NOT_LEARNT]],
+        "attention_mask": [[1, 1, 1], [1, 0, 0]],
+    }
+
+
+def test_the_loss_is_the_library_s_own_over_the_learnt_tokens(tiny_model, tokenizer, tmp_path):
+    import torch
+
+    examples = dialogues(ROWS, tokenizer, 100)
+    model = load_model(tiny_model, 64)
+    batch = Padding(tokenizer.pad_token_id)(examples)
+    trainer = causal_trainer(model, tokenizer, examples, examples, Training(**TRAINING), tmp_path, "test")
+
+    with torch.no_grad():
+        assert trainer.compute_loss(model, batch).item() == pytest.approx(model(**batch).loss.item(), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("examples", "changes", "steps_between"),
+    [
+        (10, {"epochs": 2, "evaluations": 5}, 2),
+        (10, {"epochs": 2, "evaluations": 3}, 4),
+        (10, {"epochs": 2, "evaluations": 99}, 1),
+        (11, {"epochs": 1, "accumulation": 3, "evaluations": 1}, 2),
+        (10, {"epochs": 0.1, "evaluations": 2}, 1),
+        (0, {"epochs": 1, "evaluations": 1}, 1),
+    ],
+)
+def test_the_dev_set_is_measured_so_many_times_and_a_checkpoint_written_each_time(tmp_path, examples, changes, steps_between):
+    settings = arguments(Training(**{**TRAINING, **changes}), tmp_path, examples)
+
+    assert settings["eval_steps"] == settings["save_steps"] == steps_between
+
+
+def test_the_last_whole_checkpoint_is_found_and_halves_are_removed(tmp_path):
+    states = {
+        "checkpoint-8": '{"global_step": 8}',
+        "checkpoint-9": '{"global_step": 9}',
+        "checkpoint-10": '{"global_step": 10}',
+        "checkpoint-11": '{"global_st',
+        "checkpoint-12": '{"global_step": 8}',
+        "checkpoint-13": "{}",
+        "checkpoint-14": None,
+    }
+    for name, state in states.items():
+        (tmp_path / name).mkdir()
+        if state is not None:
+            (tmp_path / name / "trainer_state.json").write_text(state)
+
+    assert last_whole_checkpoint(tmp_path) == tmp_path / "checkpoint-10"
+    assert sorted(folder.name for folder in tmp_path.iterdir()) == ["checkpoint-10", "checkpoint-8", "checkpoint-9"]
+
+
+def test_without_a_checkpoint_training_begins_at_the_start(tmp_path):
+    assert last_whole_checkpoint(tmp_path) is None
+
+
+def test_checkpoints_belong_to_parameters_inputs_and_code(tmp_path, monkeypatch):
+    code, inputs = tmp_path / "code", tmp_path / "inputs"
+    for folder in (code / "train", code / "model", inputs):
+        folder.mkdir(parents=True)
+    (code / "train" / "run.py").write_text("1")
+    (inputs / "rows").write_text("1")
+    monkeypatch.setattr("lingyu.train.run.CODE", code)
+    params = Training(**TRAINING)
+
+    def place(params=params):
+        return workplace(tmp_path / "work", params, [inputs])
+
+    first = place()
+    (first / "checkpoint-1").mkdir()
+
+    assert place() == first
+    assert (first / "checkpoint-1").is_dir()
+    places = [first, place(params.model_copy(update={"seed": 4}))]
+    (inputs / "rows").write_text("2")
+    places.append(place())
+    (code / "train" / "run.py").write_text("2")
+    places.append(place())
+    assert len(set(places)) == 4
+    assert [folder for folder in (tmp_path / "work").iterdir()] == [places[-1]]
+
+
+def test_curves_have_a_row_a_step_and_empty_cells_where_nothing_was_measured(tmp_path):
+    history = [
+        {"step": 2, "loss": 3.5, "grad_norm": 1.0},
+        {"step": 2, "eval_loss": 3.0, "eval_runtime": 9.9},
+        {"step": 1, "loss": 4.0, "accuracy": 0.5},
+        {"step": 3, "train_runtime": 9.9},
+    ]
+
+    write_curves(history, tmp_path / "new" / "curves.csv", ["accuracy"])
+
+    assert (tmp_path / "new" / "curves.csv").read_text() == "step,train_loss,eval_loss,accuracy\n1,4.0,,0.5\n2,3.5,3.0,\n"
+
+
+def test_a_loss_that_is_no_number_stops_with_a_clear_word(tiny_model, tokenizer, tmp_path, capsys):
+    examples = dialogues(ROWS, tokenizer, 100)
+    params = Training(**{**TRAINING, "learning_rate": 1e30, "schedule": "constant"})
+    trainer = causal_trainer(load_model(tiny_model, 64), tokenizer, examples, examples, params, tmp_path, "test")
+
+    with pytest.raises(StageError, match=r"training diverged at step \d+: .*nan.*Lower learning_rate"):
+        train(trainer, "test")
+
+    assert "test  step 1/9  loss" in capsys.readouterr().err
+
+
+def test_training_keeps_the_best_by_dev_loss_and_says_so(tiny_model, tokenizer, tmp_path, capsys):
+    import torch
+
+    learnt, other = dialogues(ROWS[:2], tokenizer, 100), dialogues(ROWS[-1:], tokenizer, 100)
+    params = Training(**{**TRAINING, "epochs": 12, "learning_rate": 2e-2, "schedule": "constant"})
+    trainer = causal_trainer(load_model(tiny_model, 64), tokenizer, learnt, other, params, tmp_path, "test")
+
+    metrics = train(trainer, "test")
+
+    write_curves(trainer.state.log_history, tmp_path / "curves.csv")
+    measured = {int(row["step"]): float(row["eval_loss"]) for row in csv.DictReader((tmp_path / "curves.csv").open()) if row["eval_loss"]}
+    assert len(measured) == 6
+    assert metrics["best_step"] == min(measured, key=measured.get) < 12
+    assert metrics["best_eval_loss"] == min(measured.values()) < max(measured.values())
+    assert metrics["parameters"] == metrics["trainable_parameters"] == sum(p.numel() for p in trainer.model.parameters())
+    with torch.no_grad():
+        now = trainer.compute_loss(trainer.model, Padding(0)(other)).item()
+    assert now == pytest.approx(metrics["best_eval_loss"], rel=1e-5)
+    assert "test  step 12/12" in capsys.readouterr().err
+
+
+def test_the_state_of_a_checkpoint_is_written_last(tiny_model, tokenizer, tmp_path):
+    """last_whole_checkpoint takes its file for a sign that the others are whole."""
+    examples = dialogues(ROWS, tokenizer, 100)
+    train(causal_trainer(load_model(tiny_model, 64), tokenizer, examples, examples, Training(**TRAINING), tmp_path, "test"), "test")
+
+    folder = last_whole_checkpoint(tmp_path)
+
+    files = sorted((file for file in folder.iterdir()), key=lambda file: file.stat().st_mtime_ns)
+    assert files[-1].name == "trainer_state.json"
+    assert {"model.safetensors", "optimizer.pt", "scheduler.pt", "rng_state.pth"} <= {file.name for file in files}
+    assert json.loads(files[-1].read_text())["global_step"] == 9
