@@ -68,6 +68,9 @@ class Params(StageParams):
         return {"model": self.name, **served}
 
 
+FLOWS = {"retrain", "release"}  # their sections say what happens to a package, not what is in it
+
+
 def run(params: Params, model: Path, winner: Path, leaderboard: Path, knowledge: Path, tables: Path, top: Path, out: Path) -> None:
     put_bento(params, model, knowledge, top, out / "bento")
 
@@ -86,7 +89,7 @@ def run(params: Params, model: Path, winner: Path, leaderboard: Path, knowledge:
             "winner": best,
             "git": manifest.commit(top),
             "stages": manifest.upstream(top / "dvc.lock", top / "dvc.yaml", parameters, own="package"),
-            "parameters": parameters,
+            "parameters": {section: values for section, values in parameters.items() if section not in FLOWS},
             "libraries": manifest.libraries(),
             "metrics": measured.get(best, {}),
             "files": manifest.hashes(release),

@@ -1,12 +1,11 @@
 """lingyu.train: rows to token ids, checkpoints that survive a kill, curves."""
 
-import csv
 import json
 
 import pytest
 from rows import dialogue
 from tokenizers import Tokenizer
-from training import ASKED, TRAINING
+from training import ASKED, TRAINING, curves
 
 from lingyu.model.chat import prompt_and_reply, render
 from lingyu.model.load import load_model, load_tokenizer
@@ -163,7 +162,7 @@ def test_checkpoints_belong_to_parameters_inputs_and_code(tmp_path, monkeypatch)
     (code / "train" / "run.py").write_text("2")
     places.append(place())
     assert len(set(places)) == 4
-    assert [folder for folder in (tmp_path / "work").iterdir()] == [places[-1]]
+    assert list((tmp_path / "work").iterdir()) == [places[-1]]
 
 
 def test_curves_have_a_row_a_step_and_empty_cells_where_nothing_was_measured(tmp_path):
@@ -200,7 +199,7 @@ def test_training_keeps_the_best_by_dev_loss_and_says_so(tiny_model, tokenizer, 
     metrics = train(trainer, "test")
 
     write_curves(trainer.state.log_history, tmp_path / "curves.csv")
-    measured = {int(row["step"]): float(row["eval_loss"]) for row in csv.DictReader((tmp_path / "curves.csv").open()) if row["eval_loss"]}
+    measured = {int(row["step"]): float(row["eval_loss"]) for row in curves(tmp_path) if row["eval_loss"]}
     assert len(measured) == 6
     assert metrics["best_step"] == min(measured, key=measured.get) < 12
     assert metrics["best_eval_loss"] == min(measured.values()) < max(measured.values())

@@ -1,5 +1,6 @@
 """Small inputs for the training stages: tables of a handful of rows, and a project folder to run a stage in."""
 
+import csv
 import os
 import shutil
 import subprocess
@@ -61,6 +62,17 @@ def write_mix(folder: Path, texts=SENTENCES, asked=ASKED, pairs=PAIRS) -> None:
         write_table(to / "sft.parquet", [dialogue(i, *pair) for i, pair in enumerate(asked[some])], Dialogue)
         write_table(to / "preference.parquet", [preference(i, *pair) for i, pair in enumerate(pairs[some])], Preference)
     write_table(folder / "train" / "prompts.parquet", [question(i, text) for i, (text, _) in enumerate(asked)], Question)
+
+
+def curves(out: Path) -> list[dict[str, str]]:
+    with (out / "curves.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def weights(model: Path) -> dict:
+    from safetensors.numpy import load_file
+
+    return load_file(model / "model.safetensors")
 
 
 def project(folder: Path, start: Path, scorer: Path | None = None, **sections) -> Path:

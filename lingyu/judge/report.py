@@ -33,7 +33,7 @@ def page(template: Path, **values: Any) -> str:
     )
     environment.filters |= {"figure": figure, "signed": signed, "chance": chance_in_words}
     return environment.get_template(template.name).render(
-        **values, name_of=name_of, named=named, chart=chart, matrix=matrix, reach=reach, movement=movement, interval=interval
+        **values, name_of=name_of, named=named, chart=chart, matrices=matrices, reach=reach, movement=movement, interval=interval
     )
 
 
@@ -129,20 +129,21 @@ def examples(questions: Sequence[Question], predictions: Mapping[str, Sequence[P
     return [{"question": questions[place], "replies": {name: rows[place] for name, rows in predictions.items()}} for place in places]
 
 
-def matrix(rows: Iterable[tuple[str, str, int]]) -> dict[str, Any]:
-    """A confusion matrix as a table: classes, columns (with "invalid"), and for each cell its count and share of the row."""
+def matrices(rows: Iterable[tuple[str, str, int]]) -> list[dict[str, Any]]:
+    """Confusion matrices as tables, one for each set of classes: its columns, and for each cell count and share of its row."""
     counts = {(actual, called): count for actual, called, count in rows}
-    classes = list(dict.fromkeys(actual for actual, _ in counts))
-    columns = [*classes, INVALID]
-    lines = []
-    for actual in classes:
-        total = sum(counts.get((actual, called), 0) for called in columns)
-        cells = [
-            (counts.get((actual, called), 0), counts.get((actual, called), 0) / total if total else 0.0, called == actual)
-            for called in columns
+    sets: dict[tuple[str, ...], list[str]] = {}
+    for actual in dict.fromkeys(actual for actual, _ in counts):
+        sets.setdefault(tuple(called for one, called in counts if one == actual), []).append(actual)
+    tables = []
+    for columns, classes in sets.items():
+        totals = {actual: sum(counts[actual, called] for called in columns) or 1 for actual in classes}
+        lines = [
+            (actual, [(counts[actual, called], counts[actual, called] / totals[actual], called == actual) for called in columns])
+            for actual in classes
         ]
-        lines.append((actual, cells))
-    return {"columns": columns, "lines": lines}
+        tables.append({"columns": [column for column in columns if column != INVALID], "lines": lines})
+    return tables
 
 
 def chart(curve: Curve) -> dict[str, Any]:
@@ -156,7 +157,7 @@ def chart(curve: Curve) -> dict[str, Any]:
     last, high = max(step for step, _ in points) or 1.0, max(loss for _, loss in points) or 1.0
 
     def across(step: float) -> float:
-        return round(LEFT + (WIDTH - LEFT - 8) * step / last, 1)
+        return round(LEFT + (WIDTH - LEFT - 12) * step / last, 1)
 
     def down(loss: float) -> float:
         return round(8 + (HEIGHT - BOTTOM - 8) * (1 - loss / high), 1)
@@ -174,8 +175,8 @@ def chart(curve: Curve) -> dict[str, Any]:
 
 
 def ticks(high: float) -> list[float]:
-    """Zero and up to four round numbers below `high`."""
-    rough = high / 3
+    """Zero and round numbers, four at most, up to `high`."""
+    rough = high / 4
     unit = 10.0 ** floor(log10(rough))
     step = next(unit * factor for factor in (1, 2, 5, 10) if unit * factor >= rough)
     return [step * turn for turn in range(int(high / step) + 1)]

@@ -1,0 +1,71 @@
+"""pretrain: the text is learnt, packed, and the model loads again."""
+
+import pytest
+from rows import dialogue
+from training import SENTENCES, TRAINING, curves, write_mix
+
+from lingyu.files import read_json, write_table
+from lingyu.model.load import load_tokenizer
+from lingyu.records import Dialogue, Document
+from lingyu.stage import StageError
+from stages import pretrain
+
+PARAMS = pretrain.Params(**{**TRAINING, "max_length": 16, "epochs": 6}, instructions=False)
+
+
+@pytest.fixture
+def run(tiny_model, tmp_path):
+    """Runs the stage on out/mix of the test's folder."""
+
+    def run(params=PARAMS):
+        mix = tmp_path / "mix"
+        pretrain.run(params, tiny_model, mix / "train", mix / "dev", work=tmp_path / "work", out=tmp_path / "out")
+        return tmp_path / "out"
+
+    write_mix(tmp_path / "mix")
+    return run
+
+
+def test_the_text_is_learnt_and_the_model_loads_again(run, tiny_model, tmp_path):
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    out = run()
+
+    tokenizer, before = load_tokenizer(tiny_model), AutoModelForCausalLM.from_pretrained(tiny_model)
+    assert AutoTokenizer.from_pretrained(out / "model")("fly low")["input_ids"] == tokenizer("fly low")["input_ids"]
+    assert AutoTokenizer.from_pretrained(out / "model").chat_template == tokenizer.chat_template
+    ids = tokenizer("fly low", return_tensors="pt")["input_ids"]
+    losses = [model(input_ids=ids, labels=ids).loss.item() for model in (before, AutoModelForCausalLM.from_pretrained(out / "model"))]
+    assert losses[1] < losses[0] - 0.5
+
+    rows = curves(out)
+    assert list(rows[0]) == ["step", "train_loss", "eval_loss"]
+    assert float(rows[-1]["eval_loss"]) < float(rows[0]["eval_loss"])
+    metrics = read_json(out / "metrics.json")
+    assert metrics["tokens_an_epoch"] == len(tokenizer("".join(SENTENCES))["input_ids"]) + len(SENTENCES)
+    assert metrics["steps"] == int(rows[-1]["step"]) == 6 * 2
+    assert metrics["parameters"] == metrics["trainable_parameters"] == before.num_parameters()
+    assert metrics["best_eval_loss"] == min(float(row["eval_loss"]) for row in rows if row["eval_loss"])
+
+
+def test_dialogues_that_fit_into_a_block_are_read_too_when_asked(run, tmp_path):
+    rows = [dialogue(1, "up?", "no"), dialogue(2, "up?", "no " * 40)]
+    write_table(tmp_path / "mix" / "train" / "sft.parquet", rows, Dialogue)
+    plain = read_json(run(PARAMS.model_copy(update={"max_length": 32})) / "metrics.json")["tokens_an_epoch"]
+
+    more = read_json(run(PARAMS.model_copy(update={"max_length": 32, "instructions": True})) / "metrics.json")["tokens_an_epoch"]
+
+    assert 0 < more - plain < 33
+
+
+def test_no_held_out_text_is_no_fault(run, tmp_path):
+    write_table(tmp_path / "mix" / "dev" / "pretrain.parquet", [], Document)
+
+    assert "eval_loss" in curves(run())[0]
+
+
+def test_no_text_at_all_is_told(run, tmp_path):
+    write_table(tmp_path / "mix" / "train" / "pretrain.parquet", [], Document)
+
+    with pytest.raises(StageError, match=r"no text to pretrain on\. See out/mix/ledger\.json"):
+        run()
