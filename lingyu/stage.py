@@ -82,9 +82,7 @@ def start(run: Callable[..., None], params: type[StageParams], *, heavy: bool = 
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise
-        sys.exit(
-            f"{label}: no space left on the disk while writing {error.filename or 'an output'}. Free some and run `dvc repro` again.\n{LEFT}"
-        )
+        sys.exit(f"{label}: the disk is full, at {error.filename or 'an output'}. Free some space and run `dvc repro` again.\n{LEFT}")
 
 
 def filled(path: Any, item: str | None) -> Any:

@@ -23,7 +23,6 @@ import tempfile
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from typing import Any, NoReturn
 
 VARIABLE = "LINGYU_WARM"

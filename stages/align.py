@@ -52,7 +52,11 @@ def run(params: Params, models: Path, reward: Path, train_folder: Path, dev_fold
     label, model = f"align@{out.name}", models / params.start / "model"
     prepare(params.threads, params.seed)
     tokenizer = load_tokenizer(model)
-    place = workplace(work, params, [model, reward, train_folder / "preference.parquet", train_folder / "prompts.parquet", dev_folder / "preference.parquet"])
+    place = workplace(
+        work,
+        params,
+        [model, reward, train_folder / "preference.parquet", train_folder / "prompts.parquet", dev_folder / "preference.parquet"],
+    )
     if isinstance(params.method, Dpo):
         trainer, rows, curves = dpo(params, params.method, model, tokenizer, train_folder, dev_folder, place, label)
     else:
@@ -73,7 +77,9 @@ def dpo(
     pairs, held = (list(read_table(folder / "preference.parquet", Preference)) for folder in (train_folder, dev_folder))
     if not pairs:
         raise StageError("mix left no preference pair to align with. Bring some, or let generate make them (generate.preferences).")
-    losses = {"loss_type": ["sigmoid", "sft"], "loss_weights": [1.0, method.sft_weight]} if method.sft_weight else {"loss_type": ["sigmoid"]}
+    losses = (
+        {"loss_type": ["sigmoid", "sft"], "loss_weights": [1.0, method.sft_weight]} if method.sft_weight else {"loss_type": ["sigmoid"]}
+    )
     trainer = DPOTrainer(
         model=load_model(model, params.max_length),
         args=DPOConfig(
@@ -95,7 +101,9 @@ def grpo(
 
     prompts = [prompt_of(row, tokenizer) for row in read_table(train_folder / "prompts.parquet", Question)]
     if len(prompts) <= method.dev_prompts:
-        raise StageError(f"mix left {len(prompts)} prompts; GRPO keeps {method.dev_prompts} of them to measure by (align.candidates, dev_prompts) and needs more.")
+        raise StageError(
+            f"mix left {len(prompts)} prompts; GRPO keeps {method.dev_prompts} of them to measure by (dev_prompts) and needs more."
+        )
     held, prompts = prompts[: method.dev_prompts], prompts[method.dev_prompts :]
     judge, judge_tokenizer = load_scorer(reward, params.max_length), load_tokenizer(reward)
 

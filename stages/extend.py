@@ -35,12 +35,15 @@ def run(params: Params, base: Path, splits: list[Path], train_folder: Path, dev_
     prepare(threads=1)
     tokenizer = load_tokenizer(base)
     texts, held = (
-        [row.text for row in read_table(folder / "pretrain.parquet", Document) if row.scope == "domain"] for folder in (train_folder, dev_folder)
+        [row.text for row in read_table(folder / "pretrain.parquet", Document) if row.scope == "domain"]
+        for folder in (train_folder, dev_folder)
     )
     facts = [fact for split in splits for fact in read_table(split / "facts.parquet", Fact)]
     terms = {term for fact in facts for term in (fact.relation, *fact.values)}
     names = {fact.entity for fact in facts}
-    rows = vocabulary.worthwhile(vocabulary.candidates(texts, terms, names), tokenizer, params.max_terms, params.min_count, params.min_tokens_saved)
+    rows = vocabulary.worthwhile(
+        vocabulary.candidates(texts, terms, names), tokenizer, params.max_terms, params.min_count, params.min_tokens_saved
+    )
 
     model = load_model(base, longest=1)
     measured = held or texts

@@ -38,7 +38,9 @@ def run(params: Params, model: Path, train_folder: Path, dev_folder: Path, work:
     examples = packed(texts, tokenizer, params.max_length)
     dev = packed(held, tokenizer, params.max_length) or examples[-1:]
 
-    place = workplace(work, params, [model, train_folder / "pretrain.parquet", train_folder / "sft.parquet", dev_folder / "pretrain.parquet"])
+    place = workplace(
+        work, params, [model, train_folder / "pretrain.parquet", train_folder / "sft.parquet", dev_folder / "pretrain.parquet"]
+    )
     trainer = causal_trainer(load_model(model, params.max_length), tokenizer, examples, dev, params, place, "pretrain")
     metrics = train(trainer, "pretrain")
 

@@ -33,7 +33,9 @@ def run(params: Params, models: Path, train_folder: Path, dev_folder: Path, work
     tokenizer = load_tokenizer(model)
     pairs, held = (list(read_table(folder / "preference.parquet", Preference)) for folder in (train_folder, dev_folder))
     if not pairs:
-        raise StageError("mix left no preference pair to learn a reward from. Bring some, or let generate make them (generate.preferences).")
+        raise StageError(
+            "mix left no preference pair to learn a reward from. Bring some, or let generate make them (generate.preferences)."
+        )
 
     place = workplace(work, params, [model, train_folder / "preference.parquet", dev_folder / "preference.parquet"])
     trainer = RewardTrainer(
@@ -48,7 +50,10 @@ def run(params: Params, models: Path, train_folder: Path, dev_folder: Path, work
 
     save(trainer.model, tokenizer, out / "model")
     write_curves(trainer.state.log_history, out / "curves.csv", ["accuracy", "eval_accuracy"])
-    write_json(out / "metrics.json", {**metrics, "pairs": len(pairs), "dev_pairs": len(held), "dev_accuracy": accuracy(trainer.model, tokenizer, held)})
+    write_json(
+        out / "metrics.json",
+        {**metrics, "pairs": len(pairs), "dev_pairs": len(held), "dev_accuracy": accuracy(trainer.model, tokenizer, held)},
+    )
 
 
 def encoded(pair: Preference, tokenizer: Any, longest: int) -> dict[str, list[int]]:

@@ -36,9 +36,7 @@ def run(params: Params, models: Path, train_folder: Path, dev_folder: Path, work
     dev = dialogues(held, tokenizer, params.max_length) or examples[-1:]
 
     place = workplace(work, params, [model, train_folder / "sft.parquet", dev_folder / "sft.parquet"])
-    trainer = causal_trainer(
-        tuned(load_model(model, params.max_length), params.method), tokenizer, examples, dev, params, place, label
-    )
+    trainer = causal_trainer(tuned(load_model(model, params.max_length), params.method), tokenizer, examples, dev, params, place, label)
     metrics = train(trainer, label)
 
     merge_and_save(trainer.model, tokenizer, out / "model")

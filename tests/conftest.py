@@ -20,8 +20,9 @@ def tiny_reward_model(tmp_path_factory):
 @pytest.fixture(scope="session")
 def prefect_server():
     """A real Prefect API on loopback with a database of its own, for the tests of the flows."""
-    import flows  # noqa: F401  (its settings come before Prefect's import)
     from prefect.testing.utilities import prefect_test_harness
+
+    import flows  # noqa: F401  (its settings come before Prefect's import)
 
     with prefect_test_harness(server_startup_timeout=180):
         yield

@@ -21,7 +21,7 @@ def run(tiny_model, tmp_path):
         if not (tmp_path / "start" / "model").exists():
             (tmp_path / "start" / "model").symlink_to(tiny_model)
         mix = tmp_path / "mix"
-        reward.run(params, tmp_path, mix / "train", mix / "dev", work=tmp_path / "work", out=tmp_path / name)
+        reward.run(params, tmp_path, mix / "train", mix / "dev", work=tmp_path / "work" / name, out=tmp_path / name)
         return tmp_path / name
 
     write_mix(tmp_path / "mix")

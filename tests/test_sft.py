@@ -22,7 +22,7 @@ def run(tiny_model, tmp_path):
         if not (tmp_path / "start" / "model").exists():
             (tmp_path / "start" / "model").symlink_to(tiny_model)
         mix, out = tmp_path / "mix", tmp_path / "sft" / name
-        sft.run(params, tmp_path, mix / "train", mix / "dev", work=tmp_path / "work", out=out)
+        sft.run(params, tmp_path, mix / "train", mix / "dev", work=tmp_path / "work" / name, out=out)
         return out
 
     write_mix(tmp_path / "mix")

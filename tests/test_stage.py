@@ -118,7 +118,7 @@ def test_a_full_disk_ends_in_one_message(params, monkeypatch):
     with pytest.raises(SystemExit) as ended:
         start(lambda values, out: write_json(out, {}), Params, out=Path("/dev/full"))
 
-    assert ended.value.code.startswith("fly: no space left on the disk while writing ")
+    assert ended.value.code.startswith("fly: the disk is full, at ")
     assert ended.value.code.endswith(LEFT)
 
 

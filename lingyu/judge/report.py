@@ -118,10 +118,10 @@ def movement(change: Change, metric: str, level: float) -> str:
 
 
 def examples(questions: Sequence[Question], predictions: Mapping[str, Sequence[Prediction]], count: int) -> list[dict[str, Any]]:
-    """Questions of every kind in turn, spread evenly over the items of the kind, with every checkpoint's reply. Nobody picked them."""
-    kinds: dict[tuple[str, str, str], list[int]] = {}
+    """Questions of every task in turn, spread evenly over its items, with every checkpoint's reply. Nobody picked them."""
+    kinds: dict[tuple[str, str], list[int]] = {}
     for place, question in enumerate(questions):
-        kinds.setdefault((question.task, question.known, question.language), []).append(place)
+        kinds.setdefault((question.task, question.known if question.task == "fact" else ""), []).append(place)
     shares = dict.fromkeys(kinds, 0)
     for kind in islice(cycle(kinds), min(count, len(questions))):
         shares[kind] += min(1, len(kinds[kind]) - shares[kind])

@@ -15,7 +15,7 @@ def fetch(kind: str, name: str, revision: str, out: Path) -> None:
     if kind == "folder":
         source = Path(name)
         if not (source / "config.json").is_file():
-            raise StageError(f"base.model.name is {name!r}, but there is no model in that folder (config.json is missing).")
+            raise StageError(f"base.model.name is {name!r}, but that folder holds no model (no config.json).")
         copied = [file for pattern in WANTED for file in source.glob(pattern)]
         out.mkdir(parents=True, exist_ok=True)
         for file in sorted(set(copied)):
@@ -23,7 +23,9 @@ def fetch(kind: str, name: str, revision: str, out: Path) -> None:
     else:
         (from_huggingface if kind == "huggingface" else from_modelscope)(name, revision, out)
     if not list(out.glob("*.safetensors")):
-        raise StageError(f"{name} at {revision or 'this folder'} has no safetensors file. Weights in pickle form are not loaded; choose another revision.")
+        raise StageError(
+            f"{name} at {revision or 'this folder'} has no safetensors file. Pickled weights are not loaded; choose another revision."
+        )
 
 
 def from_huggingface(name: str, revision: str, out: Path) -> None:
@@ -34,10 +36,12 @@ def from_huggingface(name: str, revision: str, out: Path) -> None:
         snapshot_download(name, revision=revision, local_dir=out, allow_patterns=WANTED)
     except RepositoryNotFoundError:
         raise StageError(
-            f"Hugging Face has no model {name!r} that this token may read. Correct base.model.name; a private or gated model needs HF_TOKEN."
+            f"Hugging Face has no model {name!r} that this token may read. Correct base.model.name; a gated one needs HF_TOKEN."
         ) from None
     except RevisionNotFoundError:
-        raise StageError(f"{name} on Hugging Face has no revision {revision!r}. Put a commit or tag of it into base.model.revision.") from None
+        raise StageError(
+            f"{name} on Hugging Face has no revision {revision!r}. Put a commit or tag of it into base.model.revision."
+        ) from None
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
         raise StageError(unreachable("Hugging Face", name, "HF_ENDPOINT", error)) from error
     shutil.rmtree(out / ".cache", ignore_errors=True)

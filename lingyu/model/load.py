@@ -12,7 +12,9 @@ def load_tokenizer(folder: Path) -> Any:
 
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     if not tokenizer.chat_template:
-        raise StageError(f"the tokenizer in {folder} has no chat template. Take an instruction-tuned base, or add chat_template.jinja to it.")
+        raise StageError(
+            f"the tokenizer in {folder} has no chat template. Take an instruction-tuned base, or add chat_template.jinja to it."
+        )
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
@@ -60,6 +62,8 @@ def prepare(threads: int, seed: int = 0) -> None:
 
     seed: for what is drawn before the trainer sets its own, the first weights of an adapter or of a score.
     """
+    import warnings
+
     import torch
     from transformers import set_seed
     from transformers.utils import logging
@@ -68,3 +72,5 @@ def prepare(threads: int, seed: int = 0) -> None:
     set_seed(seed)
     logging.set_verbosity_error()
     logging.disable_progress_bar()
+    # PEFT and TRL still ask for it by its old name.
+    warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)

@@ -1,8 +1,9 @@
 """Domain words for the vocabulary: which ones pay, and how their rows begin.
 
 A word pays when the corpus, written with it as one token, gets shorter. Candidates are the terms that the knowledge
-graph names, characters that the base spells in bytes, and the words that jieba (Chinese) and white space (English) tell apart in the text; phrases across word
-borders are never candidates, for a model that has them as one token cannot see the entity inside.
+graph names, characters that the base spells in bytes, and the words that jieba (Chinese) and white space (English)
+tell apart in the text; phrases across word borders are never candidates, for a model that has them as one token
+cannot see the entity inside.
 """
 
 import re
@@ -60,7 +61,6 @@ def add(model: Any, tokenizer: Any, rows: Sequence[dict[str, Any]], seed: int) -
     Terms share pieces, characters share bytes: noise as wide as the rows themselves tells them apart from the start.
     """
     import torch
-
     from transformers import AddedToken
 
     # A Latin term stands for itself only as a whole word, with or without the space before it; Chinese has no word borders.

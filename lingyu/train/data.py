@@ -41,8 +41,7 @@ def dialogues(rows: Sequence[Dialogue], tokenizer: Any, longest: int) -> list[Ex
             "Raise max_length, or lower mix.max_tokens so that mix refuses them by name."
         )
     return [
-        Example(input_ids=prompt + reply, labels=[NOT_LEARNT] * len(prompt) + reply)
-        for prompt, reply in zip(prompts, replies, strict=True)
+        Example(input_ids=prompt + reply, labels=[NOT_LEARNT] * len(prompt) + reply) for prompt, reply in zip(prompts, replies, strict=True)
     ]
 
 

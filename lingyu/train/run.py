@@ -57,9 +57,7 @@ def arguments(params: Training, work: Path, examples: int) -> dict[str, Any]:
     }
 
 
-def causal_trainer(
-    model: Any, tokenizer: Any, train: Sequence[Any], dev: Sequence[Any], params: Training, work: Path, label: str
-) -> Any:
+def causal_trainer(model: Any, tokenizer: Any, train: Sequence[Any], dev: Sequence[Any], params: Training, work: Path, label: str) -> Any:
     """A transformers Trainer over examples (train.data) that computes the vocabulary's scores only where they are learnt."""
     import torch
     from transformers import Trainer, TrainingArguments
@@ -67,9 +65,7 @@ def causal_trainer(
     from lingyu.train.data import NOT_LEARNT, Padding
 
     class CausalTrainer(Trainer):  # type: ignore[misc]
-        def compute_loss(
-            self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
-        ) -> Any:
+        def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:
             labels = inputs["labels"][:, 1:]
             learnt = labels != NOT_LEARNT
             causal = self.accelerator.unwrap_model(model)
@@ -115,9 +111,7 @@ def progress(label: str) -> Any:
         def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **others: Any) -> None:
             values = {key: logs[key] for key in ("loss", "eval_loss", "reward") if key in (logs or {})}
             if any(not math.isfinite(float(value)) for value in values.values()):
-                raise StageError(
-                    f"training diverged at step {state.global_step}: {values}. Lower learning_rate, or raise warmup."
-                )
+                raise StageError(f"training diverged at step {state.global_step}: {values}. Lower learning_rate, or raise warmup.")
             done = state.global_step - self.first
             left = (time.monotonic() - self.began) / done * (state.max_steps - state.global_step) if done else 0
             if values:

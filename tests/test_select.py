@@ -1,0 +1,227 @@
+"""The winner is the simplest checkpoint that the best one does not beat, and the report says so in two languages."""
+
+import csv
+import re
+from pathlib import Path
+
+import pytest
+
+from lingyu.files import read_json, write_json, write_table
+from lingyu.judge import metrics, report
+from lingyu.judge.metrics import Prediction
+from lingyu.records import Message, Question
+from lingyu.stage import StageError
+from stages import select
+
+TEMPLATE = Path(__file__).parent.parent / "web" / "report"
+PAIR = select.Pair(before="sft-full", after="align-dpo", zh="DPO 对齐", en="Alignment by DPO", guarded=True)
+PARAMS = select.Params(
+    checkpoints={"base": "base", "sft-full": "sft/full", "align-dpo": "align/dpo"},
+    shown_only=["base"],
+    primary=["fact_exact", "chat_exact"],
+    level=0.05,
+    general_reference="base",
+    max_general_rise=0.1,
+    pairs=[PAIR],
+    examples=3,
+    resamples=50,
+    seed=0,
+)
+FACTS, CHATS = 40, 20
+
+
+def made(tmp_path, right: dict[str, tuple[int, int]], bits: dict[str, float] | None = None, task="fact") -> Path:
+    """A folder as evaluate leaves it: for each checkpoint, how many facts and general questions it got right."""
+    for name, (facts, chats) in right.items():
+        rows = [answered(task, i, i < facts) for i in range(FACTS)] + [answered("chat", i, i < chats) for i in range(CHATS)]
+        rows += [blank("general", i, nats=100 * (bits or {}).get(name, 1.0), bytes=100) for i in range(3)]
+        rows += [
+            blank("classify", i, answer="低", label="低" if i < 3 else "invalid", options=["低", "高"], correct=i < 3) for i in range(4)
+        ]
+        folder = tmp_path / "evaluate" / name
+        write_table(folder / "predictions.parquet", rows, Prediction)
+        write_json(folder / "metrics.json", metrics.measured(rows, 50, 0))
+        model = tmp_path / PARAMS.checkpoints.get(name, name) / "model"
+        model.mkdir(parents=True)
+        (model / "config.json").write_text(name)
+    questions = [asked(task, i) for i in range(FACTS)] + [asked("chat", i) for i in range(CHATS)]
+    write_table(tmp_path / "test" / "questions.parquet", questions, Question)
+    return tmp_path
+
+
+def answered(task, i, correct):
+    return blank(
+        task, i, answer="红色", reply="红色" if correct else "<b>白色</b>", correct=correct, char_f1=float(correct), chrf=float(correct)
+    )
+
+
+def blank(task, i, **fields) -> Prediction:
+    nothing = dict.fromkeys(Prediction.model_fields, None) | dict.fromkeys(("known", "prompt", "reply", "answer", "label"), "")
+    return Prediction.model_validate(
+        {**nothing, "options": [], "language": "zh", "id": f"{task}{i}", "group": f"{task}{i}", "task": task, **fields}
+    )
+
+
+def asked(task, i) -> Question:
+    source = {"source": "s", "place": "1", "licence": "x", "scope": "domain", "language": "zh", "known": ""}
+    by = {"references": [], "method": "fact", "teacher": "rules", "prompt_hash": "", "review": ""}
+    return Question(**source, **by, id=f"{task}{i}", task=task, messages=[Message(role="user", content="题目")], answer="红色", wrong=[])
+
+
+def selected(folder: Path, params=PARAMS) -> dict:
+    select.run(params, folder, folder / "test", TEMPLATE, folder / "select")
+    return read_json(folder / "select" / "winner.json")
+
+
+def test_a_challenger_wins_that_beats_the_simpler_one(tmp_path):
+    winner = selected(made(tmp_path, {"base": (0, 10), "sft-full": (20, 10), "align-dpo": (35, 10)}))
+
+    assert (winner["checkpoint"], winner["folder"]) == ("align-dpo", "out/align/dpo/model")
+    assert [(test["challenger"], test["against"], test["beaten"]) for test in winner["tests"]] == [("align-dpo", "sft-full", True)]
+    assert (tmp_path / "select" / "model" / "config.json").read_text() == "align-dpo"
+
+
+def test_a_tie_goes_to_the_simpler_one(tmp_path):
+    winner = selected(made(tmp_path, {"base": (0, 10), "sft-full": (30, 10), "align-dpo": (33, 10)}))
+
+    assert winner["checkpoint"] == "sft-full"
+    assert winner["tests"][0]["corrected_chance"] == 0.25
+    assert "分不出" in winner["why"]["zh"]
+    assert "does not tell the two apart" in winner["why"]["en"]
+
+
+def test_what_is_shown_only_cannot_win(tmp_path):
+    winner = selected(made(tmp_path, {"base": (40, 10), "sft-full": (20, 10), "align-dpo": (20, 10)}))
+
+    assert winner["checkpoint"] == "sft-full"
+
+
+def test_whoever_forgot_general_text_is_held_back(tmp_path):
+    folder = made(tmp_path, {"base": (0, 10), "sft-full": (20, 10), "align-dpo": (40, 10)}, {"align-dpo": 1.2})
+
+    winner = selected(folder)
+
+    assert winner["checkpoint"] == "sft-full"
+    assert "+20%, limit +10%" in winner["barred"]["align-dpo"][0]["en"]
+
+
+def test_a_guarded_checkpoint_that_lost_something_is_held_back(tmp_path):
+    winner = selected(made(tmp_path, {"base": (0, 0), "sft-full": (20, 20), "align-dpo": (40, 5)}))
+
+    assert winner["checkpoint"] == "sft-full"
+    assert {reason["en"].split(" is worse")[0] for reason in winner["barred"]["align-dpo"]} >= {"general questions right"}
+
+
+def test_without_a_winner_the_report_is_written_and_the_stage_fails(tmp_path):
+    folder = made(tmp_path, {"base": (0, 0), "sft-full": (20, 0), "align-dpo": (20, 0)}, {"align-dpo": 2.0, "sft-full": 2.0})
+
+    with pytest.raises(StageError, match=r"(?s)no checkpoint passed the gate.*sft-full: bits per byte.*select\.max_general_rise"):
+        selected(folder)
+
+    assert "没有检查点胜出" in (folder / "select" / "report.html").read_text(encoding="utf-8")
+    assert not (folder / "select" / "model").exists()
+
+
+def test_with_only_one_checkpoint_it_wins(tmp_path):
+    folder = made(tmp_path, {"sft-full": (20, 0)})
+
+    winner = selected(folder, PARAMS.model_copy(update={"checkpoints": {"sft-full": "sft/full"}}))
+
+    assert (winner["checkpoint"], winner["tests"]) == ("sft-full", [])
+
+
+def test_a_corpus_without_facts_is_decided_by_the_next_metric(tmp_path):
+    winner = selected(made(tmp_path, {"base": (0, 0), "sft-full": (0, 18), "align-dpo": (0, 18)}, task="poem"))
+
+    assert winner["primary"] == "chat_exact"
+
+
+def test_no_primary_metric_names_what_was_measured(tmp_path):
+    folder = made(tmp_path, {"base": (0, 0), "sft-full": (0, 0), "align-dpo": (0, 0)})
+
+    with pytest.raises(StageError, match=r"none of select\.primary \(cite_exact\) was measured\. Measured: fact_exact"):
+        selected(folder, PARAMS.model_copy(update={"primary": ["cite_exact"]}))
+
+
+def test_all_shown_only_is_an_error(tmp_path):
+    folder = made(tmp_path, {"base": (0, 0)})
+
+    with pytest.raises(StageError, match=r"no checkpoint may win.*shown_only"):
+        selected(folder, PARAMS.model_copy(update={"checkpoints": {"base": "base"}}))
+
+
+def test_checkpoints_must_have_answered_the_same_items(tmp_path):
+    folder = made(tmp_path, {"base": (0, 0), "sft-full": (0, 0), "align-dpo": (0, 0)})
+    write_table(folder / "evaluate" / "align-dpo" / "predictions.parquet", [blank("fact", 0, correct=True)], Prediction)
+
+    with pytest.raises(StageError, match="align-dpo answered other test items than base"):
+        selected(folder)
+
+
+def test_the_tables_hold_every_metric_and_every_pair(tmp_path):
+    folder = made(tmp_path, {"base": (0, 0), "sft-full": (20, 10), "align-dpo": (35, 10)})
+
+    selected(folder)
+
+    leaderboard, stages = (
+        [*csv.DictReader((folder / "select" / f"{name}.csv").open(encoding="utf-8"))] for name in ("leaderboard", "stages")
+    )
+    assert list(leaderboard[0]) == ["checkpoint", "metric", "value", "low", "high", "count"]
+    assert {row["checkpoint"] for row in leaderboard} == {"base", "sft-full", "align-dpo"}
+    fact = next(row for row in stages if row["metric"] == "fact_exact")
+    assert (fact["before"], fact["after"], fact["before_value"], fact["after_value"], fact["count"]) == (
+        "sft-full",
+        "align-dpo",
+        "0.5",
+        "0.875",
+        "40",
+    )
+    assert float(fact["low"]) < float(fact["difference"]) < float(fact["high"])
+
+
+def test_the_report_stands_alone_in_both_languages(tmp_path):
+    folder = made(tmp_path, {"base": (0, 0), "sft-full": (20, 10), "align-dpo": (35, 10)})
+    (folder / "base" / "curves.csv").write_text("step,train_loss,eval_loss\n10,4.0,\n20,3.0,3.5\n")
+
+    selected(folder)
+
+    page = (folder / "select" / "report.html").read_text(encoding="utf-8")
+    assert not re.findall(r"(?:src|href)=[\"'](?!data:)|https?://|@import", page)
+    assert page.count('lang="zh">') - 1 == page.count('lang="en">') > 50
+    assert "&lt;b&gt;白色&lt;/b&gt;" in page
+    assert page.count("<polyline") == 2
+    assert page.count('class="matrix"') == 2
+    assert page.count('class="asked"') == 3
+
+
+def test_two_runs_give_the_same_bytes(tmp_path):
+    folder = made(tmp_path, {"base": (0, 0), "sft-full": (20, 10), "align-dpo": (35, 10)})
+    selected(folder)
+    first = {path: path.read_bytes() for path in (folder / "select").rglob("*") if path.is_file()}
+
+    selected(folder)
+
+    assert len(first) == 5
+    assert first == {path: path.read_bytes() for path in (folder / "select").rglob("*") if path.is_file()}
+
+
+def test_examples_come_from_every_task_in_turn():
+    questions = [asked("fact", i) for i in range(50)] + [asked("chat", 0)]
+    rows = [answered("fact", i, True) for i in range(50)] + [answered("chat", 0, True)]
+
+    shown = report.examples(questions, {"base": rows}, 4)
+
+    assert [example["question"].id for example in shown] == ["fact12", "fact37", "chat0"]
+
+
+@pytest.mark.parametrize(
+    ("high", "expected"),
+    [(4.4, [0, 2, 4]), (1.0, [0, 0.5, 1.0]), (0.3, [0, 0.1, 0.2, 0.3]), (2500, [0, 1000, 2000]), (7, [0, 2, 4, 6])],
+)
+def test_ticks_are_round(high, expected):
+    assert report.ticks(high) == pytest.approx(expected)
+
+
+def test_a_curve_without_losses_has_no_chart():
+    assert report.chart([]) == {}
+    assert report.chart([{"step": 1.0, "train_loss": None, "eval_loss": None}]) == {}
