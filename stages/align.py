@@ -12,7 +12,7 @@ Writes  out/align/${key}/model             the aligned model
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
 from lingyu.files import read_table, write_json
 from lingyu.model.chat import render
@@ -37,7 +37,7 @@ class Grpo(StageParams):
 
     name: Literal["grpo"]
     beta: NonNegativeFloat
-    generations: PositiveInt
+    generations: int = Field(ge=2)
     max_new_tokens: PositiveInt
     temperature: PositiveFloat
     dev_prompts: PositiveInt
@@ -46,6 +46,12 @@ class Grpo(StageParams):
 class Params(Training):
     start: str
     method: Annotated[Dpo | Grpo, Field(discriminator="name")]
+
+    @model_validator(mode="after")
+    def whole_groups(self) -> "Params":
+        if isinstance(self.method, Grpo) and self.batch_size % self.method.generations:
+            raise ValueError(f"batch_size {self.batch_size} is no multiple of method.generations {self.method.generations}")
+        return self
 
 
 def run(params: Params, models: Path, reward: Path, train_folder: Path, dev_folder: Path, work: Path, out: Path) -> None:

@@ -297,7 +297,7 @@ def test_a_change_has_the_difference_of_the_two_values_and_a_chance():
 
     change = metrics.change(metrics.BY_NAME["classify_accuracy"], before, after, 200, 0)
 
-    assert (change["before"], change["after"], change["difference"], change["count"]) == (0.2, 1.0, 0.8, 25)
+    assert (change["before_value"], change["after_value"], change["difference"], change["count"]) == (0.2, 1.0, 0.8, 25)
     assert 0 < change["low"] < 0.8 <= change["high"]
     assert change["chance"] < 0.001
 

@@ -164,7 +164,7 @@ def test_the_tables_hold_every_metric_and_every_pair(tmp_path):
     selected(folder)
 
     leaderboard, stages = (
-        [*csv.DictReader((folder / "select" / f"{name}.csv").open(encoding="utf-8"))] for name in ("leaderboard", "stages")
+        [*csv.DictReader((folder / "select" / f"{name}.csv").read_text().splitlines())] for name in ("leaderboard", "stages")
     )
     assert list(leaderboard[0]) == ["checkpoint", "metric", "value", "low", "high", "count"]
     assert {row["checkpoint"] for row in leaderboard} == {"base", "sft-full", "align-dpo"}

@@ -169,8 +169,8 @@ def measure(metric: Metric, rows: Sequence[Prediction], resamples: int, seed: in
 class Change(TypedDict):
     """How a metric moved from one checkpoint to another on the items both have. chance: of such a change if nothing changed."""
 
-    before: float
-    after: float
+    before_value: float
+    after_value: float
     difference: float
     low: float
     high: float
@@ -195,8 +195,8 @@ def change(metric: Metric, before: Sequence[Prediction], after: Sequence[Predict
             low, high = sure.paired_bootstrap(upper, lower, later_upper, later_lower, resamples, seed)
             chance = sure.swap_test(upper, lower, later_upper, later_lower, resamples, seed)
     return {
-        "before": round(values[0], DIGITS),
-        "after": round(values[1], DIGITS),
+        "before_value": round(values[0], DIGITS),
+        "after_value": round(values[1], DIGITS),
         "difference": round(values[1] - values[0], DIGITS),
         "low": round(low, DIGITS),
         "high": round(high, DIGITS),

@@ -179,7 +179,7 @@ def ticks(high: float) -> list[float]:
     rough = high / 4
     unit = 10.0 ** floor(log10(rough))
     step = next(unit * factor for factor in (1, 2, 5, 10) if unit * factor >= rough)
-    return [step * turn for turn in range(int(high / step) + 1)]
+    return [step * turn for turn in range(floor(high / step + 1e-9) + 1)]
 
 
 def reach(measures: Mapping[str, Mapping[str, Measure]], metric: str) -> tuple[float, float]:
