@@ -91,8 +91,8 @@ def dpo(
         args=DPOConfig(
             **arguments(params, place, len(pairs)), **losses, beta=method.beta, max_length=params.max_length, precompute_ref_log_probs=True
         ),
-        train_dataset=Dataset.from_list([as_text(pair, tokenizer) for pair in pairs]),
-        eval_dataset=Dataset.from_list([as_text(pair, tokenizer) for pair in held or pairs[:1]]),
+        train_dataset=Dataset.from_list([as_text(pair, tokenizer, params.max_length) for pair in pairs]),
+        eval_dataset=Dataset.from_list([as_text(pair, tokenizer, params.max_length) for pair in held or pairs[:1]]),
         processing_class=tokenizer,
         callbacks=[progress(label)],
     )
@@ -137,10 +137,14 @@ def grpo(
     return trainer, len(prompts), ["reward", "eval_reward", "kl"]
 
 
-def as_text(pair: Preference, tokenizer: Any) -> dict[str, str]:
+def as_text(pair: Preference, tokenizer: Any, longest: int) -> dict[str, str]:
+    """Prompt and replies. Raises StageError for a pair over `longest` tokens, which the trainer would cut without a word."""
     end = str(tokenizer.eos_token)
     prompt = render(pair.messages, tokenizer.chat_template, add_generation_prompt=True)
-    return {"prompt": prompt, "chosen": pair.chosen + end, "rejected": pair.rejected + end}
+    replies = [pair.chosen + end, pair.rejected + end]
+    if max(len(ids) for ids in tokenizer([prompt + reply for reply in replies], add_special_tokens=False)["input_ids"]) > longest:
+        raise StageError(f"preference pair {pair.id} is longer than {longest} tokens. Raise max_length, or lower mix.max_tokens.")
+    return {"prompt": prompt, "chosen": replies[0], "rejected": replies[1]}
 
 
 def prompt_of(row: Question, tokenizer: Any) -> str:

@@ -62,7 +62,7 @@ def run(params: Params, models: Path, reward: Path, test: Path, out: Path) -> No
     prepare(params.threads)
     checkpoint = ask.load(models / params.checkpoint / "model", params.batch_tokens, params.precision)
     answered = answers(checkpoint, questions, params.new_tokens)
-    answered = with_rewards(answered, questions, reward)
+    answered = with_rewards(answered, questions, reward, checkpoint.model.device)
     likely = [row for scope, rows in texts.items() for row in likelihoods(checkpoint, rows, scope, params.stride)]
     preferred = choices(checkpoint, preferences)
 
@@ -112,12 +112,12 @@ def judged(question: Question, prompt: str, reply: str, options: list[str]) -> P
     return row.model_copy(update={**found, "char_f1": rules.character_f1(said, question.answer), "chrf": rules.chrf(said, question.answer)})
 
 
-def with_rewards(rows: list[Prediction], questions: Sequence[Question], reward: Path) -> list[Prediction]:
+def with_rewards(rows: list[Prediction], questions: Sequence[Question], reward: Path, device: Any) -> list[Prediction]:
     """The replies about facts with what the reward model thinks of them, read by its own tokenizer and template."""
     places = [place for place, row in enumerate(rows) if row.task == "fact"]
     if not places:
         return rows
-    tokenizer, judge = load_tokenizer(reward), load_scorer(reward, ask.LONG)
+    tokenizer, judge = load_tokenizer(reward), load_scorer(reward, ask.LONG).to(device)
     texts = [scored_text(questions[place].messages, rows[place].reply, tokenizer) for place in places]
     found = dict(zip(places, scores(judge, tokenizer, texts, batch=64), strict=True))
     return [row.model_copy(update={"reward": found.get(place)}) for place, row in enumerate(rows)]

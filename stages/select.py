@@ -105,7 +105,7 @@ def run(params: Params, made: Path, test: Path, template: Path, out: Path) -> No
         shown_only=params.shown_only,
         pairs=[(pair, changes[pair.before, pair.after]) for pair in pairs],
         curves={name: curve for name, folder in params.checkpoints.items() if (curve := read_curve(made / folder / "curves.csv"))},
-        confusions={name: metrics.confusion_rows(predictions[name]) for name in matrices(winner, list(measures), params.shown_only)},
+        confusions={name: metrics.confusion_rows(predictions[name]) for name in compared(winner, list(measures), params.shown_only)},
         examples=report.examples(questions, predictions, params.examples),
         level=params.level,
     )
@@ -196,7 +196,7 @@ def chosen(
     }
 
 
-def matrices(winner: str | None, names: Sequence[str], shown_only: Sequence[str]) -> list[str]:
+def compared(winner: str | None, names: Sequence[str], shown_only: Sequence[str]) -> list[str]:
     """Whose confusion matrices stand side by side: the first checkpoint shown for comparison, and the winner."""
     first = next((name for name in names if name in shown_only), None)
     return [name for name in (first, winner) if name]

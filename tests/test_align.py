@@ -66,7 +66,7 @@ def test_the_aligned_model_is_served_from_the_prompt_it_was_trained_on(run, tmp_
 
     served = render(pair.messages, tokenizer.chat_template, add_generation_prompt=True, enable_thinking=False)
 
-    assert align.as_text(pair, tokenizer) == {"prompt": served, "chosen": "yes<|im_end|>", "rejected": "no no no<|im_end|>"}
+    assert align.as_text(pair, tokenizer, 64) == {"prompt": served, "chosen": "yes<|im_end|>", "rejected": "no no no<|im_end|>"}
     assert align.prompt_of(prompt, tokenizer) == served.replace("go?", "up?")
 
 
@@ -101,7 +101,11 @@ def test_grpo_without_prompts_to_learn_from_is_told(run, dev_prompts):
 
 @pytest.mark.parametrize(
     ("batch_size", "generations", "message"),
-    [(2, 1, "greater than or equal to 2"), (6, 4, "batch_size 6 is no multiple of method.generations 4"), (2, 4, "batch_size 2 is no multiple")],
+    [
+        (2, 1, "greater than or equal to 2"),
+        (6, 4, "batch_size 6 is no multiple of method.generations 4"),
+        (2, 4, "batch_size 2 is no multiple"),
+    ],
 )
 def test_replies_are_compared_in_whole_groups(batch_size, generations, message):
     with pytest.raises(ValidationError, match=message):
@@ -120,5 +124,5 @@ def margins(folder, pairs):
             told = model(ids).logits.log_softmax(-1)[0, start - 1 : -1]
         return told.gather(1, ids[0, start:, None]).sum().item()
 
-    texts = [align.as_text(pair, tokenizer) for pair in pairs]
+    texts = [align.as_text(pair, tokenizer, 64) for pair in pairs]
     return [likelihood(text["prompt"], text["chosen"]) - likelihood(text["prompt"], text["rejected"]) for text in texts]

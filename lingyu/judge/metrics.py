@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Literal, TypedDict
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from lingyu.judge import significance as sure
@@ -156,9 +155,8 @@ def measure(metric: Metric, rows: Sequence[Prediction], resamples: int, seed: in
         return None
     if metric.kind in {"macro_f1", "weighted_f1"}:
         confusion = per_group_confusion(counted)
-        drawn = sure.draws(len(confusion), resamples, seed)
-        value = f1(confusion.sum(axis=0), metric.kind)
-        low, high = sure.middle_95(np.array([f1(confusion[one].sum(axis=0), metric.kind) for one in drawn]))
+        value = float(f1(confusion.sum(axis=0), metric.kind))
+        low, high = sure.middle_95(f1(resampled(sure.draws(len(confusion), resamples, seed), confusion), metric.kind))
     else:
         upper, lower = sums(metric, counted)
         value = float(upper.sum() / lower.sum())
@@ -210,18 +208,15 @@ def change_of_f1(
 ) -> tuple[float, float, float, tuple[float, float]]:
     labels = labels_of([*rows[0], *rows[1]])
     one, other = (per_group_confusion(side, labels) for side in rows)
-    values = f1(one.sum(axis=0), metric.kind), f1(other.sum(axis=0), metric.kind)
-    drawn = sure.draws(len(one), resamples, seed)
-    low, high = sure.middle_95(np.array([f1(other[d].sum(axis=0), metric.kind) - f1(one[d].sum(axis=0), metric.kind) for d in drawn]))
-    swapped = np.random.default_rng(seed).random((resamples, len(one), 1, 1)) < 0.5
-    differences = [
-        f1(np.where(s, one, other).sum(axis=0), metric.kind) - f1(np.where(s, other, one).sum(axis=0), metric.kind) for s in swapped
-    ]
-    chance = (1 + sum(abs(difference) >= abs(values[1] - values[0]) - 1e-12 for difference in differences)) / (1 + resamples)
-    return low, high, chance, values
+    values = float(f1(one.sum(axis=0), metric.kind)), float(f1(other.sum(axis=0), metric.kind))
+    drawn, swapped = sure.draws(len(one), resamples, seed), sure.swaps(len(one), resamples, seed)
+    low, high = sure.middle_95(f1(resampled(drawn, other), metric.kind) - f1(resampled(drawn, one), metric.kind))
+    first = f1(resampled(1 - swapped, one) + resampled(swapped, other), metric.kind)
+    second = f1(resampled(1 - swapped, other) + resampled(swapped, one), metric.kind)
+    return low, high, sure.share_as_large(second - first, values[1] - values[0]), values
 
 
-def sums(metric: Metric, rows: Sequence[Prediction]) -> list[NDArray[np.float64]]:
+def sums(metric: Metric, rows: Sequence[Prediction]) -> list[sure.Numbers]:
     items = [metric.item(row) or (0.0, 0.0) for row in rows]
     return sure.group_sums([row.group for row in rows], [upper for upper, _ in items], [lower for _, lower in items])
 
@@ -231,23 +226,32 @@ def labels_of(rows: Sequence[Prediction]) -> list[str]:
     return list(dict.fromkeys(label for row in rows for label in row.options))
 
 
-def per_group_confusion(rows: Sequence[Prediction], labels: list[str] | None = None) -> NDArray[np.int64]:
+def per_group_confusion(rows: Sequence[Prediction], labels: list[str] | None = None) -> sure.Numbers:
     """For each group, how often which class (row) was called which (column; the last column is invalid)."""
     places = {label: place for place, label in enumerate([*(labels or labels_of(rows)), INVALID])}
     groups: dict[str, int] = {}
     index = [groups.setdefault(row.group, len(groups)) for row in rows]
-    counts = np.zeros((len(groups), len(places), len(places)), dtype=np.int64)
+    counts = np.zeros((len(groups), len(places), len(places)))
     for group, row in zip(index, rows, strict=True):
         counts[group, places[row.answer], places[row.label]] += 1
     return counts
 
 
-def f1(confusion: NDArray[np.int64], kind: str) -> float:
-    """F1 over the classes that occur, plain mean or weighted by how often they occur; invalid replies are nobody's hit."""
-    hits, actual, called = np.diagonal(confusion)[:-1], confusion.sum(axis=1)[:-1], confusion.sum(axis=0)[:-1]
-    present = actual > 0
-    each = 2 * hits[present] / (actual + called)[present]
-    return float(each.mean() if kind == "macro_f1" else np.average(each, weights=actual[present]))
+def resampled(weights: sure.Numbers, confusion: sure.Numbers) -> sure.Numbers:
+    """For each row of weights, the groups' confusions summed with them."""
+    return (weights @ confusion.reshape(len(confusion), -1)).reshape(-1, *confusion.shape[1:])
+
+
+def f1(confusion: sure.Numbers, kind: str) -> sure.Numbers:
+    """F1 over the classes that occur, plain mean or weighted by how often they occur; invalid replies are nobody's hit.
+
+    For one matrix or a stack of them. A resample may draw none of a class: then it is not one of its classes.
+    """
+    hits = np.diagonal(confusion, axis1=-2, axis2=-1)[..., :-1]
+    actual, called = confusion.sum(axis=-1)[..., :-1], confusion.sum(axis=-2)[..., :-1]
+    each = 2 * hits / np.maximum(actual + called, 1)
+    weights = actual if kind == "weighted_f1" else (actual > 0).astype(np.float64)
+    return np.asarray((each * weights).sum(axis=-1) / np.maximum(weights.sum(axis=-1), 1))
 
 
 def confusion_rows(rows: Sequence[Prediction]) -> list[tuple[str, str, int]]:

@@ -38,9 +38,14 @@ def wilson(right: Numbers, asked: Numbers) -> tuple[float, float]:
     return max(0.0, float(middle - half)), min(1.0, float(middle + half))
 
 
-def draws(groups: int, resamples: int, seed: int) -> NDArray[np.int64]:
-    """For each resample, the groups drawn with replacement."""
-    return np.random.default_rng(seed).integers(0, groups, size=(resamples, groups))
+def draws(groups: int, resamples: int, seed: int) -> Numbers:
+    """For each resample (row), how often each group (column) was drawn; as many draws as groups."""
+    return np.random.default_rng(seed).multinomial(groups, np.full(groups, 1 / groups), size=resamples).astype(np.float64)
+
+
+def swaps(groups: int, resamples: int, seed: int) -> Numbers:
+    """For each resample (row), which groups (columns) change sides: 1 or 0."""
+    return np.random.default_rng(seed).integers(0, 2, size=(resamples, groups)).astype(np.float64)
 
 
 def middle_95(values: Numbers) -> tuple[float, float]:
@@ -51,7 +56,7 @@ def middle_95(values: Numbers) -> tuple[float, float]:
 def bootstrap(upper: Numbers, lower: Numbers, resamples: int, seed: int) -> tuple[float, float]:
     """Interval of sum(upper) / sum(lower), groups resampled."""
     drawn = draws(len(upper), resamples, seed)
-    return middle_95(upper[drawn].sum(axis=1) / lower[drawn].sum(axis=1))
+    return middle_95((drawn @ upper) / (drawn @ lower))
 
 
 def paired_share(before: Numbers, after: Numbers, asked: Numbers) -> tuple[float, float]:
@@ -68,8 +73,7 @@ def paired_bootstrap(
 ) -> tuple[float, float]:
     """Interval of the difference of two ratios over the same groups, both resampled alike."""
     drawn = draws(len(before), resamples, seed)
-    ratios = [upper[drawn].sum(axis=1) / lower[drawn].sum(axis=1) for upper, lower in ((before, before_lower), (after, after_lower))]
-    return middle_95(ratios[1] - ratios[0])
+    return middle_95((drawn @ after) / (drawn @ after_lower) - (drawn @ before) / (drawn @ before_lower))
 
 
 def mcnemar(before: Numbers, after: Numbers) -> float:
@@ -91,13 +95,16 @@ def mcnemar(before: Numbers, after: Numbers) -> float:
 
 def swap_test(before: Numbers, before_lower: Numbers, after: Numbers, after_lower: Numbers, resamples: int, seed: int) -> float:
     """Two-sided probability of so large a difference of two ratios, were the checkpoints exchangeable within each group."""
-    swapped = np.random.default_rng(seed).random((resamples, len(before))) < 0.5
-    ratios = [
-        np.where(swapped, here, there).sum(axis=1) / np.where(swapped, here_lower, there_lower).sum(axis=1)
-        for here, here_lower, there, there_lower in ((before, before_lower, after, after_lower), (after, after_lower, before, before_lower))
-    ]
-    observed = abs(after.sum() / after_lower.sum() - before.sum() / before_lower.sum())
-    return float((1 + (np.abs(ratios[1] - ratios[0]) >= observed - 1e-12).sum()) / (1 + resamples))
+    swapped = swaps(len(before), resamples, seed)
+    stay = 1 - swapped
+    first = (stay @ before + swapped @ after) / (stay @ before_lower + swapped @ after_lower)
+    second = (stay @ after + swapped @ before) / (stay @ after_lower + swapped @ before_lower)
+    return share_as_large(second - first, after.sum() / after_lower.sum() - before.sum() / before_lower.sum())
+
+
+def share_as_large(differences: Numbers, observed: float) -> float:
+    """The share of differences at least as far from zero as the observed one, which counts as one of them."""
+    return float((1 + (np.abs(differences) >= abs(observed) - 1e-9).sum()) / (1 + len(differences)))
 
 
 def holm(chances: Mapping[Any, float]) -> dict[Any, float]:

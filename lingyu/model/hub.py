@@ -23,18 +23,23 @@ def fetch(kind: str, name: str, revision: str, out: Path) -> None:
     else:
         (from_huggingface if kind == "huggingface" else from_modelscope)(name, revision, out)
     if not list(out.glob("*.safetensors")):
-        raise StageError(
-            f"{name} at {revision or 'this folder'} has no safetensors file. Pickled weights are not loaded; choose another revision."
-        )
+        where = f"{name} at {revision}" if revision else name
+        raise StageError(f"{where} has no safetensors file. Pickled weights are not loaded; choose another base.model.")
 
 
 def from_huggingface(name: str, revision: str, out: Path) -> None:
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError, RevisionNotFoundError
+    from huggingface_hub.errors import (
+        HfHubHTTPError,
+        HFValidationError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
 
     try:
         snapshot_download(name, revision=revision, local_dir=out, allow_patterns=WANTED)
-    except RepositoryNotFoundError:
+    except (RepositoryNotFoundError, HFValidationError):
         raise StageError(
             f"Hugging Face has no model {name!r} that this token may read. Correct base.model.name; a gated one needs HF_TOKEN."
         ) from None
@@ -43,7 +48,7 @@ def from_huggingface(name: str, revision: str, out: Path) -> None:
             f"{name} on Hugging Face has no revision {revision!r}. Put a commit or tag of it into base.model.revision."
         ) from None
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
-        raise StageError(unreachable("Hugging Face", name, "HF_ENDPOINT", error)) from error
+        raise StageError(unreachable("Hugging Face", f"{name} at {revision}", "HF_ENDPOINT", error)) from error
     shutil.rmtree(out / ".cache", ignore_errors=True)
 
 
@@ -54,13 +59,13 @@ def from_modelscope(name: str, revision: str, out: Path) -> None:
     try:
         HubApi().download_repo(name, "model", revision=revision, local_dir=out, allow_patterns=WANTED)
     except Exception as error:  # the client raises many kinds, all of which mean that the model was not fetched
-        raise StageError(unreachable("ModelScope", name, "MODELSCOPE_ENDPOINT", error)) from error
+        raise StageError(unreachable("ModelScope", f"{name} at {revision}", "MODELSCOPE_ENDPOINT", error)) from error
 
 
-def unreachable(hub: str, name: str, variable: str, error: Exception) -> str:
+def unreachable(hub: str, model: str, variable: str, error: Exception) -> str:
     first = (str(error).splitlines() or [type(error).__name__])[0]
     return (
-        f"{name} could not be fetched from {hub}: {first}. Check the network, base.model and {variable} "
+        f"{model} could not be fetched from {hub}: {first}. Check the network, base.model and {variable} "
         f"({os.environ.get(variable, 'not set')}); offline, put the model into a folder and set base.model.kind: folder."
     )
 

@@ -1,0 +1,107 @@
+"""base: the tiny one built from general text, or one that is there already."""
+
+import shutil
+
+import pytest
+from pydantic import ValidationError
+from rows import dialogue, document
+from training import TRAINING, curves
+
+from lingyu.files import read_json, write_table
+from lingyu.model.chat import CHATML, render
+from lingyu.model.load import load_tokenizer
+from lingyu.records import Dialogue, Document
+from lingyu.stage import StageError
+from stages import base
+
+SHAPE = {
+    "vocabulary": 300,
+    "hidden_size": 32,
+    "layers": 1,
+    "heads": 2,
+    "key_value_heads": 1,
+    "head_size": 16,
+    "intermediate_size": 48,
+    "context": 64,
+}
+TINY = {"kind": "tiny", "name": "", "revision": ""}
+
+
+def params(**model):
+    return base.Params(model={**TINY, **model}, shape=SHAPE, training={**TRAINING, "max_length": 16, "epochs": 2})
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Runs the stage on general and domain rows; `rows` replaces those of train."""
+
+    def run(params, documents=(("The wind turns. 风向变了。", "general"), ("secret drones", "domain")), dialogues=(("q", "a"),)):
+        for part in ("train", "dev"):
+            texts = [document(i, text, scope=scope) for i, (text, scope) in enumerate(documents)]
+            asked = [dialogue(i, *pair, scope="general") for i, pair in enumerate(dialogues)]
+            write_table(tmp_path / part / "documents.parquet", texts, Document)
+            write_table(tmp_path / part / "dialogues.parquet", asked, Dialogue)
+        base.run(params, tmp_path / "train", tmp_path / "dev", work=tmp_path / "work", out=tmp_path / "base")
+        return tmp_path / "base"
+
+    return run
+
+
+def test_the_tiny_base_has_the_shape_asked_for_and_learns_the_general_text(run):
+    from transformers import AutoModelForCausalLM
+
+    out = run(params())
+
+    model, tokenizer = AutoModelForCausalLM.from_pretrained(out / "model"), load_tokenizer(out / "model")
+    assert model.config.model_type == "qwen3"
+    assert (model.config.hidden_size, model.config.num_hidden_layers, model.config.max_position_embeddings) == (32, 1, 64)
+    assert len(tokenizer) == model.config.vocab_size <= 300
+    assert tokenizer.chat_template == CHATML
+    assert (tokenizer.eos_token, tokenizer.pad_token) == ("<|im_end|>", "<|endoftext|>")
+    assert set(model.generation_config.eos_token_id) == {tokenizer.eos_token_id, tokenizer.pad_token_id}
+    losses = [float(row["eval_loss"]) for row in curves(out) if row["eval_loss"]]
+    assert losses[-1] < losses[0]
+    metrics = read_json(out / "metrics.json")
+    assert metrics["parameters"] == metrics["trainable_parameters"] == model.num_parameters()
+    assert metrics["vocabulary"] == len(tokenizer)
+
+
+def test_the_tiny_tokenizer_gives_every_text_back_and_marks_are_one_token(run):
+    tokenizer = load_tokenizer(run(params()) / "model")
+
+    text = "风速 12 m/s，3 级。\n\n  Emoji 🚁, tabs\t and é.\n"
+
+    assert tokenizer.decode(tokenizer(text)["input_ids"]) == text
+    for mark in ("<|im_start|>", "<|im_end|>", "<|endoftext|>", "<think>", "</think>"):
+        assert len(tokenizer(mark)["input_ids"]) == 1
+    assert tokenizer.decode(tokenizer("<think>x</think><|im_end|>")["input_ids"], skip_special_tokens=True) == "<think>x</think>"
+
+
+def test_only_general_rows_build_the_tiny_base(run, tmp_path):
+    run(params())
+
+    assert base.general_texts(tmp_path / "train") == ["The wind turns. 风向变了。", render(dialogue(0, "q", "a").messages)]
+
+
+def test_no_general_text_is_told(run):
+    with pytest.raises(StageError, match=r"no general text .* Add a folder general/ to your data, or name a base under base\.model"):
+        run(params(), documents=[("drones", "domain")], dialogues=[])
+
+
+def test_a_base_from_a_folder_is_taken_as_it_is(run, tiny_model, tmp_path):
+    folder = shutil.copytree(tiny_model, tmp_path / "bought")
+    (folder / "pytorch_model.bin").write_bytes(b"pickle")
+
+    out = run(params(kind="folder", name=str(folder)))
+
+    assert {file.name for file in (out / "model").iterdir()} == {file.name for file in tiny_model.iterdir()}
+    assert (out / "model" / "model.safetensors").read_bytes() == (tiny_model / "model.safetensors").read_bytes()
+    assert read_json(out / "metrics.json")["parameters"] > 10_000
+    assert (out / "curves.csv").read_text() == "step,train_loss,eval_loss\n"
+
+
+@pytest.mark.parametrize("kind", ["huggingface", "modelscope"])
+@pytest.mark.parametrize(("name", "revision"), [("a/b", ""), ("", "main"), ("", "")])
+def test_a_base_from_a_hub_must_be_pinned(kind, name, revision):
+    with pytest.raises(ValidationError, match="needs its name and a revision"):
+        params(kind=kind, name=name, revision=revision)
