@@ -33,7 +33,7 @@ check: setup
 	pytest
 
 serve: setup
-	bentoml serve out/package/bento
+	bentoml serve $(CURDIR)/out/package/bento
 
 # make data FROM=folder: the folder's files become data/, under DVC.
 data: setup

@@ -1,8 +1,11 @@
 """What several tests share."""
 
+import sys
+
 import pytest
 from serving import content  # noqa: F401  (a fixture)
 from tiny import build_tiny_model
+from training import begun
 
 
 @pytest.fixture(scope="session")
@@ -15,6 +18,15 @@ def tiny_model(tmp_path_factory):
 def tiny_reward_model(tmp_path_factory):
     """The folder of an untrained model that gives one score."""
     return build_tiny_model(tmp_path_factory.mktemp("tiny") / "model", "SequenceClassification", num_labels=1)
+
+
+@pytest.fixture(scope="session")
+def warm(tmp_path_factory):
+    """What LINGYU_WARM says to a stage that is to run in the warm process."""
+    hold = "import os, sys; print(os.environ['LINGYU_WARM'], flush=True); sys.stdin.read()"
+    with begun(tmp_path_factory.mktemp("warm"), "-m", "lingyu.warm", sys.executable, "-c", hold) as process:
+        yield process.stdout.readline().strip()
+        process.communicate(timeout=60)
 
 
 @pytest.fixture(scope="session")

@@ -85,15 +85,23 @@ def project(folder: Path, start: Path, scorer: Path | None = None, **sections) -
     return folder
 
 
-def stage(folder: Path, *words: str, warm: bool = False, **more) -> subprocess.Popen:
-    """A stage as a process of its own, begun."""
+def begun(folder: Path, *words: str, warm: str = "", **more) -> subprocess.Popen:
+    """Python with these words as a process of its own, run in the folder; warm: the socket of the process to fork from."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), **more}
-    environment.pop("PYTHONDONTWRITEBYTECODE", None)
-    command = [*((sys.executable, "-m", "lingyu.warm") if warm else ()), sys.executable, "-m", *words]
-    return subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    for variable in ("PYTHONDONTWRITEBYTECODE", "LINGYU_WARM"):
+        environment.pop(variable, None)
+    if warm:
+        environment["LINGYU_WARM"] = warm
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    return subprocess.Popen([sys.executable, *words], cwd=folder, env=environment, text=True, start_new_session=True, **pipes)
 
 
-def ended(process: subprocess.Popen) -> tuple[int, str, str]:
-    """Exit status, stdout and stderr."""
-    out, err = process.communicate(timeout=300)
+def ended(process: subprocess.Popen, said: str = "") -> tuple[int, str, str]:
+    """Exit status, stdout and stderr, after `said` on stdin."""
+    out, err = process.communicate(said, timeout=300)
     return process.returncode, out, err
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file of a folder, by its path there."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}

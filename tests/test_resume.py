@@ -1,0 +1,63 @@
+"""A training stage killed at any moment and started again ends with the bytes of an unbroken run."""
+
+import random
+import signal
+
+import pytest
+from training import DPO, GRPO, LORA, TRAINING, begun, contents, ended, project
+
+pytestmark = pytest.mark.slow
+
+LONG = {**TRAINING, "epochs": 10, "evaluations": 10, "learning_rate": 2.0e-3}
+CANDIDATES = {"full": {"name": "full"}, "lora": {**LORA, "dropout": 0.1}, "dpo": DPO, "grpo": GRPO}
+
+
+@pytest.mark.parametrize(
+    ("stage", "item"), [("pretrain", ""), ("sft", "full"), ("sft", "lora"), ("reward", ""), ("align", "dpo"), ("align", "grpo")]
+)
+def test_a_killed_stage_ends_as_an_unbroken_one(stage, item, warm, tiny_model, tiny_reward_model, tmp_path):
+    section = {**LONG, "instructions": False} if stage == "pretrain" else {**LONG, "start": "start"}
+    if item:
+        section = {"common": LONG, "candidates": {item: {"start": "start", "method": CANDIDATES[item]}}}
+    unbroken, broken = (project(tmp_path / name, tiny_model, tiny_reward_model, **{stage: section}) for name in ("unbroken", "broken"))
+    words = ["-m", f"stages.{stage}", *filter(None, [item])]
+    chance = random.Random(stage + item)
+
+    status, _, err = ended(begun(unbroken, *words, warm=warm))
+    assert status == 0, err
+    steps = int(err.rsplit(" step ")[-1].split()[0].split("/")[1])
+    first = chance.randrange(steps // 5, steps // 2)
+    killed_at_step(first, begun(broken, *words), chance)
+    spoil_the_newest_checkpoint(broken, chance)
+    killed_at_step(chance.randrange(steps // 2, steps - 2), begun(broken, *words), chance)
+    status, _, err = ended(begun(broken, *words))
+
+    assert status == 0, err
+    assert "goes on from checkpoint-" in err
+    made = [contents(folder / "out" / stage / item) for folder in (unbroken, broken)]
+    assert "model/model.safetensors" in made[0]
+    assert [path for path in made[0] if made[0][path] != made[1].get(path)] == []
+    assert set(made[0]) == set(made[1])
+
+
+def killed_at_step(step, process, chance):
+    """Let it come to this step, and a random moment further, then kill it."""
+    for line in process.stderr:
+        if " step " in line and int(line.split(" step ")[1].split("/")[0]) >= step:
+            break
+    try:
+        process.wait(chance.uniform(0, 0.05))
+    except Exception:
+        process.kill()
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+
+
+def spoil_the_newest_checkpoint(folder, chance):
+    """As a kill in the middle of writing it leaves it."""
+    checkpoints = sorted((folder / ".lingyu").glob("*/*/checkpoint-*"), key=lambda path: int(path.name.split("-")[1]))
+    assert checkpoints
+    state = checkpoints[-1] / "trainer_state.json"
+    half = state.read_bytes()[: chance.randrange(200)] if state.exists() else b""
+    state.write_bytes(half)
+    (checkpoints[-1] / "optimizer.pt").unlink(missing_ok=True)
