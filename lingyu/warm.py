@@ -60,7 +60,7 @@ def serve(listener: socket.socket, life: int) -> None:
         with suppress(ImportError):
             importlib.import_module(module)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # forks that ended leave no zombies
-    while life not in select.select([listener, life], [], [])[0]:
+    while life not in select.select([listener.fileno(), life], [], [])[0]:
         with listener.accept()[0] as asked:
             if os.fork() == 0:
                 signal.signal(signal.SIGCHLD, signal.SIG_DFL)

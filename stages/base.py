@@ -61,10 +61,10 @@ def run(params: Params, train_folder: Path, dev_folder: Path, work: Path, out: P
         )
     tokenizer = tiny.build_tokenizer(texts, params.shape)
     model = tiny.build_model(tokenizer, params.shape, params.training.seed)
-    examples = [packed(part, tokenizer, params.training.max_length) for part in (texts, held or texts[:1])]
+    examples, dev = (packed(part, tokenizer, params.training.max_length) for part in (texts, held or texts[:1]))
 
     place = workplace(work, params.training, [train_folder, dev_folder])
-    trainer = causal_trainer(model, tokenizer, *examples, params.training, place, "base")
+    trainer = causal_trainer(model, tokenizer, examples, dev, params.training, place, "base")
     metrics: dict[str, Any] = train(trainer, "base")
 
     save(trainer.model, tokenizer, out / "model")

@@ -41,7 +41,8 @@ def render(
 ) -> str:
     """The text of a conversation. `names`: other values that a template may use, such as bos_token."""
     turns = [message_for_template(message) for message in messages]
-    return compiled(template).render(messages=turns, add_generation_prompt=add_generation_prompt, enable_thinking=enable_thinking, **names)
+    text = compiled(template).render(messages=turns, add_generation_prompt=add_generation_prompt, enable_thinking=enable_thinking, **names)
+    return str(text)
 
 
 def prompt_and_reply(messages: Sequence[Message], template: str = CHATML) -> tuple[str, str]:

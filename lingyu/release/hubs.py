@@ -167,7 +167,8 @@ class ModelScope:
             if version not in {revision.get("Revision") for revision in self.api.list_repo_revisions(self.repository, "model")}:
                 return None
             try:
-                return self.api.download_file(self.repository, "model", MANIFEST, revision=version, local_dir=folder).read_bytes()
+                file: Path = self.api.download_file(self.repository, "model", MANIFEST, revision=version, local_dir=folder)
+                return file.read_bytes()
             except NotExistError:
                 return b""
 

@@ -39,7 +39,7 @@ class TransformersEngine:
         from transformers import AutoModelForCausalLM
         from transformers.utils.logging import disable_progress_bar
 
-        disable_progress_bar()  # type: ignore[no-untyped-call]
+        disable_progress_bar()
         self._model: Any = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True, use_safetensors=True)
         self.context = int(self._model.config.max_position_embeddings)
         ends = self._model.generation_config.eos_token_id
@@ -73,7 +73,7 @@ class TransformersEngine:
         import torch
         from transformers import StoppingCriteria, StoppingCriteriaList
 
-        class Stopped(StoppingCriteria):
+        class Stopped(StoppingCriteria):  # type: ignore[misc]
             def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor, **_: Any) -> torch.Tensor:
                 return torch.full((input_ids.shape[0],), stop.is_set(), dtype=torch.bool, device=input_ids.device)
 

@@ -109,7 +109,7 @@ def progress(label: str) -> Any:
             self.began, self.first = time.monotonic(), state.global_step
 
         def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **others: Any) -> None:
-            values = {key: logs[key] for key in ("loss", "eval_loss", "reward") if key in (logs or {})}
+            values = {key: value for key, value in (logs or {}).items() if key in {"loss", "eval_loss", "reward"}}
             if any(not math.isfinite(float(value)) for value in values.values()):
                 raise StageError(f"training diverged at step {state.global_step}: {values}. Lower learning_rate, or raise warmup.")
             done = state.global_step - self.first
