@@ -34,7 +34,7 @@ MODULES += ["trl.trainer.dpo_trainer", "trl.trainer.grpo_trainer", "trl.trainer.
 def handed_over(module: str) -> int | None:
     """Run `python -m module argv…` in a fork of the warm process; its exit status, or None where there is none to ask."""
     address = os.environ.get(VARIABLE)
-    if not address:
+    if not address or None in (sys.stdin, sys.stdout, sys.stderr):
         return None
     request = json.dumps({"module": module, "argv": sys.argv[1:], "folder": os.getcwd(), "environment": dict(os.environ)}).encode()
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asked:
@@ -136,10 +136,21 @@ def main(command: list[str]) -> int:
         if (server := os.fork()) == 0:
             os.close(held)
             and_end(serve, listener, life)
+    running: subprocess.Popen[bytes] | None = None
+    told = False
+
+    def end(*_: object) -> None:
+        nonlocal told
+        told = True
+        if running:
+            running.terminate()
+
+    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGINT, lambda *_: None)  # the terminal sends it to the command too
     try:
         running = subprocess.Popen(command, env={**os.environ, VARIABLE: f"{folder}/warm"})
-        signal.signal(signal.SIGINT, lambda *_: None)  # the terminal sends it to the command too
-        signal.signal(signal.SIGTERM, lambda *_: running.terminate())
+        if told:
+            running.terminate()
         status = running.wait()
         return status if status >= 0 else 128 - status
     finally:

@@ -108,8 +108,7 @@ def test_without_a_warm_process_a_stage_runs_where_it_is(probe, tmp_path):
 
 def test_a_stage_whose_streams_are_closed_runs_where_it_is(probe, warm, tmp_path):
     words = [sys.executable, "-m", "probe", "open('ran', 'w').write(str('torch' in sys.modules))"]
-    environment = {**os.environ, "PYTHONPATH": str(tmp_path.parent), "LINGYU_WARM": warm}
-    environment["PYTHONPATH"] = os.pathsep.join(sys.path)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "LINGYU_WARM": warm}
 
     subprocess.run(["sh", "-c", 'exec "$@" <&-', "sh", *words], cwd=tmp_path, env=environment, check=True)
 
