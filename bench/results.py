@@ -179,11 +179,11 @@ def changed(changes: dict[str, Change], level: float, language: Language) -> str
 
 def step(change: Change, metric: str) -> str:
     reach = f"{signed(change['low'], metric)} … {signed(change['high'], metric)}"
-    return f"{figure(change['before'], metric)} → {figure(change['after'], metric)} ({reach})"
+    return f"{figure(change['before_value'], metric)} → {figure(change['after_value'], metric)} ({reach})"
 
 
 def read_changes(path: Path) -> dict[tuple[str, str], dict[str, Change]]:
-    """By place, not by heading: the first two columns name checkpoints, later ones of the same headings hold their values."""
+    """By both checkpoints, then by metric."""
     found: dict[tuple[str, str], dict[str, Any]] = {}
     with path.open(encoding="utf-8", newline="") as file:
         for before, after, metric, *values in islice(csv.reader(file), 1, None):

@@ -32,7 +32,7 @@ def probe(tmp_path):
     return probe
 
 
-def gone(number, group=False, seconds=60):
+def gone(number, group=False, seconds=240):
     """Whether a process, or a whole group of them, ends in time."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:

@@ -76,9 +76,10 @@ def weights(model: Path) -> dict:
 
 
 def project(folder: Path, start: Path, scorer: Path | None = None, **sections) -> Path:
-    """A folder in which `python -m stages.NAME` runs: params.yaml, the mixed tables, out/start/model, out/reward/model."""
+    """A folder in which `python -m stages.NAME` runs: params.yaml, the mixed tables, out/{start,extend,reward}/model."""
     write_mix(folder / "out" / "mix")
-    shutil.copytree(start, folder / "out" / "start" / "model")
+    for name in ("start", "extend"):
+        shutil.copytree(start, folder / "out" / name / "model")
     if scorer:
         shutil.copytree(scorer, folder / "out" / "reward" / "model")
     (folder / "params.yaml").write_text(yaml.safe_dump(sections), encoding="utf-8")

@@ -7,9 +7,11 @@ from lingyu.stage import StageError
 
 
 def load_tokenizer(folder: Path) -> Any:
-    """The tokenizer of a model folder. Raises StageError without a chat template."""
+    """The tokenizer of a model folder. Raises StageError where there is none, or none with a chat template."""
     from transformers import AutoTokenizer
 
+    if not (folder / "config.json").is_file():
+        raise StageError(f"there is no model in {folder}. `dvc repro` makes it; `dvc checkout` or `dvc pull` brings one back.")
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     if not tokenizer.chat_template:
         raise StageError(
