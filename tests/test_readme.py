@@ -109,8 +109,8 @@ def test_the_data_page_names_every_ending_and_shape():
 def test_results_say_what_was_measured_and_what_moved(tmp_path):
     measured = {"base": {"fact_exact_taught": Measure(value=0.0, low=0.0, high=0.04, count=90)}}
     measured["sft-full"] = {"fact_exact_taught": Measure(value=0.891, low=0.81, high=0.94, count=90)}
-    change = Change(before=0.0, after=0.891, difference=0.891, low=0.8, high=0.95, chance=0.0001, count=90)
-    same = Change(before=0.5, after=0.51, difference=0.01, low=-0.1, high=0.12, chance=0.8, count=50)
+    change = Change(before_value=0.0, after_value=0.891, difference=0.891, low=0.8, high=0.95, chance=0.0001, count=90)
+    same = Change(before_value=0.5, after_value=0.51, difference=0.01, low=-0.1, high=0.12, chance=0.8, count=50)
     run_folder(tmp_path, measured, {("base", "sft-full"): {"fact_exact_taught": change, "reason_exact": same}})
 
     made = results.block(tmp_path, "en")
