@@ -51,7 +51,9 @@ def tuned(model: Any, method: Full | Lora) -> Any:
 def merge_and_save(model: Any, tokenizer: Any, folder: Path) -> None:
     """Save one model that needs no adapter; where there was one, it is kept under adapter/ too."""
     if hasattr(model, "merge_and_unload"):
-        model.peft_config["default"].base_model_name_or_path = ""
+        config = model.peft_config["default"]
+        config.base_model_name_or_path = ""
+        config.target_modules = sorted(config.target_modules)  # a set has another order in every process
         model.save_pretrained(folder / "adapter")
         (folder / "adapter" / "README.md").unlink(missing_ok=True)
         model = model.merge_and_unload()
