@@ -173,9 +173,8 @@ def paragraphs(sentences: list[str]) -> list[list[str]]:
 def decisions(facts: list[Fact]) -> list[dict[str, Any]]:
     """Situations set against open facts; yes and no in turn."""
     rows = []
-    for language, relations in words("decisions").items():
-        answer = words("preferences")[language]["answer"]
-        for relation, spec in relations.items():
+    for language, half in words("decisions").items():
+        for relation, spec in half["relations"].items():
             asked = [f for f in facts if f.relation == relation and fact_is_open(f.entity, relation)]
             for i, fact in enumerate(shuffled(asked, "decisions")[:DECISIONS]):
                 sides = {
@@ -190,7 +189,7 @@ def decisions(facts: list[Fact]) -> list[dict[str, Any]]:
                     {
                         "question": capital(spec["ask"][i // 2 % len(spec["ask"])].format(**slots)),
                         "answer": spec[side]["answer"],
-                        "reasoning": answer.format(**slots) + glue + capital(spec[side]["why"].format(**slots)),
+                        "reasoning": half["fact"].format(**slots) + glue + capital(spec[side]["why"].format(**slots)),
                     }
                 )
     return shuffled(rows, "decisions")

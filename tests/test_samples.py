@@ -173,8 +173,12 @@ def test_decisions_rest_on_open_facts_and_are_balanced(maker):
     answers, entities = defaultdict(Counter), set()
     for row in found:
         entity = next(e for e in KIND if e in row["question"])
-        stated = [r for r in OF_KIND[KIND[entity]] if (entity, r) in VALUES and row["reasoning"].startswith(VALUES[entity, r])]
-        relation = next(r for r in stated if maker.fact_is_open(entity, r))
+        fact, why = sentences(row["reasoning"])
+        relation = next(r for r in OF_KIND[KIND[entity]] if r in fact)
+        value = VALUES[entity, relation]
+        assert fact in (f"{entity}的{relation}是{value}。", f"The {relation} of {entity} is {value}.")
+        assert value in why
+        assert maker.fact_is_open(entity, relation)
         assert len(row["reasoning"]) <= (40 if re.search("[一-鿿]", row["reasoning"]) else 90)
         answers[relation][row["answer"]] += 1
         entities.add(entity)
