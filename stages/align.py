@@ -20,7 +20,7 @@ from lingyu.model.load import load_model, load_scorer, load_tokenizer, prepare, 
 from lingyu.model.scoring import ended, scores
 from lingyu.records import Preference, Question
 from lingyu.stage import StageError, StageParams, start
-from lingyu.train.run import arguments, progress, train, workplace, write_curves
+from lingyu.train.run import arguments, progress, resumable, train, workplace, write_curves
 from lingyu.train.settings import Training
 
 
@@ -118,7 +118,7 @@ def grpo(
         return scores(judge, judge_tokenizer, texts, batch=params.batch_size)
 
     settings = arguments(params, place, len(prompts) * method.generations)
-    trainer = GRPOTrainer(
+    trainer = resumable(GRPOTrainer)(
         model=load_model(model, params.max_length),
         reward_funcs=[reward_of],
         args=GRPOConfig(

@@ -8,7 +8,8 @@ from training import DPO, GRPO, LORA, TRAINING, begun, contents, ended, project
 
 pytestmark = pytest.mark.slow
 
-LONG = {**TRAINING, "epochs": 10, "evaluations": 10, "learning_rate": 2.0e-3}
+# Checkpoints fall into the middle of epochs and on their ends.
+LONG = {**TRAINING, "epochs": 8, "evaluations": 12, "learning_rate": 2.0e-3}
 CANDIDATES = {"full": {"name": "full"}, "lora": {**LORA, "dropout": 0.1}, "dpo": DPO, "grpo": GRPO}
 
 
@@ -36,9 +37,7 @@ def test_a_killed_stage_ends_as_an_unbroken_one(stage, item, warm, tiny_model, t
     assert "goes on from checkpoint-" in err
     made = [contents(folder / "out" / stage / item) for folder in (unbroken, broken)]
     assert "model/model.safetensors" in made[0]
-    # TRL's GRPO forgets the rewards it averaged since its last log when it is killed: that one figure of the curve differs.
-    told_anew = {"curves.csv"} if item == "grpo" else set()
-    assert {path for path in made[0] if made[0][path] != made[1].get(path)} <= told_anew
+    assert [path for path in made[0] if made[0][path] != made[1].get(path)] == []
     assert set(made[0]) == set(made[1])
 
 

@@ -23,7 +23,9 @@ def arguments(params: Training, work: Path, examples: int) -> dict[str, Any]:
 
     on_gpu = torch.cuda.is_available()
     steps = max(1, math.ceil(examples / (params.batch_size * params.accumulation)) * params.epochs)
-    every = max(1, math.ceil(steps / params.evaluations))
+    every = math.ceil(steps / params.evaluations)
+    logging = math.ceil(every / 4)
+    every -= every % logging  # a checkpoint right after a log: what TRL averages between two logs is in no checkpoint
     return {
         "output_dir": str(work),
         "seed": params.seed,
@@ -49,7 +51,7 @@ def arguments(params: Training, work: Path, examples: int) -> dict[str, Any]:
         "save_total_limit": 1,
         "load_best_model_at_end": True,
         "metric_for_best_model": "eval_loss",
-        "logging_steps": max(1, every // 4),
+        "logging_steps": logging,
         "logging_nan_inf_filter": False,
         "dataloader_pin_memory": on_gpu,
         "disable_tqdm": True,
@@ -64,7 +66,7 @@ def causal_trainer(model: Any, tokenizer: Any, train: Sequence[Any], dev: Sequen
 
     from lingyu.train.data import NOT_LEARNT, Padding
 
-    class CausalTrainer(Trainer):  # type: ignore[misc]
+    class CausalTrainer(resumable(Trainer)):  # type: ignore[misc]
         def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:
             labels = inputs["labels"][:, 1:]
             learnt = labels != NOT_LEARNT
@@ -98,6 +100,23 @@ def causal_trainer(model: Any, tokenizer: Any, train: Sequence[Any], dev: Sequen
         processing_class=tokenizer,
         callbacks=[progress(label)],
     )
+
+
+def resumable(trainer: Any) -> Any:
+    """The class of trainer, with the order of the rows drawn from seed and epoch alone.
+
+    The samplers that group by length and that repeat prompts draw it from a generator whose state no checkpoint holds.
+    """
+    import torch
+
+    class Resumable(trainer):  # type: ignore[misc]
+        def _get_train_sampler(self, dataset: Any = None) -> Any:
+            sampler = super()._get_train_sampler(dataset)
+            sampler.generator = torch.Generator()
+            sampler.set_epoch = lambda epoch: sampler.generator.manual_seed(self.args.seed + epoch)  # accelerate calls it
+            return sampler
+
+    return Resumable
 
 
 def progress(label: str) -> Any:
