@@ -26,7 +26,7 @@ import yaml
 WRITTEN = Path(__file__).parent / "written"
 OPEN_SHARE = 0.6  # of the facts, for decisions and preferences; the others stand in the documents only
 DECISIONS = 12  # a relation at most
-PAIRS = {"zh": 140, "en": 56}
+JUDGED = {"zh": 150, "en": 66}  # facts that preference pairs are about, two pairs each
 PROSE_BYTES = {"zh": 31_000, "en": 21_000}
 SUMS = {"zh": 60, "en": 44}
 T = TypeVar("T")
@@ -219,22 +219,20 @@ def capital(sentence: str) -> str:
 
 
 def preferences(facts: list[Fact]) -> list[dict[str, Any]]:
-    """Half of the worse replies give a wrong value, a quarter lose the negation, a quarter are reckless."""
+    """What is asked about a fact, the better reply, and two worse ones, each a pair."""
     rows = []
-    for language, spec in words("preferences").items():
+    for language, cases in words("preferences").items():
         asked = shuffled([f for f in facts if f.language == language and fact_is_open(f.entity, f.relation)], "preferences")
-        for i, fact in enumerate(asked[: PAIRS[language]]):
-            case = spec[("wrong_value", "lost_negation", "wrong_value", "reckless")[i % 4]]
-            relation = words("graph")[language]["kinds"][fact.kind]["relations"][fact.relation]
-            wrong = pick([v for v in relation["values"] if v != fact.value], "wrong", fact.entity, fact.relation)
+        for i, fact in enumerate(asked[: JUDGED[language]]):
+            case = cases[("pressed", "forgotten", "plain")[i % 3]]
+            values = words("graph")[language]["kinds"][fact.kind]["relations"][fact.relation]["values"]
+            wrong = pick([v for v in values if v != fact.value], "wrong", fact.entity, fact.relation)
             slots = {"e": fact.entity, "r": fact.relation, "v": fact.value, "w": wrong}
-            rows.append(
-                {
-                    "prompt": pick(case["ask"], "ask", fact.entity, fact.relation).format(**slots),
-                    "chosen": case.get("chosen", spec["answer"]).format(**slots),
-                    "rejected": pick(case["rejected"], "rejected", fact.entity, fact.relation).format(**slots),
-                }
-            )
+            prompt = pick(case["ask"], "ask", fact.entity, fact.relation).format(**slots)
+            first = draw("rejected", fact.entity, fact.relation)
+            for turn in range(2):
+                worse = case["rejected"][(first + turn) % len(case["rejected"])]
+                rows.append({"prompt": prompt, "chosen": case["chosen"].format(**slots), "rejected": worse.format(**slots)})
     return shuffled(rows, "preferences")
 
 

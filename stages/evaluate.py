@@ -1,7 +1,7 @@
 """evaluate: ask a checkpoint the frozen test items, and measure what it answers.
 
 Reads   out/${item.checkpoint}/model               the checkpoint, as params.yaml names it
-        out/reward/model                           scores its replies to the questions about facts
+        out/reward/model                           scores its replies to what preference pairs ask, else to questions about facts
         out/mix/test                               questions, domain, general, preference (.parquet)
 Writes  out/evaluate/${key}/predictions.parquet    a row for each test item, in the same order for every checkpoint
         out/evaluate/${key}/confusion.csv          actual, predicted, count of the classification, "invalid" included
@@ -31,6 +31,7 @@ class NewTokens(StageParams):
     """The longest reply of each task."""
 
     fact: PositiveInt
+    preferred: PositiveInt
     classify: PositiveInt
     reason: PositiveInt
     recall: PositiveInt
@@ -113,8 +114,10 @@ def judged(question: Question, prompt: str, reply: str, options: list[str]) -> P
 
 
 def with_rewards(rows: list[Prediction], questions: Sequence[Question], reward: Path, device: Any) -> list[Prediction]:
-    """The replies about facts with what the reward model thinks of them, read by its own tokenizer and template."""
-    places = [place for place, row in enumerate(rows) if row.task == "fact"]
+    """The replies with what the reward model thinks of them, read by its own tokenizer and template. It judges what it was
+    trained on: replies to what people's pairs ask, and those about facts where there are no such pairs."""
+    judged_task = "preferred" if any(row.task == "preferred" for row in rows) else "fact"
+    places = [place for place, row in enumerate(rows) if row.task == judged_task]
     if not places:
         return rows
     tokenizer, judge = load_tokenizer(reward), load_scorer(reward, ask.LONG).to(device)

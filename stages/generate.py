@@ -57,9 +57,11 @@ class PairParams(StageParams):
     a_fact: NonNegativeInt
     dev_facts: NonNegativeInt
     test_facts: NonNegativeInt
+    demonstrations: NonNegativeInt
 
 
 class PromptParams(StageParams):
+    given: NonNegativeInt
     facts: NonNegativeInt
     classify: NonNegativeInt
 
@@ -119,6 +121,7 @@ def rows_made(params: Params, learn: Part, choose: Part, hold: Part) -> dict[str
     unasked = shuffled((fact for fact in hold.facts if fact.id not in spoilt), seed, "unasked")
     stated = shuffled(every_fact, seed, "stated")[: of_facts.held_out_statements]
 
+    preferred = shuffled(learn.preferences, seed, "preferred")
     classes = classify.classes_of(learn.labels, of_labels.max_example_chars)
 
     whole = articles.articles_of(learn.documents)
@@ -130,6 +133,7 @@ def rows_made(params: Params, learn: Part, choose: Part, hold: Part) -> dict[str
     return {
         "instructions": [
             *given.instructions(learn.dialogues),
+            *given.demonstrations(preferred[: params.pairs.demonstrations]),
             *facts.instructions(learn.facts, of_facts.questions, seed),
             *classify.instructions(learn.labels, classes, of_labels.shots, seed),
             *articles.instructions(asked, of_articles.recalls, of_articles.cites, seed),
@@ -157,6 +161,7 @@ def rows_made(params: Params, learn: Part, choose: Part, hold: Part) -> dict[str
             *corruption.fact_pairs(taught[: params.pairs.test_facts], wrong_values, knowledge.test_questions),
         ],
         "prompts": [
+            *islice(given.prompts(preferred, use="prompt"), params.prompts.given),
             *facts.prompts(taught[: params.prompts.facts], wrong_values, of_facts.max_wrong, seed),
             *classify.questions(
                 shuffled(learn.labels, seed, "prompts")[: params.prompts.classify], classes, of_labels.test_shots, seed, use="prompt"
@@ -169,6 +174,7 @@ def rows_made(params: Params, learn: Part, choose: Part, hold: Part) -> dict[str
             *articles.questions(asked, "taught", numbers, test.taught, seed),
             *articles.questions(kept_back, "documents", numbers, test.documents, seed),
             *given.questions(shuffled(hold.dialogues, seed, "test"), test.given),
+            *islice(given.prompts(shuffled(hold.preferences, seed, "test")), test.given),
         ],
         "statements": knowledge.statement_documents(
             ((fact, knowledge.statements(fact, of_facts.statements, seed)) for fact in every_fact), of_facts.statements_per_document, seed

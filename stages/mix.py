@@ -43,6 +43,7 @@ class PretrainWeights(StageParams):
 
 class SftWeights(StageParams):
     given: NonNegativeFloat
+    demonstration: NonNegativeFloat
     fact: NonNegativeFloat
     classify: NonNegativeFloat
     article: NonNegativeFloat

@@ -28,6 +28,7 @@ Policy = Literal["auto", "sample", "required"]
 
 class Policies(StageParams):
     given: Policy
+    demonstration: Policy
     fact: Policy
     classify: Policy
     article: Policy

@@ -14,7 +14,7 @@ from stages import mix
 
 WEIGHTS = {
     "pretrain": {"document": 1.0, "statement": 1.0},
-    "sft": {"given": 1.0, "fact": 1.0, "classify": 1.0, "article": 1.0},
+    "sft": {"given": 1.0, "demonstration": 1.0, "fact": 1.0, "classify": 1.0, "article": 1.0},
     "preference": {"given": 1.0, "corruption": 1.0},
 }
 PARAMS = {

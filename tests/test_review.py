@@ -168,7 +168,7 @@ def test_a_workbook_without_the_columns_is_named(tmp_path):
 
 
 def params(policy, share=0.5):
-    methods = ("given", "fact", "classify", "article", "corruption")
+    methods = ("given", "demonstration", "fact", "classify", "article", "corruption")
     return review.Params.model_validate({"seed": 1, "policies": dict.fromkeys(methods, policy), "sample_share": share})
 
 

@@ -74,12 +74,12 @@ def share(name: str, task: str, known: str = "") -> Metric:
     return Metric(name, "share", item)
 
 
-def mean(name: str, task: str, field: Literal["char_f1", "chrf", "reward"], unit: Literal["percent", "number"] = "percent") -> Metric:
+def mean(name: str, task: str, field: Literal["char_f1", "chrf"]) -> Metric:
     def item(row: Prediction) -> tuple[float, float] | None:
         value = getattr(row, field)
         return (value, 1.0) if row.task == task and value is not None else None
 
-    return Metric(name, "ratio", item, unit=unit)
+    return Metric(name, "ratio", item)
 
 
 def bits_per_byte(task: str) -> Metric:
@@ -99,6 +99,10 @@ def form(row: Prediction) -> tuple[float, float] | None:
 
 def citation(row: Prediction) -> tuple[float, float] | None:
     return None if row.cited is None else (float(row.cited), 1.0)
+
+
+def rewarded(row: Prediction) -> tuple[float, float] | None:
+    return None if row.reward is None else (row.reward, 1.0)
 
 
 METRICS = (
@@ -121,12 +125,14 @@ METRICS = (
     share("chat_exact", "chat"),
     mean("chat_char_f1", "chat", "char_f1"),
     share("preference_accuracy", "preference"),
-    mean("reward_mean", "fact", "reward", unit="number"),
+    share("preferred_exact", "preferred"),
+    mean("preferred_char_f1", "preferred", "char_f1"),
+    Metric("reward_mean", "ratio", rewarded, unit="number"),
     bits_per_byte("domain"),
     bits_per_byte("general"),
 )
 BY_NAME = {metric.name: metric for metric in METRICS}
-OWN_TASKS = {"fact", "cite", "recall", "classify", "reason", "chat", "preference", "domain", "general"}
+OWN_TASKS = {"fact", "cite", "recall", "classify", "reason", "chat", "preference", "preferred", "domain", "general"}
 
 
 def all_metrics(rows: Sequence[Prediction]) -> list[Metric]:

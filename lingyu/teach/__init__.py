@@ -4,7 +4,7 @@ from typing import Literal
 
 from lingyu.records import Dialogue, Document, Preference, Question, Row
 
-Method = Literal["given", "fact", "classify", "article", "corruption"]
+Method = Literal["given", "fact", "classify", "article", "corruption", "demonstration"]
 """What records.Made.method can say."""
 
 MADE: dict[str, type[Row]] = {

@@ -3,9 +3,11 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
-from lingyu.records import Dialogue, Preference, Question
+from lingyu.records import Dialogue, Message, Preference, Question
+from lingyu.teach.provenance import provenance
 
-REASON, CHAT = "reason", "chat"
+REASON, CHAT, PREFERRED = "reason", "chat", "preferred"
+DEMONSTRATION = "demonstration"
 
 
 def instructions(dialogues: Iterable[Dialogue]) -> Iterator[Dialogue]:
@@ -17,6 +19,20 @@ def instructions(dialogues: Iterable[Dialogue]) -> Iterator[Dialogue]:
 def preferences(pairs: Iterable[Preference]) -> Iterator[Preference]:
     for row in pairs:
         yield row.model_copy(update={"task": row.task or CHAT})
+
+
+def demonstrations(pairs: Iterable[Preference]) -> Iterator[Dialogue]:
+    """The better replies as dialogues: what a model never says by chance, no reward can bring it to say."""
+    for row in pairs:
+        fields = provenance(row, method=DEMONSTRATION, task=PREFERRED, asked=row.messages[-1].content)
+        yield Dialogue(**fields, messages=[*row.messages, Message(role="assistant", content=row.chosen)])
+
+
+def prompts(pairs: Iterable[Preference], use: str = "") -> Iterator[Question]:
+    """What the pairs ask, each once, with the better reply as the answer."""
+    for row in {row.messages[-1].content: row for row in pairs}.values():
+        fields = provenance(row, method="given", task=PREFERRED, asked=row.messages[-1].content, use=use)
+        yield Question(**fields, messages=row.messages, answer=row.chosen, wrong=[row.rejected], known="")
 
 
 def questions(dialogues: Iterable[Dialogue], most: int) -> Iterator[Question]:
