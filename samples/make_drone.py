@@ -27,7 +27,7 @@ WRITTEN = Path(__file__).parent / "written"
 OPEN_SHARE = 0.6  # of the facts, for decisions and preferences; the others stand in the documents only
 DECISIONS = 12  # a relation at most
 JUDGED = {"zh": 150, "en": 66}  # facts that preference pairs are about, two pairs each
-PROSE_BYTES = {"zh": 31_000, "en": 21_000}
+SENTENCES = 8  # a section of plain sentences
 SUMS = {"zh": 60, "en": 44}
 T = TypeVar("T")
 
@@ -297,23 +297,24 @@ def general_questions() -> list[dict[str, Any]]:
 
 
 def prose(language: str) -> str:
-    """What is written by hand, then made sections of little stories and plain sentences, up to the size wanted."""
+    """Every paragraph written by hand as a section of its own, then everyday knowledge in plain sentences.
+
+    Sections are what split holds out: many short ones say more about general ability than a few long ones.
+    """
     tasks, glue = words("tasks")[language], "" if language == "zh" else " "
+    title, *topics = re.split("^#+ ", written(f"prose.{language}.md").strip(), flags=re.MULTILINE)[1:]
+    sections = []
+    for topic in topics:
+        heading, *texts = topic.strip().split("\n\n")
+        sections += [(f"{heading} {number}", text) for number, text in enumerate(texts, start=1)]
     said = [
         capital(form.format(a=a, b=b))
         for task, a, b in shuffled(entries(language), "say")
         for form in shuffled(tasks[task]["say"], a, b)[:1]
     ]
-    text, section = written(f"prose.{language}.md"), 0
-    while len(text.encode()) < PROSE_BYTES[language]:
-        section += 1
-        text += f"\n## {tasks['heading'].format(n=section)}\n"
-        for i, story in enumerate(shuffled(tasks["stories"], str(section))[:3]):
-            slots = {name: pick(values, name, str(section), str(i)) for name, values in tasks["slots"].items()}
-            text += f"\n{story.format(**slots)}\n"
-            part = (section * 3 + i) * 5 % len(said)
-            text += f"\n{glue.join(said[part : part + 5])}\n"
-    return text
+    parts = [said[start : start + SENTENCES] for start in range(0, len(said), SENTENCES)]
+    sections += [(f"{tasks['heading']} {number}", glue.join(part)) for number, part in enumerate(parts, start=1)]
+    return f"# {title.strip()}\n" + "".join(f"\n## {heading}\n\n{text}\n" for heading, text in sections)
 
 
 # The PDF and the DOCX
