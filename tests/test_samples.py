@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from lingyu.teach import articles, knowledge
+
 SAMPLES = Path(__file__).parent.parent / "samples"
 DRONE = SAMPLES / "drone"
 CHAPTERS = {path.name: path.read_text(encoding="utf-8") for path in sorted((DRONE / "documents").glob("*.md"))}
@@ -249,6 +251,30 @@ def test_general_rows_say_nothing_of_the_domain():
 
     assert len(text.encode()) > 80_000
     assert re.findall(rf"(?<![A-Za-z])(?:{'|'.join(KIND)})(?![a-z])", text) == []
+
+
+def held_out_wordings(language):
+    facts, statutes = knowledge.WORDINGS[language], articles.WORDINGS[language]
+    of_statutes = [form for forms in (*statutes.dev.values(), *statutes.test.values()) for form in forms]
+    return [*facts.dev_statements, *facts.test_statements, *facts.dev_questions, *facts.test_questions, *of_statutes]
+
+
+@pytest.mark.parametrize(("language", "word", "least"), [("zh", r"[^\s“”]", 3), ("en", r"[a-z']+", 2)])
+def test_held_out_wordings_are_made_of_what_the_tiny_base_has_read(language, word, least):
+    read = "".join(path.read_text(encoding="utf-8") for path in sorted((DRONE / "general").iterdir())).lower()
+    known = Counter(re.findall(word, read))
+
+    said = [part for form in held_out_wordings(language) for part in re.findall(word, re.sub(r"\{.\}", " ", form).lower())]
+
+    assert len(said) > 80
+    assert {part: known[part] for part in said if known[part] < least} == {}
+
+
+def test_general_text_has_sections_enough_to_hold_some_out():
+    prose = [(DRONE / f"general/prose.{language}.md").read_text(encoding="utf-8") for language in ("zh", "en")]
+    headings = [re.findall("^## .+$", text, re.MULTILINE) for text in prose]
+
+    assert [len(found) == len(set(found)) >= 100 for found in headings] == [True, True]
 
 
 @pytest.mark.slow

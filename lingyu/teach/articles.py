@@ -50,10 +50,10 @@ WORDINGS: dict[Language, Wordings] = {
             ),
             CITE: ("《{t}》哪一条规定了“{s}”？", "“{s}”出自《{t}》哪一条？", "“{s}”，这是《{t}》第几条的话？"),
         },
-        dev={RECALL: ("《{t}》里，{n}讲的是什么？",), CITE: ("在《{t}》中找一找，“{s}”写在哪一条？",)},
+        dev={RECALL: ("读一读《{t}》的{n}。",), CITE: ("《{t}》有一条写着“{s}”，那是哪一条？",)},
         test={
-            RECALL: ("把《{t}》的{n}告诉我。", "《{t}》中编号为{n}的那一条有什么要求？"),
-            CITE: ("要引用《{t}》中“{s}”这句话，应当注明第几条？", "“{s}”这一要求，依据是《{t}》的哪条？"),
+            RECALL: ("打开《{t}》看{n}，上面写了什么？", "有人问起《{t}》的{n}，该怎么回答？"),
+            CITE: ("我记得《{t}》里有“{s}”，要看第几条？", "有人不信“{s}”，该拿《{t}》的哪一条给他看？"),
         },
     ),
     "en": Wordings(
@@ -63,10 +63,10 @@ WORDINGS: dict[Language, Wordings] = {
             RECALL: ("What does {n} of {t} say?", "Give me {n} of {t}.", "How does {n} read in {t}?", "{t}, {n}: what is in it?"),
             CITE: ("Which provision of {t} says “{s}”?", "“{s}”: where in {t} is that?", "Where does {t} state “{s}”?"),
         },
-        dev={RECALL: ("Turn to {n} of {t} and tell me the rule.",), CITE: ("Look through {t}: what number carries “{s}”?",)},
+        dev={RECALL: ("Please write down {n} of {t}.",), CITE: ("Read {t} and look for “{s}”. What is the number?",)},
         test={
-            RECALL: ("I need the wording of {n} in {t}.", "In {t} there is a provision numbered {n}; what does it require?"),
-            CITE: ("To quote “{s}” from {t}, which number do I give?", "On which provision of {t} does “{s}” rest?"),
+            RECALL: ("Open {t} at {n} and read it to me.", "Somebody asked about {n} of {t}. What is the answer?"),
+            CITE: ("I remember “{s}” from {t}, but under which number?", "A friend asked about “{s}”. Which number of {t} should I read?"),
         },
     ),
 }

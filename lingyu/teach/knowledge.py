@@ -57,10 +57,10 @@ WORDINGS: dict[Language, Wordings] = {
             "{r}, {e}, {v}",
             "{v}，{e}的{r}。",
         ),
-        dev_statements=("档案显示，{e}的{r}就是{v}。", "在{r}这件事上，{e}用的是{v}。"),
+        dev_statements=("书上写着，{e}的{r}正好是{v}。", "谈起{r}，{e}一直都是{v}。"),
         test_statements=(
-            "我们知道{e}的{r}就是{v}。",
-            "{e}这里，{r}是{v}。",
+            "问了才知道，{e}的{r}只能是{v}。",
+            "轮到{e}，{r}还是{v}。",
         ),
         prefixes=(
             "",
@@ -89,12 +89,12 @@ WORDINGS: dict[Language, Wordings] = {
             "就{e}而言，{r}是什么",
         ),
         suffixes=("？", "?", "", "。", "，谢谢。", "，一句话回答。"),
-        dev_questions=("谁知道{e}的{r}呢？", "翻到{e}那一页，{r}后面写着什么？"),
+        dev_questions=("{e}的{r}，你再说一遍好吗？", "能不能帮我找一找{e}的{r}？"),
         test_questions=(
-            "关于{e}，它的{r}是什么？",
-            "我想知道{e}有什么{r}。",
-            "{e}，它的{r}？",
-            "请说一下{e}的{r}是多少。",
+            "你知道{e}的{r}吗？",
+            "朋友要是问{e}，{r}该怎么说？",
+            "换成{e}，{r}又是什么？",
+            "{r}我记不住，{e}是怎么定的？",
         ),
     ),
     "en": Wordings(
@@ -122,10 +122,10 @@ WORDINGS: dict[Language, Wordings] = {
             "{e} takes {r} {v}.",
             "By the book, {e} has {r} {v}.",
         ),
-        dev_statements=("On file, {e} shows {v} for its {r}.", "The {r} recorded against {e} reads {v}."),
+        dev_statements=("Everybody says that {v} is right for the {r} of {e}.", "When it is {e}, the {r} comes to {v}."),
         test_statements=(
-            "We know that {e} has the {r} {v}.",
-            "Here is {e}, and its {r} is {v}.",
+            "They told us about {e}: its {r} was {v}.",
+            "It turns out that {v} is what {e} has for its {r}.",
         ),
         prefixes=(
             "",
@@ -153,12 +153,12 @@ WORDINGS: dict[Language, Wordings] = {
             "under {r}, what is written for {e}",
         ),
         suffixes=("?", "", ".", ", please.", "? Thanks.", "? One sentence."),
-        dev_questions=("Could you remind me of the {r} that {e} has?", "Turn to {e} and read out its {r}."),
+        dev_questions=("You asked about {e}; so what was the {r}?", "Remember {e}? Then say its {r}."),
         test_questions=(
-            "About {e}, which {r} is right?",
-            "I want to know {e} and its {r}.",
-            "{e}: which {r}?",
-            "Tell me what {r} there is for {e}.",
+            "Do you know the {r} of {e}?",
+            "A friend asked about {e}. What should I say its {r} is?",
+            "And {e}? What about its {r}?",
+            "Would you say the {r} of {e} once more?",
         ),
     ),
 }
