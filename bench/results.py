@@ -38,6 +38,7 @@ METRICS = (
     "classify_macro_f1",
     "reason_exact",
     "reason_format",
+    "preferred_exact",
     "preference_accuracy",
     "reward_mean",
     "domain_bits_per_byte",

@@ -26,7 +26,7 @@ import yaml
 WRITTEN = Path(__file__).parent / "written"
 OPEN_SHARE = 0.6  # of the facts, for decisions and preferences; the others stand in the documents only
 DECISIONS = 12  # a relation at most
-JUDGED = {"zh": 150, "en": 66}  # facts that preference pairs are about, two pairs each
+JUDGED = {"zh": 110, "en": 55}  # facts that preference pairs are about
 SENTENCES = 8  # a section of plain sentences
 SUMS = {"zh": 60, "en": 44}
 T = TypeVar("T")
@@ -171,7 +171,7 @@ def paragraphs(sentences: list[str]) -> list[list[str]]:
 
 
 def decisions(facts: list[Fact]) -> list[dict[str, Any]]:
-    """Situations set against open facts; yes and no in turn."""
+    """Situations on both sides of open facts, so that no fact has one answer; sides that no situation lies on are left out."""
     rows = []
     for language, half in words("decisions").items():
         for relation, spec in half["relations"].items():
@@ -181,17 +181,19 @@ def decisions(facts: list[Fact]) -> list[dict[str, Any]]:
                     "more": [s for s in spec["situations"] if amount(s) > amount(fact.value)],
                     "less": [s for s in spec["situations"] if amount(s) < amount(fact.value)],
                 }
-                side = next(side for side in (("more", "less"), ("less", "more"))[i % 2] if sides[side])
-                situation = pick(sides[side], "situation", fact.entity, relation)
-                slots = {"e": fact.entity, "r": relation, "v": fact.value, "s": situation}
-                glue = "" if language == "zh" else " "
-                rows.append(
-                    {
-                        "question": capital(spec["ask"][i // 2 % len(spec["ask"])].format(**slots)),
-                        "answer": spec[side]["answer"],
-                        "reasoning": half["fact"].format(**slots) + glue + capital(spec[side]["why"].format(**slots)),
-                    }
-                )
+                for j, (side, situations) in enumerate(sides.items()):
+                    if not situations:
+                        continue
+                    situation = pick(situations, "situation", fact.entity, relation)
+                    slots = {"e": fact.entity, "r": relation, "v": fact.value, "s": situation}
+                    glue = "" if language == "zh" else " "
+                    rows.append(
+                        {
+                            "question": capital(spec["ask"][(i + j) % len(spec["ask"])].format(**slots)),
+                            "answer": spec[side]["answer"],
+                            "reasoning": half["fact"].format(**slots) + glue + capital(spec[side]["why"].format(**slots)),
+                        }
+                    )
     return shuffled(rows, "decisions")
 
 
@@ -219,20 +221,19 @@ def capital(sentence: str) -> str:
 
 
 def preferences(facts: list[Fact]) -> list[dict[str, Any]]:
-    """What is asked about a fact, the better reply, and two worse ones, each a pair."""
+    """Every case of what people ask about a fact, with the better reply and two worse ones, each a pair."""
     rows = []
     for language, cases in words("preferences").items():
         asked = shuffled([f for f in facts if f.language == language and fact_is_open(f.entity, f.relation)], "preferences")
-        for i, fact in enumerate(asked[: JUDGED[language]]):
-            case = cases[("pressed", "forgotten", "plain")[i % 3]]
+        for fact in asked[: JUDGED[language]]:
             values = words("graph")[language]["kinds"][fact.kind]["relations"][fact.relation]["values"]
             wrong = pick([v for v in values if v != fact.value], "wrong", fact.entity, fact.relation)
             slots = {"e": fact.entity, "r": fact.relation, "v": fact.value, "w": wrong}
-            prompt = pick(case["ask"], "ask", fact.entity, fact.relation).format(**slots)
-            first = draw("rejected", fact.entity, fact.relation)
-            for turn in range(2):
-                worse = case["rejected"][(first + turn) % len(case["rejected"])]
-                rows.append({"prompt": prompt, "chosen": case["chosen"].format(**slots), "rejected": worse.format(**slots)})
+            for name, case in cases.items():
+                prompt = pick(case["ask"], "ask", name, fact.entity, fact.relation)
+                for worse in shuffled(case["rejected"], "rejected", name, fact.entity, fact.relation)[:2]:
+                    pair = {"prompt": prompt, "chosen": case["chosen"], "rejected": worse}
+                    rows.append({key: text.format(**slots) for key, text in pair.items()})
     return shuffled(rows, "preferences")
 
 

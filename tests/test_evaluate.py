@@ -14,7 +14,7 @@ from lingyu.records import Document, Message, Preference, Question
 from lingyu.stage import StageError
 from stages import evaluate
 
-LENGTHS = evaluate.NewTokens(fact=6, classify=4, reason=8, recall=8, cite=6, chat=6, other=6)
+LENGTHS = evaluate.NewTokens(fact=6, preferred=6, classify=4, reason=8, recall=8, cite=6, chat=6, other=6)
 PARAMS = evaluate.Params(
     checkpoint="base", threads=1, seed=0, resamples=50, batch_tokens=256, precision="fp32", stride=16, new_tokens=LENGTHS
 )
@@ -92,6 +92,17 @@ def test_every_item_is_predicted_in_order_and_measured(tmp_path, models, tiny_re
         confusion = list(csv.DictReader(file))
     assert len(confusion) == 6
     assert sum(int(line["count"]) for line in confusion) == 2
+
+
+def test_the_reward_model_judges_what_it_was_trained_on(tmp_path, models, tiny_reward_model):
+    asked = question("preferred", "能放宽吗？", "不可放宽。", ["可以。"])
+    test = write_test_items(tmp_path / "test", [*QUESTIONS, asked])
+
+    evaluate.run(PARAMS, models, tiny_reward_model, test, out=tmp_path / "out")
+
+    rows = list(read_table(tmp_path / "out" / "predictions.parquet", Prediction))
+    assert [row.task for row in rows if row.reward is not None] == ["preferred"]
+    assert read_json(tmp_path / "out" / "metrics.json")["reward_mean"]["count"] == 1
 
 
 def test_two_runs_give_the_same_bytes(tmp_path, models, tiny_reward_model):

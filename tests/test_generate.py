@@ -23,8 +23,8 @@ PARAMS = generate.Params.model_validate(
         },
         "classify": {"shots": [0, 1], "test_shots": 1, "max_example_chars": 20},
         "articles": {"max_chars": 30, "recalls": 1, "cites": 1, "dev_articles": 2, "held_out_share": 0.5},
-        "pairs": {"a_fact": 1, "dev_facts": 2, "test_facts": 2},
-        "prompts": {"facts": 3, "classify": 2},
+        "pairs": {"a_fact": 1, "dev_facts": 2, "test_facts": 2, "demonstrations": 2},
+        "prompts": {"given": 4, "facts": 3, "classify": 2},
         "test": {"taught": 4, "documents": 4, "classify": 2, "given": 1},
     }
 )
@@ -90,6 +90,7 @@ def test_questions_are_as_many_as_asked_for_and_half_of_them_taught(made):
         ("classify", ""): 2,
         ("fact", "documents"): 4,
         ("fact", "taught"): 4,
+        ("preferred", ""): 1,
         ("reason", ""): 1,
     }
 
@@ -117,6 +118,25 @@ def test_given_dialogues_keep_their_reasoning(made):
     given = [row for row in rows_of(made, "instructions") if row.method == "given"]
 
     assert [(row.task, row.messages[-1].reasoning) for row in given] == [("reason", "先想")] * 6
+
+
+def test_a_few_better_replies_are_shown_as_dialogues(made):
+    pairs = {row.id: row for row in rows_of(made, "preferences") if row.method == "given"}
+    shown = [row for row in rows_of(made, "instructions") if row.method == "demonstration"]
+
+    assert len(shown) == 2
+    for row in shown:
+        pair = pairs[row.references[0]]
+        assert [message.content for message in row.messages] == [pair.messages[-1].content, pair.chosen]
+        assert row.task == "preferred"
+
+
+@pytest.mark.parametrize(("table", "part", "count"), [("prompts", "train", 4), ("questions", "test", 1)])
+def test_what_pairs_ask_is_asked_again_for_a_reply_to_judge(made, table, part, count):
+    asked = [row for row in rows_of(made, table) if row.task == "preferred"]
+
+    assert len(asked) == count
+    assert all(row.references[0].startswith(f"Preference/{part}") for row in asked)
 
 
 def test_the_ledger_says_what_was_used(made):

@@ -1,6 +1,7 @@
 """The methods that make rows, each on the smallest record that shows its rule."""
 
 import pytest
+from rows import preference
 
 from lingyu.records import Dialogue, Document, Fact, Label, Message
 from lingyu.teach import articles, classify, corruption, facts, given, knowledge
@@ -318,6 +319,16 @@ def test_a_given_question_ends_before_the_answer():
 
     assert [message.role for message in row.messages] == ["user"]
     assert (row.answer, row.task, row.known) == ("好。", "reason", "")
+
+
+def test_two_pairs_about_one_question_make_one_prompt():
+    pairs = [preference(row, "怎么办？", "停飞。", worse) for row, worse in enumerate(["照飞。", "再说。"])]
+
+    (row,) = given.prompts(pairs)
+
+    assert (row.answer, row.task, row.messages) == ("停飞。", "preferred", pairs[0].messages)
+    assert len(row.wrong) == 1
+    assert row.wrong[0] in {"照飞。", "再说。"}
 
 
 @pytest.mark.parametrize(("weight", "least", "most"), [(0.0, 0, 0), (1.0, 100, 100), (2.5, 230, 270), (0.3, 15, 45)])
