@@ -4,7 +4,8 @@ import hashlib
 import json
 import types
 import typing
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,18 +21,44 @@ R = TypeVar("R", bound=BaseModel)
 BATCH = 8192  # rows in memory at a time, and in a row group
 
 
+class TableWriter:
+    """Writes rows in their order, one batch in memory at a time. A table without rows is a file with a schema."""
+
+    def __init__(self, path: Path, row_type: type[BaseModel]) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._schema, self._batch = schema_of(row_type), list[dict[str, Any]]()
+        self._writer = pq.ParquetWriter(path, self._schema, compression="zstd")
+        self.count = 0
+
+    def add(self, row: BaseModel) -> None:
+        self._batch.append(row.model_dump())
+        self.count += 1
+        if len(self._batch) == BATCH:
+            self._flush()
+
+    def close(self) -> None:
+        self._flush()
+        self._writer.close()
+
+    def _flush(self) -> None:
+        self._writer.write_table(pa.Table.from_pylist(self._batch, self._schema))
+        self._batch = []
+
+
 def write_table(path: Path, rows: Iterable[R], row_type: type[R]) -> int:
-    """Write rows in their order; how many there were. An empty table is a file with a schema and no rows."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    schema, count, batch = schema_of(row_type), 0, []
-    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+    """Write rows in their order; how many there were."""
+    with closing(TableWriter(path, row_type)) as writer:
         for row in rows:
-            batch.append(row.model_dump())
-            if len(batch) == BATCH:
-                writer.write_table(pa.Table.from_pylist(batch, schema))
-                count, batch = count + len(batch), []
-        writer.write_table(pa.Table.from_pylist(batch, schema))
-    return count + len(batch)
+            writer.add(row)
+    return writer.count
+
+
+@contextmanager
+def open_tables(folder: Path) -> Iterator[Callable[[str, Row], None]]:
+    """All tables of records.TABLES, and what adds a row to the one of a name."""
+    with ExitStack() as stack:
+        writers = {name: stack.enter_context(closing(TableWriter(folder / f"{name}.parquet", kind))) for name, kind in TABLES.items()}
+        yield lambda name, row: writers[name].add(row)
 
 
 def read_table(path: Path, row_type: type[R]) -> Iterator[R]:

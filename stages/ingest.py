@@ -6,6 +6,8 @@ Writes  out/ingest/tables           one table a kind of row (lingyu.records.TABL
         out/ingest/ledger.json      rows made by file and shape, and what was rejected by reason
 """
 
+import codecs
+import json
 import os
 from collections import Counter
 from collections.abc import Iterator
@@ -13,22 +15,28 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, field_validator
 
 from lingyu.corpus.normalise import normal
-from lingyu.corpus.readers import DOCUMENTS, RECORDS, Fault, Unreadable, blocks_of, records_of
-from lingyu.corpus.sections import Origin, documents
+from lingyu.corpus.readers import Block, Fault, Reading, Record, Unreadable
+from lingyu.corpus.readers.encoding import encoding_of
+from lingyu.corpus.readers.formats import format_of
+from lingyu.corpus.sections import Origin, documents, missing_articles
 from lingyu.corpus.shapes import TRIPLES, Misfit, rows_of, together
-from lingyu.files import write_jsonl, write_tables
+from lingyu.files import open_tables
 from lingyu.ledger import Ledger
-from lingyu.records import TABLES, Fact, Row, Scope
+from lingyu.records import Fact, Row, Scope
 from lingyu.stage import StageError, StageParams, start
 
+DVC_CACHE = ("files", "md5")  # where DVC keeps files, when it is set to put links to them into data/
 REVIEWS = "reviews"  # data/reviews holds people's decisions, which review reads
 
 
 class Source(BaseModel):
-    """What holds for the files whose path under data/ matches; * reaches into folders. columns: our field: the file's."""
+    """What holds for the files whose path under data/ matches; * reaches into folders.
+
+    columns: our field: the file's. encoding: of its text, where telling it fails.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -37,10 +45,21 @@ class Source(BaseModel):
     scope: Scope
     task: str = ""
     columns: dict[str, str] = {}
+    encoding: str = ""
+
+    @field_validator("encoding")
+    @classmethod
+    def known_encoding(cls, name: str) -> str:
+        try:
+            return codecs.lookup(name).name if name else ""
+        except LookupError:
+            raise ValueError("no encoding of this name; utf-8, gb18030, big5 and utf-16 are some") from None
 
 
 class Params(StageParams):
     max_chars: PositiveInt
+    max_record_mb: PositiveFloat
+    max_document_mb: PositiveFloat
     max_rejected: float = Field(ge=0, le=1)
     sources: list[Source] = Field(min_length=1)
 
@@ -53,32 +72,36 @@ def run(params: Params, data: Path, out: Path) -> None:
             f"`make data FROM=folder`.\n{data}/ 里没有文件：用 `dvc update data.dvc` 恢复样例，或用 `make data FROM=目录` 放入自己的文件。"
         )
 
-    tables: dict[str, list[Row]] = {name: [] for name in TABLES}
-    rejected: list[dict[str, Any]] = []
     failed: dict[str, str] = {}
     ledger = Ledger()
-    for path in files:
-        source = path.relative_to(data).as_posix()
-        made, refused = Counter[str](), Counter[str]()
-        ids: set[str] = set()
-        for table, shape, row in read(path, source, params):
-            if isinstance(row, Fault):
-                refused[row.reason] += 1
-                rejected.append({"source": source, "place": row.place, "reason": row.reason, "detail": row.detail, "row": row.row})
-                ledger.came("rejected", source)
-                ledger.dropped("rejected", source, row.reason)
-            elif row.id not in ids:  # an article that many questions of a file refer to is one row
-                ids.add(row.id)
-                made[table] += 1
-                tables[table].append(row)
-                ledger.made(table, source, shape)
-                ledger.left(table, source)
-        if not made:
-            failed[source] = rejected[-1]["detail"]
-        print(f"{source}: {told(made) or 'nothing'}" + (f"; rejected {told(refused)}" if refused else ""), flush=True)
+    with open_tables(out / "tables") as add, (out / "rejected.jsonl").open("w", encoding="utf-8") as rejected:
+        for path in files:
+            source = shown(path.relative_to(data).as_posix())
+            made, refused, notes = Counter[str](), Counter[str](), Counter[str]()
+            ids: set[str] = set()
+            why = ""
+            for table, shape, row in read(path, source, params, notes):
+                if isinstance(row, Fault):
+                    refused[row.reason] += 1
+                    why = row.detail
+                    fault = {"source": source, "place": row.place, "reason": row.reason, "detail": row.detail, "row": row.row}
+                    rejected.write(json.dumps(fault, ensure_ascii=False) + "\n")
+                    ledger.came("rejected", source)
+                    ledger.dropped("rejected", source, row.reason)
+                elif row.id not in ids:  # an article that many questions of a file refer to is one row
+                    ids.add(row.id)
+                    made[table] += 1
+                    add(table, row)
+                    ledger.made(table, source, shape)
+                    ledger.left(table, source)
+            for note in notes:
+                for table, count in made.items():
+                    ledger.changed(table, source, note, count)
+            if not made:
+                failed[source] = why
+            said = [told(made) or "nothing", f"rejected {told(refused)}" if refused else "", *notes]
+            print(f"{source}: {'; '.join(filter(None, said))}", flush=True)
 
-    write_tables(out / "tables", tables)
-    write_jsonl(out / "rejected.jsonl", rejected)
     ledger.write(out / "ledger.json")
     if len(failed) > params.max_rejected * len(files):
         listed = "\n".join(f"  {source}: {detail}" for source, detail in failed.items())
@@ -89,53 +112,83 @@ def run(params: Params, data: Path, out: Path) -> None:
 
 
 def files_of(data: Path) -> list[Path]:
-    """Every file under data/ in sorted order, without hidden ones and people's decisions."""
+    """Every file under data/ in sorted order, links to folders among them, without hidden ones and people's decisions."""
     found = []
     for folder, folders, names in os.walk(data):
         folders[:] = [name for name in folders if not name.startswith(".") and Path(folder, name) != data / REVIEWS]
+        found += [Path(folder, name) for name in folders if Path(folder, name).is_symlink()]
         found += [Path(folder, name) for name in names if not name.startswith((".", "~$")) and not name.endswith(".dvc")]
-    return sorted(found, key=lambda path: path.relative_to(data).as_posix())
+    return sorted(found, key=lambda path: os.fsencode(path.relative_to(data)))
 
 
-def read(path: Path, source: str, params: Params) -> Iterator[tuple[str, str, Row | Fault]]:
-    """The rows of a file with their table and the shape they had; faults where something could not be used."""
+def shown(name: str) -> str:
+    """A file's name as text, also where it was written in another encoding than UTF-8, as zip programs of old Windows do."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def read(path: Path, source: str, params: Params, notes: Counter[str]) -> Iterator[tuple[str, str, Row | Fault]]:
+    """The rows of a file with their table and the shape they had; faults where something could not be used.
+
+    Counts in `notes` what a person should know of how it was read.
+    """
     rule = next((rule for rule in params.sources if fnmatchcase(source, rule.pattern)), None)
     try:
         if rule is None:
             raise Unreadable("no_rule", "no pattern of params.yaml, ingest.sources matches it; end the list with the pattern '*'")
+        check_file(path, source)
         origin = Origin(source, rule.licence, rule.scope, rule.task)
-        ending = path.suffix.lower()
-        if path.is_symlink() and not path.exists():
-            raise Unreadable("unreadable", "a link to a file that is not there")
-        if path.stat().st_size == 0:
-            raise Unreadable("empty_file", "the file is empty")
-        if ending in DOCUMENTS:
-            yield from read_document(path, origin, params.max_chars)
-        elif ending in RECORDS:
-            yield from read_records(path, origin, rule.columns)
+        most = int(params.max_document_mb * 1_000_000)
+        form = format_of(path, most)
+        encoding = rule.encoding or (encoding_of(path) if form.text else "")
+        if encoding not in ("", "utf-8", "utf-8-sig"):
+            notes[f"read as {encoding}"] += 1
+        how = Reading(encoding, int(params.max_record_mb * 1_000_000), most)
+        if form.gives == "blocks":
+            yield from read_document(form.reader()(path, how), origin, normal(path.stem), params.max_chars)
         else:
-            raise Unreadable("unknown_ending", f"{ending or 'no ending'} is none of {', '.join([*DOCUMENTS, *RECORDS])}")
+            yield from read_records(form.reader()(path, how), origin, rule.columns)
     except Unreadable as error:
         yield "", "", Fault("", error.reason, error.detail)
 
 
-def read_document(path: Path, origin: Origin, max_chars: int) -> Iterator[tuple[str, str, Row | Fault]]:
-    blocks = []
-    for block in blocks_of(path):
+def check_file(path: Path, source: str) -> None:
+    """Refuse what is no file under data/ with something in it. Raises Unreadable."""
+    if source != path.as_posix()[-len(source) :]:
+        raise Unreadable("name", "its name is not UTF-8; rename it")
+    if path.is_symlink():
+        if not path.exists():
+            raise Unreadable("unreadable", "a link to a file that is not there")
+        data, target = path.parents[source.count("/")].resolve(), path.resolve()
+        if not target.is_relative_to(data) and target.parts[-4:-2] != DVC_CACHE:
+            raise Unreadable("link_outside", "a link that leads out of the folder, which is not followed; put the file itself here")
+        if target.is_dir():
+            raise Unreadable("link", "a link to a folder, which is not followed; what it leads to is read where it stands")
+    if not path.is_file():
+        raise Unreadable("unreadable", "neither a file nor a folder")
+    if path.stat().st_size == 0:
+        raise Unreadable("empty_file", "the file is empty")
+
+
+def read_document(blocks: Iterator[Block | Fault], origin: Origin, title: str, max_chars: int) -> Iterator[tuple[str, str, Row | Fault]]:
+    kept, faulty = [], False
+    for block in blocks:
         if isinstance(block, Fault):
+            faulty = True
             yield "", "", block
         else:
-            blocks.append(block)
-    rows = list(documents(blocks, origin, normal(path.stem), max_chars))
-    if not rows:
+            kept.append(block)
+    rows = list(documents(kept, origin, title, max_chars))
+    if not rows and not faulty:
         raise Unreadable("empty_file", "no text in it")
     yield from (("documents", "section", row) for row in rows)
+    if missing := missing_articles(rows):
+        yield "", "", Fault("", "articles_missing", f"it has no {missing}; if Word or a scan lost the numbers, write them into the file")
 
 
-def read_records(path: Path, origin: Origin, columns: dict[str, str]) -> Iterator[tuple[str, str, Row | Fault]]:
+def read_records(records: Iterator[Record | Fault], origin: Origin, columns: dict[str, str]) -> Iterator[tuple[str, str, Row | Fault]]:
     found = False
     triples: list[Fact] = []
-    for record in records_of(path):
+    for record in records:
         found = True
         if isinstance(record, Fault):
             yield "", "", record

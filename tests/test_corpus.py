@@ -8,8 +8,6 @@ from lingyu.corpus.marks import ARTICLE, value
 from lingyu.corpus.normalise import joined, key, language_of, normal
 from lingyu.corpus.parts import parted
 from lingyu.corpus.quality import PLACEHOLDER, REFUSAL, garbled_share, repeated_share
-from lingyu.corpus.readers import Unreadable
-from lingyu.corpus.readers.encoding import decoded
 from lingyu.corpus.sections import closed, cut
 from lingyu.corpus.similar import Similar
 
@@ -119,21 +117,6 @@ def test_the_second_piece_of_a_table_has_the_head_again():
 
     assert len(pieces) > 1
     assert all(piece.startswith(head) for piece in pieces)
-
-
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "gb18030", "big5", "utf-16", "utf-16-le", "utf-16-be"])
-def test_encodings_are_told_by_evidence(encoding):
-    text = "應當個這們時" * 9 if encoding == "big5" else CHINESE
-
-    assert decoded(text.encode(encoding))[0] == text
-
-
-@pytest.mark.parametrize(("data", "reason"), [(b"", "empty_file"), (b" \n", "empty_file"), ("好".encode()[:2], "truncated")])
-def test_bytes_without_text_are_unreadable(data, reason):
-    with pytest.raises(Unreadable) as caught:
-        decoded(data)
-
-    assert caught.value.reason == reason
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,8 @@ from stages import ingest
 
 PARAMS = ingest.Params(
     max_chars=200,
+    max_record_mb=1,
+    max_document_mb=10,
     max_rejected=0.5,
     sources=[
         {"pattern": "general/*", "licence": "MIT", "scope": "general"},
@@ -251,8 +253,9 @@ def test_the_articles_of_a_consultation_are_documents_it_refers_to(tmp_path):
         ("a.pdf", b"%PDF-1.4 broken", "unreadable"),
         ("a.docx", b"PK broken", "unreadable"),
         ("a.xlsx", b"PK broken", "unreadable"),
-        ("a.json", '[{"text": "cut', "unreadable"),
-        ("a.jsonl", '{"text": 1', "not_json"),
+        ("a.json", '[{"text": "cut', "truncated"),
+        ("a.jsonl", '{"text": 1', "truncated"),
+        ("a.jsonl", '{"text" 1}', "not_json"),
         ("a.json", "[1]", "unknown_shape"),
         ("a.jsonl", '{"speed": 3}', "unknown_shape"),
         ("a.jsonl", '{"messages": [{"role": "user", "content": "u"}]}', "incomplete"),

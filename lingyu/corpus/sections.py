@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from lingyu.corpus.marks import ARTICLE, ENDS, UNIT, bare, value
 from lingyu.corpus.normalise import joined, language_of, normal
@@ -51,6 +52,14 @@ def documents(blocks: list[Block], origin: Origin, title: str, max_chars: int) -
                 section=section,
                 text=piece,
             )
+
+
+def missing_articles(rows: list[Document]) -> str:
+    """The numbers that a statute's articles pass over, as a person would name them; "" where there are none."""
+    names = [row.section.rpartition(" / ")[2] for row in rows]
+    numbers = list(dict.fromkeys(value(found[2]) for name in names if (found := ARTICLE.fullmatch(name))))
+    gaps = [(last + 1, number - 1) for last, number in pairwise([0, *numbers]) if number > last + 1] if len(numbers) >= FEW else []
+    return "、".join(f"第{first}条" if first == last else f"第{first}条–第{last}条" for first, last in gaps)
 
 
 def titled(blocks: list[Block], otherwise: str) -> tuple[str, list[Block]]:
@@ -146,21 +155,19 @@ def cut(text: str, max_chars: int) -> Iterator[str]:
 
     A piece that begins inside a table begins with the table's head again.
     """
-    head = ""
-    while len(text) > max_chars:
+    head, before, at = "", "", 0  # before: the table's head that the piece begins with again
+    while len(text) - at + len(before) > max_chars:
+        window = before + text[at : at + max_chars - len(before)]
         end = next(
-            (
-                ends[-1]
-                for mark in BREAKS
-                if (ends := [found.end() for found in mark.finditer(text, 0, max_chars)]) and ends[-1] > max_chars // 3
-            ),
+            (ends[-1] for mark in BREAKS if (ends := [found.end() for found in mark.finditer(window)]) and ends[-1] > max_chars // 3),
             max_chars,
         )
-        piece, text = text[:end].rstrip("\n"), text[end:]
+        piece = window[:end].rstrip("\n")
+        at += end - len(before)
         yield piece
         heads = TABLE_HEAD.findall(piece)
         head = heads[-1] if heads else head
-        if text.startswith("|") and piece.rpartition("\n")[2].startswith("|") and head and len(head) < max_chars // 3:
-            text = head + text
-    if text.strip():
-        yield text
+        within = text.startswith("|", at) and piece.rpartition("\n")[2].startswith("|")
+        before = head if within and len(head) < max_chars // 3 else ""
+    if text[at:].strip():
+        yield before + text[at:]

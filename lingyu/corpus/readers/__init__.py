@@ -43,36 +43,69 @@ class Unreadable(Exception):
         self.reason, self.detail = reason, detail
 
 
-# By ending: the module of the family and its function, imported when the first such file is met.
-DOCUMENTS = {
-    ".pdf": ("pdf", "blocks"),
-    ".docx": ("word", "blocks"),
-    ".md": ("text", "markdown"),
-    ".markdown": ("text", "markdown"),
-    ".txt": ("text", "plain"),
+@dataclass(frozen=True)
+class Reading:
+    """How a file is to be read: its encoding where it is text, the bytes beyond which no record, and no document, is read.
+
+    names: of the columns of a table whose first row has none; empty where it has them.
+    """
+
+    encoding: str
+    max_record: int
+    max_document: int
+    names: tuple[str, ...] = ()
+
+
+Blocks = Callable[[Path, Reading], Iterator[Block | Fault]]
+Records = Callable[[Path, Reading], Iterator[Record | Fault]]
+
+
+@dataclass(frozen=True)
+class Format:
+    """A format that is read: its module and function, imported when the first such file is met."""
+
+    name: str
+    gives: Literal["blocks", "records"]
+    module: str
+    function: str
+    text: bool  # plain text in some encoding
+
+    def reader(self) -> Any:
+        return getattr(import_module(f"lingyu.corpus.readers.{self.module}"), self.function)
+
+
+FORMATS = {
+    form.name: form
+    for form in (
+        Format("PDF", "blocks", "pdf", "blocks", False),
+        Format("DOCX", "blocks", "word", "blocks", False),
+        Format("PPTX", "blocks", "slides", "blocks", False),
+        Format("HTML", "blocks", "web", "blocks", True),
+        Format("Markdown", "blocks", "text", "markdown", True),
+        Format("TXT", "blocks", "text", "plain", True),
+        Format("CSV", "records", "sheets", "separated", True),
+        Format("XLSX", "records", "workbook", "records", False),
+        Format("JSON", "records", "structured", "records", True),
+        Format("Parquet", "records", "parquet", "records", False),
+    )
 }
-RECORDS = {
-    ".csv": ("sheets", "separated"),
-    ".tsv": ("sheets", "separated"),
-    ".xlsx": ("sheets", "workbook"),
-    ".json": ("structured", "records"),
-    ".jsonl": ("structured", "lines"),
+ENDINGS = {
+    ".pdf": "PDF",
+    ".docx": "DOCX",
+    ".pptx": "PPTX",
+    ".html": "HTML",
+    ".htm": "HTML",
+    ".md": "Markdown",
+    ".markdown": "Markdown",
+    ".txt": "TXT",
+    ".csv": "CSV",
+    ".tsv": "CSV",
+    ".xlsx": "XLSX",
+    ".json": "JSON",
+    ".jsonl": "JSON",
+    ".ndjson": "JSON",
+    ".parquet": "Parquet",
 }
-
-Blocks = Callable[[Path], Iterator[Block | Fault]]
-Records = Callable[[Path], Iterator[Record | Fault]]
-
-
-def blocks_of(path: Path) -> Iterator[Block | Fault]:
-    module, function = DOCUMENTS[path.suffix.lower()]
-    reader: Blocks = getattr(import_module(f"lingyu.corpus.readers.{module}"), function)
-    return reader(path)
-
-
-def records_of(path: Path) -> Iterator[Record | Fault]:
-    module, function = RECORDS[path.suffix.lower()]
-    reader: Records = getattr(import_module(f"lingyu.corpus.readers.{module}"), function)
-    return reader(path)
 
 
 def markdown_table(rows: list[list[str]]) -> str:
@@ -81,3 +114,7 @@ def markdown_table(rows: list[list[str]]) -> str:
     cells = [[" ".join(cell.split()).replace("|", "\\|") for cell in row] + [""] * (width - len(row)) for row in rows]
     lines = ["| " + " | ".join(row) + " |" for row in cells]
     return "\n".join([lines[0], "|" + " --- |" * width, *lines[1:]])
+
+
+def megabytes(count: int) -> str:
+    return f"{count / 1_000_000:.4g} MB"

@@ -7,13 +7,18 @@ from pathlib import Path
 
 from lingyu.corpus.marks import ENDS, LIST_ITEM
 from lingyu.corpus.normalise import joined
-from lingyu.corpus.readers import Block
-from lingyu.corpus.readers.encoding import decoded
+from lingyu.corpus.readers import Block, Fault, Reading
+from lingyu.corpus.readers.encoding import whole_text
 
 
-def markdown(path: Path) -> Iterator[Block]:
+def markdown(path: Path, how: Reading) -> Iterator[Block | Fault]:
+    text, faults = whole_text(path, how)
+    yield from faults
+    yield from of_markdown(text)
+
+
+def of_markdown(text: str) -> Iterator[Block]:
     """Headings by # or underlined, tables, paragraphs; front matter and comments left out, code kept as it stands."""
-    text = decoded(path.read_bytes())[0].replace("\r\n", "\n")
     text = re.sub(r"\A---\n.*?\n---\n", "", text, flags=re.DOTALL)
     text = re.sub(r"<!--.*?-->", "", text, flags=re.DOTALL)
     paragraph: list[str] = []
@@ -52,9 +57,15 @@ def paragraph_or_table(lines: list[str]) -> Iterator[Block]:
         yield Block("paragraph", paragraph)
 
 
-def plain(path: Path) -> Iterator[Block]:
+def plain(path: Path, how: Reading) -> Iterator[Block | Fault]:
+    text, faults = whole_text(path, how)
+    yield from faults
+    yield from of_plain(text)
+
+
+def of_plain(text: str) -> Iterator[Block]:
     """A paragraph a line; lines broken in the middle of a sentence are joined."""
-    for group in re.split(r"\n\s*\n", decoded(path.read_bytes())[0].replace("\r\n", "\n")):
+    for group in re.split(r"\n\s*\n", text):
         paragraph = ""
         for line in filter(str.strip, group.split("\n")):
             if len(paragraph) >= 20 and not paragraph.endswith(ENDS) and not LIST_ITEM.match(line):
