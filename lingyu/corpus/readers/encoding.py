@@ -87,7 +87,7 @@ def told_by(data: bytes, whole: bool) -> str:
     fitting = sum(attempted(line, "utf-8") is not None for line in beyond)
     if fitting > len(beyond) / 2:
         return "utf-8"  # with some lines damaged, which are refused one by one
-    if len(beyond) == 1 and not data.rstrip(b"\n").count(b"\n") and (cut := utf8_but_for_its_end(data)):
+    if len(beyond) == 1 and not data.rstrip(b"\n").count(b"\n") and (cut := utf8_but_for_its_end(data)) is not None:
         raise Unreadable("truncated", f"the UTF-8 text breaks off in the middle of a character at byte {cut}")
     shares = sorted(((common_share(text), name) for name in CANDIDATES if (text := sampled(data, name, whole)) is not None), reverse=True)
     shares = [(share, name) for share, name in shares if share >= 0.03]
@@ -97,7 +97,7 @@ def told_by(data: bytes, whole: bool) -> str:
         raise Unreadable("encoding", f"not UTF-8, and {' and '.join(name for _, name in shares)} both make sense of it; {SAY}")
     western = attempted(data, "cp1252") or ""
     foreign = [character for character in western if character > "\x7f"]
-    if 0 < len(foreign) < len(western) / 20 and sum(character in WESTERN for character in foreign) > 0.9 * len(foreign):
+    if 0 < len(foreign) < len(western) / 10 and sum(character in WESTERN for character in foreign) > 0.9 * len(foreign):
         return "cp1252"
     raise Unreadable("encoding", f"neither UTF-8, UTF-16, GB18030 nor Big5 makes sense of it; {SAY}")
 
@@ -139,7 +139,7 @@ def attempted(data: bytes, name: str) -> str | None:
 
 def common_share(text: str) -> float:
     """The share of common Chinese characters and marks among all that are not ASCII."""
-    beyond = [character for character in text[:50_000] if character > "\x7f"]
+    beyond = [character for character in text if character > "\x7f"][:50_000]
     return sum(character in COMMON for character in beyond) / len(beyond) if beyond else 0.0
 
 

@@ -44,7 +44,7 @@ def read(path: Path) -> tuple[list[list[Line]], list[Fault]]:
     logging.getLogger("pdfminer").setLevel(logging.ERROR)  # a warning for each odd font, many a page
     pages, faults = [], []
     try:
-        with pdfplumber.open(path) as pdf:
+        with path.open("rb") as file, pdfplumber.open(file) as pdf:
             for page in pdf.pages:
                 why = unread(page)
                 if why:

@@ -42,7 +42,7 @@ def records(path: Path, how: Reading) -> Iterator[Record | Fault]:
                     rows = with_values(rows, cells_of(formulas[sheet.title]), place)
                 merged = merged_cells(path, sheet._worksheet_path)  # type: ignore[attr-defined]
                 if how.names:
-                    yield from records_under([*how.names], with_merged(rows, merged, place), f"{place}, row")
+                    yield from records_under([*how.names], padded(with_merged(rows, merged, place), len(how.names)), f"{place}, row")
                 else:
                     yield from of_sheet(rows, merged, place)
     except Unreadable:
@@ -140,8 +140,13 @@ def of_sheet(rows: Rows, merged: list[Range], sheet: str) -> Iterator[Record | F
     first = top[0][0]
     height = max([bottom - above + 1 + (bottom == above) for above, _, bottom, _ in merged if above == first], default=1)
     under = [row for number, row in top if first <= number < first + height and not isinstance(row, Fault)]
-    rest = chain(top[len(under) :], numbered)
-    yield from records_under(column_names(names_of(under)), (row for _, row in rest), f"{sheet}, row")
+    names = column_names(names_of(under))
+    yield from records_under(names, padded((row for _, row in chain(top[len(under) :], numbered)), len(names)), f"{sheet}, row")
+
+
+def padded(rows: Rows, width: int) -> Rows:
+    """The rows at least this wide: a sheet keeps no blank cells at a row's end."""
+    return (row if isinstance(row, Fault) else row + [None] * (width - len(row)) for row in rows)
 
 
 def names_of(rows: list[list[Any]]) -> list[Any]:
