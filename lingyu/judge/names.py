@@ -47,13 +47,19 @@ NAMES = {
     "chat_char_f1": Name("通用问答：字符 F1", "general questions: character F1", "通用能力", "general ability"),
     "preference_accuracy": Name("偏好一致率", "preferences kept", "更好的回答更可能被说出", "the better reply is the likelier one"),
     "preferred_exact": Name(
-        "按人的偏好作答", "replies as preferred", "说出人们更认可的回答，值与否定不错", "says what people's better reply says, value and negation right"
+        "按人的偏好作答",
+        "replies as preferred",
+        "说出人们更认可的回答，值与否定不错",
+        "says what people's better reply says, value and negation right",
     ),
     "preferred_char_f1": Name(
         "偏好问题：字符 F1", "as preferred: character F1", "与人们更认可的回答重合的字符", "characters shared with people's better reply"
     ),
     "reward_mean": Name(
-        "平均奖励", "mean reward", "奖励模型对偏好问题（没有则为事实问题）回答的评分", "the reward model's score of replies to what pairs ask, else of those about facts"
+        "平均奖励",
+        "mean reward",
+        "奖励模型对偏好问题（没有则为事实问题）回答的评分",
+        "the reward model's score of replies to what pairs ask, else of those about facts",
     ),
     "domain_bits_per_byte": Name(
         "领域文本 比特/字节", "domain text: bits per byte", "越低越熟悉领域文本", "lower: domain text surprises less"
