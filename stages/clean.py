@@ -75,6 +75,7 @@ def run(params: Params, tables: Path, validated: Path, out: Path) -> None:
 def mend(row: Row, kinds: list[str]) -> tuple[Row, Counter[str]]:
     """The row with every text a person wrote normalised and masked, and what was changed in it."""
     changes: Counter[str] = Counter()
+    masked = pii.Mask(row.language, kinds)
 
     def mended(value: Any) -> Any:
         if isinstance(value, BaseModel):
@@ -83,11 +84,10 @@ def mend(row: Row, kinds: list[str]) -> tuple[Row, Counter[str]]:
             return [mended(item) for item in value]
         if not isinstance(value, str):
             return value
-        text, found = pii.mask(normal(value), row.language, kinds)
-        changes.update({f"masked {kind}": count for kind, count in found.items()})
-        return text
+        return masked(normal(value))
 
     clean: Row = mended(row)
+    changes.update({f"masked {kind}": count for kind, count in masked.counts.items()})
     if clean != row:
         changes["mended rows"] += 1
     return clean, changes
