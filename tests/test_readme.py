@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from bench import results
-from lingyu.corpus.readers import DOCUMENTS, RECORDS
+from lingyu.corpus.readers import ENDINGS
 from lingyu.corpus.shapes import SHAPES
 from lingyu.judge.metrics import Change, Measure
 from lingyu.serve.protocol import parsed
@@ -98,7 +98,7 @@ def test_commands_links_and_parameters_are_there(name):
 def test_the_data_page_names_every_ending_and_shape():
     page = (ROOT / "docs/data.md").read_text(encoding="utf-8")
 
-    assert [ending for ending in [*DOCUMENTS, *RECORDS] if f"`{ending}`" not in page] == []
+    assert [ending for ending in ENDINGS if f"`{ending}`" not in page] == []
     fields = dict(re.findall(r"^\| ([a-z_ ]+?) \| (.*?) \|", page.partition("## Records")[2], re.MULTILINE))
     del fields["shape"]
     assert list(fields)[: len(SHAPES)] == [shape.name for shape in SHAPES]
