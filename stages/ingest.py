@@ -15,14 +15,14 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, field_validator
+from pydantic import Field, PositiveFloat, PositiveInt, field_validator
 
 from lingyu.corpus.normalise import normal
 from lingyu.corpus.readers import Block, Fault, Reading, Record, Unreadable
 from lingyu.corpus.readers.encoding import encoding_of
 from lingyu.corpus.readers.formats import format_of
 from lingyu.corpus.sections import Origin, documents, missing_articles
-from lingyu.corpus.shapes import TRIPLES, Misfit, rows_of, together
+from lingyu.corpus.shapes import SHAPES, TRIPLES, Mapping, Misfit, rows_of, together
 from lingyu.files import open_tables
 from lingyu.ledger import Ledger
 from lingyu.records import Fact, Row, Scope
@@ -32,20 +32,24 @@ DVC_CACHE = ("files", "md5")  # where DVC keeps files, when it is set to put lin
 REVIEWS = "reviews"  # data/reviews holds people's decisions, which review reads
 
 
-class Source(BaseModel):
-    """What holds for the files whose path under data/ matches; * reaches into folders.
+class Source(Mapping):
+    """What holds for the files whose path under data/ matches, and how their records are read; * reaches into folders.
 
-    columns: our field: the file's. encoding: of its text, where telling it fails.
+    encoding: of its text, where telling it fails.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     pattern: str
     licence: str
     scope: Scope
     task: str = ""
-    columns: dict[str, str] = {}
     encoding: str = ""
+
+    @field_validator("shape")
+    @classmethod
+    def known_shape(cls, shape: str) -> str:
+        if shape and shape not in (names := [one.name for one in SHAPES]):
+            raise ValueError(f"no such shape; known: {', '.join(names)}")
+        return shape
 
     @field_validator("encoding")
     @classmethod
@@ -77,10 +81,10 @@ def run(params: Params, data: Path, out: Path) -> None:
     with open_tables(out / "tables") as add, (out / "rejected.jsonl").open("w", encoding="utf-8") as rejected:
         for path in files:
             source = shown(path.relative_to(data).as_posix())
-            made, refused, notes = Counter[str](), Counter[str](), Counter[str]()
+            made, refused, notes, unread = Counter[str](), Counter[str](), Counter[str](), Counter[tuple[str, str]]()
             ids: set[str] = set()
             why = ""
-            for table, shape, row in read(path, source, params, notes):
+            for table, shape, row in read(path, source, params, notes, unread):
                 if isinstance(row, Fault):
                     refused[row.reason] += 1
                     why = row.detail
@@ -97,9 +101,12 @@ def run(params: Params, data: Path, out: Path) -> None:
             for note in notes:
                 for table, count in made.items():
                     ledger.changed(table, source, note, count)
+            for (table, name), count in unread.items():
+                ledger.changed(table, source, f"field {name} not used", count)
             if not made:
                 failed[source] = why
-            said = [told(made) or "nothing", f"rejected {told(refused)}" if refused else "", *notes]
+            left = ", ".join(sorted({name for _, name in unread}))
+            said = [told(made) or "nothing", f"rejected {told(refused)}" if refused else "", *notes, f"not used: {left}" if left else ""]
             print(f"{source}: {'; '.join(filter(None, said))}", flush=True)
 
     ledger.write(out / "ledger.json")
@@ -126,10 +133,12 @@ def shown(name: str) -> str:
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
-def read(path: Path, source: str, params: Params, notes: Counter[str]) -> Iterator[tuple[str, str, Row | Fault]]:
+def read(
+    path: Path, source: str, params: Params, notes: Counter[str], unread: Counter[tuple[str, str]]
+) -> Iterator[tuple[str, str, Row | Fault]]:
     """The rows of a file with their table and the shape they had; faults where something could not be used.
 
-    Counts in `notes` what a person should know of how it was read.
+    Counts in `notes` what a person should know of how it was read, and in `unread` the fields, by table, of which nothing was made.
     """
     rule = next((rule for rule in params.sources if fnmatchcase(source, rule.pattern)), None)
     try:
@@ -142,11 +151,11 @@ def read(path: Path, source: str, params: Params, notes: Counter[str]) -> Iterat
         encoding = rule.encoding or (encoding_of(path) if form.text else "")
         if encoding not in ("", "utf-8", "utf-8-sig"):
             notes[f"read as {encoding}"] += 1
-        how = Reading(encoding, int(params.max_record_mb * 1_000_000), most)
+        how = Reading(encoding, int(params.max_record_mb * 1_000_000), most, tuple(rule.names))
         if form.gives == "blocks":
             yield from read_document(form.reader()(path, how), origin, normal(path.stem), params.max_chars)
         else:
-            yield from read_records(form.reader()(path, how), origin, rule.columns)
+            yield from read_records(form.reader()(path, how), origin, rule, unread)
     except Unreadable as error:
         yield "", "", Fault("", error.reason, error.detail)
 
@@ -185,7 +194,9 @@ def read_document(blocks: Iterator[Block | Fault], origin: Origin, title: str, m
         yield "", "", Fault("", "articles_missing", f"it has no {missing}; if Word or a scan lost the numbers, write them into the file")
 
 
-def read_records(records: Iterator[Record | Fault], origin: Origin, columns: dict[str, str]) -> Iterator[tuple[str, str, Row | Fault]]:
+def read_records(
+    records: Iterator[Record | Fault], origin: Origin, mapping: Mapping, unread: Counter[tuple[str, str]]
+) -> Iterator[tuple[str, str, Row | Fault]]:
     found = False
     triples: list[Fact] = []
     for record in records:
@@ -194,15 +205,16 @@ def read_records(records: Iterator[Record | Fault], origin: Origin, columns: dic
             yield "", "", record
             continue
         try:
-            shape, rows = rows_of(record, origin, columns)
+            shaped = rows_of(record, origin, mapping)
         except Misfit as misfit:
             yield "", "", Fault(record.place, misfit.reason, misfit.detail, printable(record.values))
         else:
-            for table, row in rows:
-                if isinstance(row, Fact) and shape in TRIPLES:
+            unread.update((shaped.rows[0][0], name) for name in shaped.unread)
+            for table, row in shaped.rows:
+                if isinstance(row, Fact) and shaped.shape in TRIPLES:
                     triples.append(row)
                 else:
-                    yield table, shape, row
+                    yield table, shaped.shape, row
     yield from (("facts", "triples", row) for row in together(triples))
     if not found:
         raise Unreadable("empty_file", "no record in it")
