@@ -104,6 +104,7 @@ def test_the_data_page_names_every_ending_and_shape():
     assert list(fields)[: len(SHAPES)] == [shape.name for shape in SHAPES]
     for shape in SHAPES:
         assert all(any(f"`{name}`" in fields[shape.name] for name in group) for group in shape.fields), shape.name
+    assert [name for shape in SHAPES for group in shape.fields for name in group if f"`{name}`" not in "".join(fields.values())] == []
 
 
 def test_results_say_what_was_measured_and_what_moved(tmp_path):

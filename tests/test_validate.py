@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 from rows import dialogue, document, exam, fact, label, preference
 
+from lingyu.corpus import quality
+from lingyu.expect.columns import columns, same_language
 from lingyu.expect.run import offline
-from lingyu.expect.suites import columns_of, suite_of
+from lingyu.expect.suites import Expectation, Words, lists_of, suite_of
 from lingyu.files import write_tables
 from lingyu.records import TABLES
 from lingyu.stage import StageError
@@ -20,10 +22,18 @@ GOOD = {
     "documents": [document(1, "电池温度低于零度时不得起飞。")],
     "facts": [fact(1, "林场", "限高", "120米")],
     "dialogues": [dialogue(1, "能飞吗？", "不能。")],
-    "labels": [label(1, "飞机落水。", "高"), label(2, "桨叶裂纹。", "低")],
+    "labels": [label(f"{name}{number}", f"{name}第{number}次。", name) for name in ("落水", "裂纹") for number in range(10)],
     "exams": [exam(1, "限高？", ["30米", "120米"], [1])],
     "preferences": [preference(1, "限高？", "120米", "150米")],
 }
+LONG = "本条例所称的航空器是指没有机载驾驶员而自备动力系统的航空器，" * 3
+
+
+def check(folder, tables, params=PARAMS, suites=SUITES):
+    """What the metrics say of these rows."""
+    write_tables(folder / "in", tables)
+    validate.run(params, folder / "in", suites, folder / "out")
+    return json.loads((folder / "out/metrics.json").read_text(encoding="utf-8"))
 
 
 @pytest.fixture(scope="module")
@@ -38,13 +48,15 @@ def checked(tmp_path_factory):
     return folder
 
 
-def test_metrics_count_by_table(checked):
+def test_metrics_count_by_table_and_expectation(checked):
     metrics = json.loads((checked / "one/metrics.json").read_text(encoding="utf-8"))
 
     assert list(metrics) == list(TABLES)
-    assert metrics["documents"] == {"rows": 2, "expectations": 8, "met": 7, "broken": 0, "warned": 1}
-    assert metrics["dialogues"] == {"rows": 2, "expectations": 9, "met": 7, "broken": 0, "warned": 2}
-    assert all(metrics[table]["met"] == metrics[table]["expectations"] for table in ("facts", "labels", "exams", "preferences"))
+    documents, failing = metrics["documents"], metrics["documents"].pop("failing")
+    assert documents == {"rows": 2, "files": 1, "expectations": len(failing), "met": len(failing) - 1, "broken": 0, "warned": 1}
+    assert {name: rows for name, rows in failing.items() if rows} == {"radicals": 1}
+    assert {name: rows for name, rows in metrics["dialogues"]["failing"].items() if rows} == {"asks_something": 1, "placeholder": 1}
+    assert all(metrics[table]["met"] == metrics[table]["expectations"] > 4 for table in ("facts", "labels", "exams", "preferences"))
 
 
 def test_two_runs_give_the_same_bytes(checked):
@@ -61,67 +73,183 @@ def test_the_pages_open_offline_and_show_where_what_does_not_hold(checked):
 
     assert set(pages) == {"index.html", *(f"{table}.html" for table in TABLES)}
     assert not any(re.search(r"(src|href)=\S*//|url\(.?http|<script", page) for page in pages.values())
-    assert "a.md, 2: ⺠⽤航空器不得夜航&lt;b&gt;。" in pages["index.html"]
+    assert "a.md, 2: 【⺠】⽤航空器不得夜航&lt;b&gt;。" in pages["index.html"]
+    assert "a.md, 2: 根据【第X条】，不能。" in pages["index.html"]
     assert "根据第X条" in pages["dialogues.html"]
 
 
-def test_a_broken_blocking_expectation_names_column_count_and_examples(tmp_path):
-    write_tables(tmp_path / "in", {"labels": [label(1, "飞机落水。", "高"), label(2, "桨叶裂纹。", ""), label(3, "电量低。", "")]})
+@pytest.mark.parametrize(
+    ("failing", "tables"),
+    [
+        ({"readable": 2}, {"documents": [document(1, "鍥藉姟闄㈠叧浜庯紝锛岀"), document(2, "ä¸\xadå\x9b½äººæ°\x91")]}),
+        ({"one_language": 1}, {"documents": [document(n, f"第{n}节讲电池怎样保管。") for n in range(20)] + [document(99, "Keep it dry.", language="en")]}),
+        ({"once": 2}, {"documents": [document(1, "电池应放在阴凉处。"), document(2, "电池应放在阴凉处。")]}),
+        ({"markup": 1}, {"documents": [document(1, "电池&nbsp;应在起飞前充满。<br/>")]}),
+        ({"says_something": 1, "about_another": 1}, {"facts": [fact(1, "林场", "限高", "无"), fact(2, "林场", "属于", "林场")]}),
+        ({"same_language": 1}, {"dialogues": [dialogue(1, "列出四种电池。", "Here is a list of four batteries.")]}),
+        ({"not_the_question": 1}, {"dialogues": [dialogue(1, "能飞吗？", "能飞吗。")]}),
+        ({"finished": 1}, {"dialogues": [dialogue(1, "什么是航空器？", LONG + "以及")]}),
+        ({"own_voice": 1, "no_refusal": 1}, {"dialogues": [dialogue(1, "能飞吗？", "抱歉，作为一个AI，我无法回答。")]}),
+        ({"once": 2}, {"dialogues": [dialogue(1, "能飞吗？", "能。"), dialogue(2, "能飞吗？", "能。")]}),
+        ({"named_classes": 20}, {"labels": [label(f"{n}", f"第{n}条推文。", str(n % 2)) for n in range(20)]}),
+        ({"enough_of_each": 2}, {"labels": [label(1, "飞机落水。", "高"), label(2, "桨叶裂纹。", "低")]}),
+        ({"filled_options": 1, "different_options": 1}, {"exams": [exam(1, "限高？", ["", "30米", "30米"], [1])]}),
+        ({"consistent": 1}, {"preferences": [preference(1, "高？", "是", "否"), preference(2, "高？", "否", "是")]}),
+    ],
+)
+def test_what_is_warned_of(tmp_path, failing, tables):
+    params = PARAMS.model_copy(update={"only_warn": [f"{table}.readable" for table in tables]})
 
-    with pytest.raises(StageError, match=r"labels.label, column label: 2 of 3 rows\. [\s\S]*a.md, 2\n[\s\S]*only_warn"):
-        validate.run(PARAMS, tmp_path / "in", SUITES, tmp_path / "out")
+    (found,) = check(tmp_path, tables, params).values()
+
+    assert {name: rows for name, rows in found["failing"].items() if rows} == failing
+
+
+def test_a_broken_blocking_expectation_names_column_count_file_and_examples(tmp_path):
+    tables = {"labels": [*GOOD["labels"], label(2, "桨叶裂纹。", ""), label(3, "电量低。", "")]}
+
+    with pytest.raises(
+        StageError, match=r"labels.label \(label is not blank.*\): 2 of 22 rows\. .*\n    a.md: 2\n    a.md, 2: [\s\S]*only_warn"
+    ):
+        check(tmp_path, tables)
 
     assert json.loads((tmp_path / "out/metrics.json").read_text(encoding="utf-8"))["labels"]["broken"] == 1
-    validate.run(PARAMS.model_copy(update={"only_warn": ["labels.label"]}), tmp_path / "in", SUITES, tmp_path / "out")
-    assert json.loads((tmp_path / "out/metrics.json").read_text(encoding="utf-8"))["labels"]["broken"] == 0
+    assert check(tmp_path, tables, PARAMS.model_copy(update={"only_warn": ["labels.label"]}))["labels"]["broken"] == 0
+
+
+def test_a_file_read_in_the_wrong_encoding_stops_the_road(tmp_path):
+    text = "高血压患者能吃党参吗？可以口服，能降血压。"
+    misread = [
+        text.encode("gb18030").decode("latin-1"),
+        text.encode().decode("gb18030", "replace"),
+        text.encode().decode("cp1252", "replace"),
+    ]
+
+    for number, wrong in enumerate(misread):
+        with pytest.raises(StageError, match=r"dialogues\.readable "):
+            check(tmp_path / str(number), {"dialogues": [dialogue(1, "能吃吗？", wrong)]})
 
 
 def test_no_rows_at_all_say_where_to_look(tmp_path):
-    write_tables(tmp_path / "in", {})
-
     with pytest.raises(StageError, match=r"rejected\.jsonl"):
-        validate.run(PARAMS, tmp_path / "in", SUITES, tmp_path / "out")
+        check(tmp_path, {})
 
 
 def test_an_unknown_name_in_only_warn_is_an_error(tmp_path):
-    write_tables(tmp_path / "in", {"labels": GOOD["labels"]})
+    with pytest.raises(StageError, match=r"no expectation named labels.x. Known: labels.classes, labels.enough_of_each"):
+        check(tmp_path, {"labels": GOOD["labels"]}, PARAMS.model_copy(update={"only_warn": ["labels.x"]}))
 
-    with pytest.raises(StageError, match=r"no expectation named labels.x. Known: labels.classes, labels.label"):
-        validate.run(PARAMS.model_copy(update={"only_warn": ["labels.x"]}), tmp_path / "in", SUITES, tmp_path / "out")
+
+ENTRY = "- {name: n, column: text, stop: false, why: {en: x, zh: x}, "
 
 
 @pytest.mark.parametrize(
     ("suite", "message"),
     [
         ("- expect: [", "is not YAML"),
-        ("- column: text\n", r"0.name: Field required\n.*0.expect: Field required\n.*0.blocking: Field required\n.*0.why"),
-        ("- {name: n, expect: expect_wonders, blocking: true, why: {en: x, zh: x}}", "knows no 'expect_wonders'"),
-        (2 * "- {name: n, expect: e, blocking: true, why: {en: x, zh: x}}\n", "n: more than one expectation"),
-        (
-            "- {name: n, expect: expect_column_values_to_be_unique, column: txt, blocking: true, why: {en: x, zh: x}}",
-            "n cannot be asked",
-        ),
-        (
-            "- {name: n, expect: expect_column_values_to_be_unique, column: text, mostly: 3, blocking: true, why: {en: x, zh: x}}",
-            "cannot be asked",
-        ),
+        ("- column: text\n", r"0.name: Field required\n.*0.stop: Field required\n.*0.why"),
+        (f"{ENTRY}filed: true}}", "n: Value error, needs one of filled, .*; it has none"),
+        (f"{ENTRY}filled: true, mostly: 1}}", "n: Value error, nothing is called mostly"),
+        (f"{ENTRY}filled: true, unique: true}}", "it has filled, unique"),
+        (f"{ENTRY}free_of: [placeholders]}}", "n: words.yaml has no list placeholders; it has nothing, placeholder"),
+        (f"{ENTRY}filled: true}}\n{ENTRY}unique: true}}", "n: more than one expectation"),
+        (f"{ENTRY}expect: expect_wonders}}", "knows no 'expect_wonders'"),
+        (f"{ENTRY}expect: expect_column_values_to_be_in_set}}", "n cannot be asked"),
+        ("- {name: n, column: txt, filled: true, stop: true, why: {en: x, zh: x}}", "n cannot be asked"),
     ],
 )
 def test_a_faulty_suite_is_told_with_its_file(tmp_path, suite, message):
-    write_tables(tmp_path / "in", {"labels": GOOD["labels"]})
     (tmp_path / "labels.yaml").write_text(suite, encoding="utf-8")
+    (tmp_path / "words.yaml").write_bytes((SUITES / "words.yaml").read_bytes())
 
     with pytest.raises(StageError, match=rf"labels.yaml[\s\S]*{message}"):
-        validate.run(PARAMS, tmp_path / "in", tmp_path, tmp_path / "out")
+        check(tmp_path, {"labels": GOOD["labels"]}, suites=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("nothing: {word: [无]}", r"nothing\.word: Extra inputs"),
+        ("x: {patterns: ['(']}", r"x: Value error, not a regular expression: '\('"),
+    ],
+)
+def test_a_faulty_list_of_words_is_told(tmp_path, words, message):
+    (tmp_path / "words.yaml").write_text(words, encoding="utf-8")
+
+    with pytest.raises(StageError, match=message):
+        lists_of(tmp_path / "words.yaml")
+
+
+def test_an_expert_adds_words_a_share_and_files(tmp_path):
+    entry = {"name": "n", "column": "text", "stop": False, "why": {"en": "x", "zh": "x"}}
+    asked = [
+        entry | {"never_says": ["落水", "AI"]},
+        entry | {"name": "m", "never_says": ["落水"], "files": "b/*"},
+        entry | {"name": "o", "chars": [4, None], "share": 0.9},
+        entry | {"name": "p", "expect": "expect_column_values_to_not_match_regex", "regex": "第9次"},
+    ]
+    (tmp_path / "labels.yaml").write_text(json.dumps(asked), encoding="utf-8")
+    (tmp_path / "words.yaml").write_text("", encoding="utf-8")
+
+    found = check(tmp_path, {"labels": [*GOOD["labels"], label(99, "AIR 落水", "x", source="b/c.md")]}, suites=tmp_path)["labels"]
+
+    assert (found["failing"], found["met"]) == ({"n": 11, "m": 1, "o": 0, "p": 2}, 1)
+    assert suite_of(tmp_path, "labels").expectations[2].sentence.en == "text has so many characters: 4 …, in 90% of the rows"
 
 
 @pytest.mark.parametrize("table", TABLES)
-def test_every_table_has_a_suite_that_asks_for_columns_it_has(table):
-    suite = suite_of(SUITES / f"{table}.yaml")
+def test_every_suite_asks_for_columns_that_its_table_has_and_its_head_names(table, tmp_path):
+    suite = suite_of(SUITES, table)
+    write_tables(tmp_path, GOOD)
+    (row, *_) = columns(tmp_path / f"{table}.parquet", table)
+    head = (SUITES / f"{table}.yaml").read_text(encoding="utf-8").partition("# columns: ")[2].partition("\n\n")[0]
+    named = set(re.findall(r"(?:^|,)(?:\n#)?\s*([a-z_]+)", re.sub(r"\(.*?\)", "", head, flags=re.DOTALL)))
 
-    assert len(suite) > 4
-    columns = columns_of(GOOD[table][0])
-    assert [one.name for one in suite if not {*filter(None, [one.column]), *one.column_list} <= {*columns}] == []
+    assert len(suite.expectations) > 8
+    assert [one.name for one in suite.expectations if not {*one.columns} <= {*row}] == []
+    assert named == {*row} - {"row", "method", "teacher", "prompt_hash", "review"} - ({"usual_language"} - named)
+
+
+def test_the_head_of_the_documents_suite_explains_every_word_of_an_entry():
+    head = (SUITES / "documents.yaml").read_text(encoding="utf-8")
+
+    assert [word for word in Expectation.model_fields if not re.search(rf"^# +{word}\b", head, re.MULTILINE)] == []
+    assert [kind for kind in Words.model_fields if not re.search(rf"^# +{kind} ", (SUITES / "words.yaml").read_text(), re.MULTILINE)] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "clean"),
+    [
+        ("placeholder", "根据第X条，不能。", quality.PLACEHOLDER),
+        ("placeholder", "依照《XX法》的规定。", quality.PLACEHOLDER),
+        ("other_model", "作为一个人工智能，我不能。", quality.BOILERPLATE),
+        ("other_model", "I cannot, as an AI.", quality.BOILERPLATE),
+        ("refusal", "很抱歉，我无法回答。", quality.REFUSAL),
+        ("refusal", "I'm sorry, but I can't help.", quality.REFUSAL),
+    ],
+)
+def test_what_validate_warns_of_clean_drops(name, text, clean):
+    lists = lists_of(SUITES / "words.yaml")
+
+    assert re.search("(?i)" + lists[name].regex, text)
+    assert clean.search(text)
+    assert [one for one, words in lists.items() if re.search("(?i)" + words.regex, "第十条规定，在AIR航线上不得飞行。")] == []
+
+
+@pytest.mark.parametrize(
+    ("question", "answer", "same"),
+    [
+        ("列出四种电池。", "Here is a list of four.", False),
+        ("列出四种电池。", "Li-ion、镍氢、铅酸、锂聚合物。", True),
+        ("把这句话译成英文。", "The battery is full.", True),
+        ("怎样读取电量？", "```python\nprint(battery.level.of.the.drone)\n```", True),
+        ("用 opulent 造句。", "The hall was opulent and bright.", True),
+        ("List four batteries.", "这里是四种电池的清单。", False),
+        ("What is it in Chinese?", "这里是四种电池的清单。", True),
+    ],
+)
+def test_an_answer_in_another_language_than_was_asked(question, answer, same):
+    assert same_language(question, answer) is same
 
 
 def test_a_page_loses_what_differs_or_would_be_fetched():

@@ -1,1 +1,1 @@
-"""Expectations over the tables: the suites beside this file, how a table is laid out for them, and the pages that show how they fared."""
+"""Expectations over the tables: a suite a table for people to read and extend, what its words mean, and the pages that show what holds."""

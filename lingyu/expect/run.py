@@ -3,16 +3,37 @@
 import os
 import re
 import warnings
+from collections import Counter
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import Any
 
-from lingyu.expect.suites import Expectation, Outcome
+from lingyu.expect.columns import frame_of, short
+from lingyu.expect.suites import Expectation, Suite
 from lingyu.stage import StageError
 
 # Great Expectations would report its use to its makers.
 os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
 
 RUN_TIME = datetime(2000, 1, 1, tzinfo=UTC)  # of no meaning; the same on every run
+AROUND = 30  # characters shown beside what was found in a text
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How an expectation fared on a table. broken: how many of the rows asked; by_file: in which; examples: places and rows."""
+
+    table: str
+    expectation: Expectation
+    stops: bool
+    met: bool
+    broken: int
+    rows: int
+    observed: str
+    by_file: dict[str, int]
+    examples: list[str]
 
 
 class Checker:
@@ -29,40 +50,48 @@ class Checker:
         self._context.variables.progress_bars = ProgressBarsConfig(globally=False)
         self._source = self._context.data_sources.add_pandas("corpus")
 
-    def check(
-        self, table: str, rows: list[dict[str, Any]], suite: list[Expectation], only_warn: list[str], examples: int
-    ) -> tuple[list[Outcome], str]:
-        """How each expectation fared, in the suite's order, and the page that shows it."""
-        import pandas
+    def check(self, path: Path, suite: Suite, only_warn: list[str], examples: int) -> tuple[list[Outcome], str]:
+        """How each expectation fared on the table in this file, in the suite's order, and the page that shows it."""
         from great_expectations.core.run_identifier import RunIdentifier
 
-        blocking = [one.blocking and f"{table}.{one.name}" not in only_warn for one in suite]
+        table = suite.table
+        frame = frame_of(path, table, {name for one in suite.expectations for name in one.columns})
+        for one in suite.expectations:
+            if one.files:
+                frame[condition(one)] = frame["source"].map(lambda source, one=one: fnmatchcase(source, one.files))
         asked = self._context.suites.add(self._gx.ExpectationSuite(name=table))
-        for number, (one, blocks) in enumerate(zip(suite, blocking, strict=True)):
-            asked.add_expectation(self._expectation(table, one, blocks, number))
+        stops = [one.stop and f"{table}.{one.name}" not in only_warn for one in suite.expectations]
+        for number, one in enumerate(suite.expectations):
+            asked.add_expectation(self._expectation(suite, one, stops[number], number))
         batch = self._source.add_dataframe_asset(table).add_batch_definition_whole_dataframe("all")
         definition = self._gx.ValidationDefinition(name=table, data=batch, suite=asked)
-        result = self._context.validation_definitions.add(definition).run(
-            batch_parameters={"dataframe": pandas.DataFrame(rows)},
-            result_format={"result_format": "COMPLETE", "unexpected_index_column_names": ["source", "place"]},
-            run_id=RunIdentifier(run_name=table, run_time=RUN_TIME),
-        )
-        outcomes = []
-        for found in result.results:  # not in the suite's order
-            place = ((found.expectation_config and found.expectation_config.meta) or {})["number"]
-            outcomes.append((place, outcome(table, suite[place], blocking[place], found, len(rows), examples)))
-        return [one for _, one in sorted(outcomes, key=lambda numbered: numbered[0])], self._page(result)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # pandas, of groups in a person's regular expression
+            result = self._context.validation_definitions.add(definition).run(
+                batch_parameters={"dataframe": frame},
+                result_format={"result_format": "COMPLETE", "unexpected_index_column_names": ["source", "place", "row"]},
+                run_id=RunIdentifier(run_name=table, run_time=RUN_TIME),
+            )
+        found = {((one.expectation_config and one.expectation_config.meta) or {})["number"]: one for one in result.results}
+        outcomes = [
+            outcome(suite, one, stops[number], found[number], len(frame), examples) for number, one in enumerate(suite.expectations)
+        ]
+        return outcomes, self._page(result)
 
-    def _expectation(self, table: str, one: Expectation, blocks: bool, number: int) -> Any:
-        name = "".join(part.capitalize() for part in one.expect.split("_"))
-        kind = getattr(self._gx.expectations, name, None)
+    def _expectation(self, suite: Suite, one: Expectation, stops: bool, number: int) -> Any:
+        expect, arguments = suite.asked(one)
+        kind = getattr(self._gx.expectations, "".join(part.capitalize() for part in expect.split("_")), None)
         if kind is None:
-            raise StageError(f"{table}.yaml: Great Expectations knows no {one.expect!r}.")
+            raise StageError(f"{suite.table}.yaml: {one.name}: Great Expectations knows no {expect!r}.")
+        if one.files:
+            from great_expectations.expectations.row_conditions import Column
+
+            arguments["row_condition"] = Column(condition(one)) == True  # noqa: E712  (a condition, not a comparison)
         try:
-            severity = "critical" if blocks else "warning"
-            return kind(**one.arguments, severity=severity, meta={"number": number}, notes=f"{one.why.en} {one.why.zh}")
+            severity = "critical" if stops else "warning"
+            return kind(**arguments, severity=severity, meta={"number": number}, notes=f"{one.name}: {one.why.en} {one.why.zh}")
         except ValueError as error:
-            raise StageError(f"{table}.yaml: {one.name} cannot be asked: {error}") from error
+            raise StageError(f"{suite.table}.yaml: {one.name} cannot be asked: {error}") from error
 
     def _page(self, result: Any) -> str:
         from great_expectations.render.renderer import ValidationResultsPageRenderer  # type: ignore[attr-defined]
@@ -74,35 +103,46 @@ class Checker:
         return offline(DefaultJinjaPageView().render(ValidationResultsPageRenderer().render(result)))  # type: ignore[no-untyped-call]
 
 
-def outcome(table: str, one: Expectation, blocks: bool, found: Any, rows: int, examples: int) -> Outcome:
+def condition(one: Expectation) -> str:
+    """The column that says which rows are of the files an expectation is about."""
+    return f"of {one.files}"
+
+
+def outcome(suite: Suite, one: Expectation, stops: bool, found: Any, rows: int, examples: int) -> Outcome:
     if found.exception_info and (message := exception_of(found.exception_info)):
-        raise StageError(f"{table}.yaml: {one.name} cannot be asked of this table: {message}")
+        raise StageError(f"{suite.table}.yaml: {one.name} cannot be asked of this table: {message}")
     result = found.result
-    shown = []
-    for place in (result.get("unexpected_index_list") or [])[:examples]:
-        values = [str(value) for name, value in place.items() if name not in ("source", "place") and str(value) not in ("True", "False")]
-        shown.append(": ".join(filter(None, [f"{place['source']}, {place['place']}", short(" | ".join(values))])))
+    broken = result.get("unexpected_index_list") or []
     return Outcome(
-        table,
-        one,
-        blocks,
-        bool(found.success),
-        int(result.get("unexpected_count") or 0),
-        rows,
-        str(result.get("observed_value", "")),
-        shown,
+        table=suite.table,
+        expectation=one,
+        stops=stops,
+        met=bool(found.success),
+        broken=int(result.get("unexpected_count") or 0),
+        rows=int(result.get("element_count", rows)),
+        observed=str(result.get("observed_value", "")),
+        by_file=dict(sorted(Counter(place["source"] for place in broken).items())),
+        examples=[example(place, one, suite.regex(one)) for place in broken[:examples]],
     )
+
+
+def example(place: dict[str, Any], one: Expectation, regex: str) -> str:
+    """Where a row stands and what it says; for words that should not be there, those words with what is beside them."""
+    said = place["row"]
+    value = place.get(one.columns[0])
+    if regex and isinstance(value, str) and (match := re.search(regex, value)):
+        before, after = value[: match.start()], value[match.end() :]
+        left, right = " ".join(before[-AROUND:].split()), " ".join(after[:AROUND].split())
+        said = f"{'…' if len(before) > AROUND else ''}{left}【{short(match[0])}】{right}{'…' if len(after) > AROUND else ''}"
+    elif isinstance(value, int | float) and not isinstance(value, bool) and str(value) not in ("True", "False"):
+        said = f"{one.columns[0]} {value}: {said}"
+    return f"{place['source']}, {place['place']}: {said}"
 
 
 def exception_of(info: dict[str, Any]) -> str:
     """The message of an expectation that could not be computed, a misspelt column for one; empty where all went well."""
     listed = [info] if "exception_message" in info else list(info.values())
     return "; ".join(str(one["exception_message"]) for one in listed if isinstance(one, dict) and one.get("exception_message"))
-
-
-def short(text: str) -> str:
-    text = " ".join(text.split())
-    return text if len(text) <= 80 else text[:79] + "…"
 
 
 def offline(page: str) -> str:
@@ -115,4 +155,5 @@ def offline(page: str) -> str:
     seen: dict[str, str] = {}
     page = re.sub(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", lambda uuid: seen.setdefault(uuid[0], f"id{len(seen)}"), page)
     page = "\n".join(line.rstrip() for line in page.split("\n") if line.strip())
+    page = re.sub(r"(<body[^>]*>)", r'\1<p class="back"><a href="index.html">← all tables · 全部</a></p>', page, count=1)
     return page.replace("</head>", '<link rel="stylesheet" href="report.css">\n</head>')

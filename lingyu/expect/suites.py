@@ -1,16 +1,27 @@
-"""The suites as YAML has them, and the columns that a table gives them."""
+"""The suites and word lists as YAML has them, and what their plain words are called in Great Expectations."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
-from lingyu.corpus.duplicates import question_of
-from lingyu.corpus.normalise import key, language_of
-from lingyu.records import Dialogue, Document, Exam, Fact, Preference, Row
 from lingyu.stage import StageError, faults
+
+WORDS = "words.yaml"
+# The plain words of an entry, of which it has one, and how a person reads them.
+SAID = {
+    "filled": ("is not blank", "不为空"),
+    "unique": ("stands once", "不重复"),
+    "free_of": ("is free of", "不含"),
+    "never_says": ("never says", "不含"),
+    "one_of": ("is", "取值为"),
+    "between": ("is between", "介于"),
+    "chars": ("has so many characters:", "字数："),
+    "expect": ("", ""),
+}
 
 
 class Why(BaseModel):
@@ -20,72 +31,173 @@ class Why(BaseModel):
     zh: str
 
 
+class Words(BaseModel):
+    """A list of words.yaml."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    words: list[str] = []
+    whole: list[str] = []
+    patterns: list[str] = []
+
+    @model_validator(mode="after")
+    def readable(self) -> "Words":
+        for pattern in self.patterns:
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise ValueError(f"not a regular expression: {pattern!r} ({error})") from None
+        return self
+
+    @property
+    def regex(self) -> str:
+        whole = rf"^\W*(?:{'|'.join(map(re.escape, self.whole))})\W*$"
+        return "|".join([*map(bordered, self.words), *([whole] if self.whole else []), *self.patterns])
+
+
 class Expectation(BaseModel):
-    """An expectation under our name and by that of Great Expectations; fields beyond these are what it takes."""
+    """An entry of a suite. Fields beyond these are what `expect` takes."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
     name: str
-    expect: str
-    blocking: bool
+    column: str | list[str]
+    filled: bool = False
+    unique: bool = False
+    free_of: list[str] = []
+    never_says: list[str] = []
+    one_of: list[Any] = []
+    between: tuple[float | None, float | None] | None = None
+    chars: tuple[int | None, int | None] | None = None
+    expect: str = ""
+    share: float = Field(default=1, gt=0, le=1)
+    files: str = ""
+    stop: bool
     why: Why
-    column: str = ""
-    column_list: list[str] = []
+
+    @model_validator(mode="after")
+    def plain(self) -> "Expectation":
+        said = [word for word in SAID if getattr(self, word)]
+        if len(said) != 1:
+            raise ValueError(f"needs one of {', '.join(SAID)}; it has {', '.join(said) or 'none'}")
+        if self.model_extra and not self.expect:
+            raise ValueError(f"nothing is called {', '.join(self.model_extra)}; only expect takes other fields")
+        if isinstance(self.column, list) and not (self.unique or self.expect):
+            raise ValueError("only unique takes several columns")
+        return self
 
     @property
-    def arguments(self) -> dict[str, Any]:
-        own = {"column": self.column, "column_list": self.column_list}
-        return {name: value for name, value in own.items() if value} | (self.model_extra or {})
+    def columns(self) -> list[str]:
+        return [self.column] if isinstance(self.column, str) else self.column
+
+    @property
+    def word(self) -> str:
+        return next(word for word in SAID if getattr(self, word))
+
+    @property
+    def sentence(self) -> Why:
+        """What is expected, as a person would say it."""
+        value = getattr(self, self.word)
+        english, chinese = SAID[self.word]
+        columns, where = " + ".join(self.columns), f" ({self.files})" if self.files else ""
+        en, zh = [columns, english, listed(value, "yes", "no")], [columns, chinese, listed(value, "是", "否")]
+        share = ("", "") if self.share == 1 else (f", in {self.share:.0%} of the rows", f"，至少 {self.share:.0%} 的行")
+        return Why(en=" ".join(filter(None, en)) + share[0] + where, zh=" ".join(filter(None, zh)) + share[1] + where)
+
+
+def listed(value: Any, yes: str, no: str) -> str:
+    """What an expectation takes, as a person would write it."""
+    match value:
+        case True:
+            return ""
+        case str():
+            return value
+        case tuple():
+            return " … ".join("" if bound is None else f"{bound:g}" for bound in value).strip()
+    return ", ".join(yes if one is True else no if one is False else str(one) for one in value)
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """How an expectation fared on a table. broken: how many rows, of how many; examples: places and values."""
+class Suite:
+    """The expectations of a table, in their order, and the lists they name."""
 
     table: str
-    expectation: Expectation
-    blocking: bool
-    met: bool
-    broken: int
-    rows: int
-    observed: str
-    examples: list[str]
+    expectations: list[Expectation]
+    lists: dict[str, Words]
+
+    def regex(self, one: Expectation) -> str:
+        """What must not be found; "" where the expectation is of another kind."""
+        if one.never_says:
+            return "(?i)" + Words(words=one.never_says).regex
+        return "(?i)" + "|".join(self.lists[name].regex for name in one.free_of) if one.free_of else ""
+
+    def asked(self, one: Expectation) -> tuple[str, dict[str, Any]]:
+        """The name of the expectation in Great Expectations, and what it takes."""
+        share = {} if one.share == 1 else {"mostly": one.share}
+        column = {"column": one.columns[0]}
+        match one.word:
+            case "filled":
+                return "expect_column_values_to_match_regex", {**column, "regex": r"\S", **share}
+            case "unique" if len(one.columns) > 1:
+                return "expect_compound_columns_to_be_unique", {"column_list": one.columns, **share}
+            case "unique":
+                return "expect_column_values_to_be_unique", {**column, **share}
+            case "free_of" | "never_says":
+                return "expect_column_values_to_not_match_regex", {**column, "regex": self.regex(one), **share}
+            case "one_of":
+                return "expect_column_values_to_be_in_set", {**column, "value_set": one.one_of, **share}
+            case "between" | "chars":
+                low, high = getattr(one, one.word)
+                kind = "expect_column_values_to_be_between" if one.word == "between" else "expect_column_value_lengths_to_be_between"
+                bounds = {"min_value": low, "max_value": high}
+                return kind, {**column, **{name: bound for name, bound in bounds.items() if bound is not None}, **share}
+        columns = column if len(one.columns) == 1 else {"column_list": one.columns}
+        return one.expect, {**columns, **(one.model_extra or {}), **share}
 
 
-def suite_of(path: Path) -> list[Expectation]:
-    """The expectations of a suite. Raises StageError that names every fault in it."""
-    try:
-        entries = yaml.safe_load(path.read_text(encoding="utf-8")) or []
-    except yaml.YAMLError as error:
-        raise StageError(f"{path} is not YAML: {error}") from error
-    suite: list[Expectation] = []
+def suite_of(folder: Path, table: str) -> Suite:
+    """The suite of a table. Raises StageError that names every fault in it."""
+    path = folder / f"{table}.yaml"
+    expectations: list[Expectation] = []
     wrong: list[str] = []
-    for number, entry in enumerate(entries):
+    for number, entry in enumerate(read(path) or []):
         try:
-            suite.append(Expectation.model_validate(entry))
+            expectations.append(Expectation.model_validate(entry))
         except ValidationError as error:
-            wrong += faults(error, [str(number)])
-    names = [one.name for one in suite]
+            called = entry.get("name", number) if isinstance(entry, dict) else number
+            wrong += faults(error, [str(called)])
+    lists = lists_of(folder / WORDS)
+    names = [one.name for one in expectations]
     wrong += [f"  {name}: more than one expectation has this name" for name in sorted({*names}) if names.count(name) > 1]
+    wrong += [
+        f"  {one.name}: {WORDS} has no list {name}; it has {', '.join(lists)}. For words of its own: never_says"
+        for one in expectations
+        for name in one.free_of
+        if name not in lists
+    ]
     if wrong:
         raise StageError("\n".join([f"{path} does not hold expectations (see the head of documents.yaml):", *wrong]))
-    return suite
+    return Suite(table, expectations, lists)
 
 
-def columns_of(row: Row) -> dict[str, Any]:
-    """A row as flat columns, with those added that expectations ask about."""
-    columns = {name: value for name, value in row.model_dump().items() if isinstance(value, str | int | float)}
-    match row:
-        case Document():
-            return columns | {"text_chars": len(key(row.text))}
-        case Fact():
-            return columns | {"values": "; ".join(row.values), "values_count": len(row.values)}
-        case Dialogue():
-            question, answer = question_of(row.messages), row.messages[-1].content
-            same = language_of(question) == language_of(answer, language_of(question))
-            return columns | {"question": question, "answer": answer, "same_language": same}
-        case Exam():
-            return columns | {"options_count": len(row.options), "right_count": len(row.right)}
-        case Preference():
-            return columns | {"question": question_of(row.messages), "different": key(row.chosen) != key(row.rejected)}
-    return columns
+def lists_of(path: Path) -> dict[str, Words]:
+    try:
+        return TypeAdapter(dict[str, Words]).validate_python(read(path) or {})
+    except ValidationError as error:
+        raise StageError("\n".join([f"{path} does not hold lists of words (see its head):", *faults(error, [])])) from error
+
+
+def read(path: Path) -> Any:
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise StageError(f"{path} is not there. `git checkout {path}` brings back the one of the project.") from None
+    except yaml.YAMLError as error:
+        raise StageError(f"{path} is not YAML: {error}") from error
+
+
+def bordered(word: str) -> str:
+    """The word where it is not part of a longer one; Chinese has no borders between words."""
+    before = "(?<![A-Za-z0-9])" if re.match("[A-Za-z0-9]", word) else ""
+    after = "(?![A-Za-z0-9])" if re.search("[A-Za-z0-9]$", word) else ""
+    return f"{before}{re.escape(word)}{after}"
