@@ -73,7 +73,7 @@ def test_the_pages_open_offline_and_show_where_what_does_not_hold(checked):
 
     assert set(pages) == {"index.html", *(f"{table}.html" for table in TABLES)}
     assert not any(re.search(r"(src|href)=\S*//|url\(.?http|<script", page) for page in pages.values())
-    assert "a.md, 2: 【⺠】⽤航空器不得夜航&lt;b&gt;。" in pages["index.html"]
+    assert "a.md, 2: 【⺠ U+2EA0】⽤航空器不得夜航&lt;b&gt;。" in pages["index.html"]
     assert "a.md, 2: 根据【第X条】，不能。" in pages["index.html"]
     assert "根据第X条" in pages["dialogues.html"]
 
@@ -82,7 +82,10 @@ def test_the_pages_open_offline_and_show_where_what_does_not_hold(checked):
     ("failing", "tables"),
     [
         ({"readable": 2}, {"documents": [document(1, "鍥藉姟闄㈠叧浜庯紝锛岀"), document(2, "ä¸\xadå\x9b½äººæ°\x91")]}),
-        ({"one_language": 1}, {"documents": [document(n, f"第{n}节讲电池怎样保管。") for n in range(20)] + [document(99, "Keep it dry.", language="en")]}),
+        (
+            {"one_language": 1},
+            {"documents": [document(n, f"第{n}节讲电池怎样保管。") for n in range(20)] + [document(99, "Keep it dry.", language="en")]},
+        ),
         ({"once": 2}, {"documents": [document(1, "电池应放在阴凉处。"), document(2, "电池应放在阴凉处。")]}),
         ({"markup": 1}, {"documents": [document(1, "电池&nbsp;应在起飞前充满。<br/>")]}),
         ({"says_something": 1, "about_another": 1}, {"facts": [fact(1, "林场", "限高", "无"), fact(2, "林场", "属于", "林场")]}),

@@ -133,15 +133,17 @@ def classes_of(path: Path) -> dict[str, Counter[str]]:
 
 def same_language(question: str, answer: str) -> bool:
     """False where a question in one language, which asks for no other, has an answer in the other; code does not count."""
-    if OTHER_ASKED.search(question):
+    chinese, english = CJK.search(question) is not None, WORD.search(question) is not None
+    if chinese == english:
         return True
     answer = CODE.sub(" ", answer)
-    characters, words = len(CJK.findall(answer)), len(WORD.findall(answer))
-    if CJK.search(question) and not WORD.search(question):
-        return words < 4 or characters * 4 >= words
-    if WORD.search(question) and not CJK.search(question):
-        return characters < 8 or words * 4 >= characters
-    return True
+    if chinese:
+        words = len(WORD.findall(answer))
+        other = words >= 4 and len(CJK.findall(answer)) * 4 < words
+    else:
+        characters = len(CJK.findall(answer))
+        other = characters >= 8 and len(WORD.findall(answer)) * 4 < characters
+    return not other or OTHER_ASKED.search(question) is not None
 
 
 def system_of(messages: list[Message]) -> str:

@@ -18,6 +18,10 @@ from lingyu.stage import StageError
 os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
 
 RUN_TIME = datetime(2000, 1, 1, tzinfo=UTC)  # of no meaning; the same on every run
+BACK = (
+    '<p><a href="index.html">← all tables · 全部</a></p>\n'
+    "<p>Great Expectations’ own page of the table · Great Expectations 对该表的检查页</p>"
+)
 AROUND = 30  # characters shown beside what was found in a text
 
 
@@ -133,7 +137,8 @@ def example(place: dict[str, Any], one: Expectation, regex: str) -> str:
     if regex and isinstance(value, str) and (match := re.search(regex, value)):
         before, after = value[: match.start()], value[match.end() :]
         left, right = " ".join(before[-AROUND:].split()), " ".join(after[:AROUND].split())
-        said = f"{'…' if len(before) > AROUND else ''}{left}【{short(match[0])}】{right}{'…' if len(after) > AROUND else ''}"
+        what = f"{match[0]} U+{ord(match[0]):04X}" if len(match[0]) == 1 else short(match[0])  # ⺠ looks like 民
+        said = f"{'…' if len(before) > AROUND else ''}{left}【{what}】{right}{'…' if len(after) > AROUND else ''}"
     elif isinstance(value, int | float) and not isinstance(value, bool) and str(value) not in ("True", "False"):
         said = f"{one.columns[0]} {value}: {said}"
     return f"{place['source']}, {place['place']}: {said}"
@@ -155,5 +160,5 @@ def offline(page: str) -> str:
     seen: dict[str, str] = {}
     page = re.sub(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", lambda uuid: seen.setdefault(uuid[0], f"id{len(seen)}"), page)
     page = "\n".join(line.rstrip() for line in page.split("\n") if line.strip())
-    page = re.sub(r"(<body[^>]*>)", r'\1<p class="back"><a href="index.html">← all tables · 全部</a></p>', page, count=1)
+    page = re.sub(r"(<body[^>]*>)", rf"\1{BACK}", page, count=1)
     return page.replace("</head>", '<link rel="stylesheet" href="report.css">\n</head>')
