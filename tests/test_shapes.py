@@ -1,6 +1,9 @@
 """The shapes of records, each on its smallest example, and the mapping of those that have none."""
 
+from pathlib import Path
+
 import pytest
+import yaml
 
 from lingyu.corpus.readers import Record
 from lingyu.corpus.sections import Origin
@@ -8,6 +11,7 @@ from lingyu.corpus.shapes import Mapping, Misfit, rows_of
 from lingyu.files import read_json, read_jsonl, write_jsonl
 from stages import ingest
 
+PARAMS = Path(__file__).parent.parent / "params.yaml"
 USER, REPLY = {"role": "user", "content": "u"}, {"role": "assistant", "content": "a"}
 
 
@@ -135,9 +139,8 @@ def test_fields_of_which_nothing_was_made_are_named():
 def test_every_row_that_does_not_fit_is_rejected_with_its_place_and_counted(tmp_path):
     good = {"ask": "q", "answer": "a", "title": "t"}
     write_jsonl(tmp_path / "data/a.jsonl", [good, {"speed": 3}, good | {"answer": {"x": 1}}])
-    params = ingest.Params(max_chars=100, max_rejected=0, sources=[{"pattern": "*", "licence": "MIT", "scope": "domain"}])
 
-    ingest.run(params, tmp_path / "data", tmp_path / "out")
+    ingest.run(params_of({"pattern": "*", "licence": "MIT", "scope": "domain"}), tmp_path / "data", tmp_path / "out")
 
     ledger, rejected = ingest_outputs(tmp_path / "out")
     assert [(row["source"], row["place"], row["reason"], row["row"]) for row in rejected] == [
@@ -158,7 +161,7 @@ def test_a_table_without_a_head_takes_the_names_given(tmp_path):
     (tmp_path / "data/graph.tsv").write_text("高血压\t症状\t头痛\n高血压\t症状\t头晕\n", encoding="utf-8")
     source = {"pattern": "*", "licence": "MIT", "scope": "domain", "names": ["entity", "relation", "value"]}
 
-    ingest.run(ingest.Params(max_chars=100, max_rejected=0, sources=[source]), tmp_path / "data", tmp_path / "out")
+    ingest.run(params_of(source), tmp_path / "data", tmp_path / "out")
 
     ledger, rejected = ingest_outputs(tmp_path / "out")
     assert rejected == []
@@ -168,6 +171,11 @@ def test_a_table_without_a_head_takes_the_names_given(tmp_path):
 def test_a_shape_that_is_none_is_an_error_that_names_the_known():
     with pytest.raises(ValueError, match="no such shape; known: sharegpt pair, pair"):
         ingest.Source(pattern="*", licence="MIT", scope="domain", shape="alpacca")
+
+
+def params_of(source):
+    section = yaml.safe_load(PARAMS.read_text(encoding="utf-8"))["ingest"]
+    return ingest.Params.model_validate(section | {"max_rejected": 0, "sources": [source]})
 
 
 def ingest_outputs(out):
