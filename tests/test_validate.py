@@ -9,7 +9,7 @@ from rows import dialogue, document, exam, fact, label, preference
 
 from lingyu.corpus import quality
 from lingyu.expect.columns import columns, same_language
-from lingyu.expect.run import offline
+from lingyu.expect.run import Checker, offline
 from lingyu.expect.suites import Expectation, Words, lists_of, suite_of
 from lingyu.files import write_tables
 from lingyu.records import TABLES
@@ -131,6 +131,26 @@ def test_a_file_read_in_the_wrong_encoding_stops_the_road(tmp_path):
     for number, wrong in enumerate(misread):
         with pytest.raises(StageError, match=r"dialogues\.readable "):
             check(tmp_path / str(number), {"dialogues": [dialogue(1, "能吃吗？", wrong)]})
+
+
+def test_a_table_checked_in_pieces_gives_what_it_gives_whole(tmp_path):
+    rows = [dialogue(n, f"第{n % 5}问？", f"第{n % 5}答。") for n in range(6)] + [
+        dialogue(7, "无", ""),
+        dialogue(8, "无", "", source="b.md"),
+    ]
+    write_tables(tmp_path, {"dialogues": rows})
+    suite = suite_of(SUITES, "dialogues")
+
+    (whole, page), (pieces, pieces_page) = (Checker(piece).check(tmp_path / "dialogues.parquet", suite, [], 5) for piece in (99, 3))
+
+    assert pieces == whole
+    assert {one.expectation.name: (one.broken, one.rows) for one in whole if one.broken} == {
+        "answer": (2, 8),
+        "asks_something": (2, 8),
+        "answers_something": (2, 8),
+        "once": (4, 8),
+    }
+    assert re.findall(r"[\d.]+ ?% of \d+ total rows", pieces_page) == re.findall(r"[\d.]+ ?% of \d+ total rows", page) != []
 
 
 def test_no_rows_at_all_say_where_to_look(tmp_path):

@@ -1,6 +1,8 @@
 """A table as the flat columns that expectations ask about, those added that a person would look at."""
 
+import hashlib
 import re
+from array import array
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,17 +24,42 @@ LONG = 60  # characters of an answer from which it should end in a mark
 NEARLY_ALL, FEW = 0.9, 20  # a file has a usual language when this share of at least so many rows has it
 
 
-def frame_of(path: Path, table: str, wanted: set[str]) -> Any:
-    """The wanted columns of a table as a data frame, with source, place and `row`, a line that says what the row is."""
+def frames(path: Path, table: str, wanted: set[str], alone: list[list[str]], most: int) -> Iterator[Any]:
+    """A table as data frames of at most so many rows: the wanted columns, source, place, and `row`, a line that says what it is.
+
+    alone: columns whose values together should stand once; each gives a column of that `once` name, true where they do.
+    """
     import pandas
 
     wanted = wanted | {"source", "place", "row"}
-    listed: dict[str, list[Any]] = {}
+    repeated = [repeats(path, table, names) for names in alone]
+    listed: list[dict[str, Any]] = []
     for row in columns(path, table):
-        for name, value in row.items():
-            if name in wanted:
-                listed.setdefault(name, []).append(value)
-    return pandas.DataFrame(listed)
+        kept = {name: value for name, value in row.items() if name in wanted}
+        listed.append(kept | {once(names): hash_of(row, names) not in twice for names, twice in zip(alone, repeated, strict=True)})
+        if len(listed) == most:
+            yield pandas.DataFrame(listed)
+            listed = []
+    if listed:
+        yield pandas.DataFrame(listed)
+
+
+def once(names: list[str]) -> str:
+    return f"{' + '.join(names)} stands once"
+
+
+def repeats(path: Path, table: str, names: list[str]) -> set[int]:
+    """The hashes of what these columns hold together in more than one row: eight bytes a row are all that is kept."""
+    import numpy
+
+    hashes = array("q", (hash_of(plain(row), names) for row in read_table(path, TABLES[table])))
+    values, times = numpy.unique(numpy.asarray(hashes), return_counts=True)
+    return set(values[times > 1].tolist())
+
+
+def hash_of(row: dict[str, Any], names: list[str]) -> int:
+    parts = "\0".join(str(row[name]) for name in names)
+    return int.from_bytes(hashlib.blake2b(parts.encode(), digest_size=8).digest(), signed=True)
 
 
 def columns(path: Path, table: str) -> Iterator[dict[str, Any]]:
@@ -41,20 +68,33 @@ def columns(path: Path, table: str) -> Iterator[dict[str, Any]]:
     classes = classes_of(path) if table == "labels" else {}
     said: set[str] = set()
     for row in read_table(path, TABLES[table]):
-        common: dict[str, Any] = {name: value for name, value in row.model_dump().items() if isinstance(value, str)}
-        common["usual_language"] = usual.get(row.source, row.language) == spoken(row)
-        yield common | own(row, classes, said)
+        yield plain(row) | {"usual_language": usual.get(row.source, row.language) == spoken(row)} | own(row, classes, said)
+
+
+def plain(row: Row) -> dict[str, Any]:
+    """What the row says, as text: its own fields, and those that stand in lists."""
+    fields: dict[str, Any] = {name: value for name in type(row).model_fields if isinstance(value := getattr(row, name), str)}
+    match row:
+        case Fact():
+            return fields | {"values": "; ".join(row.values)}
+        case Dialogue():
+            spoken = {"question": question_of(row.messages), "answer": row.messages[-1].content}
+            return fields | spoken | {"system": system_of(row.messages), "reasoning": row.messages[-1].reasoning or ""}
+        case Preference():
+            return fields | {"question": question_of(row.messages), "system": system_of(row.messages)}
+        case Exam():
+            return fields | {"options": " | ".join(row.options)}
+    return fields
 
 
 def own(row: Row, classes: dict[str, Counter[str]], said: set[str]) -> dict[str, Any]:
-    """What the columns of each kind of row are, beside those all have."""
+    """What a person would tell of a row of each kind, and the line that says what it is."""
     match row:
         case Document():
             return {"text_chars": len(key(row.text)), "row": short(row.text)}
         case Fact():
             values = "; ".join(row.values)
             return {
-                "values": values,
                 "values_count": len(row.values),
                 "longest_value": max(map(len, row.values), default=0),
                 "about_another": key(row.entity) not in map(key, row.values),
@@ -63,10 +103,6 @@ def own(row: Row, classes: dict[str, Counter[str]], said: set[str]) -> dict[str,
         case Dialogue():
             question, answer = question_of(row.messages), row.messages[-1].content
             return {
-                "system": system_of(row.messages),
-                "question": question,
-                "answer": answer,
-                "reasoning": row.messages[-1].reasoning or "",
                 "turns": sum(message.role == "user" for message in row.messages),
                 "question_chars": len(key(question)),
                 "answer_chars": len(key(answer)),
@@ -85,7 +121,6 @@ def own(row: Row, classes: dict[str, Counter[str]], said: set[str]) -> dict[str,
             }
         case Exam():
             return {
-                "options": " | ".join(row.options),
                 "options_count": len(row.options),
                 "right_count": len(row.right),
                 "filled_options": all(option.strip() for option in row.options),
@@ -97,8 +132,6 @@ def own(row: Row, classes: dict[str, Counter[str]], said: set[str]) -> dict[str,
             question, better, worse = question_of(row.messages), key(row.chosen), key(row.rejected)
             said.add(short_hash(key(question), better, worse))
             return {
-                "system": system_of(row.messages),
-                "question": question,
                 "different": better != worse,
                 "same_language": same_language(question, row.chosen) and same_language(question, row.rejected),
                 "consistent": better == worse or short_hash(key(question), worse, better) not in said,

@@ -2,15 +2,16 @@
 
 import os
 import re
+import sys
 import warnings
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from lingyu.expect.columns import frame_of, short
+from lingyu.expect.columns import frames, short
 from lingyu.expect.suites import Expectation, Suite
 from lingyu.stage import StageError
 
@@ -22,6 +23,7 @@ BACK = (
     '<p><a href="index.html">← all tables · 全部</a></p>\n'
     "<p>Great Expectations’ own page of the table · Great Expectations 对该表的检查页</p>"
 )
+PIECE = 20_000  # rows checked at a time; with an `expect` of a person's own all at once, for it may ask about all
 AROUND = 30  # characters shown beside what was found in a text
 
 
@@ -39,48 +41,79 @@ class Outcome:
     by_file: dict[str, int]
     examples: list[str]
 
+    def with_more(self, more: "Outcome", examples: int) -> "Outcome":
+        """The outcome on two pieces of a table."""
+        broken, rows = self.broken + more.broken, self.rows + more.rows
+        return replace(
+            self,
+            met=rows - broken >= self.expectation.share * rows - 1e-6,
+            broken=broken,
+            rows=rows,
+            by_file=dict(sorted((Counter(self.by_file) + Counter(more.by_file)).items())),
+            examples=[*self.examples, *more.examples][:examples],
+        )
+
 
 class Checker:
     """One context for all tables: what is dear is the import."""
 
-    def __init__(self) -> None:
+    def __init__(self, piece: int = PIECE) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # it imports what Python has deprecated
             import great_expectations
             from great_expectations.data_context.types.base import ProgressBarsConfig
 
-        self._gx = great_expectations
+        self._gx, self._piece = great_expectations, piece
         self._context = great_expectations.get_context(mode="ephemeral")
         self._context.variables.progress_bars = ProgressBarsConfig(globally=False)
         self._source = self._context.data_sources.add_pandas("corpus")
 
     def check(self, path: Path, suite: Suite, only_warn: list[str], examples: int) -> tuple[list[Outcome], str]:
         """How each expectation fared on the table in this file, in the suite's order, and the page that shows it."""
-        from great_expectations.core.run_identifier import RunIdentifier
-
         table = suite.table
-        frame = frame_of(path, table, {name for one in suite.expectations for name in one.columns})
-        for one in suite.expectations:
-            if one.files:
-                frame[condition(one)] = frame["source"].map(lambda source, one=one: fnmatchcase(source, one.files))
         asked = self._context.suites.add(self._gx.ExpectationSuite(name=table))
         stops = [one.stop and f"{table}.{one.name}" not in only_warn for one in suite.expectations]
         for number, one in enumerate(suite.expectations):
             asked.add_expectation(self._expectation(suite, one, stops[number], number))
         batch = self._source.add_dataframe_asset(table).add_batch_definition_whole_dataframe("all")
-        definition = self._gx.ValidationDefinition(name=table, data=batch, suite=asked)
+        definition = self._context.validation_definitions.add(self._gx.ValidationDefinition(name=table, data=batch, suite=asked))
+        wanted = {name for one in suite.expectations for name in one.columns}
+        alone = [one.columns for one in suite.expectations if one.unique]
+        most = sys.maxsize if any(one.expect for one in suite.expectations) else self._piece
+        whole: Any = None
+        outcomes: list[Outcome] = []
+        for frame in frames(path, table, wanted, alone, most):
+            result = self._checked(definition, frame, suite)
+            found = {((one.expectation_config and one.expectation_config.meta) or {})["number"]: one for one in result.results}
+            piece = [
+                outcome(suite, one, stops[number], found[number], len(frame), examples) for number, one in enumerate(suite.expectations)
+            ]
+            for one in result.results:  # thousands of finds would fill memory, and make a page of megabytes; the counts stay
+                for name in ("unexpected_list", "unexpected_index_list", "unexpected_index_query"):
+                    one.result.pop(name, None)
+            outcomes = [one.with_more(more, examples) for one, more in zip(outcomes, piece, strict=True)] if outcomes else piece
+            whole = whole or result
+        for one in whole.results:
+            tell(one, outcomes[one.expectation_config.meta["number"]])
+        met = sum(one.met for one in outcomes)
+        whole.success = met == len(outcomes)
+        whole.statistics |= {"successful_expectations": met, "unsuccessful_expectations": len(outcomes) - met}
+        whole.statistics["success_percent"] = 100 * met / len(outcomes)
+        return outcomes, self._page(whole)
+
+    def _checked(self, definition: Any, frame: Any, suite: Suite) -> Any:
+        from great_expectations.core.run_identifier import RunIdentifier
+
+        for one in suite.expectations:
+            if one.files:
+                frame[condition(one)] = frame["source"].map(lambda source, one=one: fnmatchcase(source, one.files))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # pandas, of groups in a person's regular expression
-            result = self._context.validation_definitions.add(definition).run(
+            return definition.run(
                 batch_parameters={"dataframe": frame},
                 result_format={"result_format": "COMPLETE", "unexpected_index_column_names": ["source", "place", "row"]},
-                run_id=RunIdentifier(run_name=table, run_time=RUN_TIME),
+                run_id=RunIdentifier(run_name=suite.table, run_time=RUN_TIME),
             )
-        found = {((one.expectation_config and one.expectation_config.meta) or {})["number"]: one for one in result.results}
-        outcomes = [
-            outcome(suite, one, stops[number], found[number], len(frame), examples) for number, one in enumerate(suite.expectations)
-        ]
-        return outcomes, self._page(result)
 
     def _expectation(self, suite: Suite, one: Expectation, stops: bool, number: int) -> Any:
         expect, arguments = suite.asked(one)
@@ -101,10 +134,17 @@ class Checker:
         from great_expectations.render.renderer import ValidationResultsPageRenderer  # type: ignore[attr-defined]
         from great_expectations.render.view import DefaultJinjaPageView  # type: ignore[attr-defined]
 
-        for one in result.results:  # thousands of finds would make a page of megabytes; the counts stay
-            for name in ("unexpected_list", "unexpected_index_list", "unexpected_index_query"):
-                one.result.pop(name, None)
         return offline(DefaultJinjaPageView().render(ValidationResultsPageRenderer().render(result)))  # type: ignore[no-untyped-call]
+
+
+def tell(result: Any, whole: Outcome) -> None:
+    """Give the result of a table's first piece the counts of the whole table, for the page."""
+    if "element_count" not in result.result:  # about the table, not its rows: it was checked in one piece
+        return
+    percent = 100 * whole.broken / max(1, whole.rows)
+    shares = dict.fromkeys(("unexpected_percent", "unexpected_percent_total", "unexpected_percent_nonmissing"), percent)
+    result.success = whole.met
+    result.result |= {"element_count": whole.rows, "unexpected_count": whole.broken, **shares}
 
 
 def condition(one: Expectation) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
+from lingyu.expect.columns import once
 from lingyu.stage import StageError, faults
 
 WORDS = "words.yaml"
@@ -138,10 +139,8 @@ class Suite:
         match one.word:
             case "filled":
                 return "expect_column_values_to_match_regex", {**column, "regex": r"\S", **share}
-            case "unique" if len(one.columns) > 1:
-                return "expect_compound_columns_to_be_unique", {"column_list": one.columns, **share}
-            case "unique":
-                return "expect_column_values_to_be_unique", {**column, **share}
+            case "unique":  # counted over the whole table before it is checked piece by piece
+                return "expect_column_values_to_be_in_set", {"column": once(one.columns), "value_set": [True], **share}
             case "free_of" | "never_says":
                 return "expect_column_values_to_not_match_regex", {**column, "regex": self.regex(one), **share}
             case "one_of":
