@@ -103,7 +103,7 @@ def run(params: Params, train: Path, dev: Path, test: Path, out: Path) -> None:
 
     for name, row_type in MADE.items():
         rows = list({row.id: row for row in made[name]}.values())
-        count_made(ledger, name, made[name], rows)
+        count_made(ledger, f"made/{name}", made[name], rows)  # as its file: preferences are records, and made, too
         write_table(out / "made" / f"{name}.parquet", rows, row_type)
     count_used(ledger, [learn, choose, hold], [row for rows in made.values() for row in rows if isinstance(row, Made)])
     write_jsonl(out / "teacher.jsonl", [])

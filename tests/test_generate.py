@@ -146,7 +146,7 @@ def test_the_ledger_says_what_was_used(made):
     assert (by_table["exams"]["in"], by_table["exams"]["out"], by_table["exams"]["dropped"]) == (12, 0, {"no method asks exams": 12})
     assert by_table["facts"]["out"] == 12
     assert by_table["documents"]["dropped"]["not asked about"] >= 6
-    assert by_table["instructions"]["made"]["fact"] == 12
+    assert by_table["made/instructions"]["made"]["fact"] == 12
 
 
 def test_same_records_same_bytes(made, tmp_path):
