@@ -25,7 +25,7 @@ from typing import Any
 
 from pydantic import Field, NonNegativeFloat, PositiveInt
 
-from lingyu.corpus.leak import leaks
+from lingyu.corpus.leak import Bounds, Gate, Item
 from lingyu.files import read_table, write_json, write_jsonl, write_table
 from lingyu.ledger import Ledger
 from lingyu.model.chat import load_template, render
@@ -72,7 +72,7 @@ class Params(StageParams):
     general_repeats: PositiveInt
     max_tokens: PositiveInt
     max_prompt_tokens: PositiveInt
-    leak_threshold: float = Field(gt=0, le=1)
+    leaks: Bounds
 
 
 def run(params: Params, base: Path, train: Path, dev: Path, test: Path, approved: Path, out: Path) -> None:
@@ -100,7 +100,7 @@ def run(params: Params, base: Path, train: Path, dev: Path, test: Path, approved
         for row in found:
             log.ledger.came(table, row.source)
     stop_at_references(rows)
-    leaked = list(leaking(rows, params.leak_threshold))
+    leaked = list(leaking(rows, params.leaks))
     given_away = {(leak["table"], leak["id"]) for leak in leaked}
 
     for table, found in rows.items():
@@ -202,15 +202,25 @@ def stop_at_references(rows: dict[str, list[Row]]) -> None:
         raise StageError("\n".join([head, *faults[:20]]))
 
 
-def leaking(rows: dict[str, list[Row]], threshold: float) -> Iterator[dict[str, Any]]:
+def leaking(rows: dict[str, list[Row]], bounds: Bounds) -> Iterator[dict[str, Any]]:
     """The training rows that (nearly) ask what a test item asks, or say what a test text says."""
-    asked = [(row.id, texts[-1]) for table in ("test/questions", "test/preference") for row in rows[table] if (texts := texts_asked(row))]
-    said = [(row.id, row.text) for table in ("test/domain", "test/general") for row in rows[table] if isinstance(row, Document)]
+    held = [item for table in ("test/questions", "test/preference") for row in rows[table] for item in items_of(row, texts_asked(row)[-1:])]
+    asked = Gate(held, bounds)
     for table in ("train/sft", "train/preference", "train/prompts"):
-        for leak in leaks(((row.id, text) for row in rows[table] for text in texts_asked(row)), asked, threshold):
+        for leak in asked.leaks(item for row in rows[table] for item in items_of(row, texts_asked(row))):
             yield {"table": table, **asdict(leak)}
-    for leak in leaks(((row.id, row.text) for row in rows["train/pretrain"] if isinstance(row, Document)), said, threshold):
+    texts = (item for table in ("test/domain", "test/general") for row in rows[table] for item in items_of(row, texts_said(row)))
+    said = Gate(texts, bounds)
+    for leak in said.leaks(item for row in rows["train/pretrain"] for item in items_of(row, texts_said(row))):
         yield {"table": "train/pretrain", **asdict(leak)}
+
+
+def items_of(row: Row, texts: Iterable[str]) -> Iterator[Item]:
+    return (Item(row.id, text, row.source, row.place) for text in texts)
+
+
+def texts_said(row: Row) -> list[str]:
+    return [row.text] if isinstance(row, Document) else []
 
 
 def texts_asked(row: Row) -> list[str]:

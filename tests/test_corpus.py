@@ -1,12 +1,14 @@
 """The rules of the corpus: characters, marks, similarity, personal data, quality, parts, leaks."""
 
+import random
+
 import pytest
 
 from lingyu.corpus import pii
-from lingyu.corpus.leak import leaks
+from lingyu.corpus.leak import Bounds, Gate, Item
 from lingyu.corpus.marks import ARTICLE, value
 from lingyu.corpus.normalise import joined, key, language_of, normal
-from lingyu.corpus.parts import parted
+from lingyu.corpus.parts import TooFew, exceptions, number_of, parted
 from lingyu.corpus.quality import PLACEHOLDER, REFUSAL, garbled_share, repeated_share
 from lingyu.corpus.sections import closed, cut
 from lingyu.corpus.similar import Similar
@@ -179,26 +181,94 @@ def test_similar_finds_what_reaches_the_threshold_and_nothing_else():
     assert similar.matches("") == []
 
 
+BOUNDS = Bounds(near=0.8, near_long=0.5, contained=0.9, min_contained=10, passage=60)
+QUESTION = "B7电池的最长续航是多少分钟，需要留多少余量？"
+ASKED = "How long does battery B7 last in the cold, and how much of it should be left?"
+OTHER = "另外，请再说明夜间任务与白天任务在人员安排上有何差别，并举例。"
+PASSAGE = (
+    "起飞前，机长应当检查电池、桨叶与遥控器的连接，确认航线上没有人群和高压线，并在任务单上写明风速、能见度与备降点；"
+    "任何一项不合格都不得起飞。"
+)
+
+
 @pytest.mark.parametrize(
-    ("train", "kind"),
+    ("train", "held", "kind"),
     [
-        ("B7电池的最长续航是多少分钟，需要留多少余量？", "verbatim"),
-        ("Ｂ７电池的最长续航是多少分钟 需要留多少余量", "form"),
-        ("请问B7电池的最长续航是多少分钟，需要留多少余量？", "near"),
-        ("B2电池的最长续航是多少分钟，需要留多少余量？", None),
-        ("夜间飞行要开什么灯？", None),
-        ("。", None),
+        (QUESTION, QUESTION, "verbatim"),
+        ("Ｂ７电池的最长续航是多少分钟 需要留多少余量", QUESTION, "form"),
+        ("B7電池的最長續航是多少分鐘，需要留多少餘量？", QUESTION, "script"),
+        ("请问B7电池的最长续航是多少分钟，需要留多少余量？", QUESTION, "near"),
+        ("B2电池的最长续航是多少分钟，需要留多少余量？", QUESTION, None),
+        (f"夜间飞行要开什么灯，由谁检查？{QUESTION}低温时又怎么办，要不要先预热？", QUESTION, "contained"),
+        ("B7电池的最长续航是多少分钟", QUESTION, "contained"),
+        (f"{PASSAGE}谁写风速？", f"{PASSAGE}哪些东西要在出发之前检查，由谁来检查，检查结果又记在哪里？", "near"),
+        (
+            f"{PASSAGE}谁写风速？" + "另外，请再说明夜间任务与白天任务在人员安排上有何差别，并举例。" * 3,
+            f"{PASSAGE}{QUESTION}{ASKED * 3}",
+            "passage",
+        ),
+        ("夜间飞行要开什么灯？", QUESTION, None),
+        ("怎么办？", "电池冒烟了怎么办？", None),
+        ("请说明二月里每一天的最高风速", "请说明十二月里每一天的最高风速", None),
+        ("每架飞机每天的最高架次为5", "每架飞机每天的最高架次为50", None),
+        ("。", QUESTION, None),
+        (ASKED.upper().replace(",", " "), ASKED, "form"),
+        (ASKED.replace("battery", "batery"), ASKED, "near"),
+        (ASKED.replace("cold", "heat"), ASKED, None),
+        (
+            "Which month comes after March, and how many days has it got?",
+            "Which month comes after May, and how many days has it got?",
+            None,
+        ),
+        ("三月之后的那个月份一共有多少天，又叫什么名字？", "十月之后的那个月份一共有多少天，又叫什么名字？", None),
     ],
 )
-def test_a_leak_is_told_with_its_kind(train, kind):
-    found = list(leaks([("t", train)], [("h", "B7电池的最长续航是多少分钟，需要留多少余量？")], 0.8))
+def test_a_leak_is_told_with_its_kind(train, held, kind):
+    gate = Gate([Item("h", held, "test.md", "row 2")], BOUNDS, passages=True)
 
-    assert [(leak.id, leak.held_id, leak.kind) for leak in found] == ([("t", "h", kind)] if kind else [])
+    found = list(gate.leaks([Item("t", train, "train.md", "row 1")]))
+
+    assert [(leak.id, leak.source, leak.place, leak.held_id, leak.held_source, leak.held_place, leak.kind) for leak in found] == (
+        [("t", "train.md", "row 1", "h", "test.md", "row 2", kind)] if kind else []
+    )
+    assert all((leak.text, leak.held_text) == (train, held) and 0 < leak.similarity <= 1 for leak in found)
+
+
+def test_a_long_text_is_found_among_many_with_one_character_in_thirty_changed():
+    texts = [long_text(number) for number in range(300)]
+    changed = ["".join("变" if place % 30 == 7 else character for place, character in enumerate(text)) for text in texts]
+    gate = Gate([Item(str(number), text, "", "") for number, text in enumerate(texts)], BOUNDS)
+
+    found = [
+        (leak.id, leak.held_id, leak.kind) for leak in gate.leaks(Item(str(number), text, "", "") for number, text in enumerate(changed))
+    ]
+
+    assert found == [(str(number), str(number), "near") for number in range(300)]
+    assert list(gate.leaks(Item("", long_text(number), "", "") for number in range(300, 600))) == []
+
+
+def test_an_instruction_that_many_questions_begin_with_is_no_passage():
+    held = [Item(str(number), f"{PASSAGE}{long_text(number)[:80]}", "", "") for number in range(40)]
+
+    gate = Gate(held, BOUNDS, passages=True)
+
+    assert list(gate.leaks([Item("t", f"{PASSAGE}{long_text(99)[:90]}{ASKED * 2}", "", "")])) == []
+    assert list(gate.leaks([Item("t", held[30].text + "。", "", "")])) != []
+
+
+def test_nothing_held_out_lets_everything_pass():
+    assert list(Gate([], BOUNDS, passages=True).leaks([Item("t", QUESTION, "", "")])) == []
+
+
+def long_text(number):
+    """Three hundred characters like no other number's."""
+    draw = random.Random(number)
+    return "".join(chr(draw.randrange(0x4E00, 0x4E00 + 3000)) for _ in range(300))
 
 
 def test_an_item_keeps_its_part_when_others_are_added():
-    few = parted(((str(number), "") for number in range(200)), 1, 0.1, 0.2)
-    many = parted(((str(number), "") for number in range(2000)), 1, 0.1, 0.2)
+    few = parted(((number_of(str(number), 1), "") for number in range(200)), 0.1, 0.2)
+    many = parted(((number_of(str(number), 1), "") for number in range(2000)), 0.1, 0.2)
 
     assert few == {name: many[name] for name in few}
     assert 320 < list(many.values()).count("test") < 480
@@ -206,7 +276,28 @@ def test_an_item_keeps_its_part_when_others_are_added():
 
 @pytest.mark.parametrize("seed", range(5))
 def test_each_group_of_three_has_something_in_each_part(seed):
-    parts = parted(((f"{group}{number}", group) for group in "ab" for number in range(3)), seed, 0.1, 0.2)
+    parts = {group: [number_of(f"{group}{number}", seed) for number in range(3)] for group in "ab"}
 
-    for group in "ab":
-        assert {"dev", "test"} <= {part for name, part in parts.items() if name.startswith(group)}
+    chosen = parted(((number, group) for group, numbers in parts.items() for number in numbers), 0.1, 0.2)
+
+    for numbers in parts.values():
+        assert {"dev", "test"} <= {chosen[number] for number in numbers}
+
+
+def test_a_count_is_met_and_what_it_held_out_is_told():
+    chosen = parted(((number_of(str(number), 1), "") for number in range(50)), 5, 10)
+
+    assert [list(chosen.values()).count(part) for part in ("train", "dev", "test")] == [35, 5, 10]
+    assert sorted(exceptions(chosen, 5, 10)) == sorted(number for number, part in chosen.items() if part != "train")
+
+
+def test_a_count_beside_a_share_takes_nothing_from_it():
+    chosen = parted(((number_of(str(number), 1), "") for number in range(500)), 0.2, 10)
+
+    assert list(chosen.values()).count("test") == 10
+    assert 70 < list(chosen.values()).count("dev") < 130
+
+
+def test_a_count_that_leaves_nothing_to_train_is_refused():
+    with pytest.raises(TooFew, match="test 9 of 9 leaves nothing"):
+        parted(((number, "") for number in range(9)), 0.0, 9)

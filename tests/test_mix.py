@@ -24,7 +24,7 @@ PARAMS = {
     "general_repeats": 2,
     "max_tokens": 200,
     "max_prompt_tokens": 160,
-    "leak_threshold": 0.8,
+    "leaks": {"near": 0.8, "near_long": 0.5, "contained": 0.9, "min_contained": 10, "passage": 60},
 }
 ORIGIN = {"place": "row 1", "licence": "CC0", "language": "en"}
 

@@ -6,21 +6,27 @@ import pytest
 from pydantic import ValidationError
 from rows import dialogue, document, fact, label, preference
 
-from lingyu.corpus.leak import leaks
+from lingyu.corpus.leak import Gate
 from lingyu.files import read_jsonl, read_tables, write_tables
-from lingyu.records import TABLES
+from lingyu.records import TABLES, Message
+from lingyu.stage import StageError
 from stages import split
 
-SHARES = {table: {"dev": 0.2, "test": 0.3} for table in TABLES}
-PARAMS = split.Params(seed=1, shares=SHARES, min_files=4, near_duplicate=0.8)
+HASH = {"dev": 0.2, "test": 0.3}
+TABLES_BY = {table: {"by": "auto" if table == "documents" else "row", **HASH} for table in TABLES}
+LEAKS = {"near": 0.8, "near_long": 0.5, "contained": 0.9, "min_contained": 10, "passage": 60}
 PARTS = ("train", "dev", "test")
 WORDS = "电池风力夜航围栏告警维护载荷气象空域人群记录培训演练运输巡检测绘植保消防航拍物流"
 
 
-def run(tmp_path, **tables):
+def params(seed=1, **by):
+    return split.Params.model_validate({"seed": seed, "tables": TABLES_BY | by, "min_files": 4, "min_opening": 8, "leaks": LEAKS})
+
+
+def run(tmp_path, way=None, **tables):
     """The tables of each part."""
     write_tables(tmp_path / "in", tables)
-    split.run(PARAMS, tmp_path / "in", tmp_path / "out")
+    split.run(way or params(), tmp_path / "in", tmp_path / "out")
     return {part: read_tables(tmp_path / "out" / part) for part in PARTS}
 
 
@@ -94,12 +100,14 @@ def test_a_row_that_gives_away_a_held_out_one_is_dropped_with_its_evidence(tmp_p
 
     found = list(read_jsonl(tmp_path / "out/leaks.jsonl"))
     assert {row["reason"] for row in found} == {"dev_leaks_test", "train_leaks_test", "train_leaks_dev"}
-    assert all(row["kind"] == "near" and row["similarity"] >= 0.8 and row["text"] and row["held_text"] and row["row"] for row in found)
+    assert all(row["kind"] in ("near", "contained") and row["similarity"] >= 0.8 and row["text"] and row["held_text"] for row in found)
+    assert all(row["source"] == row["held_source"] == "a.md" and row["place"] != row["held_place"] for row in found)
+    assert [row["id"] for row in read_jsonl(tmp_path / "out/dropped.jsonl")] == [row["id"] for row in found]
     assert sum(len(parts[part]["labels"]) for part in PARTS) + len(found) == 60
-    texts = {part: [(row.id, row.text) for row in parts[part]["labels"]] for part in PARTS}
+    texts = {part: [split.item_of(row) for row in parts[part]["labels"]] for part in PARTS}
     assert all(texts.values())
-    for given, held in split.PAIRS:
-        assert list(leaks(texts[given], texts[held], 0.8)) == []
+    for given, held in (("dev", "test"), ("train", "test"), ("train", "dev")):
+        assert list(Gate(texts[held], params().leaks).leaks(texts[given])) == []
 
 
 def test_a_question_in_one_table_is_given_away_by_another(tmp_path):
@@ -119,6 +127,161 @@ def test_empty_tables_are_parted_into_empty_tables(tmp_path):
     assert all(parts[part] == {table: [] for table in TABLES} for part in PARTS)
 
 
-def test_shares_that_leave_nothing_to_train_are_an_error():
-    with pytest.raises(ValidationError, match=r"dev 0.5 and test 0.5 leave nothing to train"):
-        split.Params(seed=1, shares=SHARES | {"facts": {"dev": 0.5, "test": 0.5}}, min_files=4, near_duplicate=0.8)
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"by": "row", "dev": 0.5, "test": 0.5}, "dev 0.5 and test 0.5 leave nothing to train"),
+        ({"by": "row", "dev": 0.1, "test": 1.5}, "test 1.5 is neither a share below 1 nor a count"),
+        ({"by": "row", "dev": 0.1, "test": "2024-01-01"}, "test 2024-01-01 is neither a share"),
+        ({"by": "time", "dev": 0.1, "test": 0.2}, "the days from which they begin"),
+        ({"by": "time", "dev": "2024-02-01", "test": "2024-01-01"}, "dev first"),
+        ({"by": "dialogue", **HASH}, "'row', 'source' or 'time'"),
+    ],
+)
+def test_a_parting_that_makes_no_sense_is_an_error(wrong, message):
+    with pytest.raises(ValidationError, match=message):
+        params(facts=wrong)
+
+
+def test_counts_beyond_the_rows_are_an_error_that_names_the_table(tmp_path):
+    with pytest.raises(StageError, match=r"labels: test 9 of 5 leaves nothing to train.*split\.tables\.labels"):
+        run(tmp_path, params(labels={"by": "row", "dev": 1, "test": 9}), labels=[label(n, sentence(n), "低") for n in range(5)])
+
+
+def test_an_exact_count_is_held_out(tmp_path):
+    parts = run(tmp_path, params(facts={"by": "row", "dev": 7, "test": 11}), facts=[fact(n, f"实体{n}", "限高", "1") for n in range(60)])
+
+    assert [len(parts[part]["facts"]) for part in PARTS] == [42, 7, 11]
+
+
+def test_a_dialogue_and_its_continuation_stay_together(tmp_path):
+    rows = []
+    for n in range(40):
+        opening = dialogue(2 * n, sentence(n), "好。")
+        more = [
+            *opening.messages,
+            Message(role="user", content=f"再问一句：{sentence(n + 100)}"),
+            Message(role="assistant", content="好。"),
+        ]
+        rows += [opening, dialogue(2 * n + 1, "", "").model_copy(update={"messages": more})]
+
+    parts = run(tmp_path, params(dialogues={"by": "dialogue", **HASH}), dialogues=rows)
+
+    opened = [{row.messages[0].content for row in parts[part]["dialogues"]} for part in PARTS]
+    assert all(opened)
+    assert sum(map(len, opened)) == 40
+    assert sum(len(parts[part]["dialogues"]) for part in PARTS) == 80
+
+
+def test_a_greeting_does_not_make_one_dialogue_of_all():
+    hello = [dialogue(n, "你好", "你好。") for n in range(2)]
+    long = [row.model_copy(update={"messages": [*row.messages, Message(role="user", content=sentence(n))]}) for n, row in enumerate(hello)]
+
+    assert len({split.opening(row, 8) for row in [*hello, *long]}) == 3
+
+
+def test_questions_on_one_paragraph_stay_together_and_a_second_reference_is_a_leak(tmp_path):
+    rows = [dialogue(n, sentence(n), "答").model_copy(update={"references": [f"第{n // 3}条"]}) for n in range(60)]
+    bridges = [dialogue(100 + n, sentence(100 + n), "答").model_copy(update={"references": [f"丙{n}", f"第{n}条"]}) for n in range(18)]
+
+    parts = run(tmp_path, params(dialogues={"by": "paragraph", **HASH}), dialogues=[*rows, *bridges])
+
+    cited = [{one for row in parts[part]["dialogues"] for one in row.references} for part in PARTS]
+    assert all(cited)
+    assert cited[0] & cited[1] == cited[0] & cited[2] == cited[1] & cited[2] == set()
+    found = list(read_jsonl(tmp_path / "out/leaks.jsonl"))
+    assert found
+    assert {row["kind"] for row in found} == {"paragraph"}
+
+
+def test_by_time_what_is_newer_is_held_out_and_what_has_no_date_is_left_out(tmp_path):
+    rows = [document(n, sentence(n), source=f"news/{2020 + n % 6}年3月.md") for n in range(24)]
+    undated = document(99, sentence(99), source="news/old.md")
+
+    parts = run(tmp_path, params(documents={"by": "time", "dev": "2024-01-01", "test": "2025-01-01"}), documents=[*rows, undated])
+
+    years = {part: {row.source[5:9] for row in parts[part]["documents"]} for part in PARTS}
+    assert years == {"train": {"2020", "2021", "2022", "2023"}, "dev": {"2024"}, "test": {"2025"}}
+    assert [(row["id"], row["reason"]) for row in read_jsonl(tmp_path / "out/dropped.jsonl")] == [(undated.id, "no_date")]
+
+
+@pytest.mark.parametrize(
+    ("source", "place", "day"),
+    [
+        ("民用航空法(2021-04-29).md", "第一条", "2021-04-29"),
+        ("2023/report.csv", "row 7", "2023-01-01"),
+        ("2019.csv", "row 20250101, 2024年5月6日", "2024-05-06"),
+        ("logs/20240506.jsonl", "line 3", "2024-05-06"),
+        ("logs/20249906.jsonl", "line 3", None),
+        ("a-2019.md", "page 3", "2019-01-01"),
+        ("a.md", "row 12021", None),
+    ],
+)
+def test_the_day_of_a_row_stands_in_its_place_or_the_name_of_its_file(source, place, day):
+    assert split.date_of(label(0, "x", "低").model_copy(update={"source": source, "place": place})) == day
+
+
+WAYS = [
+    *(("documents", {"by": by, **size}) for by in ("auto", "source", "section") for size in (HASH, {"dev": 2, "test": 3})),
+    ("documents", {"by": "time", "dev": "2021-01-01", "test": "2022-01-01"}),
+    *(("dialogues", {"by": by, **size}) for by in ("row", "source", "dialogue", "paragraph") for size in (HASH, {"dev": 2, "test": 3})),
+    ("labels", {"by": "row", **HASH}),
+    ("labels", {"by": "row", "dev": 0.01, "test": 0.01}),
+    ("labels", {"by": "row", "dev": 4, "test": 9}),
+    ("facts", {"by": "row", "dev": 0.2, "test": 9}),
+]
+
+
+@pytest.mark.parametrize(("table", "way"), WAYS)
+def test_nothing_once_in_test_is_ever_learnt_however_the_corpus_grows(tmp_path, table, way):
+    make = {
+        "documents": lambda n, **more: document(n, sentence(n), section=f"第{n}节", **more),
+        "dialogues": lambda n, **more: dialogue(n, sentence(n), "答", **more),
+        "labels": lambda n, **more: label(n, sentence(n), "低中高"[n % 3], **more),
+        "facts": lambda n, **more: fact(n, f"实体{n}", "限高", "1", **more),
+    }[table]
+    # Files, and then more that sort before and after them; some say again under another name what was there.
+    grown = [
+        [(n, f"m{2016 + n % 8}.md") for n in range(30)],
+        [(n, f"f{2019 + n % 4}.md") for n in range(30, 60)],
+        [*((n, "a2019.md") for n in range(0, 60, 4)), *((n, f"z{2020 + n % 3}.md") for n in range(60, 120))],
+        [(n, f"b{n % 7}-2020.md") for n in range(120, 180)],
+    ]
+    rows, tested, sizes = {}, set(), []
+    for more in grown:
+        for n, source in more:
+            rows[n] = source  # as clean does: of two rows that say the same one is left, here under its newer name
+        parts = run(tmp_path, params(**{table: way}), **{table: [make(n, source=source) for n, source in sorted(rows.items())]})
+
+        said = {part: {split.text_of_row(row) for row in parts[part][table]} for part in PARTS}
+        assert tested & said["train"] == set()
+        tested |= said["test"]
+        sizes.append(len(said["test"]))
+
+    assert all(sizes)
+    assert sizes == sorted(sizes)
+
+
+def test_another_seed_forgets_what_was_held_out(tmp_path):
+    rows = [label(n, sentence(n), "低") for n in range(40)]
+    run(tmp_path, params(1, labels={"by": "row", "dev": 5, "test": 5}), labels=rows)
+
+    again = run(tmp_path, params(2, labels={"by": "row", "dev": 5, "test": 5}), labels=rows)
+    fresh = run(tmp_path / "fresh", params(2, labels={"by": "row", "dev": 5, "test": 5}), labels=rows)
+
+    assert again == fresh
+
+
+def test_a_second_run_on_the_same_rows_writes_the_same_bytes(tmp_path):
+    tables = {
+        "labels": [label(n, sentence(n), "低中高"[n % 3]) for n in range(60)],
+        "documents": [document(n, sentence(n)) for n in range(30)],
+    }
+    run(tmp_path, **tables)
+    files = [path for path in sorted((tmp_path / "out").rglob("*")) if path.is_file()]
+    before = {path: path.read_bytes() for path in files}
+
+    run(tmp_path, **tables)
+
+    assert len(files) == 22
+    assert {path: path.read_bytes() for path in files} == before

@@ -1,43 +1,64 @@
 """Which part an item belongs to: train, dev or test.
 
-An item's part follows from its own content and the seed alone: the same item keeps its part whatever is added, removed
-or moved around it. The price is that the parts have their shares only on average. One exception: where a group of at
-least three items (a class, a file's sections) would leave dev or test empty, the item nearest to it is taken; that one may
-move when the group grows.
+A share is a range of hashes: an item's part follows from its own content and the seed alone, and stays whatever is added,
+removed or moved around it. The price is that the parts have their shares only on average. Where this alone would not do (a
+count is to be met; a group of at least three, as a class or a file's sections, would leave dev or test empty) the items
+with the least hashes are taken. Those are listed, to be given again as `frozen` when more items are there: they keep their part.
 """
 
-from collections import defaultdict
 from collections.abc import Iterable
 from hashlib import sha256
+from itertools import islice
 from typing import Literal
 
 Part = Literal["train", "dev", "test"]
+Size = float | int  # a share from 0 up to below 1, or a count from 1
+
+FEW = 3  # items from which a group is to be in every part
 
 
-def parted(items: Iterable[tuple[str, str]], seed: int, dev: float, test: float) -> dict[str, Part]:
-    """The part of each key among (key, group): about `test` and `dev` of every group, the rest in train."""
-    groups: dict[str, set[str]] = defaultdict(set)
-    for key, group in items:
-        groups[group].add(key)
-    parts: dict[str, Part] = {}
-    for keys in groups.values():
-        ranked = sorted(keys, key=lambda key: (share(key, seed), key))
-        chosen: dict[str, Part] = {key: part_of(key, seed, dev, test) for key in ranked}
-        if len(ranked) >= 3:
-            wanted: list[tuple[Part, float]] = [("test", test), ("dev", dev)]
-            for part, size in wanted:
-                nearest = next((key for key in ranked if chosen[key] == "train"), None)
-                if size and part not in chosen.values() and nearest is not None:
-                    chosen[nearest] = part
-        parts |= chosen
-    return parts
+class TooFew(ValueError):
+    """The counts leave nothing to train."""
 
 
-def part_of(key: str, seed: int, dev: float, test: float) -> Part:
-    place = share(key, seed)
-    return "test" if place < test else "dev" if place < test + dev else "train"
+def parted(items: Iterable[tuple[int, str]], dev: Size, test: Size, frozen: dict[int, Part] | None = None) -> dict[int, Part]:
+    """The part of each number among (number, group): about a share of every group, or a count of them all; the rest is train."""
+    groups: dict[str, set[int]] = {}
+    for number, group in items:
+        groups.setdefault(group, set()).add(number)
+    chosen: dict[int, Part] = {}
+    for numbers in groups.values():
+        among = {number: (frozen or {}).get(number) or by_hash(number, dev, test) for number in sorted(numbers)}
+        if len(among) >= FEW:
+            for part, size in sizes(dev, test):
+                nearest = next((number for number, has in among.items() if has == "train"), None)
+                if isinstance(size, float) and size and part not in among.values() and nearest is not None:
+                    among[nearest] = part
+        chosen |= among
+    for part, size in sizes(dev, test):
+        if isinstance(size, int):
+            missing = size - sum(has == part for has in chosen.values())
+            free = sorted(number for number, has in chosen.items() if has == "train")
+            if chosen and missing >= len(free):
+                raise TooFew(f"{part} {size} of {len(chosen)} leaves nothing to train")
+            chosen |= dict.fromkeys(islice(free, max(missing, 0)), part)
+    return chosen
 
 
-def share(key: str, seed: int) -> float:
-    """A number from 0 to 1 that the key and the seed decide."""
-    return int.from_bytes(sha256(f"{seed}\0{key}".encode()).digest()[:8], "big") / 2**64
+def exceptions(chosen: dict[int, Part], dev: Size, test: Size) -> dict[int, Part]:
+    """The held-out items whose hash alone would not have held them out so."""
+    return {number: part for number, part in chosen.items() if part != "train" and part != by_hash(number, dev, test)}
+
+
+def sizes(dev: Size, test: Size) -> list[tuple[Part, Size]]:
+    return [("test", test), ("dev", dev)]
+
+
+def by_hash(number: int, dev: Size, test: Size) -> Part:
+    place, first = number / 2**64, test if isinstance(test, float) else 0
+    return "test" if place < first else "dev" if place < first + (dev if isinstance(dev, float) else 0) else "train"
+
+
+def number_of(key: str, seed: int) -> int:
+    """Sixty-four bits that the key and the seed decide."""
+    return int.from_bytes(sha256(f"{seed}\0{key}".encode()).digest()[:8], "big")
