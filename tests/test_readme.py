@@ -21,7 +21,11 @@ ROOT = Path(__file__).parent.parent
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
 PAGES = {language: (ROOT / name).read_text(encoding="utf-8") for language, name in results.READMES.items()}
-DOCUMENTATION = [*results.READMES.values(), "AGENTS.md", *(f"docs/{name}.md" for name in ("data", "decisions", "flows", "release"))]
+DOCUMENTATION = [
+    *results.READMES.values(),
+    "AGENTS.md",
+    *(f"docs/{name}.md" for name in ("benchmarks", "data", "decisions", "flows", "release")),
+]
 README = pytest.mark.parametrize("language", results.READMES)
 # What a fresh clone does not have.
 MADE = {line.strip("/*") for line in (ROOT / ".gitignore").read_text(encoding="utf-8").splitlines()}
