@@ -69,6 +69,26 @@ def read_table(path: Path, row_type: type[R]) -> Iterator[R]:
                 yield row_type.model_validate(row)
 
 
+def read_batches(path: Path) -> Iterator[pa.RecordBatch]:
+    """A table as Arrow batches: for work that need not look at each row."""
+    with pq.ParquetFile(path) as file:
+        yield from file.iter_batches(BATCH)
+
+
+def write_batches(path: Path, batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> int:
+    """Write batches of any sizes; the file is the one that write_table makes of the same rows."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    waiting, count = schema.empty_table(), 0
+    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+        for batch in batches:
+            waiting, count = pa.concat_tables([waiting, pa.Table.from_batches([batch], schema)]), count + batch.num_rows
+            while waiting.num_rows >= BATCH:
+                writer.write_table(waiting.slice(0, BATCH).combine_chunks())
+                waiting = waiting.slice(BATCH)
+        writer.write_table(waiting.combine_chunks())
+    return count
+
+
 def read_tables(folder: Path) -> dict[str, list[Row]]:
     """All tables of a folder, by name (records.TABLES)."""
     return {name: list(read_table(folder / f"{name}.parquet", row_type)) for name, row_type in TABLES.items()}

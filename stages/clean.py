@@ -7,29 +7,37 @@ Writes  out/clean/tables            the rows kept, in their order
         out/clean/ledger.json       rows by table, file and reason; how many were mended and what was masked in them
 """
 
+import json
 from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from functools import partial
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
+from typing import Literal, TextIO
 
-from pydantic import BaseModel, Field, NonNegativeInt, field_validator
+import pyarrow as pa
+from pydantic import Field, NonNegativeInt, field_validator
 
 from lingyu.corpus import pii
-from lingyu.corpus.duplicates import Dropped, conflicting_labels, duplicates, near_duplicates, settled_facts
-from lingyu.corpus.normalise import normal
-from lingyu.corpus.quality import reason_to_drop
-from lingyu.files import read_tables, write_jsonl, write_tables
+from lingyu.corpus.duplicates import KEPT, Duplicates, Facts, Labels, Verdict
+from lingyu.corpus.mending import Rules, Worked, work
+from lingyu.corpus.minhash import NearDuplicates
+from lingyu.corpus.quality import Limits
+from lingyu.engine import Engine, mapped
+from lingyu.files import read_batches, schema_of, write_batches
 from lingyu.ledger import Ledger
-from lingyu.records import Row
+from lingyu.records import TABLES
 from lingyu.stage import StageError, StageParams, start
 
-# What a person wrote. The other fields are ours, or say where the row came from.
-WRITTEN = {
-    "title", "section", "text", "entity", "kind", "relation", "values", "messages", "content", "reasoning", "chosen", "rejected",
-    "label", "question", "options",
-}  # fmt: skip
+# Tables in which rows about the same may contradict each other.
+ABOUT: dict[str, type[Labels | Facts]] = {"labels": Labels, "facts": Facts}
 
 
 class Params(StageParams):
+    engine: Engine
+    simplified: bool
+    languages: list[Literal["zh", "en"]] = Field(min_length=1)
     min_chars: NonNegativeInt
     max_repeated: float = Field(ge=0, le=1)
     near_duplicate: float = Field(gt=0, le=1)
@@ -44,75 +52,104 @@ class Params(StageParams):
 
 
 def run(params: Params, tables: Path, validated: Path, out: Path) -> None:
-    kept: dict[str, list[Row]] = {}
-    dropped: list[dict[str, Any]] = []
-    ledger = Ledger()
-    for table, rows in read_tables(tables).items():
-        mended = []
-        for row in rows:
-            ledger.came(table, row.source)
-            clean, changes = mend(row, params.mask)
-            for change, count in changes.items():
-                ledger.changed(table, row.source, change, count)
-            mended.append(clean)
-        kept[table], gone = settled(table, mended, params)
-        for row in kept[table]:
-            ledger.left(table, row.source)
-        for one in gone:
-            ledger.dropped(table, one.row.source, one.reason)
-            dropped.append({"table": table, "reason": one.reason, "because": one.because, **one.row.model_dump()})
-
-    if not any(kept.values()):
+    rules = Rules(Limits(params.min_chars, params.max_repeated, tuple(params.languages)), tuple(params.mask), params.simplified)
+    out.mkdir(parents=True, exist_ok=True)
+    kept = 0
+    with (out / "dropped.jsonl").open("w", encoding="utf-8") as dropped, TemporaryDirectory(dir=out) as scratch:
+        judged = Judged(dropped)
+        for table, row_type in TABLES.items():
+            worked = mapped(params.engine, partial(work, rules, table), read_batches(tables / f"{table}.parquet"))
+            rows = distinct(judged, table, worked, params.near_duplicate, Path(scratch))
+            if table in ABOUT:
+                rows = settled(judged, table, rows, Path(scratch) / "distinct.parquet")
+            kept += write_batches(out / "tables" / f"{table}.parquet", judged.left(table, rows), schema_of(row_type))
+    if not kept:
         raise StageError(
-            f"no row of {tables} was kept; dropped by reason: {dict(Counter(row['reason'] for row in dropped))}. "
+            f"no row of {tables} was kept; dropped by reason: {dict(judged.reasons)}. "
             "Loosen the rules in params.yaml, section clean, or bring more documents."
         )
-    write_tables(out / "tables", kept)
-    write_jsonl(out / "dropped.jsonl", dropped)
-    ledger.write(out / "ledger.json")
+    judged.ledger.write(out / "ledger.json")
 
 
-def mend(row: Row, kinds: list[str]) -> tuple[Row, Counter[str]]:
-    """The row with every text a person wrote normalised and masked, and what was changed in it."""
-    changes: Counter[str] = Counter()
-    masked = pii.Mask(row.language, kinds)
+class Judged:
+    """Parts rows by their verdicts: those that go are written down, all are counted."""
 
-    def mended(value: Any) -> Any:
-        if isinstance(value, BaseModel):
-            return value.model_copy(update={name: mended(getattr(value, name)) for name in type(value).model_fields if name in WRITTEN})
-        if isinstance(value, list):
-            return [mended(item) for item in value]
-        if not isinstance(value, str):
-            return value
-        return masked(normal(value))
+    def __init__(self, dropped: TextIO) -> None:
+        self.ledger = Ledger()
+        self.reasons: Counter[str] = Counter()
+        self._dropped = dropped
 
-    clean: Row = mended(row)
-    changes.update({f"masked {kind}": count for kind, count in masked.counts.items()})
-    if clean != row:
-        changes["mended rows"] += 1
-    return clean, changes
+    def came(self, table: str, worked: Worked) -> None:
+        for source, rows in Counter(worked.rows["source"].to_pylist()).items():
+            self.ledger.came(table, source, rows)
+        for (source, change), count in worked.changes.items():
+            self.ledger.changed(table, source, change, count)
+
+    def staying(self, table: str, rows: pa.RecordBatch, verdicts: list[Verdict]) -> pa.RecordBatch:
+        stays = [not verdict.reason for verdict in verdicts]
+        going = rows.filter(pa.array([not one for one in stays], pa.bool_())).to_pylist()
+        for row, verdict in zip(going, (verdict for verdict in verdicts if verdict.reason), strict=True):
+            entry = {"table": table, "reason": verdict.reason, "because": verdict.because, **row}
+            self._dropped.write(json.dumps(entry, ensure_ascii=False) + "\n")
+            self.ledger.dropped(table, row["source"], verdict.reason)
+            self.reasons[verdict.reason] += 1
+        return rows.filter(pa.array(stays, pa.bool_()))
+
+    def left(self, table: str, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for rows in batches:
+            for source, count in Counter(rows["source"].to_pylist()).items():
+                self.ledger.left(table, source, count)
+            yield rows
 
 
-def settled(table: str, rows: list[Row], params: Params) -> tuple[list[Row], list[Dropped]]:
-    """The rows to keep, and the others: first the poor, then what only repeats, then what contradicts."""
-    dropped: list[Dropped] = []
+def distinct(judged: Judged, table: str, worked: Iterable[Worked], threshold: float, scratch: Path) -> Iterator[pa.RecordBatch]:
+    """The rows neither poor nor said before; those of some tables with what they are about in a last column."""
+    same = Duplicates()
+    with closing(NearDuplicates(threshold, scratch)) as near:
+        for batch in worked:
+            judged.came(table, batch)
+            said = repeated(batch, same, near)
+            rest = iter(said)
+            rows = judged.staying(table, batch.rows, [Verdict(reason, "") if reason else next(rest) for reason in batch.reasons])
+            if table in ABOUT:
+                subjects = [subject for subject, verdict in zip(batch.subjects, said, strict=True) if verdict is KEPT]
+                rows = rows.append_column("subject", pa.array(subjects, pa.binary()))
+            yield rows
 
-    def without(rows: list[Row], more: list[Dropped]) -> list[Row]:
-        dropped.extend(more)
-        gone = {one.row.id for one in more}
-        return [row for row in rows if row.id not in gone]
 
-    poor = ((row, reason_to_drop(row, params.min_chars, params.max_repeated)) for row in rows)
-    rows = without(rows, [Dropped(row, reason, "") for row, reason in poor if reason])
-    rows = without(rows, list(duplicates(rows)))
-    if table == "documents":
-        rows = without(rows, list(near_duplicates(rows, params.near_duplicate)))
-    if table == "labels":
-        rows = without(rows, list(conflicting_labels(rows)))
-    if table == "facts":
-        rows, more = settled_facts(rows)
-        dropped.extend(more)
-    return rows, dropped
+def repeated(batch: Worked, same: Duplicates, near: NearDuplicates) -> list[Verdict]:
+    """For each row that is not poor, whether another said it before."""
+    ids = [id_ for id_, reason in zip(batch.rows["id"].to_pylist(), batch.reasons, strict=True) if not reason]
+    firsts = [same.first(digest, id_) for digest, id_ in zip(batch.same, ids, strict=True)]
+    verdicts = [Verdict("duplicate", first) if first != id_ else KEPT for first, id_ in zip(firsts, ids, strict=True)]
+    if batch.signs is not None:
+        new = [place for place, verdict in enumerate(verdicts) if verdict is KEPT]
+        found = near.repeated([ids[place] for place in new], [batch.keys[place] for place in new], batch.groups[new], batch.signs[new])
+        for place, name in zip(new, found, strict=True):
+            verdicts[place] = Verdict("near_duplicate", name) if name else KEPT
+    return verdicts
+
+
+def settled(judged: Judged, table: str, distinct: Iterable[pa.RecordBatch], scratch: Path) -> Iterator[pa.RecordBatch]:
+    """The rows left when those that contradict each other are gone: no row can be judged before all are read."""
+    schema = schema_of(TABLES[table])
+    about = ABOUT[table]()
+
+    def told() -> Iterator[pa.RecordBatch]:
+        for rows in distinct:
+            for row in rows.to_pylist():
+                about.tell(row.pop("subject"), row)
+            yield rows
+
+    write_batches(scratch, told(), schema.append(pa.field("subject", pa.binary())))
+    for rows in read_batches(scratch):
+        verdicts = [about.verdict(row.pop("subject"), row) for row in rows.to_pylist()]
+        stays = judged.staying(table, rows.drop_columns("subject"), verdicts)
+        changes = [verdict.changed for verdict in verdicts if not verdict.reason]
+        if any(changes):
+            changed = [row | change for row, change in zip(stays.to_pylist(), changes, strict=True)]
+            stays = pa.RecordBatch.from_pylist(changed, schema)
+        yield stays
 
 
 if __name__ == "__main__":

@@ -10,7 +10,8 @@ from lingyu.files import read_jsonl, read_tables, write_tables
 from lingyu.stage import StageError
 from stages import clean
 
-PARAMS = clean.Params(min_chars=5, max_repeated=0.3, near_duplicate=0.8, mask=["mobile", "email"])
+VALUES = {"engine": "local", "simplified": False, "languages": ["zh", "en"], "min_chars": 5, "max_repeated": 0.3, "near_duplicate": 0.8}
+PARAMS = clean.Params(**VALUES, mask=["mobile", "email"])
 LONG = "电池温度低于零度时不得起飞，应当先预热电池，确认电压正常以后再行起飞检查。"
 
 
@@ -149,4 +150,4 @@ def test_keeping_nothing_names_the_reasons(tmp_path):
 
 def test_an_unknown_kind_of_personal_data_is_an_error():
     with pytest.raises(ValidationError, match="no rule for mobil; known: email"):
-        clean.Params(min_chars=5, max_repeated=0.3, near_duplicate=0.8, mask=["mobil"])
+        clean.Params(**VALUES, mask=["mobil"])

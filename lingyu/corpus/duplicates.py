@@ -1,22 +1,23 @@
 """Rows that say what another row has said already, and facts that contradict each other."""
 
-from collections import defaultdict
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from lingyu.corpus.marks import ARTICLE
 from lingyu.corpus.normalise import key
-from lingyu.corpus.similar import Similar
 from lingyu.records import Dialogue, Document, Exam, Fact, Label, Message, Preference, Row
 
 
 @dataclass(frozen=True)
-class Dropped:
-    """A row not kept, why, and the row because of which."""
+class Verdict:
+    """Why a row goes, "" where it stays, and the row because of which; what is set in one that stays."""
 
-    row: Row
     reason: str
     because: str
+    changed: dict[str, Any] = field(default_factory=dict)
+
+
+KEPT = Verdict("", "")
 
 
 def question_of(messages: list[Message]) -> str:
@@ -51,56 +52,66 @@ def question_key(row: Dialogue | Preference) -> str:
     return key(question_of(row.messages))
 
 
-def duplicates(rows: list[Row]) -> Iterator[Dropped]:
+def subject(row: Row) -> tuple[str, ...]:
+    """Labels of a text, facts of an entity and relation: what only one row may speak of. Nothing for the other tables."""
+    match row:
+        case Label():
+            return (row.task, key(row.text))
+        case Fact():
+            return (key(row.entity), key(row.relation))
+    return ()
+
+
+class Duplicates:
     """Every row but the first of each group that says the same."""
-    first: dict[tuple[str, ...], str] = {}
-    for row in rows:
-        if (kept := first.setdefault(sameness(row), row.id)) != row.id:
-            yield Dropped(row, "duplicate", kept)
+
+    def __init__(self) -> None:
+        self._first: dict[bytes, str] = {}
+
+    def first(self, same: bytes, id_: str) -> str:
+        """The id of the first row that said this, which may be the row itself."""
+        return self._first.setdefault(same, id_)
 
 
-def near_duplicates(documents: list[Row], threshold: float) -> Iterator[Dropped]:
-    """Documents that differ from an earlier one in few characters."""
-    similar: dict[str, Similar] = defaultdict(lambda: Similar(threshold))
-    for row in documents:
-        if not isinstance(row, Document):
-            continue
-        among = similar[statute(row)]
-        if found := among.matches(row.text):
-            yield Dropped(row, "near_duplicate", found[0][0])
-        else:
-            among.add(row.id, row.text)
+class Labels:
+    """Which texts have more than one class in a task: all their rows go, for nobody can say which is right."""
+
+    def __init__(self) -> None:
+        self._first: dict[bytes, tuple[str, str]] = {}
+        self._torn: set[bytes] = set()
+
+    def tell(self, subject: bytes, row: dict[str, Any]) -> None:
+        if self._first.setdefault(subject, (row["label"], row["id"]))[0] != row["label"]:
+            self._torn.add(subject)
+
+    def verdict(self, subject: bytes, row: dict[str, Any]) -> Verdict:
+        return Verdict("conflicting_label", self._first[subject][1]) if subject in self._torn else KEPT
 
 
-def conflicting_labels(labels: list[Row]) -> Iterator[Dropped]:
-    """All labels of a text that has more than one class in a task: nobody can say which is right."""
-    groups: dict[tuple[str, str], list[Label]] = defaultdict(list)
-    for row in labels:
-        if isinstance(row, Label):
-            groups[row.task, key(row.text)].append(row)
-    for rows in groups.values():
-        if len({row.label for row in rows}) > 1:
-            yield from (Dropped(row, "conflicting_label", rows[0].id) for row in rows)
-
-
-def settled_facts(facts: list[Row]) -> tuple[list[Row], list[Dropped]]:
-    """One fact for each entity and relation, and what was dropped for it.
+class Facts:
+    """One fact for each entity and relation.
 
     Where a relation has several values anywhere in the corpus, rows of the same entity complete each other and are merged
     into the first. Where it always has one, other values contradict: all of them go, for nobody can say which is right.
     """
-    rows = [row for row in facts if isinstance(row, Fact)]
-    many = {key(row.relation) for row in rows if len(row.values) > 1}
-    groups: dict[tuple[str, str], list[Fact]] = defaultdict(list)
-    for row in rows:
-        groups[key(row.entity), key(row.relation)].append(row)
-    kept: list[Row] = []
-    dropped: list[Dropped] = []
-    for (_, relation), group in groups.items():
-        if len(group) > 1 and relation not in many:
-            dropped += [Dropped(row, "conflicting_fact", group[0].id) for row in group]
-            continue
-        values = {key(value) or value: value for row in reversed(group) for value in reversed(row.values)}
-        kept.append(group[0].model_copy(update={"values": list(reversed(values.values()))}))
-        dropped += [Dropped(row, "merged_fact", group[0].id) for row in group[1:]]
-    return kept, dropped
+
+    def __init__(self) -> None:
+        self._first: dict[bytes, tuple[str, list[str]]] = {}
+        self._others: dict[bytes, list[str]] = {}  # values of the rows after the first
+        self._many: set[str] = set()
+
+    def tell(self, subject: bytes, row: dict[str, Any]) -> None:
+        if len(row["values"]) > 1:
+            self._many.add(key(row["relation"]))
+        if self._first.setdefault(subject, (row["id"], row["values"]))[0] != row["id"]:
+            self._others.setdefault(subject, []).extend(row["values"])
+
+    def verdict(self, subject: bytes, row: dict[str, Any]) -> Verdict:
+        first, values = self._first[subject]
+        others = self._others.get(subject, [])
+        if others and key(row["relation"]) not in self._many:
+            return Verdict("conflicting_fact", first)
+        if row["id"] != first:
+            return Verdict("merged_fact", first)
+        distinct = {key(value) or value: value for value in reversed([*values, *others])}
+        return Verdict("", "", {"values": list(reversed(distinct.values()))})

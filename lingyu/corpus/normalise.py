@@ -2,13 +2,14 @@
 
 import re
 import unicodedata
-from functools import lru_cache
-from typing import Literal
+from functools import cache, lru_cache
+from typing import Any, Literal
 
 # What NFKC would flatten although it means something: Chinese punctuation, the ellipsis, ①, the 2 of m², seconds and minutes.
 _FOLDED = re.compile(r"[^，；：？！（）～…′″①-⓿¹²³⁰-₎]+")
 _CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff\ufffe\uffff]")
 _CJK = r"\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+_WIDE_MARK = re.compile(rf"[,;:?!](?<=[{_CJK}].)(?=[{_CJK}\s]|$)")  # the mark first, so that the search leaps from mark to mark
 _WIDE = {",": "，", ";": "；", ":": "：", "?": "？", "!": "！"}
 
 # CJK radicals that PDF fonts give in place of characters. NFKC mends the Kangxi block (⽤ → 用) but only two of this one.
@@ -25,22 +26,64 @@ RADICALS = str.maketrans({**dict(zip(_RADICALS[::2], _RADICALS[1::2], strict=Tru
 
 def normal(text: str) -> str:
     """The text in NFKC with its radicals mended, no controls, Chinese punctuation in Chinese, no stray spaces."""
-    text = text.replace("\r\n", "\n").replace("\r", "\n").translate(RADICALS)
-    text = _FOLDED.sub(lambda run: unicodedata.normalize("NFKC", run[0]), text)
-    text = _CONTROLS.sub("", text)
-    text = re.sub(rf"(?<=[{_CJK}])[,;:?!](?=[{_CJK}\s]|$)", lambda mark: _WIDE[mark[0]], text)
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    if _unusual().search(text):  # most texts have nothing to mend, and one search tells
+        text = text.translate(RADICALS)
+        text = _FOLDED.sub(lambda run: unicodedata.normalize("NFKC", run[0]), text)
+        text = _CONTROLS.sub("", text)
+    text = _WIDE_MARK.sub(lambda mark: _WIDE[mark[0]], text)
     text = re.sub(r"\(([一二三四五六七八九十]{1,3})\)", r"（\1）", text)  # the numbers of a statute's items
-    text = re.sub(r"(?<=\S) {2,}(?=\S)", " ", text)  # inside a line only: at its start they are the layout of code and lists
+    if "  " in text:
+        text = re.sub(r"(?<=\S) {2,}(?=\S)", " ", text)  # inside a line only: at its start they are the layout of code and lists
     text = re.sub(r"[ \t]+(?=\n|$)", "", text)
     return re.sub(r"\n{3,}", "\n\n", text).strip()
+
+
+@cache
+def _unusual() -> re.Pattern[str]:
+    """Any character that normal forms, radicals or controls may change, alone or beside its neighbours."""
+    points = [
+        point
+        for point in [*range(0xD800), *range(0xE000, 0x10000)]
+        if (_FOLDED.fullmatch(chr(point)) and not unicodedata.is_normalized("NFKC", chr(point)))
+        or unicodedata.category(chr(point)).startswith("M")  # marks, and the parts of Korean syllables, join what stands before
+        or 0x1160 <= point < 0x1200
+        or point in RADICALS
+        or _CONTROLS.match(chr(point))
+    ]
+    begins = [point for point, before in zip(points, [-2, *points], strict=False) if point != before + 1]
+    ends = [point for point, after in zip(points, [*points[1:], -1], strict=True) if point != after - 1]
+    ranges = "".join(f"{re.escape(chr(first))}-{re.escape(chr(last))}" for first, last in zip(begins, ends, strict=True))
+    return re.compile(f"[{ranges}\U00010000-\U0010ffff]")
 
 
 @lru_cache(maxsize=1 << 15)  # the rules and searches of a stage ask for the same texts' keys again and again
 def key(text: str) -> str:
     """What stays when width, case, punctuation and spaces do not count. Digits stay apart: 3–5 is not 35, −5 is not 5."""
-    text = re.sub(r"(?<=\d),(?=\d{3}(?!\d))", "", normal(text).casefold())
-    text = re.sub(r"(?<=\d)[\W_]+(?=\d)", lambda gap: "." if gap[0] == "." else " ", text)
-    return re.sub(r"(?:(?<!\d)|(?!.\d))(?!(?<!\w)[-−]\d)[\W_]", "", text, flags=re.DOTALL)
+    text = normal(text).casefold()
+    if not _DIGIT.search(text):
+        return "".join(_WORDS.findall(text))
+    text = re.sub(r",(?<=\d,)(?=\d{3}(?!\d))", "", text)
+    text = _GAP.sub(lambda gap: "." if gap[0] == "." else " ", text)
+    return "".join(_KEPT.findall(text))
+
+
+_DIGIT = re.compile(r"\d")
+_WORDS = re.compile(r"[^\W_]+")
+_GAP = re.compile(r"[\W_](?<=\d.)[\W_]*(?=\d)", re.DOTALL)  # between two digits
+_KEPT = re.compile(r"[^\W_]+|.(?<=\d.)(?=\d)|(?<!\w)[-−](?=\d)", re.DOTALL)
+
+
+def simplified(text: str) -> str:
+    """The text in simplified characters, where a word decides by the whole word: 乾隆 and 著名 stay, 乾燥 becomes 干燥."""
+    return text if text.isascii() else str(_converter().convert(text))
+
+
+@cache
+def _converter() -> Any:
+    from opencc import OpenCC
+
+    return OpenCC("t2s")
 
 
 def language_of(text: str, otherwise: Literal["zh", "en"] = "zh") -> Literal["zh", "en"]:

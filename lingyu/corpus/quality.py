@@ -2,7 +2,9 @@
 
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
+from lingyu.corpus.language import is_foreign
 from lingyu.corpus.normalise import key
 from lingyu.corpus.similar import grams_of
 from lingyu.records import Dialogue, Document, Exam, Fact, Label, Message, Preference, Row
@@ -26,52 +28,72 @@ BOILERPLATE = re.compile(
     re.IGNORECASE,
 )
 SENTENCE = 6  # characters; shorter ones, "end" in code or 是的, may well come again
+ENDED = re.compile(r"[。！？!?；;\n]|\.\s")
+LETTERS = re.compile(r"[^\W_]+")
 LOOP = re.compile(r"([^\W\d_][^\n]{0,19}?)\1{11,}")
 
 
-def reason_to_drop(row: Row, min_chars: int, max_repeated: float) -> str | None:
+@dataclass(frozen=True)
+class Limits:
+    """What params.yaml says of quality."""
+
+    min_chars: int
+    max_repeated: float
+    languages: tuple[str, ...]
+
+
+def reason_to_drop(row: Row, limits: Limits) -> str | None:
     """The first rule that the row breaks, or None to keep it."""
-    return next((reason for reason, broken in RULES[type(row)](row, min_chars, max_repeated) if broken), None)
+    return next((reason for reason, broken in RULES[type(row)](row, limits) if broken), None)
 
 
-def document(row: Document, min_chars: int, max_repeated: float) -> Iterator[tuple[str, bool]]:
-    yield "too_short", len(key(row.text)) < min_chars
+def document(row: Document, limits: Limits) -> Iterator[tuple[str, bool]]:
+    yield "too_short", len(key(row.text)) < limits.min_chars
     yield "garbled", garbled_share(row.text) > 0.02
+    yield "wrong_language", is_foreign(row.text, limits.languages)
     yield "boilerplate", BOILERPLATE.search(row.text) is not None
-    yield "repeated", repeated_share(row.text) > max_repeated
+    yield "repeated", repeated_share(row.text) > limits.max_repeated
 
 
-def fact(row: Fact, min_chars: int, max_repeated: float) -> Iterator[tuple[str, bool]]:
+def fact(row: Fact, limits: Limits) -> Iterator[tuple[str, bool]]:
     yield "empty_entity", key(row.entity) in NOTHING
     yield "empty_relation", key(row.relation) in NOTHING
     yield "empty_values", not row.values or any(not value.strip() for value in row.values)
 
 
-def dialogue(row: Dialogue, min_chars: int, max_repeated: float) -> Iterator[tuple[str, bool]]:
+def dialogue(row: Dialogue, limits: Limits) -> Iterator[tuple[str, bool]]:
     yield "empty_question", any(key(text) in NOTHING for text in said(row.messages, "user"))
     replies = said(row.messages, "assistant")
     yield "empty_answer", any(not key(text) for text in replies)
-    yield from reply_rules(replies, max_repeated)
+    # Question and answer together: a translation into another language is no stray row.
+    yield "wrong_language", is_foreign("\n".join(message.content for message in row.messages), limits.languages)
+    yield from reply_rules(replies, limits)
 
 
-def preference(row: Preference, min_chars: int, max_repeated: float) -> Iterator[tuple[str, bool]]:
+def preference(row: Preference, limits: Limits) -> Iterator[tuple[str, bool]]:
     yield "empty_question", key(row.messages[-1].content) in NOTHING
     yield "empty_answer", not key(row.chosen) or not key(row.rejected)
     yield "no_difference", key(row.chosen) == key(row.rejected)
+    yield "wrong_language", is_foreign("\n".join([*said(row.messages, "user"), row.chosen]), limits.languages)
+    yield "placeholder", PLACEHOLDER.search(row.chosen) is not None
+    yield "refusal", REFUSAL.search(row.chosen.strip()) is not None
     yield "boilerplate", BOILERPLATE.search(row.chosen) is not None
-    yield "repeated", repeated_share(row.chosen) > max_repeated
+    yield "garbled", garbled_share(row.chosen) > 0.02
+    yield "repeated", repeated_share(row.chosen) > limits.max_repeated
 
 
-def label(row: Label, min_chars: int, max_repeated: float) -> Iterator[tuple[str, bool]]:
+def label(row: Label, limits: Limits) -> Iterator[tuple[str, bool]]:
     yield "empty_text", key(row.text) in NOTHING
     yield "empty_label", not row.label.strip()
     yield "garbled", garbled_share(row.text) > 0.02
+    yield "wrong_language", is_foreign(row.text, limits.languages)
 
 
-def exam(row: Exam, min_chars: int, max_repeated: float) -> Iterator[tuple[str, bool]]:
+def exam(row: Exam, limits: Limits) -> Iterator[tuple[str, bool]]:
     yield "empty_question", key(row.question) in NOTHING
     yield "empty_options", len(row.options) < 2 or any(not option.strip() for option in row.options)
     yield "no_right_option", not row.right
+    yield "wrong_language", is_foreign("\n".join([row.question, *row.options]), limits.languages)
 
 
 RULES: dict[type[Row], Callable[..., Iterator[tuple[str, bool]]]] = {
@@ -84,13 +106,13 @@ RULES: dict[type[Row], Callable[..., Iterator[tuple[str, bool]]]] = {
 }
 
 
-def reply_rules(replies: list[str], max_repeated: float) -> Iterator[tuple[str, bool]]:
+def reply_rules(replies: list[str], limits: Limits) -> Iterator[tuple[str, bool]]:
     whole = "\n".join(replies)
     yield "placeholder", PLACEHOLDER.search(whole) is not None
     yield "refusal", any(REFUSAL.search(reply.strip()) for reply in replies)
     yield "boilerplate", BOILERPLATE.search(whole) is not None
     yield "garbled", garbled_share(whole) > 0.02
-    yield "repeated", repeated_share(whole) > max_repeated
+    yield "repeated", repeated_share(whole) > limits.max_repeated
 
 
 def said(messages: list[Message], role: str) -> list[str]:
@@ -107,10 +129,11 @@ def repeated_share(text: str) -> float:
     length = len(key(text))
     if grams_of(text).size < 0.7 * length and LOOP.search(text):  # the search is slow, and a loop leaves few distinct n-grams
         return 1.0
-    sentences = [said for sentence in re.split(r"[。！？!?；;\n]|\.\s", text) if len(said := key(sentence)) >= SENTENCE]
     seen: set[str] = set()
     again = 0
-    for sentence in sentences:
-        again += len(sentence) if sentence in seen else 0
-        seen.add(sentence)
+    for sentence in ENDED.split(text.casefold()):
+        said = "".join(LETTERS.findall(sentence))
+        if len(said) >= SENTENCE:
+            again += len(said) if said in seen else 0
+            seen.add(said)
     return again / max(1, length)

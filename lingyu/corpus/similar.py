@@ -52,12 +52,24 @@ def similarity(one: Grams, other: Grams) -> float:
 
 def grams_of(text: str) -> Grams:
     """The text's distinct n-grams as numbers in rising order, which is a random order of grams. Nothing for an empty text."""
-    points = np.frombuffer(key(text).encode("utf-32-le"), dtype=np.uint32).astype(np.uint64)
+    return grams_of_key(key(text))
+
+
+def grams_of_key(keyed: str) -> Grams:
+    """The same of a text already made a key."""
+    grams = np.sort(hashed_grams(keyed))
+    return grams[np.concatenate([[True], grams[1:] != grams[:-1]])] if grams.size else grams
+
+
+def hashed_grams(keyed: str) -> Grams:
+    """The n-grams of a key in their order, hashed. One shorter than an n-gram counts as one."""
+    points = np.frombuffer(keyed.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
     if points.size == 0:
-        return points
-    points = np.concatenate([points, np.zeros(max(0, GRAM - points.size), dtype=np.uint64)])
+        return np.empty(0, np.uint64)
+    points = np.concatenate([points, np.zeros(max(0, GRAM - points.size), dtype=np.uint32)])
     mixed = np.zeros(points.size - GRAM + 1, dtype=np.uint64)
     for offset in range(GRAM):
-        mixed = (mixed + points[offset : offset + mixed.size] + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
-        mixed ^= mixed >> np.uint64(29)
-    return np.unique(mixed)
+        mixed = (mixed << np.uint64(21)) | points[offset : offset + mixed.size]  # 21 bits hold any character: no two grams are alike
+    mixed *= np.uint64(0x9E3779B97F4A7C15)
+    mixed ^= mixed >> np.uint64(32)
+    return mixed * np.uint64(0x9E3779B97F4A7C15)
