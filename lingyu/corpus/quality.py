@@ -22,8 +22,17 @@ REFUSAL = re.compile(
     r"|I (?:can['’]?t|cannot|am unable to) (?:answer|help|assist|provide|comply))",
     re.IGNORECASE,
 )
+# A reply to a text, table or picture that the question forgot to bring.
+MISSING = re.compile(
+    r"^(?:您好|你好)?[，,。]?(?:很|非常)?(?:抱歉|对不起|不好意思)[，,。！]?\s?(?:但是?|由于|因为)?[，,]?[您你](?:并)?(?:没有|没|未)"
+    r"(?:给|提供|为我|指定|说明|附上|上传|输入)"
+    r"|^(?:I['’]?m |I am )?sorry[,.]? (?:but )?(?:it (?:seems|looks like) )?you (?:did not|didn['’]?t|have not|haven['’]?t|forgot to)"
+    r" (?:provide|give|specif|attach|includ|share)",
+    re.IGNORECASE,
+)
 BOILERPLATE = re.compile(
-    r"作为一(?:个|名|款)?(?:大型)?(?:人工智能|AI|语言模型|聊天机器人|智能助手)|我是一(?:个|名|款)?(?:人工智能|AI|语言模型)"
+    r"作为(?:一[个名款位])?[^，。,.\n]{0,6}?(?:人工智能|AI|语言)\s?(?:语言)?(?:模型|助手|程序|系统|机器人)?\s?[，,]\s?(?:请?让?我|没有|无法|不能|如果您)"
+    r"|作为一(?:个|名|款)?(?:大型)?(?:人工智能|AI|语言模型|聊天机器人|智能助手)|我是一(?:个|名|款)?(?:人工智能|AI|语言模型)"
     r"|\bas an (?:AI|artificial intelligence)\b|\bI am an AI\b|\blanguage model trained by\b|知识截止",
     re.IGNORECASE,
 )
@@ -76,6 +85,7 @@ def preference(row: Preference, limits: Limits) -> Iterator[tuple[str, bool]]:
     yield "no_difference", key(row.chosen) == key(row.rejected)
     yield "wrong_language", is_foreign("\n".join([*said(row.messages, "user"), row.chosen]), limits.languages)
     yield "placeholder", PLACEHOLDER.search(row.chosen) is not None
+    yield "missing_input", MISSING.search(row.chosen.strip()) is not None
     yield "refusal", REFUSAL.search(row.chosen.strip()) is not None
     yield "boilerplate", BOILERPLATE.search(row.chosen) is not None
     yield "garbled", garbled_share(row.chosen) > 0.02
@@ -109,6 +119,7 @@ RULES: dict[type[Row], Callable[..., Iterator[tuple[str, bool]]]] = {
 def reply_rules(replies: list[str], limits: Limits) -> Iterator[tuple[str, bool]]:
     whole = "\n".join(replies)
     yield "placeholder", PLACEHOLDER.search(whole) is not None
+    yield "missing_input", any(MISSING.search(reply.strip()) for reply in replies)
     yield "refusal", any(REFUSAL.search(reply.strip()) for reply in replies)
     yield "boilerplate", BOILERPLATE.search(whole) is not None
     yield "garbled", garbled_share(whole) > 0.02
