@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import socket
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
@@ -47,16 +48,24 @@ def by_ray(work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
     here = not ray.is_initialized()
     if here:
         address = os.environ.get("RAY_ADDRESS", "")
-        try:
-            ray.init(runtime_env={"py_modules": [str(Path(__file__).parent)]}, log_to_driver=False)
-        except (ConnectionError, RuntimeError, ValueError) as error:
-            raise StageError(f"no Ray at RAY_ADDRESS={address!r}: {error}. Start the cluster, or write engine: local.") from error
+        host, _, port = address.rpartition("://")[2].partition(":")
+        if port and not answers(host, int(port)):  # Ray itself asks for ten minutes
+            raise StageError(f"no Ray cluster answers at RAY_ADDRESS={address}. Start it, unset RAY_ADDRESS, or write engine: local.")
+        ray.init(runtime_env={"py_modules": [str(Path(__file__).parent)]}, log_to_driver=False)
     try:
         task = ray.remote(lambda item: work(item))
         yield from in_order(task.remote, ray.get, items, max(1, int(ray.cluster_resources().get("CPU", 1))))
     finally:
         if here:
             ray.shutdown()
+
+
+def answers(host: str, port: int) -> bool:
+    try:
+        socket.create_connection((host, port), timeout=10).close()
+    except OSError:
+        return False
+    return True
 
 
 def in_order(begin: Callable[[T], Any], result: Callable[[Any], R], items: Iterable[T], workers: int) -> Iterator[R]:

@@ -6,6 +6,7 @@ import pytest
 from pydantic import ValidationError
 from rows import dialogue, document, exam, fact, label, preference
 
+from lingyu import files
 from lingyu.files import read_jsonl, read_tables, write_tables
 from lingyu.stage import StageError
 from stages import clean
@@ -38,6 +39,8 @@ def run(tmp_path, **tables):
         ("dialogues", dialogue(1, "能飞吗？", "根据第X条不能。"), "placeholder"),
         ("dialogues", dialogue(1, "能飞吗？", "抱歉，我无法回答。"), "refusal"),
         ("dialogues", dialogue(1, "能飞吗？", "作为一个AI，能。"), "boilerplate"),
+        ("dialogues", dialogue(1, "总结。", "抱歉，您没有提供文章。"), "missing_input"),
+        ("dialogues", dialogue(1, "Можно ли взлететь?", "Нет, батарея холодная, прогрейте её."), "wrong_language"),
         ("labels", label(1, "N/A", "低"), "empty_text"),
         ("labels", label(1, "飞机落水。", ""), "empty_label"),
         ("exams", exam(1, "?", ["甲", "乙"], [0]), "empty_question"),
@@ -131,6 +134,38 @@ def test_text_is_mended_and_personal_data_masked_counted_and_stored_nowhere(tmp_
     ledger = json.loads((tmp_path / "out/ledger.json").read_text(encoding="utf-8"))
     assert ledger["total"]["changed"] == {"masked email": 1, "masked mobile": 2, "mended rows": 2}
     assert "13800138000" not in "".join(path.read_text(encoding="utf-8") for path in (tmp_path / "out").glob("*.json*"))
+
+
+def test_traditional_characters_become_simplified_where_that_is_asked_for(tmp_path):
+    rows = [document(1, "無人機不得起飛。"), document(2, "The 無人機 stays on the ground, they say.", language="en")]
+    write_tables(tmp_path / "in", {"documents": rows})
+
+    for asked in (False, True):
+        clean.run(PARAMS.model_copy(update={"simplified": asked}), tmp_path / "in", tmp_path / "x", tmp_path / str(asked))
+
+    assert [row.text for row in read_tables(tmp_path / "False/tables")["documents"]] == [row.text for row in rows]
+    assert [row.text for row in read_tables(tmp_path / "True/tables")["documents"]] == ["无人机不得起飞。", rows[1].text]
+
+
+def test_rows_in_many_batches_are_settled_as_in_one(tmp_path, monkeypatch):
+    """Duplicates, facts and labels that contradict each other across batches; several batches are worked on in processes."""
+    tables = {
+        "documents": [document(n, f"{LONG}{n % 7 * 400}") for n in range(30)],
+        "facts": [fact(n, f"{'东西南'[n % 3]}林场", f"限高{n % 5}", f"{n % 4}米", *(["高"] if n == 29 else [])) for n in range(30)],
+        "labels": [label(n, f"飞机落水{n % 11}。", "低高"[n == 29]) for n in range(30)],
+    }
+    whole = run(tmp_path / "whole", **tables)
+    ledger = (tmp_path / "whole/out/ledger.json").read_text(encoding="utf-8")
+    assert {reason for _, reason, _ in whole[1]} == {
+        "duplicate", "near_duplicate", "conflicting_fact", "merged_fact", "conflicting_label",
+    }  # fmt: skip
+
+    monkeypatch.setattr(files, "BATCH", 8)
+    parted = run(tmp_path / "parted", **tables)
+
+    assert parted == whole
+    assert (tmp_path / "parted/out/ledger.json").read_text(encoding="utf-8") == ledger
+    assert sorted(path.name for path in (tmp_path / "parted/out").iterdir()) == ["dropped.jsonl", "ledger.json", "tables"]
 
 
 def test_the_ledger_adds_up_by_file(tmp_path):

@@ -1,15 +1,17 @@
 """The rules of the corpus: characters, marks, similarity, personal data, quality, parts, leaks."""
 
 import random
+import re
 
 import pytest
 
-from lingyu.corpus import pii
+from lingyu.corpus import normalise, pii
+from lingyu.corpus.language import language
 from lingyu.corpus.leak import Bounds, Gate, Item
 from lingyu.corpus.marks import ARTICLE, value
-from lingyu.corpus.normalise import joined, key, language_of, normal
+from lingyu.corpus.normalise import _unusual, joined, key, language_of, normal, simplified
 from lingyu.corpus.parts import TooFew, exceptions, number_of, parted
-from lingyu.corpus.quality import PLACEHOLDER, REFUSAL, garbled_share, repeated_share
+from lingyu.corpus.quality import BOILERPLATE, MISSING, PLACEHOLDER, REFUSAL, garbled_share, repeated_share
 from lingyu.corpus.sections import closed, cut
 from lingyu.corpus.similar import Similar
 
@@ -157,10 +159,22 @@ def test_only_the_kinds_asked_for_are_masked_in_the_language_of_the_text():
         ("refusal", "I'm sorry, but I can't help.", True),
         ("refusal", "抱歉给您带来不便，请先降落。", False),
         ("refusal", "不能起飞。", False),
+        ("boilerplate", "作为一个人工智能语言模型，我没有意见。", True),
+        ("boilerplate", "作为语言模型，我没有办法分解多项式。", True),
+        ("boilerplate", "作为一个文字型 AI 机器人，我不能录音。", True),
+        ("boilerplate", "作为人工智能的一个分支，机器学习用数据。", False),
+        ("boilerplate", "作为驾驶员，我没有看见它。", False),
+        ("missing_input", "很抱歉，您没有给出需要标点的句子。", True),
+        ("missing_input", "对不起，由于您未提供有关文章的信息，无法总结。", True),
+        ("missing_input", "Sorry, but you didn't provide the text.", True),
+        ("missing_input", "您没有提供担保，合同仍然有效。", False),
+        ("missing_input", "很抱歉听到您没有提供证据就败诉了。", False),
     ],
 )
 def test_phrases_of_poor_replies(rule, text, found):
-    assert bool({"placeholder": PLACEHOLDER, "refusal": REFUSAL}[rule].search(text)) is found
+    rules = {"placeholder": PLACEHOLDER, "refusal": REFUSAL, "boilerplate": BOILERPLATE, "missing_input": MISSING}
+
+    assert bool(rules[rule].search(text)) is found
 
 
 def test_repetition_and_garble_are_shares():
@@ -168,6 +182,49 @@ def test_repetition_and_garble_are_shares():
     assert repeated_share("飞行前检查" * 40) == 1
     assert repeated_share(CHINESE) == 0
     assert garbled_share("好�") == 0.5
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("电池温度低于零度时不得起飞，应当先预热电池再行起飞检查。", "zh"),
+        ("Warm the battery before you take off, and check that every screw is tight and that no wire is bare or worn out.", "en"),
+        ("バッテリーの温度が低いときは離陸してはいけません。まず暖めてから確認してください。", "other"),
+        ("배터리 온도가 낮을 때는 이륙하지 말고 먼저 배터리를 예열한 뒤 점검하십시오.", "other"),
+        ("Если температура батареи низкая, взлёт запрещён, сначала прогрейте её.", "other"),
+        (
+            "Wenn die Batterie kalt ist, darf das Gerät nicht starten, und der Pilot muss sie mit dem Heizer auf der Wiese wärmen.",
+            "other",
+        ),
+        (
+            "Si la batterie est froide, il ne faut pas décoller avec le drone, et le pilote doit la chauffer dans sa voiture.",
+            "other",
+        ),
+        ("把这句话译成日语：电池温度低时不得起飞，应先预热。译文：バッテリーが冷たい時は離陸しないこと。", "zh"),
+        ("screw nut bolt wire lamp horn gear belt tube ring plug seal hook lock cable fuse valve brush wheel frame panel strap", ""),
+        ("不得起飞。", ""),
+        ("Bitte nicht starten.", ""),
+        ("", ""),
+    ],
+)
+def test_the_language_of_a_text_where_it_is_certain(text, found):
+    assert language(text) == found
+
+
+def test_simplified_minds_words_and_touches_nothing_else():
+    assert simplified("無人機電池過熱，乾燥後再飛；乾隆年間 OK①") == "无人机电池过热，干燥后再飞；乾隆年间 OK①"
+
+
+def test_what_the_quick_look_passes_over_would_not_have_been_mended(monkeypatch):
+    pool = "中，;a é①²…가ᅡ각がﬁ⺠⼾\u0301\u200b\x00𝟙𠮷\t "
+    draw = random.Random(0)
+    texts = ["".join(draw.choices(pool, k=draw.randint(1, 6))) for _ in range(3000)]
+    quick = [normal(text) for text in texts]
+    assert 100 < sum(not _unusual().search(text) for text in texts) < 2900
+
+    monkeypatch.setattr(normalise, "_unusual", lambda: re.compile(""))
+
+    assert [normal(text) for text in texts] == quick
 
 
 def test_similar_finds_what_reaches_the_threshold_and_nothing_else():

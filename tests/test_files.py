@@ -7,12 +7,14 @@ from training import question
 
 from lingyu import files
 from lingyu.files import (
+    read_batches,
     read_json,
     read_jsonl,
     read_table,
     read_tables,
     schema_of,
     short_hash,
+    write_batches,
     write_json,
     write_jsonl,
     write_table,
@@ -102,3 +104,24 @@ def test_json_lines_keep_line_breaks_inside_a_row(tmp_path):
 def test_a_hash_tells_where_one_part_ends():
     assert short_hash("ab", "c") != short_hash("a", "bc")
     assert len(short_hash("ab")) == 16
+
+
+@pytest.mark.parametrize("size", [1, 3, 4, 9])
+def test_batches_of_any_size_are_written_as_their_rows_are(tmp_path, monkeypatch, size):
+    monkeypatch.setattr(files, "BATCH", 4)
+    rows = [document(number, f"text {number}") for number in range(9)]
+    write_table(tmp_path / "rows.parquet", rows, Document)
+    monkeypatch.setattr(files, "BATCH", size)
+    batches = list(read_batches(tmp_path / "rows.parquet"))
+
+    monkeypatch.setattr(files, "BATCH", 4)
+    count = write_batches(tmp_path / "batches.parquet", batches, schema_of(Document))
+
+    assert count == 9
+    assert (tmp_path / "batches.parquet").read_bytes() == (tmp_path / "rows.parquet").read_bytes()
+
+
+def test_no_batches_are_a_table_without_rows(tmp_path):
+    write_batches(tmp_path / "none.parquet", [], schema_of(Document))
+
+    assert list(read_table(tmp_path / "none.parquet", Document)) == []

@@ -75,7 +75,7 @@ def work(rules: Rules, table: str, batch: pa.RecordBatch) -> Worked:
 
 def mended(row: Row, rules: Rules) -> tuple[Row, Counter[str]]:
     """The row with every text a person wrote normalised and masked, and what was changed in it."""
-    changes: Counter[str] = Counter()
+    masked = pii.Mask(row.language, rules.mask)
 
     def mend(value: Any) -> Any:
         if isinstance(value, BaseModel):
@@ -87,11 +87,10 @@ def mended(row: Row, rules: Rules) -> tuple[Row, Counter[str]]:
         text = normal(value)
         if rules.simplified and row.language == "zh":
             text = simplified(text)
-        text, found = pii.mask(text, row.language, list(rules.mask))
-        changes.update({f"masked {kind}": count for kind, count in found.items()})
-        return text
+        return masked(text)
 
     clean: Row = mend(row)
+    changes = Counter({f"masked {kind}": count for kind, count in masked.counts.items()})
     if clean != row:
         changes["mended rows"] += 1
     return clean, changes

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lingyu.corpus.similar import Grams, grams_of_key, hashed_grams, similarity
+from lingyu.corpus.similar import Grams, distinct, grams_of_key, hashed_grams, similarity
 
 Numbers = npt.NDArray[np.uint64]
 Signatures = npt.NDArray[np.uint32]
@@ -109,7 +109,7 @@ class NearDuplicates:
         likely: dict[int, list[tuple[float, int]]] = {}
         for start in range(0, met[0].size, 1 << 16):  # that many pairs of signatures fit into memory
             one, other = met[0][start : start + (1 << 16)], met[1][start : start + (1 << 16)]
-            share = (mine[one] == theirs[other]).mean(axis=1)
+            share = np.count_nonzero(mine[one] == theirs[other], axis=1) / HASHES
             close = (share >= self._threshold - DOUBT) & (my_groups[one] == their_groups[other])
             for place, number, agree in zip(one[close].tolist(), other[close].tolist(), share[close].tolist(), strict=True):
                 likely.setdefault(place, []).append((agree, number))
@@ -143,17 +143,21 @@ def band_keys(signs: Signatures, groups: Numbers, rows: int) -> Numbers:
 def met_before(bands: Numbers, kept: list["_Places"]) -> tuple[Places, Places]:
     """The pairs of a text of the block and a kept one that share a band, each once."""
     pairs = [places.find(keys) for keys, places in zip(bands.T, kept, strict=True)]
-    codes = np.unique(np.concatenate(pairs))
+    codes = distinct(np.concatenate(pairs))
     return (codes >> np.uint64(32)).astype(np.int64), (codes & _LOW).astype(np.int64)
 
 
 def met_beside(bands: Numbers) -> tuple[Places, Places]:
-    """The pairs of texts of the block that share a band, the later one first."""
-    together = np.zeros((len(bands), len(bands)), np.bool_)
+    """The pairs of texts of the block that share a band, the later one first, each once."""
+    met = [np.empty(0, np.int64)]
     for keys in bands.T:
-        together |= keys[:, None] == keys[None, :]
-    later, earlier = np.nonzero(np.tril(together, -1))
-    return later, earlier
+        ordered = np.sort(keys)
+        shared = ordered[1:][ordered[1:] == ordered[:-1]]  # most keys are nobody else's
+        places = np.flatnonzero(np.isin(keys, shared)) if shared.size else met[0]
+        later, earlier = np.nonzero(np.tril(keys[places, None] == keys[None, places], -1))
+        met.append(places[later] * BLOCK + places[earlier])
+    pairs = distinct(np.concatenate(met))
+    return pairs // BLOCK, pairs % BLOCK
 
 
 class _Places:

@@ -1,6 +1,7 @@
 """Texts that share most of their character n-grams, in Chinese and English alike."""
 
 from math import ceil
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -57,8 +58,13 @@ def grams_of(text: str) -> Grams:
 
 def grams_of_key(keyed: str) -> Grams:
     """The same of a text already made a key."""
-    grams = np.sort(hashed_grams(keyed))
-    return grams[np.concatenate([[True], grams[1:] != grams[:-1]])] if grams.size else grams
+    return distinct(hashed_grams(keyed))
+
+
+def distinct(numbers: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """In rising order; what np.unique gives, several times faster."""
+    ordered = np.sort(numbers)
+    return ordered[np.concatenate([[True], ordered[1:] != ordered[:-1]])] if ordered.size else ordered
 
 
 def hashed_grams(keyed: str) -> Grams:
