@@ -81,7 +81,7 @@ def plant(path: Path, documents: int) -> dict[int, tuple[int, float]]:
                 text = texts[twin].replace("，", ",") if kind < 0.06 else changed(texts[twin], draw, write, alike=kind < 0.7)
                 pairs[number] = (twin, jaccard(text, texts[twin]))
             texts.append(text)
-            file.write(json.dumps({"id": number, "text": text}, ensure_ascii=False) + "\n")
+            file.write(json.dumps({"id": str(number), "text": text}, ensure_ascii=False) + "\n")
     return pairs
 
 
@@ -190,7 +190,7 @@ def data_juicer(folder: Path) -> Any:
             tokenization="character", window_size=3, ignore_pattern=r"[\p{P}\s]", jaccard_threshold=THRESHOLD
         )
         hashed = NestedDataset(rows).map(tool.compute_hash, num_proc=os.cpu_count())
-        return list(tool.process(hashed)[0]["id"])
+        return [int(id_) for id_ in tool.process(hashed)[0]["id"]]
 
     return work
 
