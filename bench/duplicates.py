@@ -42,13 +42,35 @@ def main() -> None:
     print(f"{given.documents:,} documents of {LENGTH:,} characters, {true:,} with a twin at {THRESHOLD} or more, {os.cpu_count()} cores\n")
     print("| tool | documents/s | CPU ms a document | recall | precision | peak MB |\n| --- | --- | --- | --- | --- | --- |")
     for name, python in [("lingyu", sys.executable), *(peer.split("=", 1) for peer in given.peer)]:
-        subprocess.run(
-            [python, __file__, str(given.folder), "--run", name], check=True, stdout=sys.stderr, cwd=Path(__file__).parent.parent
-        )
+        cpu, peak = watched([python, __file__, str(given.folder), "--run", name])
         result = json.loads((given.folder / f"{name}.json").read_text())
         recall, precision = scores(pairs, set(result["kept"]), given.documents)
-        speed, cpu = given.documents / result["seconds"], result["cpu"] / given.documents * 1000
-        print(f"| {name} | {speed:,.0f} | {cpu:.2f} | {recall:.4f} | {precision:.4f} | {result['peak_mb']:,.0f} |", flush=True)
+        speed = given.documents / result["seconds"]
+        print(
+            f"| {name} | {speed:,.0f} | {cpu / given.documents * 1000:.2f} | {recall:.4f} | {precision:.4f} | {peak / 2**20:,.0f} |",
+            flush=True,
+        )
+
+
+def watched(command: list[str]) -> tuple[float, int]:
+    """Run a command in a session of its own: the seconds of processor time and the most memory of all its processes together."""
+    with subprocess.Popen(command, stdout=sys.stderr, cwd=Path(__file__).parent.parent, start_new_session=True) as process:
+        spent, peak = dict[str, int](), 0
+        while process.poll() is None:
+            memory = 0
+            for path in Path("/proc").glob("[0-9]*/stat"):
+                try:
+                    fields = path.read_text().rpartition(")")[2].split()
+                except OSError:  # it has just ended
+                    continue
+                if int(fields[3]) == process.pid:
+                    spent[path.parent.name] = int(fields[11]) + int(fields[12])
+                    memory += int(fields[21]) * resource.getpagesize()
+            peak = max(peak, memory)
+            time.sleep(0.2)
+    if process.returncode:
+        raise SystemExit(f"{' '.join(command)}: exit status {process.returncode}")
+    return sum(spent.values()) / os.sysconf("SC_CLK_TCK"), peak
 
 
 def scores(pairs: dict[int, tuple[int, float]], kept: set[int], documents: int) -> tuple[float, float]:
@@ -132,15 +154,9 @@ def jaccard(one: str, other: str) -> float:
 def measure(name: str, folder: Path) -> None:
     """Run one tool from file to the ids kept, and write what it took. What is imported before costs nothing."""
     work = TOOLS[name](folder)
-    began, before = time.perf_counter(), cpu_seconds()
+    began = time.perf_counter()
     kept = work()
-    seconds, cpu = time.perf_counter() - began, cpu_seconds() - before
-    peak = sum(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) / 1024
-    (folder / f"{name}.json").write_text(json.dumps({"seconds": seconds, "cpu": cpu, "peak_mb": peak, "kept": kept}))
-
-
-def cpu_seconds() -> float:
-    return sum(sum(resource.getrusage(who)[:2]) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    (folder / f"{name}.json").write_text(json.dumps({"seconds": time.perf_counter() - began, "kept": kept}))
 
 
 def batches(path: Path) -> Iterator[list[str]]:
@@ -162,15 +178,16 @@ def lingyu(folder: Path) -> Any:
     import numpy as np
 
     from lingyu.corpus.minhash import NearDuplicates
-    from lingyu.engine import mapped
+    from lingyu.engine import Workers
 
     def work() -> list[int]:
         near, kept, count = NearDuplicates(THRESHOLD, folder), list[int](), 0
-        for keys, signs in mapped("local", marked, batches(folder / "documents.jsonl")):
-            names = [str(count + place) for place in range(len(keys))]
-            found = near.repeated(names, keys, np.zeros(len(keys), np.uint64), signs)
-            kept += [count + place for place, name in enumerate(found) if not name]
-            count += len(keys)
+        with Workers("local") as workers:
+            for keys, signs in workers.mapped(marked, batches(folder / "documents.jsonl")):
+                names = [str(count + place) for place in range(len(keys))]
+                found = near.repeated(names, keys, np.zeros(len(keys), np.uint64), signs)
+                kept += [count + place for place, name in enumerate(found) if not name]
+                count += len(keys)
         near.close()
         return kept
 

@@ -24,7 +24,7 @@ from lingyu.corpus.duplicates import KEPT, Duplicates, Facts, Labels, Verdict
 from lingyu.corpus.mending import Rules, Worked, work
 from lingyu.corpus.minhash import NearDuplicates
 from lingyu.corpus.quality import Limits
-from lingyu.engine import Engine, mapped
+from lingyu.engine import Engine, Workers
 from lingyu.files import read_batches, schema_of, write_batches
 from lingyu.ledger import Ledger
 from lingyu.records import TABLES
@@ -55,10 +55,14 @@ def run(params: Params, tables: Path, validated: Path, out: Path) -> None:
     rules = Rules(Limits(params.min_chars, params.max_repeated, tuple(params.languages)), tuple(params.mask), params.simplified)
     out.mkdir(parents=True, exist_ok=True)
     kept = 0
-    with (out / "dropped.jsonl").open("w", encoding="utf-8") as dropped, TemporaryDirectory(dir=out) as scratch:
+    with (
+        (out / "dropped.jsonl").open("w", encoding="utf-8") as dropped,
+        TemporaryDirectory(dir=out) as scratch,
+        Workers(params.engine) as workers,
+    ):
         judged = Judged(dropped)
         for table, row_type in TABLES.items():
-            worked = mapped(params.engine, partial(work, rules, table), read_batches(tables / f"{table}.parquet"))
+            worked = workers.mapped(partial(work, rules, table), read_batches(tables / f"{table}.parquet"))
             rows = distinct(judged, table, worked, params.near_duplicate, Path(scratch))
             if table in ABOUT:
                 rows = settled(judged, table, rows, Path(scratch) / "distinct.parquet")

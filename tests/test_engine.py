@@ -8,7 +8,7 @@ import pytest
 from rows import document
 
 from lingyu import files
-from lingyu.engine import AHEAD, in_order, mapped
+from lingyu.engine import AHEAD, Workers, in_order
 from lingyu.files import write_tables
 from lingyu.stage import StageError
 from stages import clean
@@ -20,7 +20,9 @@ CLEAN = clean.Params(
 
 @pytest.mark.parametrize("items", [0, 1, 2, 40])
 def test_the_results_come_in_the_order_of_the_items(items):
-    assert list(mapped("local", partial(pow, 2), range(items))) == [2**item for item in range(items)]
+    with Workers("local") as workers:
+        assert list(workers.mapped(partial(pow, 2), range(items))) == [2**item for item in range(items)]
+        assert list(workers.mapped(partial(pow, 3), range(items))) == [3**item for item in range(items)]
 
 
 def test_no_more_is_begun_than_the_workers_need():
@@ -33,8 +35,8 @@ def test_no_more_is_begun_than_the_workers_need():
 
 
 def test_an_error_in_the_work_reaches_the_caller():
-    with pytest.raises(ZeroDivisionError):
-        list(mapped("local", partial(divmod, 1), [1, 0, 2]))
+    with pytest.raises(ZeroDivisionError), Workers("local") as workers:
+        list(workers.mapped(partial(divmod, 1), [1, 0, 2]))
 
 
 @pytest.mark.slow
@@ -63,12 +65,12 @@ def test_ray_without_a_cluster_at_its_address_says_so(monkeypatch):
     pytest.importorskip("ray", reason="the extra ray is not installed")
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
 
-    with pytest.raises(StageError, match=r"no Ray at RAY_ADDRESS='127.0.0.1:1'.*engine: local"):
-        list(mapped("ray", partial(pow, 2), [1, 2]))
+    with pytest.raises(StageError, match=r"no Ray cluster answers at RAY_ADDRESS=127.0.0.1:1\..*engine: local"), Workers("ray") as workers:
+        list(workers.mapped(partial(pow, 2), [1, 2]))
 
 
 def test_ray_that_is_not_installed_is_named_with_the_remedy(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
 
-    with pytest.raises(StageError, match=r"pip install 'lingyu\[ray\]'"):
-        list(mapped("ray", partial(pow, 2), [1, 2]))
+    with pytest.raises(StageError, match=r"pip install 'lingyu\[ray\]'"), Workers("ray") as workers:
+        list(workers.mapped(partial(pow, 2), [1, 2]))
