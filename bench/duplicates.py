@@ -229,7 +229,7 @@ def datatrove(folder: Path) -> Any:
         for part in range(cores):  # it works on a file a task
             (parts / f"{part}.jsonl").write_text("".join(lines[part::cores]), encoding="utf-8")
         reader = JsonlReader(str(parts))
-        step = partial(LocalPipelineExecutor, skip_completed=False)
+        step = partial(LocalPipelineExecutor, skip_completed=False, logging_dir=str(home / "logs"))
         signs, buckets, removed, out = (str(home / name) for name in ("signs", "buckets", "removed", "out"))
         steps: list[tuple[Any, int]] = [
             ([reader, minhash.MinhashDedupSignature(output_folder=signs, config=settings, language="zho")], cores),

@@ -1,6 +1,8 @@
 """The clean stage: each reason on the shortest row that shows it; what is kept, mended, masked."""
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
@@ -186,3 +188,14 @@ def test_keeping_nothing_names_the_reasons(tmp_path):
 def test_an_unknown_kind_of_personal_data_is_an_error():
     with pytest.raises(ValidationError, match="no rule for mobil; known: email"):
         clean.Params(**VALUES, mask=["mobil"])
+
+
+def test_the_guide_names_every_reason_and_no_other():
+    root = Path(__file__).parent.parent
+    modules = ["lingyu/corpus/quality.py", "lingyu/corpus/duplicates.py", "stages/clean.py"]
+    code = "".join((root / module).read_text(encoding="utf-8") for module in modules)
+    guide = (root / "docs/data.md").read_text(encoding="utf-8")
+    table = guide[guide.index("## What is cleaned away") : guide.index("Rows are worked on in batches")]
+    first = "".join(line.split("|")[1] for line in table.splitlines() if line.startswith("| `"))
+
+    assert set(re.findall(r"`(\w+)`", first)) == set(re.findall(r'(?:yield|Verdict\()\s*"(\w+)"', code)) != set()

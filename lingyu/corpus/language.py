@@ -9,7 +9,7 @@ ENOUGH = 20  # letters of another script, or Latin words, from which a text can 
 # Japanese has a third kana or more; a translation beside its Chinese original stays below.
 _KANA = re.compile(r"[\u3041-\u30ff\u31f0-\u31ff]")
 _OTHER = re.compile(r"[\u0370-\u1fff\u3130-\u318f\ua000-\uabff\uac00-\ud7ff\ufb1d-\ufdff\ufe70-\ufefc]")
-_LETTER = re.compile(r"[^\W\d_]")
+_LETTERS = re.compile(r"[^\W\d_]+")
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?")
 # Words of which nearly every sentence of a language has some.
 _ENGLISH = re.compile(
@@ -28,7 +28,7 @@ _OTHERS = re.compile(
 
 def language(text: str) -> str:
     """ "zh", "en", "other" where it is certain, "" where a text is too short or says nothing."""
-    letters = len(_LETTER.findall(text))
+    letters = sum(map(len, _LETTERS.findall(text)))
     kana, other = len(_KANA.findall(text)), len(_OTHER.findall(text))
     if (kana >= ENOUGH and kana > 0.3 * letters) or (other >= ENOUGH and other > 0.6 * letters):
         return "other"

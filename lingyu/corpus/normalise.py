@@ -86,9 +86,13 @@ def _converter() -> Any:
     return OpenCC("t2s")
 
 
+_HAN = re.compile(rf"[{_CJK}⺀-⿕]+")
+_LATIN = re.compile(r"[A-Za-z]{2,}")
+
+
 def language_of(text: str, otherwise: Literal["zh", "en"] = "zh") -> Literal["zh", "en"]:
     """Chinese when it has at least as many Chinese characters as Latin words; `otherwise` when it has neither."""
-    characters, words = len(re.findall(rf"[{_CJK}⺀-⿕]", text)), len(re.findall(r"[A-Za-z]{2,}", text))
+    characters, words = sum(map(len, _HAN.findall(text))), len(_LATIN.findall(text))
     if characters == words == 0:
         return otherwise
     return "zh" if characters >= words else "en"
