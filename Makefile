@@ -9,7 +9,7 @@ export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
 
-.PHONY: setup repro test check serve data
+.PHONY: setup repro test check serve data recipe
 
 setup: .venv/ready
 
@@ -21,6 +21,7 @@ setup: .venv/ready
 
 repro: setup
 	@test -e data || dvc update --quiet data.dvc
+	@python -m stages
 	python -m lingyu.warm dvc repro
 
 test: setup
@@ -41,3 +42,9 @@ data: setup
 	rm -rf data
 	dvc import-url --quiet --force "$(FROM)" data
 	@echo "data/ now holds $(FROM). Next: make repro"
+
+# make recipe NAME=statutes DATA=folder: params.yaml as recipes/NAME.yaml has it, and the folder's files as data/.
+recipe: setup
+	@test -d "$(DATA)" || { echo "make recipe NAME=… DATA=folder: '$(DATA)' is no folder. Name the one that holds your documents."; exit 1; }
+	python -m recipes "$(NAME)"
+	@$(MAKE) --no-print-directory data FROM="$(DATA)"

@@ -1,6 +1,8 @@
 """What every stage shares: typed parameters, one way to start, one way to fail."""
 
 import errno
+import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -79,10 +81,22 @@ def start(run: Callable[..., None], params: type[StageParams], *, heavy: bool = 
         run(values, **{key: filled(path, item) for key, path in paths.items()})
     except StageError as error:
         sys.exit(f"{label}: {error}\n{LEFT}")
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
+    except Exception as error:
+        if not disk_is_full(error):
             raise
-        sys.exit(f"{label}: the disk is full, at {error.filename or 'an output'}. Free some space and run `dvc repro` again.\n{LEFT}")
+        sys.exit(f"{label}: {FULL}\n{LEFT}")
+
+
+def disk_is_full(error: Exception) -> bool:
+    """Whether an error comes of it. Arrow and safetensors only say so in words, torch not at all: then the disk is asked."""
+    told = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+    of_file = isinstance(error, OSError) and error.errno in told
+    return of_file or any(os.strerror(number) in str(error) for number in told) or no_room()
+
+
+def no_room(folder: Path = Path(".")) -> bool:
+    """Whether the disk of the folder has no room left to write into."""
+    return shutil.disk_usage(folder).free < 2**20
 
 
 def filled(path: Any, item: str | None) -> Any:
@@ -90,4 +104,11 @@ def filled(path: Any, item: str | None) -> Any:
     return [filled(one, item) for one in path] if isinstance(path, list) else Path(str(path).format(item=item))
 
 
-LEFT = "Nothing made by an earlier run is lost: `dvc checkout` brings back the outputs that belong to dvc.lock."
+LEFT = (
+    "Nothing made by an earlier run is lost: `dvc checkout` brings back the outputs that belong to dvc.lock, git their small files.\n"
+    "以前的产出没有丢失：`dvc checkout` 恢复与 dvc.lock 对应的产出，其中的小文件在 git 里。"
+)
+FULL = (
+    "the disk is full, or a limit on files is reached. Free some space and run `make repro` again; what is finished is not made twice.\n"
+    "磁盘已满，或达到了文件大小的限额。请腾出空间再运行 `make repro`；已完成的部分不会重做。"
+)

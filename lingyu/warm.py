@@ -31,6 +31,12 @@ MODULES = ["torch", "transformers", "transformers.models.qwen3.modeling_qwen3", 
 MODULES += ["trl.trainer.dpo_trainer", "trl.trainer.grpo_trainer", "trl.trainer.reward_trainer", "pyarrow.parquet", "sacrebleu"]
 
 
+KILLED = (
+    "its process was killed from outside; perhaps memory ran out. Run again: training goes on from its last checkpoint.\n"
+    "进程被外部终止，可能是内存不足。重新运行即可：训练从最近的检查点继续。"
+)
+
+
 def handed_over(module: str) -> int | None:
     """Run `python -m module argv…` in a fork of the warm process; its exit status, or None where there is none to ask."""
     address = os.environ.get(VARIABLE)
@@ -48,7 +54,7 @@ def handed_over(module: str) -> int | None:
     if not taken:
         return None
     if not status:
-        print(f"{module}: its process was killed from outside; perhaps memory ran out.", file=sys.stderr)
+        print(f"{module}: {KILLED}", file=sys.stderr)
         return 1
     return int.from_bytes(status, "big")
 
@@ -124,6 +130,14 @@ def and_end(act: Callable[..., int | None], *arguments: Any) -> NoReturn:
         os._exit(status)
 
 
+def tell_of_full_disk() -> None:
+    """DVC names each file that it could not store, but not what to do."""
+    from lingyu.stage import FULL, no_room
+
+    if no_room():
+        print(FULL, file=sys.stderr)
+
+
 def main(command: list[str]) -> int:
     """Listen, import beside the command's first stages, and give back the command's exit status."""
     if not command:
@@ -152,6 +166,8 @@ def main(command: list[str]) -> int:
         if told:
             running.terminate()
         status = running.wait()
+        if status:
+            tell_of_full_disk()
         return status if status >= 0 else 128 - status
     finally:
         os.kill(server, signal.SIGKILL)

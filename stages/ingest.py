@@ -29,6 +29,12 @@ from lingyu.records import Fact, Row, Scope
 from lingyu.stage import StageError, StageParams, start
 
 DVC_CACHE = ("files", "md5")  # where DVC keeps files, when it is set to put links to them into data/
+DATA = Path("data")
+# Not `dvc update data.dvc`: DVC has recorded the empty folder by then, and finds it up to date.
+EMPTY = (
+    "data/ holds no file. Put your documents there with `make data FROM=folder`, or the sample with `make data FROM=samples/drone`.\n"
+    "data/ 里没有文件：用 `make data FROM=目录` 放入自己的文件，或用 `make data FROM=samples/drone` 放回样例。"
+)
 REVIEWS = "reviews"  # data/reviews holds people's decisions, which review reads
 
 
@@ -71,10 +77,7 @@ class Params(StageParams):
 def run(params: Params, data: Path, out: Path) -> None:
     files = files_of(data)
     if not files:
-        raise StageError(
-            f"no file under {data}/. Bring back the sample with `dvc update data.dvc`, or your own documents with "
-            f"`make data FROM=folder`.\n{data}/ 里没有文件：用 `dvc update data.dvc` 恢复样例，或用 `make data FROM=目录` 放入自己的文件。"
-        )
+        raise StageError(EMPTY)
 
     failed: dict[str, str] = {}
     ledger = Ledger()
@@ -232,4 +235,4 @@ def told(counts: Counter[str]) -> str:
 
 
 if __name__ == "__main__":
-    start(run, Params, data=Path("data"), out=Path("out/ingest"))
+    start(run, Params, data=DATA, out=Path("out/ingest"))

@@ -290,7 +290,7 @@ def test_too_many_files_without_rows_fail_the_stage(tmp_path):
 
 
 def test_empty_data_says_how_to_fill_it(tmp_path):
-    with pytest.raises(StageError, match=r"dvc update data\.dvc"):
+    with pytest.raises(StageError, match=r"make data FROM=samples/drone"):
         read(tmp_path, ".gitignore", "x")
 
 

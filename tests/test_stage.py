@@ -1,12 +1,13 @@
 """lingyu.stage: typed parameters, one way to start, one way to fail."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from pydantic import PositiveInt
 
 from lingyu.files import write_json
-from lingyu.stage import LEFT, StageError, StageParams, filled, start
+from lingyu.stage import FULL, LEFT, StageError, StageParams, disk_is_full, filled, start
 
 
 class Params(StageParams):
@@ -118,8 +119,25 @@ def test_a_full_disk_ends_in_one_message(params, monkeypatch):
     with pytest.raises(SystemExit) as ended:
         start(lambda values, out: write_json(out, {}), Params, out=Path("/dev/full"))
 
-    assert ended.value.code.startswith("fly: the disk is full, at ")
-    assert ended.value.code.endswith(LEFT)
+    assert ended.value.code == f"fly: {FULL}\n{LEFT}"
+
+
+@pytest.mark.parametrize(
+    ("error", "free", "full"),
+    [
+        (OSError(28, "No space left on device"), 2**40, True),
+        (OSError("Error writing bytes to file. Detail: [errno 28] No space left on device"), 2**40, True),  # Arrow
+        (ValueError("I/O error: No space left on device (os error 28)"), 2**40, True),  # safetensors
+        (OSError(27, "File too large"), 2**40, True),
+        (RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 991680 vs 991568"), 4096, True),  # torch
+        (RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 991680 vs 991568"), 2**40, False),
+        (OSError(2, "No such file"), 2**40, False),
+    ],
+)
+def test_a_full_disk_is_recognised_whatever_library_met_it(monkeypatch, error, free, full):
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: SimpleNamespace(free=free))
+
+    assert disk_is_full(error) == full
 
 
 @pytest.mark.parametrize("fault", [FileNotFoundError(2, "gone"), ValueError("a bug")])

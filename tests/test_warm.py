@@ -11,6 +11,7 @@ from training import LORA, TRAINING, begun, contents, ended, project, write_mix
 
 from lingyu.files import write_table
 from lingyu.records import Dialogue
+from lingyu.warm import KILLED
 
 PROBE = """
 import os, sys, time
@@ -99,7 +100,7 @@ def test_a_fork_that_is_killed_fails_the_stage(probe, warm):
     status, _, err = ended(probe("os.kill(os.getpid(), 9)", warm))
 
     assert status == 1
-    assert err == "probe: its process was killed from outside; perhaps memory ran out.\n"
+    assert err == f"probe: {KILLED}\n"
 
 
 def test_without_a_warm_process_a_stage_runs_where_it_is(probe, tmp_path):

@@ -15,7 +15,10 @@ def fetch(kind: str, name: str, revision: str, out: Path) -> None:
     if kind == "folder":
         source = Path(name)
         if not (source / "config.json").is_file():
-            raise StageError(f"base.model.name is {name!r}, but that folder holds no model (no config.json).")
+            raise StageError(
+                f"base.model.name is {name!r}, but that folder holds no model (no config.json). "
+                "Correct the path in params.yaml, or set base.model.kind: tiny, which needs no model."
+            )
         copied = [file for pattern in WANTED for file in source.glob(pattern)]
         out.mkdir(parents=True, exist_ok=True)
         for file in sorted(set(copied)):
