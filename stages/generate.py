@@ -49,6 +49,7 @@ class ArticleParams(StageParams):
     max_chars: PositiveInt
     recalls: NonNegativeInt
     cites: NonNegativeInt
+    statements: NonNegativeInt
     dev_articles: NonNegativeInt
     held_out_share: float = Field(ge=0, le=1)
 
@@ -124,11 +125,10 @@ def rows_made(params: Params, learn: Part, choose: Part, hold: Part) -> dict[str
     preferred = shuffled(learn.preferences, seed, "preferred")
     classes = classify.classes_of(learn.labels, of_labels.max_example_chars)
 
-    whole = articles.articles_of(learn.documents)
+    whole = articles.articles_of(learn.documents, of_articles.max_chars)
     numbers = articles.numbers_of(whole)
-    short = [article for article in whole if len(article.text) <= of_articles.max_chars]
-    asked = [article for article in short if not articles.is_held_out(article, of_articles.held_out_share, seed)]
-    kept_back = [article for article in short if articles.is_held_out(article, of_articles.held_out_share, seed)]
+    asked = [article for article in whole if not articles.is_held_out(article, of_articles.held_out_share, seed)]
+    kept_back = [article for article in whole if articles.is_held_out(article, of_articles.held_out_share, seed)]
 
     return {
         "instructions": [
@@ -149,7 +149,7 @@ def rows_made(params: Params, learn: Part, choose: Part, hold: Part) -> dict[str
             *corruption.fact_pairs(
                 learn.facts, wrong_values, lambda fact: knowledge.training_questions(fact, params.pairs.a_fact, seed + 2)
             ),
-            *corruption.article_pairs(asked, numbers, seed),
+            *corruption.article_pairs([article for article in asked if article.short], numbers, seed),
             *corruption.negation_pairs(given.instructions(learn.dialogues)),
         ],
         "dev_preferences": [
@@ -176,12 +176,20 @@ def rows_made(params: Params, learn: Part, choose: Part, hold: Part) -> dict[str
             *given.questions(shuffled(hold.dialogues, seed, "test"), test.given),
             *islice(given.prompts(shuffled(hold.preferences, seed, "test")), test.given),
         ],
-        "statements": knowledge.statement_documents(
-            ((fact, knowledge.statements(fact, of_facts.statements, seed)) for fact in every_fact), of_facts.statements_per_document, seed
-        ),
-        "dev_statements": knowledge.statement_documents(
-            ((fact, knowledge.dev_statements(fact)) for fact in stated), of_facts.statements_per_document, seed
-        ),
+        "statements": [
+            *knowledge.statement_documents(
+                ((fact, knowledge.statements(fact, of_facts.statements, seed)) for fact in every_fact),
+                of_facts.statements_per_document,
+                seed,
+            ),
+            *articles.statements(whole, of_articles.statements, seed),
+        ],
+        "dev_statements": [
+            *knowledge.statement_documents(
+                ((fact, knowledge.dev_statements(fact)) for fact in stated), of_facts.statements_per_document, seed
+            ),
+            *articles.dev_statements(whole if of_articles.statements else [], of_articles.dev_articles, seed),
+        ],
         "test_statements": knowledge.statement_documents(
             ((fact, knowledge.test_statements(fact)) for fact in stated), of_facts.statements_per_document, seed
         ),

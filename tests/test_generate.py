@@ -22,13 +22,14 @@ PARAMS = generate.Params.model_validate(
             "max_wrong": 3,
         },
         "classify": {"shots": [0, 1], "test_shots": 1, "max_example_chars": 20},
-        "articles": {"max_chars": 30, "recalls": 1, "cites": 1, "dev_articles": 2, "held_out_share": 0.5},
+        "articles": {"max_chars": 30, "recalls": 1, "cites": 1, "statements": 2, "dev_articles": 2, "held_out_share": 0.5},
         "pairs": {"a_fact": 1, "dev_facts": 2, "test_facts": 2, "demonstrations": 2},
         "prompts": {"given": 4, "facts": 3, "classify": 2},
         "test": {"taught": 4, "documents": 4, "classify": 2, "given": 1},
     }
 )
 PARTS = {"train": 6, "dev": 3, "test": 3}  # records of each kind
+ARTICLES = 8  # in every part
 
 
 @pytest.fixture(scope="module")
@@ -69,9 +70,12 @@ def test_facts_of_the_test_are_stated_but_never_asked(made):
 
 def test_every_statement_is_in_one_of_the_training_wordings(made):
     lines = [line for row in rows_of(made, "statements") for line in row.text.splitlines()]
+    of_facts = [line for line in lines if "机型" in line and "升限" in line and "米" in line]
+    of_articles = [line for line in lines if "《" in line and "条" in line]
 
-    assert len(lines) == 3 * sum(PARTS.values())
-    assert all("机型" in line and "升限" in line and "米" in line for line in lines)
+    assert len(of_facts) == 3 * sum(PARTS.values())
+    assert len(of_articles) == 2 * ARTICLES  # held-out ones, too; those of dev and test are not read
+    assert len(lines) == len(of_facts) + len(of_articles)
 
 
 def test_held_out_articles_are_asked_in_the_test_only(made):
@@ -187,7 +191,8 @@ def tables_of(part, count):
     numbers = range(count)
     return {
         "documents": [
-            row(Document, number, title="飞行规则", section=f"第{number}条", text=f"{part}机长{number}不得离岗。") for number in range(8)
+            row(Document, number, title="飞行规则", section=f"第{number}条", text=f"{part}机长{number}不得离岗。")
+            for number in range(ARTICLES)
         ],
         "facts": [
             row(Fact, number, entity=f"机型{part}{number}", kind="无人机", relation="升限", values=[f"{number}0米"]) for number in numbers

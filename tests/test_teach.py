@@ -205,7 +205,7 @@ def test_a_class_that_training_does_not_have_is_not_asked():
     ],
 )
 def test_articles_are_known_by_their_heading(section, number):
-    found = articles.articles_of([article(section, "正文。")])
+    found = articles.articles_of([article(section, "正文。")], longest=100)
 
     assert [row.number for row in found] == ([number] if number else [])
 
@@ -213,7 +213,7 @@ def test_articles_are_known_by_their_heading(section, number):
 def test_the_rows_of_an_article_are_read_as_one_without_its_number():
     rows = [article("第五条", "第五条　飞行前应当检查。", place="1"), article("第五条", "检查应当记录。", place="2")]
 
-    (found,) = articles.articles_of(rows)
+    (found,) = articles.articles_of(rows, longest=100)
 
     assert found.text == "飞行前应当检查。\n检查应当记录。"
     assert found.opening == "飞行前应当检查"
@@ -223,7 +223,7 @@ def test_the_rows_of_an_article_are_read_as_one_without_its_number():
 def test_an_article_that_stands_twice_is_not_asked_for_nor_an_opening_that_two_articles_have():
     rows = [article("第一条", "甲。"), article("总则 / 第一条", "乙。"), article("第二条", "丙。"), article("第三条", "丙。丁。")]
 
-    found = articles.articles_of(rows)
+    found = articles.articles_of(rows, longest=100)
     made = list(articles.instructions(found, 1, 1, seed=1))
 
     assert [row.number for row in found] == ["第二条", "第三条"]
@@ -239,13 +239,13 @@ def test_an_article_that_stands_twice_is_not_asked_for_nor_an_opening_that_two_a
     ],
 )
 def test_a_citation_is_asked_for_by_how_the_article_begins(text, opening):
-    (found,) = articles.articles_of([article("第五条", text)])
+    (found,) = articles.articles_of([article("第五条", text)], longest=100)
 
     assert found.opening == opening
 
 
 def test_articles_are_recalled_and_cited():
-    found = articles.articles_of([article("第五条", "严禁酒后飞行。"), article("第六条", "应当登记。")])
+    found = articles.articles_of([article("第五条", "严禁酒后飞行。"), article("第六条", "应当登记。")], longest=100)
 
     recalled, cited = [row.messages[-1].content for row in articles.instructions(found, 1, 1, seed=1)][:2]
     asked = list(articles.questions(found, "documents", articles.numbers_of(found), 10, seed=1))
@@ -258,9 +258,36 @@ def test_articles_are_recalled_and_cited():
     }
 
 
+def test_a_long_article_is_cited_but_not_recalled():
+    found = articles.articles_of([article("第五条", "严禁酒后飞行。违者受罚。")], longest=8)
+
+    assert [row.task for row in articles.instructions(found, 2, 1, seed=1)] == ["cite"]
+    assert [row.task for row in articles.questions(found, "taught", articles.numbers_of(found), 10, seed=1)] == ["cite"]
+
+
+@pytest.mark.parametrize("language", articles.WORDINGS)
+def test_every_statement_of_an_article_names_title_number_and_beginning_in_a_wording_of_its_own(language):
+    words = articles.WORDINGS[language]
+    forms = [*words.statements, *words.dev_statements]
+
+    assert len(set(forms)) == len(forms) > 10
+    assert all(mark in form for form in forms for mark in ("{t}", "{n}", "{s}"))
+    assert not set(forms) & {form for part in (words.train, words.dev, words.test) for kind in part.values() for form in kind}
+
+
+def test_how_an_article_begins_is_stated_beside_its_number():
+    found = articles.articles_of([article("第五条", "严禁酒后飞行。违者受罚。"), article("第六条", "飞" * 41)], longest=100)
+
+    (row,) = articles.statements(found, 1, seed=1)
+
+    assert all(part in row.text for part in ("《飞行规则》", "第五条", "严禁酒后飞行"))
+    assert (row.source, row.place, row.licence, row.title, row.section) == (found[0].record.source, found[0].record.place, "CC0", "", "")
+    assert len(list(articles.dev_statements(found, 10, seed=1))) == 2
+
+
 @pytest.mark.parametrize(("share", "held"), [(0.0, 0), (1.0, 50)])
 def test_the_share_of_held_out_articles(share, held):
-    found = articles.articles_of([article(f"第{number}条", f"内容{number}。") for number in range(50)])
+    found = articles.articles_of([article(f"第{number}条", f"内容{number}。") for number in range(50)], longest=100)
 
     assert len(found) == 50
     assert sum(articles.is_held_out(row, share, 1) for row in found) == held
@@ -293,7 +320,7 @@ def test_a_fact_pair_differs_in_the_value_only():
 
 
 def test_an_article_pair_has_another_number_or_lacks_the_negation():
-    found = articles.articles_of([article("第五条", "严禁酒后飞行。"), article("第六条", "应当登记。")])
+    found = articles.articles_of([article("第五条", "严禁酒后飞行。"), article("第六条", "应当登记。")], longest=100)
 
     first, second = corruption.article_pairs(found, articles.numbers_of(found), seed=1)
 

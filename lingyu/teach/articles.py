@@ -1,7 +1,9 @@
 """Articles of statutes as instructions: what an article says, and which article says it. The answer is the article's own text.
 
 Some articles are held out: their text stands in the documents, which pretraining reads, but no instruction asks for
-them. Test questions ask for both kinds, in wordings of their own.
+them. Test questions ask for both kinds, in wordings of their own. For pretraining, how an article begins is also stated
+beside its number in several wordings: a document names the number first, and what is only read in that order cannot be
+told in the other.
 """
 
 import re
@@ -10,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from lingyu.files import short_hash
 from lingyu.records import Dialogue, Document, Language, Question
 from lingyu.teach.choice import number, pick, picks
 from lingyu.teach.provenance import exchange, provenance, user
@@ -31,6 +34,8 @@ class Wordings:
 
     recalled: str
     cited: str
+    statements: tuple[str, ...]
+    dev_statements: tuple[str, ...]
     train: dict[str, tuple[str, ...]]
     dev: dict[str, tuple[str, ...]]
     test: dict[str, tuple[str, ...]]
@@ -40,6 +45,21 @@ WORDINGS: dict[Language, Wordings] = {
     "zh": Wordings(
         recalled="根据《{t}》{n}：{x}",
         cited="出自《{t}》{n}。",
+        statements=(
+            "“{s}”，见《{t}》{n}。",
+            "{s}（《{t}》{n}）",
+            "《{t}》写明“{s}”，条号是{n}。",
+            "《{t}》{n}：“{s}”。",
+            "“{s}”——《{t}》{n}",
+            "《{t}》的{n}说：{s}。",
+            "{s}，依据为《{t}》{n}。",
+            "按《{t}》，“{s}”，即{n}。",
+            "{n}（《{t}》）：{s}。",
+            "《{t}》里的“{s}”是{n}的内容。",
+            "以“{s}”开头的是《{t}》{n}。",
+            "{s}。这是《{t}》{n}。",
+        ),
+        dev_statements=("“{s}”一句在《{t}》，位于{n}。", "查《{t}》{n}，开头是“{s}”。"),
         train={
             RECALL: (
                 "《{t}》{n}规定了什么？",
@@ -59,6 +79,21 @@ WORDINGS: dict[Language, Wordings] = {
     "en": Wordings(
         recalled="According to {t}, {n}: {x}",
         cited="It stands in {t}, {n}.",
+        statements=(
+            "“{s}”, see {t}, {n}.",
+            "{s} ({t}, {n})",
+            "{t} states “{s}” under number {n}.",
+            "{t}, {n}: “{s}”.",
+            "“{s}” — {t}, {n}",
+            "{n} of {t} says: {s}.",
+            "{s}, by virtue of {t}, {n}.",
+            "Under {t}, “{s}”, which is {n}.",
+            "{n} ({t}): {s}.",
+            "What {t} has on “{s}” is {n}.",
+            "With “{s}” begins {t}, {n}.",
+            "{s}. This is {t}, {n}.",
+        ),
+        dev_statements=("The words “{s}” are in {t}, at {n}.", "Look up {t}, {n}: it opens with “{s}”."),
         train={
             RECALL: ("What does {n} of {t} say?", "Give me {n} of {t}.", "How does {n} read in {t}?", "{t}, {n}: what is in it?"),
             CITE: ("Which provision of {t} says “{s}”?", "“{s}”: where in {t} is that?", "Where does {t} state “{s}”?"),
@@ -82,15 +117,19 @@ class Article:
     number: str
     text: str
     opening: str  # how it begins, by which a citation is asked for; "" where that is too long, or another article begins alike
+    short: bool  # enough to be recalled whole
 
 
-def articles_of(documents: Iterable[Document]) -> list[Article]:
-    """The articles among the documents, in their order; none without a title, or whose number the title has twice."""
+def articles_of(documents: Iterable[Document], longest: int) -> list[Article]:
+    """The articles among the documents, in their order; none without a title, or whose number the title has twice.
+
+    longest: the characters up to which an article is short.
+    """
     parts: dict[tuple[str, str, str], list[Document]] = {}
     for row in documents:
         if row.title and NUMBER.search(row.section):
             parts.setdefault((row.source, row.title, row.section), []).append(row)
-    found = [article_of(rows) for rows in parts.values()]
+    found = [article_of(rows, longest) for rows in parts.values()]
     numbers = Counter((article.title, article.number) for article in found)
     openings = Counter((article.title, article.opening) for article in found)
     return [
@@ -102,12 +141,14 @@ def articles_of(documents: Iterable[Document]) -> list[Article]:
     ]
 
 
-def article_of(rows: list[Document]) -> Article:
+def article_of(rows: list[Document], longest: int) -> Article:
     first, text = rows[0], "\n".join(row.text.strip() for row in rows)
     label = "".join(NUMBER.findall(first.section))
     label = label.replace(" ", "") if label.startswith("第") else label
     text = re.sub(rf"^{re.escape(label)}[\s:：.]*", "", text)
-    return Article(first, tuple(row.id for row in rows[1:]), first.title.strip("《》 "), label, text, opening_of(text))
+    return Article(
+        first, tuple(row.id for row in rows[1:]), first.title.strip("《》 "), label, text, opening_of(text), len(text) <= longest
+    )
 
 
 def opening_of(text: str) -> str:
@@ -120,6 +161,26 @@ def opening_of(text: str) -> str:
 def is_held_out(article: Article, share: float, seed: int) -> bool:
     """Whether instructions leave this article out; the choice rests on its name, not on its neighbours."""
     return number(seed, "held out", article.title, article.number) < share * 2**64
+
+
+def statements(articles: Iterable[Article], count: int, seed: int) -> Iterator[Document]:
+    """How each article begins, beside its number, in `count` of the wordings for pretraining, or in all when there are no more."""
+    for article in articles:
+        forms = WORDINGS[article.record.language].statements
+        for form in picks(count if article.opening else 0, len(forms), seed, "statement", article.record.id):
+            yield statement(article, forms[form])
+
+
+def dev_statements(articles: Iterable[Article], most: int, seed: int) -> Iterator[Document]:
+    for article in sample((article for article in articles if article.opening), most, seed, "dev statement"):
+        yield from (statement(article, form) for form in WORDINGS[article.record.language].dev_statements)
+
+
+def statement(article: Article, form: str) -> Document:
+    text = in_words(form, article)
+    return article.record.model_copy(
+        update={"id": short_hash("statement", article.record.id, text), "title": "", "section": "", "text": text}
+    )
 
 
 def instructions(articles: Iterable[Article], recalls: int, cites: int, seed: int) -> Iterator[Dialogue]:
@@ -137,7 +198,7 @@ def dev_instructions(articles: Iterable[Article], most: int, seed: int) -> Itera
 
 
 def can_ask(article: Article, task: str) -> bool:
-    return task == RECALL or bool(article.opening)
+    return article.short if task == RECALL else bool(article.opening)
 
 
 def instruction(article: Article, task: str, form: str) -> Dialogue:
