@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt
 
 from lingyu.corpus.normalise import key, normal
 from lingyu.corpus.prints import Prints, prints_of
-from lingyu.corpus.script import simplified
+from lingyu.corpus.script import one_script
 from lingyu.corpus.similar import grams_of, similarity
 
 Kind = Literal["verbatim", "form", "script", "near", "contained", "passage", "paragraph"]
@@ -147,7 +147,7 @@ def leak_between(item: Item, held: Item, kind: Kind, score: float) -> Leak:
 
 def folded(text: str) -> str:
     """The key of a text, in simplified characters."""
-    return simplified(key(text))
+    return one_script(key(text))
 
 
 def amount(text: str) -> float:

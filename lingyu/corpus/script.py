@@ -6,7 +6,7 @@ from functools import cache
 _BLOCKS = ((0x3400, 0x4DC0), (0x4E00, 0xA000), (0xF900, 0xFB00), (0x20000, 0x2EE60))
 
 
-def simplified(text: str) -> str:
+def one_script(text: str) -> str:
     """The text in simplified characters. Words that Taiwan or Hong Kong choose otherwise (軟體, 软件) stay different."""
     return text if text.isascii() else text.translate(_table())
 
