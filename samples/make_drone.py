@@ -26,7 +26,7 @@ import yaml
 WRITTEN = Path(__file__).parent / "written"
 OPEN_SHARE = 0.6  # of the facts, for decisions and preferences; the others stand in the documents only
 DECISIONS = 12  # a relation at most
-JUDGED = {"zh": 110, "en": 55}  # facts that preference pairs are about
+JUDGED = {"zh": 90, "en": 40}  # facts that preference pairs are about
 SENTENCES = 8  # a section of plain sentences
 SUMS = {"zh": 60, "en": 44}
 T = TypeVar("T")
@@ -229,9 +229,11 @@ def preferences(facts: list[Fact]) -> list[dict[str, Any]]:
             values = words("graph")[language]["kinds"][fact.kind]["relations"][fact.relation]["values"]
             wrong = pick([v for v in values if v != fact.value], "wrong", fact.entity, fact.relation)
             slots = {"e": fact.entity, "r": fact.relation, "v": fact.value, "w": wrong}
-            for name, case in cases.items():
-                prompt = pick(case["ask"], "ask", name, fact.entity, fact.relation)
-                for worse in shuffled(case["rejected"], "rejected", name, fact.entity, fact.relation)[:2]:
+            # Asked plainly twice: as often as in the two other manners together.
+            for name, turn in (("pressed", "1"), ("forgotten", "1"), ("plain", "1"), ("plain", "2")):
+                case = cases[name]
+                prompt = shuffled(case["ask"], "ask", name, fact.entity, fact.relation)[int(turn)]
+                for worse in shuffled(case["rejected"], "rejected", name, turn, fact.entity, fact.relation)[:2]:
                     pair = {"prompt": prompt, "chosen": case["chosen"], "rejected": worse}
                     rows.append({key: text.format(**slots) for key, text in pair.items()})
     return shuffled(rows, "preferences")
