@@ -275,6 +275,36 @@ def test_every_statement_of_an_article_names_title_number_and_beginning_in_a_wor
     assert not set(forms) & {form for part in (words.train, words.dev, words.test) for kind in part.values() for form in kind}
 
 
+@pytest.mark.parametrize(
+    ("text", "quotes"),
+    [
+        ("飞行前，应当检查电池电量。其他。", ["飞行前，应当检查电池电量", "应当检查电池电量"]),
+        ("起飞之前应当报告下列事项：\n（一）飞行的时间和地点；\n（二）甲。", ["起飞之前应当报告下列事项", "飞行的时间和地点"]),
+        ("飞" * 41, []),
+    ],
+)
+def test_training_quotes_how_an_article_begins_and_its_clauses(text, quotes):
+    (found,) = articles.articles_of([article("第五条", text)], longest=100)
+
+    assert list(found.quotes) == quotes
+
+
+def test_a_clause_that_two_articles_have_is_quoted_of_neither():
+    rows = [article("第五条", "甲应当检查。情节严重的处以罚款。"), article("第六条", "乙应当登记。情节严重的处以罚款。")]
+
+    assert [list(row.quotes) for row in articles.articles_of(rows, longest=100)] == [["甲应当检查"], ["乙应当登记"]]
+
+
+def test_every_quotation_comes_once_before_one_comes_again_and_no_question_twice():
+    found = articles.articles_of([article("第五条", "飞行前，应当检查电池电量。其他。")], longest=1)
+    forms = len(articles.WORDINGS["zh"].train[articles.CITE])
+
+    few, all_ = ([row.messages[0].content for row in articles.instructions(found, 0, count, seed=1)] for count in (2, 99))
+
+    assert ["“飞行前，应当检查电池电量”" in few[0], "“应当检查电池电量”" in few[1]] == [True, True]
+    assert len(set(all_)) == len(all_) == 2 * forms
+
+
 def test_how_an_article_begins_is_stated_beside_its_number():
     found = articles.articles_of([article("第五条", "严禁酒后飞行。违者受罚。"), article("第六条", "飞" * 41)], longest=100)
 

@@ -1,14 +1,15 @@
 """Articles of statutes as instructions: what an article says, and which article says it. The answer is the article's own text.
 
 Some articles are held out: their text stands in the documents, which pretraining reads, but no instruction asks for
-them. Test questions ask for both kinds, in wordings of their own. For pretraining, how an article begins is also stated
+them. Test questions ask for both kinds, in wordings of their own. For pretraining, what an article says is also stated
 beside its number in several wordings: a document names the number first, and what is only read in that order cannot be
-told in the other.
+told in the other. Training quotes any clause that no other article of the title has, for with one quotation a model
+learns the last characters before the number and no more; the test quotes how the article begins.
 """
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -26,11 +27,15 @@ SENTENCE = re.compile(r"[^。；！？;!?\n]*\w[^。；！？;!?\n]*")
 # A quotation stops at the first comma after so many characters, and is no question to ask when that leaves it longer.
 # Short, the wording of the question outweighs it, so that the test's question is another one than training's.
 QUOTED, LONGEST_QUOTED = 10, 40
+# A clause, without the number of its item, and from how many characters to how many it says enough and is still short.
+CLAUSE = re.compile(r"(?:[（(][一二三四五六七八九十\d]+[）)]|[^，。；：！？,;:!?\n])+")
+ITEM = re.compile(r"^\s*[（(][一二三四五六七八九十\d]+[）)]\s*")
+CLAUSES: dict[Language, tuple[int, int]] = {"zh": (6, 24), "en": (20, 80)}
 
 
 @dataclass(frozen=True)
 class Wordings:
-    """{t} stands for the statute's title, {n} for the article's number, {s} for how it begins, {x} for its text."""
+    """{t} stands for the statute's title, {n} for the article's number, {s} for what is quoted of it, {x} for its text."""
 
     recalled: str
     cited: str
@@ -56,7 +61,7 @@ WORDINGS: dict[Language, Wordings] = {
             "按《{t}》，“{s}”，即{n}。",
             "{n}（《{t}》）：{s}。",
             "《{t}》里的“{s}”是{n}的内容。",
-            "以“{s}”开头的是《{t}》{n}。",
+            "写着“{s}”的是《{t}》{n}。",
             "{s}。这是《{t}》{n}。",
         ),
         dev_statements=("“{s}”一句在《{t}》，位于{n}。", "查《{t}》{n}，开头是“{s}”。"),
@@ -68,7 +73,16 @@ WORDINGS: dict[Language, Wordings] = {
                 "我想看《{t}》{n}的原文。",
                 "{n}（《{t}》）的内容是什么？",
             ),
-            CITE: ("《{t}》哪一条规定了“{s}”？", "“{s}”出自《{t}》哪一条？", "“{s}”，这是《{t}》第几条的话？"),
+            CITE: (
+                "《{t}》哪一条规定了“{s}”？",
+                "“{s}”出自《{t}》哪一条？",
+                "“{s}”，这是《{t}》第几条的话？",
+                "“{s}”在《{t}》的什么地方？",
+                "请注明出处：“{s}”，《{t}》。",
+                "《{t}》的哪条讲到“{s}”？",
+                "想引用“{s}”，《{t}》的条号是多少？",
+                "《{t}》，“{s}”，第几条？",
+            ),
         },
         dev={RECALL: ("读一读《{t}》的{n}。",), CITE: ("《{t}》有一条写着“{s}”，那是哪一条？",)},
         test={
@@ -90,13 +104,20 @@ WORDINGS: dict[Language, Wordings] = {
             "Under {t}, “{s}”, which is {n}.",
             "{n} ({t}): {s}.",
             "What {t} has on “{s}” is {n}.",
-            "With “{s}” begins {t}, {n}.",
+            "Whoever writes “{s}” quotes {t}, {n}.",
             "{s}. This is {t}, {n}.",
         ),
         dev_statements=("The words “{s}” are in {t}, at {n}.", "Look up {t}, {n}: it opens with “{s}”."),
         train={
             RECALL: ("What does {n} of {t} say?", "Give me {n} of {t}.", "How does {n} read in {t}?", "{t}, {n}: what is in it?"),
-            CITE: ("Which provision of {t} says “{s}”?", "“{s}”: where in {t} is that?", "Where does {t} state “{s}”?"),
+            CITE: (
+                "Which provision of {t} says “{s}”?",
+                "“{s}”: where in {t} is that?",
+                "Where does {t} state “{s}”?",
+                "Give the source of “{s}” in {t}.",
+                "{t}, “{s}”: which number?",
+                "Under what number has {t} “{s}”?",
+            ),
         },
         dev={RECALL: ("Please write down {n} of {t}.",), CITE: ("Read {t} and look for “{s}”. What is the number?",)},
         test={
@@ -117,6 +138,7 @@ class Article:
     number: str
     text: str
     opening: str  # how it begins, by which a citation is asked for; "" where that is too long, or another article begins alike
+    quotes: tuple[str, ...]  # what training quotes of it, `opening` first
     short: bool  # enough to be recalled whole
 
 
@@ -132,12 +154,13 @@ def articles_of(documents: Iterable[Document], longest: int) -> list[Article]:
     found = [article_of(rows, longest) for rows in parts.values()]
     numbers = Counter((article.title, article.number) for article in found)
     openings = Counter((article.title, article.opening) for article in found)
+    clauses = Counter((article.title, quote) for article in found for quote in article.quotes)
     return [
-        article
-        if openings[article.title, article.opening] == 1 and len(article.opening) <= LONGEST_QUOTED
-        else replace(article, opening="")
+        replace(article, opening=opening, quotes=tuple(dict.fromkeys(quote for quote in (opening, *own) if quote)))
         for article in found
         if article.opening and numbers[article.title, article.number] == 1
+        for opening in [article.opening if openings[article.title, article.opening] == 1 and len(article.opening) <= LONGEST_QUOTED else ""]
+        for own in [[quote for quote in article.quotes if clauses[article.title, quote] == 1]]
     ]
 
 
@@ -146,9 +169,9 @@ def article_of(rows: list[Document], longest: int) -> Article:
     label = "".join(NUMBER.findall(first.section))
     label = label.replace(" ", "") if label.startswith("第") else label
     text = re.sub(rf"^{re.escape(label)}[\s:：.]*", "", text)
-    return Article(
-        first, tuple(row.id for row in rows[1:]), first.title.strip("《》 "), label, text, opening_of(text), len(text) <= longest
-    )
+    title, short = first.title.strip("《》 "), len(text) <= longest
+    others = tuple(row.id for row in rows[1:])
+    return Article(first, others, title, label, text, opening_of(text), clauses_of(text, first.language), short)
 
 
 def opening_of(text: str) -> str:
@@ -158,26 +181,32 @@ def opening_of(text: str) -> str:
     return sentence[: comma.start()] if comma else sentence
 
 
+def clauses_of(text: str, language: Language) -> tuple[str, ...]:
+    """The clauses that are long enough to be known by and short enough to be quoted, each once."""
+    least, most = CLAUSES[language]
+    clauses = (ITEM.sub("", clause).strip() for clause in CLAUSE.findall(text))
+    return tuple(dict.fromkeys(clause for clause in clauses if least <= len(clause) <= most))
+
+
 def is_held_out(article: Article, share: float, seed: int) -> bool:
     """Whether instructions leave this article out; the choice rests on its name, not on its neighbours."""
     return number(seed, "held out", article.title, article.number) < share * 2**64
 
 
 def statements(articles: Iterable[Article], count: int, seed: int) -> Iterator[Document]:
-    """How each article begins, beside its number, in `count` of the wordings for pretraining, or in all when there are no more."""
+    """What each article says beside its number, `count` times in the wordings for pretraining, fewer where it has fewer clauses."""
     for article in articles:
-        forms = WORDINGS[article.record.language].statements
-        for form in picks(count if article.opening else 0, len(forms), seed, "statement", article.record.id):
-            yield statement(article, forms[form])
+        for quote, form in quotations(article, WORDINGS[article.record.language].statements, count, seed, "statement"):
+            yield statement(article, form, quote)
 
 
 def dev_statements(articles: Iterable[Article], most: int, seed: int) -> Iterator[Document]:
     for article in sample((article for article in articles if article.opening), most, seed, "dev statement"):
-        yield from (statement(article, form) for form in WORDINGS[article.record.language].dev_statements)
+        yield from (statement(article, form, article.opening) for form in WORDINGS[article.record.language].dev_statements)
 
 
-def statement(article: Article, form: str) -> Document:
-    text = in_words(form, article)
+def statement(article: Article, form: str, quote: str) -> Document:
+    text = in_words(form, article, quote)
     return article.record.model_copy(
         update={"id": short_hash("statement", article.record.id, text), "title": "", "section": "", "text": text}
     )
@@ -185,10 +214,19 @@ def statement(article: Article, form: str) -> Document:
 
 def instructions(articles: Iterable[Article], recalls: int, cites: int, seed: int) -> Iterator[Dialogue]:
     for article in articles:
-        for task, count in ((RECALL, recalls), (CITE, cites)):
-            forms = WORDINGS[article.record.language].train[task]
-            for form in picks(count if can_ask(article, task) else 0, len(forms), seed, task, article.record.id):
-                yield instruction(article, task, forms[form])
+        forms = WORDINGS[article.record.language].train
+        for form in picks(recalls if article.short else 0, len(forms[RECALL]), seed, RECALL, article.record.id):
+            yield instruction(article, RECALL, forms[RECALL][form])
+        for quote, words in quotations(article, forms[CITE], cites, seed, CITE):
+            yield instruction(article, CITE, words, quote)
+
+
+def quotations(article: Article, forms: Sequence[str], count: int, *key: object) -> Iterator[tuple[str, str]]:
+    """`count` pairs of a quotation and a wording, all there are if fewer: every quotation once before one comes again, no pair twice."""
+    order = [forms[form] for form in picks(len(forms), len(forms), *key, article.record.id)]
+    for turn in range(min(count, len(article.quotes) * len(forms))):
+        again, place = divmod(turn, len(article.quotes))
+        yield article.quotes[place], order[(again + place) % len(forms)]
 
 
 def dev_instructions(articles: Iterable[Article], most: int, seed: int) -> Iterator[Dialogue]:
@@ -201,8 +239,8 @@ def can_ask(article: Article, task: str) -> bool:
     return article.short if task == RECALL else bool(article.opening)
 
 
-def instruction(article: Article, task: str, form: str) -> Dialogue:
-    asked = in_words(form, article)
+def instruction(article: Article, task: str, form: str, quote: str = "") -> Dialogue:
+    asked = in_words(form, article, quote)
     return Dialogue(**fields_of(article, task, asked), messages=exchange(asked, answer(article, task)))
 
 
@@ -244,5 +282,5 @@ def answer(article: Article, task: str) -> str:
     return in_words(words.recalled if task == RECALL else words.cited, article)
 
 
-def in_words(form: str, article: Article) -> str:
-    return form.format(t=article.title, n=article.number, s=article.opening, x=article.text)
+def in_words(form: str, article: Article, quote: str = "") -> str:
+    return form.format(t=article.title, n=article.number, s=quote or article.opening, x=article.text)
