@@ -126,7 +126,7 @@ def repeated(batch: Worked, same: Duplicates, near: NearDuplicates) -> list[Verd
     ids = [id_ for id_, reason in zip(batch.rows["id"].to_pylist(), batch.reasons, strict=True) if not reason]
     firsts = [same.first(digest, id_) for digest, id_ in zip(batch.same, ids, strict=True)]
     verdicts = [Verdict("duplicate", first) if first != id_ else KEPT for first, id_ in zip(firsts, ids, strict=True)]
-    if batch.signs is not None:
+    if batch.keys:
         new = [place for place, verdict in enumerate(verdicts) if verdict is KEPT]
         found = near.repeated([ids[place] for place in new], [batch.keys[place] for place in new], batch.groups[new], batch.signs[new])
         for place, name in zip(new, found, strict=True):

@@ -35,41 +35,38 @@ class Rules:
 
 @dataclass
 class Worked:
-    """Rows mended. reasons: why each goes, "" for those that stay; the other lists are of those that stay."""
+    """Rows mended. reasons: why each goes, "" for those that stay; the lists after `changes` are of those that stay."""
 
-    rows: pa.RecordBatch
     reasons: list[str]
     changes: Counter[tuple[str, str]]  # by source and what was changed
-    same: list[bytes] = field(default_factory=list)  # alike where two rows are one
-    subjects: list[bytes] = field(default_factory=list)  # alike where two rows are about the same
-    keys: list[str] = field(default_factory=list)  # of documents: the text, by which near-duplicates are told
-    groups: Numbers = field(default_factory=lambda: np.empty(0, np.uint64))  # of documents: only those of one group are compared
-    signs: Signatures | None = None
+    same: list[bytes]  # alike where two rows are one
+    subjects: list[bytes]  # alike where two rows are about the same
+    keys: list[str]  # of documents only, as the next two: the text by which near-duplicates are told
+    groups: Numbers = field(init=False)  # only documents of one group are compared
+    signs: Signatures = field(init=False)
+    rows: pa.RecordBatch = field(init=False)
 
 
 def work(rules: Rules, table: str, batch: pa.RecordBatch) -> Worked:
     """A batch of a table, mended and judged."""
     row_type = TABLES[table]
-    rows: list[Row] = []
-    changes: Counter[tuple[str, str]] = Counter()
-    for values in batch.to_pylist():
+    worked = Worked(reasons=[], changes=Counter(), same=[], subjects=[], keys=[])
+    rows, groups = [], []
+    for values in batch.to_pylist():  # a row after the other, while its keys are remembered
         row, changed = mended(row_type.model_validate(values), rules)
-        rows.append(row)
-        changes.update({(row.source, change): count for change, count in changed.items()})
-    reasons = [reason_to_drop(row, rules.limits) or "" for row in rows]
-    stay = [row for row, reason in zip(rows, reasons, strict=True) if not reason]
-    worked = Worked(
-        pa.RecordBatch.from_pylist([row.model_dump() for row in rows], schema_of(row_type)),
-        reasons,
-        changes,
-        same=[digest(*sameness(row)) for row in stay],
-        subjects=[digest(*subject(row)) for row in stay],
-    )
-    documents = [row for row in stay if isinstance(row, Document)]
-    if documents:
-        worked.keys = [key(row.text) for row in documents]
-        worked.groups = np.frombuffer(b"".join(digest(statute(row))[:8] for row in documents), np.uint64)
-        worked.signs = signatures(worked.keys)
+        rows.append(row.model_dump())
+        worked.changes.update({(row.source, change): count for change, count in changed.items()})
+        worked.reasons.append(reason_to_drop(row, rules.limits) or "")
+        if worked.reasons[-1]:
+            continue
+        worked.same.append(digest(*sameness(row)))
+        worked.subjects.append(digest(*subject(row)))
+        if isinstance(row, Document):
+            worked.keys.append(key(row.text))
+            groups.append(digest(statute(row))[:8])
+    worked.rows = pa.RecordBatch.from_pylist(rows, schema_of(row_type))
+    worked.groups = np.frombuffer(b"".join(groups), np.uint64)
+    worked.signs = signatures(worked.keys)
     return worked
 
 

@@ -57,7 +57,7 @@ def _unusual() -> re.Pattern[str]:
     return re.compile(f"[{ranges}\U00010000-\U0010ffff]")
 
 
-@lru_cache(maxsize=1 << 15)  # the rules and searches of a stage ask for the same texts' keys again and again
+@lru_cache(maxsize=1 << 13)  # the rules and searches of a stage ask for the same texts' keys again and again
 def key(text: str) -> str:
     """What stays when width, case, punctuation and spaces do not count. Digits stay apart: 3–5 is not 35, −5 is not 5."""
     text = normal(text).casefold()
