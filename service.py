@@ -18,7 +18,8 @@ CONTENT = Path(os.environ.get("LINGYU_CONTENT", HERE))
 
 
 def answers() -> Answers:
-    return bentoml.get_current_service().answers  # type: ignore[no-any-return]
+    service: Assistant = bentoml.get_current_service()
+    return service.answers
 
 
 @bentoml.service(name="lingyu", workers=1, traffic={"timeout": 300, "max_concurrency": 128})

@@ -340,7 +340,10 @@ AROUND = {
 def near_misses(v: Values) -> dict[str, list[Callable[[], str]]]:
     """Texts without personal data that look as if they had some, by the kind they imitate."""
     r, d = v.r, v.digits
-    day = lambda: f"{r.randint(2001, 2025)}{r.randint(1, 12):02}{r.randint(1, 28):02}"  # noqa: E731
+
+    def day() -> str:
+        return f"{r.randint(2001, 2025)}{r.randint(1, 12):02}{r.randint(1, 28):02}"
+
     return {
         "email": [
             lambda: f"图标icon{d(1)}@2x.png已更新", lambda: f"安装lodash@{r.randint(1, 9)}.{d(1)}.{d(2)}即可", lambda: f"@张伟{d(2)} 请看",

@@ -2,7 +2,7 @@
 
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -197,20 +197,28 @@ def disagreements(account: Account) -> Iterator[str]:
         if before in account.stages and after in account.stages:
             gave = given(account) if after == "review" else account.count(before, "out", TABLES)
             took = account.count(after, "in", MADE if after == "review" else TABLES)
-            yield from differences(f"{before} → {after}", gave, took, str)
+            yield from differences(f"{before} → {after}", gave, took)
     if {"split", "review", "mix"} <= set(account.stages):
         for tables, part, made in MIXED:
             gave = account.moved(part, ["documents"]) + account.count("review", "out", made)
             name = " + ".join(tables)
-            yield from differences("split, review → mix", gave, account.count("mix", "in", tables), lambda _, name=name: name)  # type: ignore[misc]
+            yield from differences("split, review → mix", called(name, gave), called(name, account.count("mix", "in", tables)))
 
 
-def differences(step: str, gave: Counts, took: Counts, name_of: Callable[[str], str]) -> Iterator[str]:
+def called(name: str, counts: Counts) -> Counts:
+    """The counts of several tables as those of one."""
+    sums: Counts = Counter()
+    for (_, source), count in counts.items():
+        sums[name, source] += count
+    return sums
+
+
+def differences(step: str, gave: Counts, took: Counts) -> Iterator[str]:
     """Where what one stage gave is not what the next one took."""
     sums: dict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0])
     for side, counts in enumerate((gave, took)):
         for (name, source), count in counts.items():
-            sums[name_of(name), source][side] += count
+            sums[name, source][side] += count
     for (name, source), (out, into) in sorted(sums.items()):
         if out != into:
             yield f"{step}: {name} of {source}: {out} out, {into} in"

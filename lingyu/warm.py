@@ -23,6 +23,7 @@ import tempfile
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from io import TextIOWrapper
 from typing import Any, NoReturn
 
 VARIABLE = "LINGYU_WARM"
@@ -80,7 +81,8 @@ def answer(asked: socket.socket) -> int:
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
         os.close(stream)
-    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)
     os.environ.clear()
     os.environ.update(request["environment"])
     del os.environ[VARIABLE]

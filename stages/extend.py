@@ -13,6 +13,7 @@ Writes  out/extend/model            the base with the longer vocabulary, or as i
 
 import csv
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field, NonNegativeInt
 
@@ -68,12 +69,12 @@ def run(params: Params, base: Path, splits: list[Path], train_folder: Path, dev_
     )
 
 
-def write_terms(rows: list[dict[str, object]], tokenizer: object, path: Path) -> None:
+def write_terms(rows: list[dict[str, Any]], tokenizer: object, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["term", "count", "pieces", "saved"])
-        writer.writerows([row["term"], row["count"], len(row["pieces"]), row["saved"]] for row in rows)  # type: ignore[arg-type]
+        writer.writerows([row["term"], row["count"], len(row["pieces"]), row["saved"]] for row in rows)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from itertools import islice
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt
 
@@ -197,7 +197,8 @@ def rows_made(params: Params, learn: Part, choose: Part, hold: Part) -> dict[str
 
 
 def read_part(folder: Path) -> Part:
-    return Part(**{name: list(read_table(folder / f"{name}.parquet", row_type)) for name, row_type in TABLES.items()})  # type: ignore[arg-type]
+    tables: dict[str, Any] = {name: list(read_table(folder / f"{name}.parquet", row_type)) for name, row_type in TABLES.items()}
+    return Part(**tables)
 
 
 def count_made(ledger: Ledger, table: str, made: list[Row], kept: list[Row]) -> None:

@@ -15,7 +15,7 @@ The order of evaluate.candidates is from the simplest on: where the test cannot 
 
 import csv
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -205,13 +205,17 @@ def compared(winner: str | None, names: Sequence[str], shown_only: Sequence[str]
 def leaderboard(measures: dict[str, dict[str, Measure]]) -> Iterable[tuple[Any, ...]]:
     for name, measured in measures.items():
         for metric, measure in measured.items():
-            yield name, metric, *(measure[field] for field in Measure.__annotations__)  # type: ignore[literal-required]
+            yield name, metric, *fields_of(measure, Measure)
 
 
 def stage_rows(changes: dict[tuple[str, str], dict[str, Change]]) -> Iterable[tuple[Any, ...]]:
     for (before, after), moved in changes.items():
         for metric, change in moved.items():
-            yield before, after, metric, *(change[field] for field in Change.__annotations__)  # type: ignore[literal-required]
+            yield before, after, metric, *fields_of(change, Change)
+
+
+def fields_of(values: Mapping[str, object], shape: type) -> list[object]:
+    return [values[field] for field in shape.__annotations__]
 
 
 def read_curve(path: Path) -> list[dict[str, float | None]]:

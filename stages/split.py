@@ -67,7 +67,11 @@ class Parting(BaseModel):
 
     def sizes(self) -> tuple[Size, Size]:
         """Of dev and test; none is a share of 0."""
-        return tuple(size or 0.0 for size in (self.dev, self.test) if not isinstance(size, date))  # type: ignore[return-value]
+
+        def share(size: Size | date) -> Size:
+            return 0.0 if isinstance(size, date) else size or 0.0
+
+        return share(self.dev), share(self.test)
 
 
 class Documents(Parting):
@@ -165,7 +169,7 @@ def part_of_rows(table: str, tables: Path, params: Params, frozen: Frozen) -> by
     before = frozen.of(table, parting.by)
     held: dict[int, Part] = {int(number, 16): part for part in PARTS[1:] for number in before[part]}
     texts = set(before["texts"])
-    units = {**units_of(table, tables, params.min_files), **before["units"]} if parting.by == "auto" else {}
+    units = units_of(table, tables, params.min_files, before["units"], texts) if parting.by == "auto" else {}
 
     result, numbers, groups, known = bytearray(), array("Q"), array("L"), dict[str, int]()
     hashes, days = [], []
@@ -201,12 +205,15 @@ def part_of_rows(table: str, tables: Path, params: Params, frozen: Frozen) -> by
 NONE = 255
 
 
-def units_of(table: str, tables: Path, min_files: int) -> dict[str, str]:
-    """By scope: parted by file where there are enough of them, else by section."""
+def units_of(table: str, tables: Path, min_files: int, before: dict[str, str], texts: set[str]) -> dict[str, str]:
+    """By scope: parted as before while any of the texts held out then is there, else by file where there are enough, else by section."""
     files: dict[str, set[str]] = defaultdict(set)
+    units: dict[str, str] = {}
     for row in read_table(tables / f"{table}.parquet", TABLES[table]):
         files[row.scope].add(row.source)
-    return {scope: "source" if len(names) >= min_files else "section" for scope, names in files.items()}
+        if row.scope in before and row.scope not in units and short_hash(key(text_of_row(row))) in texts:
+            units[row.scope] = before[row.scope]
+    return {scope: "source" if len(names) >= min_files else "section" for scope, names in files.items()} | units
 
 
 def key_of(row: Row, unit: str, min_opening: int) -> str:

@@ -13,7 +13,6 @@ from lingyu.corpus.normalise import _unusual, joined, key, language_of, normal, 
 from lingyu.corpus.parts import TooFew, exceptions, number_of, parted
 from lingyu.corpus.quality import BOILERPLATE, MISSING, PLACEHOLDER, REFUSAL, garbled_share, repeated_share
 from lingyu.corpus.sections import closed, cut
-from lingyu.corpus.similar import Similar
 
 CHINESE = "第一条 为了规范飞行活动，保障公共安全，制定本规定。国家鼓励科研创新。"
 
@@ -225,17 +224,6 @@ def test_what_the_quick_look_passes_over_would_not_have_been_mended(monkeypatch)
     monkeypatch.setattr(normalise, "_unusual", lambda: re.compile(""))
 
     assert [normal(text) for text in texts] == quick
-
-
-def test_similar_finds_what_reaches_the_threshold_and_nothing_else():
-    similar = Similar(0.8)
-    similar.add("a", "电池温度低于零度时不得起飞，应当先预热电池再行起飞检查。")
-    similar.add("b", "风力大于六级时不得起飞。")
-
-    assert similar.matches("电池温度低于零度时不得起飞, 应当先预热电池再行起飞检查") == [("a", 1.0)]
-    assert [name for name, _ in similar.matches("电池温度低于零度时不得起飞，应当先预热电池再行起飞检测。")] == ["a"]
-    assert similar.matches("电池温度高于六十度时应当降落。") == []
-    assert similar.matches("") == []
 
 
 BOUNDS = Bounds(near=0.8, near_long=0.5, contained=0.9, min_contained=10, passage=60)

@@ -671,7 +671,7 @@ def test_damage_gives_rows_and_faults_but_never_a_crash(tmp_path, name):
         path = data / name
         path.write_bytes(damaged(whole, rng) if number else whole)
 
-        found = [row for _, _, row in ingest.read(path, name, PARAMS, Counter())]
+        found = [row for _, _, row in ingest.read(path, name, PARAMS, Counter(), Counter())]
 
         assert found
         faults = [row for row in found if isinstance(row, Fault)]

@@ -92,6 +92,20 @@ def test_rows_keep_their_part_when_others_are_added(tmp_path):
         assert {row.entity for row in few[part]["facts"]} <= {row.entity for row in many[part]["facts"]}
 
 
+def test_documents_stay_parted_as_they_were_until_the_corpus_is_another(tmp_path):
+    few = [document(n, sentence(n), source=f"{n % 2}.md", section=f"第{n}节") for n in range(40)]
+    more, other = ([document(m + n, sentence(m + n), source=f"{n % 6}.md", section=f"第{n}节") for n in range(60)] for m in (100, 200))
+
+    def files_in_two_parts(documents):
+        parts = run(tmp_path, documents=documents)
+        files = [{row.source for row in parts[part]["documents"]} for part in PARTS]
+        return files[0] & (files[1] | files[2])
+
+    assert files_in_two_parts(few)  # too few files: parted by section
+    assert files_in_two_parts([*few, *more])  # the same corpus grown
+    assert not files_in_two_parts(other)  # another one, with files enough
+
+
 def test_a_row_that_gives_away_a_held_out_one_is_dropped_with_its_evidence(tmp_path):
     labels = [label(n, f"值班员在{sentence(n)}", "低") for n in range(30)]
     copies = [label(100 + n, f"值班员在{sentence(n)}以后", "低") for n in range(30)]

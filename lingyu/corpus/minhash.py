@@ -66,11 +66,12 @@ class NearDuplicates:
         self._groups = _Growing(np.uint64)
         self._names: list[str] = []
         self._ends = array("Q", [0])
-        self._texts = tempfile.TemporaryFile(dir=scratch, buffering=0)  # noqa: SIM115  (closed by close)
+        self._texts, named = tempfile.mkstemp(dir=scratch)
+        os.unlink(named)  # gone when closed, even by a kill
         self._grams = lru_cache(maxsize=1024)(self._grams_of)
 
     def close(self) -> None:
-        self._texts.close()
+        os.close(self._texts)
 
     def repeated(self, names: Sequence[str], keys: Sequence[str], groups: Numbers, signs: Signatures) -> list[str]:
         """For each text the name of the kept one most like it, or "" where none reaches the threshold and it is kept."""
@@ -93,7 +94,7 @@ class NearDuplicates:
             if not found[-1]:
                 numbers[place] = len(self._names)
                 self._names.append(names[place])
-                written = os.write(self._texts.fileno(), text.encode("utf-8", "surrogatepass"))
+                written = os.write(self._texts, text.encode("utf-8", "surrogatepass"))
                 self._ends.append(self._ends[-1] + written)
         kept = list(numbers)
         for band, keys_of_band in zip(self._bands, bands[kept].T, strict=True):
@@ -126,7 +127,7 @@ class NearDuplicates:
 
     def _grams_of(self, number: int) -> Grams:
         start, end = self._ends[number], self._ends[number + 1]
-        return grams_of_key(os.pread(self._texts.fileno(), end - start, start).decode("utf-8", "surrogatepass"))
+        return grams_of_key(os.pread(self._texts, end - start, start).decode("utf-8", "surrogatepass"))
 
 
 def band_keys(signs: Signatures, groups: Numbers, rows: int) -> Numbers:

@@ -1,6 +1,5 @@
 """Texts that share most of their character n-grams, in Chinese and English alike."""
 
-from math import ceil
 from typing import Any
 
 import numpy as np
@@ -11,38 +10,6 @@ from lingyu.corpus.normalise import key
 Grams = npt.NDArray[np.uint64]
 
 GRAM = 3  # characters; one changed character in a question of thirty still leaves a similarity above .8
-
-
-class Similar:
-    """Finds every added text whose Jaccard similarity of n-grams reaches the threshold, and no other.
-
-    Two sets that similar must share a gram among the first few of each, in any one order of grams. Only those few are
-    indexed; what they find is then compared exactly.
-    """
-
-    def __init__(self, threshold: float) -> None:
-        self._threshold = threshold
-        self._names: list[str] = []
-        self._grams: list[Grams] = []
-        self._index: dict[int, list[int]] = {}
-
-    def add(self, name: str, text: str) -> None:
-        grams = grams_of(text)
-        for gram in self._first(grams):
-            self._index.setdefault(gram, []).append(len(self._names))
-        self._names.append(name)
-        self._grams.append(grams)
-
-    def matches(self, text: str) -> list[tuple[str, float]]:
-        """The names of the similar texts and how similar they are, most similar first, then in the order added."""
-        grams = grams_of(text)
-        candidates = sorted({place for gram in self._first(grams) for place in self._index.get(gram, [])})
-        scored = [(self._names[place], similarity(grams, self._grams[place])) for place in candidates]
-        return sorted((match for match in scored if match[1] >= self._threshold), key=lambda match: -match[1])
-
-    def _first(self, grams: Grams) -> list[int]:
-        first: list[int] = grams[: len(grams) - ceil(self._threshold * len(grams) - 1e-9) + 1].tolist()
-        return first
 
 
 def similarity(one: Grams, other: Grams) -> float:

@@ -8,6 +8,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +107,7 @@ class Checker:
 
         for one in suite.expectations:
             if one.files:
-                frame[condition(one)] = frame["source"].map(lambda source, one=one: fnmatchcase(source, one.files))
+                frame[condition(one)] = frame["source"].map(lambda source, one=one: int(fnmatchcase(source, one.files)))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # pandas, of groups in a person's regular expression
             return definition.run(
@@ -123,7 +124,7 @@ class Checker:
         if one.files:
             from great_expectations.expectations.row_conditions import Column
 
-            arguments["row_condition"] = Column(condition(one)) == True  # noqa: E712  (a condition, not a comparison)
+            arguments["row_condition"] = Column(condition(one)) > 0
         try:
             severity = "critical" if stops else "warning"
             return kind(**arguments, severity=severity, meta={"number": number}, notes=f"{one.name}: {one.why.en} {one.why.zh}")
@@ -131,10 +132,9 @@ class Checker:
             raise StageError(f"{suite.table}.yaml: {one.name} cannot be asked: {error}") from error
 
     def _page(self, result: Any) -> str:
-        from great_expectations.render.renderer import ValidationResultsPageRenderer  # type: ignore[attr-defined]
-        from great_expectations.render.view import DefaultJinjaPageView  # type: ignore[attr-defined]
-
-        return offline(DefaultJinjaPageView().render(ValidationResultsPageRenderer().render(result)))  # type: ignore[no-untyped-call]
+        renderer: Any = import_module("great_expectations.render.renderer")  # its types name none of its classes
+        view: Any = import_module("great_expectations.render.view")
+        return offline(view.DefaultJinjaPageView().render(renderer.ValidationResultsPageRenderer().render(result)))
 
 
 def tell(result: Any, whole: Outcome) -> None:

@@ -89,7 +89,10 @@ class Assistant:
                 f"没有名为 {request.model!r} 的模型；本服务的模型是 {self.settings.model!r}。",
                 "model",
             )
-        messages = [Message(role=role_of(m.role), content=m.text(), reasoning=m.reasoning_content) for m in request.messages]
+        messages = [
+            Message(role="system" if m.role == "developer" else m.role, content=m.text(), reasoning=m.reasoning_content)
+            for m in request.messages
+        ]
         question, hits = messages[-1].content, None
         prompt = self.encode(messages, request.thinks())
         if request.mode == "professional":
@@ -170,10 +173,6 @@ NOT_SUPPORTED = {
     True: "回答中的内容未能在所示来源中逐一核实，请以来源原文为准。",
     False: "The answer could not be verified in the sources shown; rely on the sources.",
 }
-
-
-def role_of(role: str) -> Literal["system", "user", "assistant"]:
-    return "system" if role == "developer" else role  # type: ignore[return-value]
 
 
 def is_chinese(text: str) -> bool:

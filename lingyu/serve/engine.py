@@ -71,11 +71,10 @@ class TransformersEngine:
         if stop.is_set():
             return
         import torch
-        from transformers import StoppingCriteria, StoppingCriteriaList
+        from transformers import StoppingCriteriaList
 
-        class Stopped(StoppingCriteria):  # type: ignore[misc]
-            def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor, **_: Any) -> torch.Tensor:
-                return torch.full((input_ids.shape[0],), stop.is_set(), dtype=torch.bool, device=input_ids.device)
+        def stopped(input_ids: torch.Tensor, scores: torch.Tensor, **_: Any) -> torch.Tensor:
+            return torch.full((input_ids.shape[0],), stop.is_set(), dtype=torch.bool, device=input_ids.device)
 
         chosen: dict[str, Any] = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
         if sampling.temperature > 0:
@@ -90,7 +89,7 @@ class TransformersEngine:
                     attention_mask=torch.ones_like(ids),
                     max_new_tokens=sampling.max_tokens,
                     streamer=Streamer(emit),
-                    stopping_criteria=StoppingCriteriaList([Stopped()]),
+                    stopping_criteria=StoppingCriteriaList([stopped]),
                     **chosen,
                 )
         except Exception as error:

@@ -1,7 +1,7 @@
 """Rows to token ids: packed blocks for pretraining, prompt and reply for fine-tuning."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict
 
 from lingyu.model.chat import prompt_and_reply
 from lingyu.records import Dialogue
@@ -56,8 +56,8 @@ class Padding:
 
         width = max(len(example["input_ids"]) for example in examples)
 
-        def padded(key: str, filler: int) -> Any:
-            return torch.tensor([example[key] + [filler] * (width - len(example[key])) for example in examples])  # type: ignore[literal-required]
+        def padded(key: Literal["input_ids", "labels"], filler: int) -> Any:
+            return torch.tensor([example[key] + [filler] * (width - len(example[key])) for example in examples])
 
         lengths = torch.tensor([len(example["input_ids"]) for example in examples])
         mask = (torch.arange(width)[None, :] < lengths[:, None]).long()

@@ -66,7 +66,7 @@ def causal_trainer(model: Any, tokenizer: Any, train: Sequence[Any], dev: Sequen
 
     from lingyu.train.data import NOT_LEARNT, Padding
 
-    class CausalTrainer(resumable(Trainer)):  # type: ignore[misc]
+    class CausalTrainer(resumable(Trainer)):  # type: ignore[misc]  # mypy does not read transformers: pyproject.toml
         def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:
             labels = inputs["labels"][:, 1:]
             learnt = labels != NOT_LEARNT
@@ -109,7 +109,7 @@ def resumable(trainer: Any) -> Any:
     """
     import torch
 
-    class Resumable(trainer):  # type: ignore[misc]
+    class Resumable(trainer):  # type: ignore[misc]  # mypy does not read transformers: pyproject.toml
         def _get_train_sampler(self, dataset: Any = None) -> Any:
             sampler = super()._get_train_sampler(dataset)
             sampler.generator = torch.Generator()
@@ -123,7 +123,7 @@ def progress(label: str) -> Any:
     """A callback that prints a line now and then, and stops with a clear word when the loss is no number."""
     from transformers import TrainerCallback
 
-    class Progress(TrainerCallback):  # type: ignore[misc]
+    class Progress(TrainerCallback):  # type: ignore[misc]  # mypy does not read transformers: pyproject.toml
         def on_train_begin(self, args: Any, state: Any, control: Any, **others: Any) -> None:
             self.began, self.first = time.monotonic(), state.global_step
 

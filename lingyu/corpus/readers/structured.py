@@ -10,7 +10,7 @@ from lingyu.corpus.readers import Fault, Reading, Record, megabytes
 from lingyu.corpus.readers.encoding import lines
 
 PIECE = 1 << 16
-BLANKS = re.compile(r"[\s,\ufeff]*")
+SAID = re.compile(r"[^\s,\ufeff]")
 # People write line breaks and tabs into the text of JSON; nothing else could be meant.
 DECODER = json.JSONDecoder(strict=False)
 # The start of an object that holds a list of objects, behind nothing but plain values: {"version": 1, "data": [{…
@@ -163,9 +163,11 @@ class Values:
 
     def _blanks(self, at: int) -> int:
         """The place of the next character that says something; the end of the text if there is none."""
-        while (at := BLANKS.match(self._text, at).end()) == len(self._text) and self._more(PIECE):  # type: ignore[union-attr]
-            pass
-        return at
+        while not (found := SAID.search(self._text, at)):
+            at = len(self._text)
+            if not self._more(PIECE):
+                return at
+        return found.start()
 
     def _more(self, count: int) -> bool:
         piece = self._file.read(count)

@@ -35,12 +35,13 @@ def records(path: Path, how: Reading) -> Iterator[Record | Fault]:
             closing(load_workbook(path, read_only=True)) as formulas,
         ):
             computed = found_in_sheets(path, FORMULA)
-            for sheet in values.worksheets:
+            sheets: list[Any] = values.worksheets  # openpyxl's types know nothing of those that are only read
+            for sheet in sheets:
                 place = f"sheet {sheet.title}"
                 rows = cells_of(sheet)
                 if computed:
                     rows = with_values(rows, cells_of(formulas[sheet.title]), place)
-                merged = merged_cells(path, sheet._worksheet_path)  # type: ignore[attr-defined]
+                merged = merged_cells(path, sheet._worksheet_path)
                 if how.names:
                     yield from records_under([*how.names], padded(with_merged(rows, merged, place), len(how.names)), f"{place}, row")
                 else:
