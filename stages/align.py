@@ -20,7 +20,7 @@ from lingyu.model.load import load_model, load_scorer, load_tokenizer, prepare, 
 from lingyu.model.scoring import ended, scores
 from lingyu.records import Preference, Question
 from lingyu.stage import StageError, StageParams, start
-from lingyu.train.run import arguments, progress, resumable, train, workplace, write_curves
+from lingyu.train.run import arguments, optimised, progress, resumable, train, workplace, write_curves
 from lingyu.train.settings import Training
 
 
@@ -86,7 +86,7 @@ def dpo(
     losses = (
         {"loss_type": ["sigmoid", "sft"], "loss_weights": [1.0, method.sft_weight]} if method.sft_weight else {"loss_type": ["sigmoid"]}
     )
-    trainer = DPOTrainer(
+    trainer = optimised(DPOTrainer, params)(
         model=load_model(model, params.max_length),
         args=DPOConfig(
             **arguments(params, place, len(pairs)), **losses, beta=method.beta, max_length=params.max_length, precompute_ref_log_probs=True
@@ -118,7 +118,7 @@ def grpo(
         return scores(judge, judge_tokenizer, texts, batch=params.batch_size)
 
     settings = arguments(params, place, len(prompts) * method.generations)
-    trainer = resumable(GRPOTrainer)(
+    trainer = resumable(optimised(GRPOTrainer, params))(
         model=load_model(model, params.max_length),
         reward_funcs=[reward_of],
         args=GRPOConfig(

@@ -16,7 +16,7 @@ from lingyu.model.load import load_scorer, load_tokenizer, prepare, save
 from lingyu.model.scoring import scored_text, scores
 from lingyu.records import Preference
 from lingyu.stage import StageError, start
-from lingyu.train.run import arguments, progress, train, workplace, write_curves
+from lingyu.train.run import arguments, optimised, progress, train, workplace, write_curves
 from lingyu.train.settings import Training
 
 
@@ -38,7 +38,7 @@ def run(params: Params, models: Path, train_folder: Path, dev_folder: Path, work
         )
 
     place = workplace(work, params, [model, train_folder / "preference.parquet", dev_folder / "preference.parquet"])
-    trainer = RewardTrainer(
+    trainer = optimised(RewardTrainer, params)(
         model=load_scorer(model, params.max_length, pad_token_id=tokenizer.pad_token_id),
         args=RewardConfig(**arguments(params, place, len(pairs)), max_length=None),
         train_dataset=Dataset.from_list([encoded(pair, tokenizer, params.max_length) for pair in pairs]),

@@ -14,12 +14,21 @@ CANDIDATES = {"full": {"name": "full"}, "lora": {**LORA, "dropout": 0.1}, "dpo":
 
 
 @pytest.mark.parametrize(
-    ("stage", "item"), [("pretrain", ""), ("sft", "full"), ("sft", "lora"), ("reward", ""), ("align", "dpo"), ("align", "grpo")]
+    ("stage", "item", "optimizer"),
+    [
+        ("pretrain", "", "muon"),
+        ("sft", "full", "adamw_torch_fused"),
+        ("sft", "lora", "muon"),
+        ("reward", "", "adamw_torch_fused"),
+        ("align", "dpo", "muon"),
+        ("align", "grpo", "adamw_torch_fused"),
+    ],
 )
-def test_a_killed_stage_ends_as_an_unbroken_one(stage, item, warm, tiny_model, tiny_reward_model, tmp_path):
-    section = {**LONG, "instructions": False} if stage == "pretrain" else {**LONG, "start": "start"}
+def test_a_killed_stage_ends_as_an_unbroken_one(stage, item, optimizer, warm, tiny_model, tiny_reward_model, tmp_path):
+    long = {**LONG, "optimizer": optimizer}
+    section = {**long, "instructions": False} if stage == "pretrain" else {**long, "start": "start"}
     if item:
-        section = {"common": LONG, "candidates": {item: {"start": "start", "method": CANDIDATES[item]}}}
+        section = {"common": long, "candidates": {item: {"start": "start", "method": CANDIDATES[item]}}}
     unbroken, broken = (project(tmp_path / name, tiny_model, tiny_reward_model, **{stage: section}) for name in ("unbroken", "broken"))
     words = ["-m", f"stages.{stage}", *filter(None, [item])]
     chance = random.Random(stage + item)

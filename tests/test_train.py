@@ -1,5 +1,6 @@
 """lingyu.train: rows to token ids, checkpoints that survive a kill, curves."""
 
+import copy
 import json
 
 import pytest
@@ -208,6 +209,48 @@ def test_training_keeps_the_best_by_dev_loss_and_says_so(tiny_model, tokenizer, 
         now = trainer.compute_loss(trainer.model, Padding(0)(other)).item()
     assert now == pytest.approx(metrics["best_eval_loss"], rel=1e-5)
     assert "test  step 12/12" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("shape", [(12, 40), (40, 12), (16, 16)])
+def test_muon_moves_a_matrix_as_torch_does_and_the_rest_as_adamw(shape):
+    import torch
+
+    from lingyu.train.muon import OTHERS_SHARE, Muon, orthogonal
+
+    torch.manual_seed(0)
+    ours = torch.nn.ModuleDict({"layer": torch.nn.Linear(*shape), "embed": torch.nn.Embedding(*shape)})
+    theirs = copy.deepcopy(ours)
+    muon = Muon(ours, learning_rate=0.02, beta2=0.95, weight_decay=0.1)
+    matrix, others = [theirs["layer"].weight], [theirs["layer"].bias, theirs["embed"].weight]
+    separate = [
+        torch.optim.Muon(matrix, lr=0.02, weight_decay=0.1, adjust_lr_fn="match_rms_adamw"),
+        torch.optim.AdamW(others, lr=0.02 * OTHERS_SHARE, betas=(0.9, 0.95), weight_decay=0),
+    ]
+
+    for _ in range(3):
+        for mine, other in zip(ours.parameters(), theirs.parameters(), strict=True):
+            mine.grad = torch.randn_like(mine)
+            other.grad = mine.grad.clone()
+        for optimizer in (muon, *separate):
+            optimizer.step()
+
+    for (name, mine), other in zip(ours.named_parameters(), theirs.parameters(), strict=True):
+        assert torch.allclose(mine, other, atol=2e-3 if name == "layer.weight" else 1e-6), name  # torch's iteration rounds to bf16
+    values = torch.linalg.svdvals(orthogonal(torch.randn(3, *shape)))
+    assert values.min() > 0.3
+    assert values.max() < 1.3
+
+
+def test_muon_is_an_optimizer_that_the_settings_can_name(tiny_model, tokenizer, tmp_path):
+    examples = dialogues(ROWS, tokenizer, 100)
+    params = Training(**{**TRAINING, "optimizer": "muon", "epochs": 20})
+    trainer = causal_trainer(load_model(tiny_model, 64), tokenizer, examples, examples, params, tmp_path, "test")
+
+    train(trainer, "test")
+
+    assert type(trainer.optimizer.optimizer).__name__ == "Muon"
+    losses = [entry["eval_loss"] for entry in trainer.state.log_history if "eval_loss" in entry]
+    assert losses[-1] < 0.8 * losses[0]
 
 
 def test_the_state_of_a_checkpoint_is_written_last(tiny_model, tokenizer, tmp_path):

@@ -39,7 +39,7 @@ def arguments(params: Training, work: Path, examples: int) -> dict[str, Any]:
         "learning_rate": params.learning_rate,
         "lr_scheduler_type": params.schedule,
         "warmup_steps": params.warmup,
-        "optim": params.optimizer,
+        "optim": "adamw_torch_fused" if params.optimizer == "muon" else params.optimizer,  # muon: see `optimised`
         "adam_beta2": params.beta2,
         "weight_decay": params.weight_decay,
         "max_grad_norm": params.max_grad_norm,
@@ -66,7 +66,7 @@ def causal_trainer(model: Any, tokenizer: Any, train: Sequence[Any], dev: Sequen
 
     from lingyu.train.data import NOT_LEARNT, Padding
 
-    class CausalTrainer(resumable(Trainer)):  # type: ignore[misc]  # mypy does not read transformers: pyproject.toml
+    class CausalTrainer(resumable(optimised(Trainer, params))):  # type: ignore[misc]  # mypy does not read transformers: pyproject.toml
         def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:
             labels = inputs["labels"][:, 1:]
             learnt = labels != NOT_LEARNT
@@ -100,6 +100,24 @@ def causal_trainer(model: Any, tokenizer: Any, train: Sequence[Any], dev: Sequen
         processing_class=tokenizer,
         callbacks=[progress(label)],
     )
+
+
+def optimised(trainer: Any, params: Training) -> Any:
+    """The class of trainer, with the optimiser of the parameters where transformers has no name for it."""
+    if params.optimizer != "muon":
+        return trainer
+
+    class Optimised(trainer):  # type: ignore[misc]  # mypy does not read transformers: pyproject.toml
+        optimizer: Any
+
+        def create_optimizer(self, model: Any = None) -> Any:
+            from lingyu.train.muon import Muon
+
+            if self.optimizer is None:
+                self.optimizer = Muon(model or self.model, params.learning_rate, params.beta2, params.weight_decay)
+            return self.optimizer
+
+    return Optimised
 
 
 def resumable(trainer: Any) -> Any:

@@ -12,7 +12,7 @@ class Training(StageParams):
 
     threads: CPU threads; another number gives other bits. precision: of the matrix products, weights stay fp32 on a CPU.
     warmup: share of the steps. evaluations: how often the dev set is measured and a checkpoint written.
-    max_length: tokens a row or block.
+    max_length: tokens a row or block. optimizer: also muon (lingyu.train.muon), whose rates are for the hidden matrices.
     """
 
     seed: NonNegativeInt
@@ -25,7 +25,7 @@ class Training(StageParams):
     learning_rate: PositiveFloat
     schedule: Literal["linear", "cosine", "constant", "constant_with_warmup", "cosine_with_min_lr", "warmup_stable_decay"]
     warmup: float = Field(ge=0, le=1)
-    optimizer: Literal["adamw_torch_fused", "adamw_torch", "adafactor", "lion_32bit", "lion_8bit", "adamw_8bit"]
+    optimizer: Literal["muon", "adamw_torch_fused", "adamw_torch", "adafactor", "lion_32bit", "lion_8bit", "adamw_8bit"]
     beta2: float = Field(gt=0, lt=1)
     weight_decay: NonNegativeFloat
     max_grad_norm: PositiveFloat
