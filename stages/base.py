@@ -57,7 +57,7 @@ def run(params: Params, train_folder: Path, dev_folder: Path, work: Path, out: P
     if not texts:
         raise StageError(
             "no general text to build the tiny base from: data/ holds no file of scope general. "
-            "Add a folder general/ to your data, or name a base under base.model in params.yaml."
+            "Add a folder general/ to your data, as samples/drone/general, or name a base under base.model in params.yaml."
         )
     tokenizer = tiny.build_tokenizer(texts, params.shape)
     model = tiny.build_model(tokenizer, params.shape, params.training.seed)
