@@ -84,7 +84,10 @@ def test_only_general_rows_build_the_tiny_base(run, tmp_path):
 
 
 def test_no_general_text_is_told(run):
-    with pytest.raises(StageError, match=r"no general text .* Add a folder general/ to your data, as samples/drone/general, or name a base under base\.model"):
+    with pytest.raises(
+        StageError,
+        match=r"no general text .* Add a folder general/ to your data, as samples/drone/general, or name a base under base\.model",
+    ):
         run(params(), documents=[("drones", "domain")], dialogues=[])
 
 
