@@ -171,7 +171,7 @@ def test_no_method_asks_what_is_kept_for_the_test(made):
     kept = {row.references[0] for row in rows_of(made, "questions") if row.known == "documents"}
     trained = [row for name in ("instructions", "preferences", "prompts") for row in rows_of(made, name)]
 
-    assert {row.method for row in trained} > {"retrieval", "situation", "keywords", "turns", "exam"}
+    assert {row.method for row in trained} > {"retrieval", "situation", "keywords", "exam"}
     assert len(kept) > 2
     assert not [row for row in trained if kept & {row.id, *row.references}]
 

@@ -1,14 +1,14 @@
 """The methods that params.yaml turns on: each on the smallest record that shows its rule, and all of them for grounding."""
 
-import re
 from collections import Counter
 
 import pytest
 from rows import dialogue, document, exam, fact, label
 
+from bench.generation import claims, said
 from lingyu.records import Dialogue
 from lingyu.retrieve.prompt import NOTHING_FOUND, with_passages
-from lingyu.serve.support import NUMBER, squeezed, stands_in
+from lingyu.serve.support import stands_in
 from lingyu.teach import articles, definitions, exams, keywords, retrieval, situations, skills, turns, weak
 from lingyu.teach.methods import Methods, Reasons, Taught, more_instructions
 
@@ -78,31 +78,15 @@ def made(params: dict) -> list[Dialogue]:
     return list(more_instructions(Methods.model_validate(params), taught(), [0], 90, 1, Reasons()))
 
 
-def records_of(rows: list) -> dict[str, str]:
-    """Every record by id, as one text."""
-    texts = {}
-    for row in rows:
-        values = row.model_dump(exclude={"id", "source", "place", "licence", "scope", "language", "method", "review", "task"})
-        texts[row.id] = "\n".join(re.findall(r"'((?:[^'\\]|\\.)*)'", str(values)))
-    return texts
-
-
-def claims(answer: str) -> list[str]:
-    """What a wrong answer would be wrong in: numbers, numbers of articles, quotations, titles, and Latin names."""
-    answer = re.sub(r"\b[A-Z]\. ", "", answer)  # the letters of options
-    quoted = re.findall(r"[“《]([^”》]+)[”》]", answer)
-    return [*quoted, *NUMBER.findall(squeezed(answer)), *re.findall(r"第[一二三四五六七八九十]+条", answer)]
-
-
 def test_every_number_title_and_quotation_of_an_answer_stands_in_the_records_it_names():
-    texts = records_of([*ARTICLES, ENGLISH, *FACTS, *EXAMS, CONSULT])
+    texts = {row.id: "|".join(said(row.model_dump(exclude={"id", "source"}))) for row in [*ARTICLES, ENGLISH, *FACTS, *EXAMS, CONSULT]}
     rows, checked = made(ON), 0
 
     for row in rows:
-        ground = squeezed("\n".join(texts[record] for record in row.references))
+        ground = "|".join(texts[record] for record in row.references)
         for message in row.messages:
             if message.role == "assistant" and row.method != weak.METHOD:
-                missing = [claim for claim in claims(message.content) if not stands_in(claim.rstrip("。.；，;, "), ground)]
+                missing = [claim for claim in claims(message.content) if not stands_in(claim, ground)]
                 checked += len(claims(message.content))
                 assert missing == [], (row.method, message.content)
 
@@ -275,6 +259,7 @@ def test_the_meaning_asks_for_the_term():
         ("机组不得不在河边紧急降落。", None, "a sentence that permits, or cannot be turned round"),
         ("机组可以在河边紧急降落。", None, "a sentence that permits, or cannot be turned round"),
         ("自机组知道或者应当知道之日起三日内报告。", None, "a sentence that permits, or cannot be turned round"),
+        ("机长清偿依法应当缴纳的税款和费用。", None, "a sentence that permits, or cannot be turned round"),
         ("应当予以停飞的，依照公司规定处理。", None, "a sentence that permits, or cannot be turned round"),
         ("机组应当起飞，并且不得超过限高。", None, "a sentence with more than one rule"),
         ("违反前款规定的，应当立即停飞检查。", None, "a sentence that points at others"),
@@ -300,7 +285,7 @@ def test_what_a_sentence_settles(text, asked, verdict):
     [
         (2, "机长是否应当检查电池电量", f"应当。《{RULE}》第三条写明：“机长应当履行下列职责”，其中有“检查电池电量”。"),
         (3, "酒后操作无人机", f"停飞十日，并处五百元罚款。依据是《{RULE}》第四条。"),
-        (4, "任何人在机场内放飞气球", f"不允许。《{RULE}》第五条写明：“任何人在机场内不得从事下列活动”，其中有“放飞气球”。"),
+        (4, "在机场内放飞气球", f"不允许。《{RULE}》第五条写明：“任何人在机场内不得从事下列活动”，其中有“放飞气球”。"),
     ],
 )
 def test_what_a_list_settles(number, asked, answer):
@@ -412,7 +397,7 @@ def test_a_question_whose_passages_do_not_fit_is_told():
     )  # fmt: skip
 
     assert [row for row in rows if "规定了什么" in row.messages[0].content] == []
-    assert set(told) == {"its passages are not here, or more than fit"}
+    assert set(told) == {"its passages are more than fit"}
 
 
 # Keywords, turns, weak labels, skills

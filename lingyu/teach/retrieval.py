@@ -54,9 +54,12 @@ class Shelf:
         self._of_record[record] = chunks
         self._record.update((chunk.id, record) for chunk in chunks)
 
+    def has(self, asked: Asked) -> bool:
+        return all(record in self._of_record for record in asked.references)
+
     def right(self, asked: Asked, most: int) -> list[Chunk]:
         """The passages that the answer rests on; nothing where they are more than `most`, or a record has none."""
-        if not all(record in self._of_record for record in asked.references):
+        if not self.has(asked):
             return []
         chunks = [chunk for record in asked.references for chunk in self._of_record[record]]
         found = chunks if asked.whole else [chunk for chunk in chunks if holds(chunk, asked.tells)][:1]
@@ -123,7 +126,7 @@ def instructions(
     for one in asked:
         right = shelf.right(one, passages)
         if not right:
-            left(one.record, "its passages are not here, or more than fit")
+            left(one.record, "its passages are more than fit" if shelf.has(one) else "its records are not in the training part")
             continue
         without = bool(one.tells) and number(seed, "unanswerable", one.record.id, one.question) < unanswerable * 2**64
         shown = [] if without else right

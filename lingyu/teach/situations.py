@@ -25,8 +25,10 @@ MODALS: tuple[tuple[str, str, str], ...] = (
     (r"([还也都均])?应当", r"是否\1应当", "应当。"),
     (r"([还也都均])?必须", r"是否\1必须", "必须。"),
 )
-# No rule, but part of what another speaks of: 应当知道之日, 应当给予处罚的.
-PART_OF_CASE = re.compile(r"应当(?:知道|到达)|(?:应当|必须|不得|禁止)[^，]*的(?=，|$)")
+# No rule, but part of what another speaks of: 应当知道之日, 应当缴纳的税款, 应当给予处罚的，.
+PART_OF_CASE = re.compile(r"应当(?:知道|到达)|(?:应当|必须)[^，的]{1,4}的|(?:应当|必须|不得|禁止)[^，]*的(?=，|$)")
+# Who is meant anyway: 任何人在机场内放飞气球 → 在机场内放飞气球.
+ANYONE = re.compile(r"^任何(?:单位|组织|个人|人)(?:(?:、|和|或者?|以及)(?:单位|组织|个人))?，?")
 ANY_MODAL = re.compile(r"不得|禁止|严禁|应当|必须|不应|可以|不准")
 # English turns subject and verb round instead: The pilot must … → Must the pilot …
 ENGLISH = re.compile(r"(?P<who>[A-Z][^,;:]{1,60}?) (?P<modal>must not|shall not|may not|must|shall) (?P<what>[^;:]+)")
@@ -84,7 +86,7 @@ WORDINGS: dict[Language, Wordings] = {
             "依《{t}》，{i}的，结果如何？",
             "{i}，会怎么样？请依据《{t}》回答。",
         ),
-        allowed=("{i}，《{t}》允许吗？", "按《{t}》，可不可以{i}？", "有人打算这样做：{i}。《{t}》允许吗？"),
+        allowed=("{i}，《{t}》允许吗？", "按《{t}》，允许{i}吗？", "有人想{i}，《{t}》允许吗？"),
         settled="{y}《{t}》{n}规定：“{s}。”",
         listed="{y}《{t}》{n}写明：“{s}”，其中有“{i}”。",
         consequence="{s}。依据是《{t}》{n}。",
@@ -180,7 +182,7 @@ def from_lists(article: Article) -> Iterator[Situation]:
             yield words.treated, {"i": found["who"] + item}, words.consequence.format(t="{t}", n="{n}", s=braced(found["then"]))
     elif (found := FORBIDDEN.fullmatch(said)) and not ANY_MODAL.search(found["who"]):
         for item in items:
-            act = found["who"] + (found["where"] or "") + item
+            act = ANYONE.sub("", found["who"]) + (found["where"] or "") + item
             yield words.allowed, {"i": act}, words.listed.format(y="不允许。", t="{t}", n="{n}", s=braced(said), i=braced(item))
     elif found := DEMANDED.fullmatch(said):
         for item in items:

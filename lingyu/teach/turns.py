@@ -15,6 +15,9 @@ from lingyu.teach.provenance import Left, exchange, provenance, unheard
 
 METHOD = TASK = "turns"
 
+# A quotation of so much of an article leaves nothing to ask the whole of.
+MOST_OF_IT = 0.7
+
 # {r} stands for a relation.
 THEN: dict[Language, tuple[str, ...]] = {
     "zh": ("那{r}呢？", "{r}又是什么？", "还有，{r}呢？", "它的{r}呢？", "再问一下{r}。"),
@@ -61,18 +64,20 @@ def of_articles(found: Iterable[Article], dialogues: int, seed: int, left: Left 
     """Where a quotation stands, what else stands there, under which heading; at most `dialogues` an article, by different quotes."""
     for article in found:
         language, said_before = article.record.language, article.record.section.split(" / ")[:-1]
-        later = []
+        later, whole = [], []
         if article.short:
-            later.append((pick(WHOLE[language], seed, "whole", article.record.id), articles.answer(article, articles.RECALL)))
+            whole.append((pick(WHOLE[language], seed, "whole", article.record.id), articles.answer(article, articles.RECALL)))
         if said_before:
             later.append((pick(CHAPTER[language], seed, "chapter", article.record.id), UNDER[language].format(c=said_before[-1])))
-        if not later or not article.quotes:
+        if not (later or whole) or not article.quotes:
             left(article.record, "nothing to ask after its number")
             continue
         forms = articles.WORDINGS[language].train[articles.CITE]
         for quote, form in articles.quotations(article, forms, dialogues, seed, METHOD):
             first = (articles.in_words(form, article, quote), articles.answer(article, articles.CITE))
-            yield dialogue(article.record, [first, *later], article.references)
+            told = len(quote) >= MOST_OF_IT * len(article.text)
+            if later or not told:
+                yield dialogue(article.record, [first, *([] if told else whole), *later], article.references)
 
 
 def dialogue(record: Row, said: list[tuple[str, str]], references: Iterable[str]) -> Dialogue:
