@@ -17,7 +17,7 @@ from sys import stderr
 from typing import Any
 
 from lingyu.files import read_table, read_tables, write_tables
-from lingyu.records import Dialogue, Made, Row
+from lingyu.records import Dialogue, Made, Preference, Row
 from lingyu.serve.support import NUMBER, squeezed, stands_in
 from lingyu.stage import read_params
 from lingyu.teach import MADE
@@ -64,6 +64,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--rows", type=int, default=2000, help="of each table, drawn by hash")
     parser.add_argument("--examples", type=int, default=10)
+    parser.add_argument("--brief", action="store_true", help="the shortest examples, a line each")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
@@ -78,8 +79,10 @@ def main() -> None:
     print(f"\n{forms(learn, found)}\n")
     for method in READS:
         shown = [row for row in found if row.method == method]
+        if given.brief:
+            shown = shortest(shown, given.examples)
         for row in shown[:: max(1, len(shown) // given.examples)][: given.examples]:
-            print(example(row))
+            print(in_a_line(row) if given.brief else example(row))
 
 
 def made_in(source: Path, home: Path, most: int) -> dict[str, list[Row]]:
@@ -160,6 +163,23 @@ def forms(learn: dict[str, list[Row]], made: list[Made]) -> str:
             many, none = sum(count >= 3 for count in counts), counts.count(0)
             told.append(f"{name}: {len(counts)} records, {many} in 3 question forms or more, {none} in none")
     return "; ".join(told)
+
+
+def shortest(rows: list[Made], count: int) -> list[Made]:
+    """The shortest of the rows, every record and task once before one comes again."""
+    times: Counter[tuple[str, str]] = Counter()
+    ranked = []
+    for row in sorted(rows, key=lambda row: (len(example(row)), row.id)):
+        about = (row.references[0] if row.references else row.id, row.task)
+        ranked.append((times[about], len(ranked), row))
+        times[about] += 1
+    return [row for _, _, row in sorted(ranked, key=lambda entry: entry[:2])[:count]]
+
+
+def in_a_line(row: Made) -> str:
+    said = [message.content for message in getattr(row, "messages", [])]
+    said += [f"{row.chosen} ✗ {row.rejected}"] if isinstance(row, Preference) else []
+    return f"- {row.method}: " + " → ".join(text.replace("\n", " ⏎ ") for text in said)
 
 
 def example(row: Made) -> str:

@@ -257,6 +257,7 @@ def test_the_meaning_asks_for_the_term():
         ("严禁在油库附近使用明火。", "是否允许在油库附近使用明火", "不允许。"),
         ("起飞之前必须检查全部电池。", "起飞之前是否必须检查全部电池", "必须。"),
         ("机组不得不在河边紧急降落。", None, "a sentence that permits, or cannot be turned round"),
+        ("检查人员不得少于两人，并出示证件。", None, "a sentence that permits, or cannot be turned round"),
         ("机组可以在河边紧急降落。", None, "a sentence that permits, or cannot be turned round"),
         ("自机组知道或者应当知道之日起三日内报告。", None, "a sentence that permits, or cannot be turned round"),
         ("机长清偿依法应当缴纳的税款和费用。", None, "a sentence that permits, or cannot be turned round"),
@@ -294,6 +295,26 @@ def test_what_a_list_settles(number, asked, answer):
     rows = [row for row in situations.instructions([article], 1, 1) if asked in row.messages[0].content]
 
     assert [row.messages[1].content for row in rows] == [answer]
+
+
+def test_a_question_names_the_title_where_two_say_the_same_or_one_speaks_of_its_own_place():
+    texts = ["机组应当打开航行灯。", "本市机组应当打开警灯。", "机组应当穿上反光背心。"]
+    rows = [document("1", texts[0], "甲市规则", "第一条"), document("2", texts[0], "乙市规则", "第一条")]
+    rows += [document("3", texts[1], "甲市规则", "第二条"), document("4", texts[2], "甲市规则", "第三条")]
+
+    asked = [row.messages[0].content for row in situations.instructions(articles.articles_of(rows, 100), 9, 1)]
+
+    assert len(asked) > 6
+    assert [question for question in asked if "市规则" not in question and "背心" not in question] == []
+    assert [question for question in asked if "市规则" not in question and "背心" in question] != []
+
+
+def test_what_two_articles_of_a_title_say_alike_is_not_asked():
+    rows = [document(str(n), f"机组夜间应当打开航行灯。第{n}句。", RULE, f"第{number}条") for n, number in enumerate("一二三")]
+    told = []
+
+    assert list(situations.instructions(articles.articles_of(rows, 100), 2, 1, lambda record, why: told.append(why))) == []
+    assert told == ["another article of the title settles it, too"] * 3
 
 
 def test_english_turns_verb_and_subject_round():

@@ -5,7 +5,7 @@ Rules only ask what one sentence settles by itself: it has one "must" or "must n
 """
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -20,8 +20,9 @@ TASK, BASIS = "situation", "basis"
 
 # What stands in a sentence, what is asked in its place, what is answered.
 MODALS: tuple[tuple[str, str, str], ...] = (
-    (r"([还也都均])?不得(?!不|已)", r"是否\1可以", "不可以。"),
-    (r"(?:严禁|禁止)(?=[^，。]{2,})(?![^，。]{0,8}的)", "是否允许", "不允许。"),
+    # To its end the sentence says one thing: 不得少于两人，并出示证件 also demands one.
+    (r"([还也都均])?不得(?!不|已)(?=[^，]+$)", r"是否\1可以", "不可以。"),
+    (r"(?:严禁|禁止)(?=[^，]{2,}$)(?!.{0,8}的)", "是否允许", "不允许。"),
     (r"([还也都均])?应当", r"是否\1应当", "应当。"),
     (r"([还也都均])?必须", r"是否\1必须", "必须。"),
 )
@@ -37,11 +38,13 @@ ENGLISH_ASKED = {"must": ("Must", "Yes."), "shall": ("Must", "Yes.")}
 NO_NAME = re.compile(r"(?:A|An|The|All|Any|Every|Each|Both|Whoever|Anyone|Everybody|Nobody|Pilots?|Operators?)\b")
 # What cannot be understood by itself, or may be otherwise elsewhere.
 POINTING = re.compile(
-    r"前[款项条]|本[款项条](?!例)|[下上]列|第[一二三四五六七八九十百零〇\d（(]+[条款项章）)]|但|除外|^(?:其|该|此|并|也|同时|以及|经)"
+    r"前[款项条]|本[款项条章节](?!例)|[下上]列|第[一二三四五六七八九十百零〇\d（(]+[条款项章）)]|但|除外|^(?:其|该|此|并|也|同时|以及|经)"
     r"|[对将由向]其(?![他余中])"
     r"|\b(?:this|that|these|those|above|below|following|section|article|unless|except|they|it|he|she)\b",
     re.IGNORECASE,
 )
+# Of which city, which rules? Only the title tells.
+LOCAL = re.compile(r"本[市省区县州法条办规细公单]|我[国省市]")
 SENTENCE: dict[Language, re.Pattern[str]] = {"zh": re.compile(r"[^。\n]+"), "en": re.compile(r"[^.\n]+(?:\.(?=\d)[^.\n]*)*")}
 SHORTEST, LONGEST = {"zh": 10, "en": 24}, {"zh": 90, "en": 200}
 
@@ -114,21 +117,33 @@ WORDINGS: dict[Language, Wordings] = {
 
 
 def instructions(articles: Iterable[Article], count: int, seed: int, left: Left = unheard) -> Iterator[Dialogue]:
-    """Every situation that an article settles, in `count` wordings each."""
+    """Every situation that an article settles, in `count` wordings each.
+
+    The title stays out of a question only where no other title says the same, and where it is not 本市 that is spoken of.
+    """
+    found = []
     for article in articles if count else ():
-        found = [*from_lists(article), *from_sentences(article, left)]
-        if not found:
+        own = [*from_lists(article), *from_sentences(article, left)]
+        found += [(article, *situation) for situation in own]
+        if not own:
             left(article.record, "settles nothing in one sentence")
-        for forms, slots, answer in found:
-            for form in picks(count, len(forms), seed, METHOD, article.record.id, *slots.values()):
-                asked = forms[form].format(t=article.title, **slots)
-                yield Dialogue(
-                    **provenance(article.record, method=METHOD, task=TASK, asked=asked, references=article.references),
-                    messages=exchange(asked, answer.format(t=article.title, n=article.number)),
-                )
+    times = Counter(about for _, _, about, _ in found)
+    within = Counter((article.title, about) for article, _, about, _ in found)
+    for article, forms, about, answer in found:
+        if within[article.title, about] > 1:
+            left(article.record, "another article of the title settles it, too")
+            continue
+        if times[about] > 1 or LOCAL.search(about):
+            forms = [form for form in forms if "{t}" in form]
+        for form in picks(count, len(forms), seed, METHOD, article.record.id, about):
+            asked = forms[form].format(t=article.title, q=about, i=about)
+            yield Dialogue(
+                **provenance(article.record, method=METHOD, task=TASK, asked=asked, references=article.references),
+                messages=exchange(asked, answer.format(t=article.title, n=article.number)),
+            )
 
 
-Situation = tuple[Sequence[str], dict[str, str], str]  # the wordings to ask it in, what goes into them, the answer without title and number
+Situation = tuple[Sequence[str], str, str]  # the wordings to ask it in, what goes into them, the answer without title and number
 
 
 def from_sentences(article: Article, left: Left) -> Iterator[Situation]:
@@ -147,7 +162,7 @@ def from_sentences(article: Article, left: Left) -> Iterator[Situation]:
             left(article.record, "a sentence too short or too long to ask")
         elif turned := (in_chinese if language == "zh" else in_english)(sentence):
             asked, verdict = turned
-            yield words.asked, {"q": asked}, words.settled.format(y=verdict, t="{t}", n="{n}", s=braced(sentence))
+            yield words.asked, asked, words.settled.format(y=verdict, t="{t}", n="{n}", s=braced(sentence))
         else:
             left(article.record, "a sentence that permits, or cannot be turned round")
 
@@ -179,15 +194,15 @@ def from_lists(article: Article) -> Iterator[Situation]:
     items = [item for item in items if 4 <= len(item) <= LONGEST["zh"] and not POINTING.search(item) and "其他" not in item]
     if found := WITH_CONSEQUENCE.fullmatch(said):
         for item in items:
-            yield words.treated, {"i": found["who"] + item}, words.consequence.format(t="{t}", n="{n}", s=braced(found["then"]))
+            yield words.treated, found["who"] + item, words.consequence.format(t="{t}", n="{n}", s=braced(found["then"]))
     elif (found := FORBIDDEN.fullmatch(said)) and not ANY_MODAL.search(found["who"]):
         for item in items:
             act = ANYONE.sub("", found["who"]) + (found["where"] or "") + item
-            yield words.allowed, {"i": act}, words.listed.format(y="不允许。", t="{t}", n="{n}", s=braced(said), i=braced(item))
+            yield words.allowed, act, words.listed.format(y="不允许。", t="{t}", n="{n}", s=braced(said), i=braced(item))
     elif found := DEMANDED.fullmatch(said):
         for item in items:
             asked = f"{found['who']}是否应当{item}"
-            yield words.asked, {"q": asked}, words.listed.format(y="应当。", t="{t}", n="{n}", s=braced(said), i=braced(item))
+            yield words.asked, asked, words.listed.format(y="应当。", t="{t}", n="{n}", s=braced(said), i=braced(item))
 
 
 def braced(text: str) -> str:
