@@ -502,12 +502,25 @@ def test_a_signal_labels_what_one_of_its_patterns_matches_and_the_row_names_it()
     assert rows[0].messages[0].content.startswith("判断下面的文本属于哪一类")
 
 
+def test_texts_of_one_class_are_nothing_to_choose_from():
+    told = []
+
+    labels = weak.labelled(
+        SIGNAL,
+        [document("1", "雷雨将至。"), document("2", "Thunder.", language="en")],
+        lambda record, why: told.append((record.place, why)),
+    )
+
+    assert labels == []
+    assert told == [("1", "storm words: only one class found"), ("2", "storm words: only one class found")]
+
+
 def test_the_labels_of_a_column_can_be_a_signal_too():
     column = weak.Signal(name="desk that answered", task="desk")
-    rows = [label("1", "证件怎么补办？", "窗口", "desk"), label("2", "晴。", "calm", "weather")]
+    rows = [label("1", "证件怎么补办？", "窗口", "desk"), label("2", "车停哪里？", "门卫", "desk"), label("3", "晴。", "calm", "weather")]
 
-    assert list(weak.labelled(column, rows)) == rows[:1]
-    assert [weak.given_by_column([column, SIGNAL], row) for row in rows] == [True, False]
+    assert weak.labelled(column, rows) == rows[:2]
+    assert [weak.given_by_column([column, SIGNAL], row) for row in rows] == [True, True, False]
 
 
 @pytest.mark.parametrize(("patterns", "fault"), [({"a": "(", "b": "x"}, "regular expression"), ({"a": "x"}, "one class only")])

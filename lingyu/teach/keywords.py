@@ -21,8 +21,8 @@ LONGEST_JOINED = 8
 # By jieba's dictionary, set by eye on statutes and consultations:
 # 情况 32833, 部门 16543, 单位 17532; 提出 22139, 给予 3433, 继承 2580, 离婚 886.
 COMMON, COMMON_VERB = 10_000, 3000
-# 本市, 该场所, 前款, 未办理, 之日起: what they say depends on what stands around them.
-POINTING = re.compile(r"[本该前各全之未不无相其此]")
+# 本市, 该场所, 前款, 未办理, 之日起: what they say depends on what stands around them. 够不够, 有没有 only ask.
+POINTING = re.compile(r"[本该前各全之未不无相其此]|(.)[不没]\1")
 
 WORDINGS: dict[Language, dict[str, tuple[str, ...]]] = {
     "zh": {

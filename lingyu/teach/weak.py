@@ -5,11 +5,12 @@ review draws a sample by default. The prompts are those of classify.
 """
 
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
 from pydantic import BaseModel, ConfigDict, field_validator, model_validator
 
-from lingyu.records import Dialogue, Document, Label, Row
+from lingyu.records import Dialogue, Document, Label, Language, Row
 from lingyu.teach import classify
 from lingyu.teach.provenance import Left, unheard
 
@@ -46,23 +47,33 @@ class Signal(BaseModel):
         return self
 
 
-def labelled(signal: Signal, rows: Iterable[Row], left: Left = unheard) -> Iterator[Label]:
-    """The texts with the class that the signal gives them: of documents and dialogues by pattern, of labels of its task by column."""
-    patterns = {label: re.compile(pattern, re.IGNORECASE) for label, pattern in signal.patterns.items()}
-    for row in rows:
-        if isinstance(row, Label):
-            if not patterns and row.task == signal.task:
-                yield row
-            continue
-        text = text_of(row)
-        if not patterns or not text or row.scope != "domain":
-            continue
-        classes = [label for label, pattern in patterns.items() if pattern.search(text)]
-        if len(classes) == 1:
-            origin = row.model_dump(include={"id", "source", "place", "licence", "scope", "language"})
-            yield Label(**origin, text=text, label=classes[0], task=signal.task)
-        else:
-            left(row, f"{signal.name}: {'several classes match' if classes else 'no class matches'}")
+def labelled(signal: Signal, rows: Iterable[Row], left: Left = unheard) -> list[Label]:
+    """The texts with the class that the signal gives them: of documents and dialogues by pattern, of labels of its task by column.
+
+    None of a language in which it gives one class only: there would be nothing to choose.
+    """
+    found = [(row, label) for row in rows if (label := label_of(signal, row, left))]
+    classes: dict[Language, set[str]] = defaultdict(set)
+    for _, label in found:
+        classes[label.language].add(label.label)
+    for row, label in found:
+        if len(classes[label.language]) < 2:
+            left(row, f"{signal.name}: only one class found")
+    return [label for _, label in found if len(classes[label.language]) > 1]
+
+
+def label_of(signal: Signal, row: Row, left: Left) -> Label | None:
+    if isinstance(row, Label):
+        return row if given_by_column([signal], row) else None
+    text = text_of(row)
+    if not signal.patterns or not text or row.scope != "domain":
+        return None
+    classes = [label for label, pattern in signal.patterns.items() if re.search(pattern, text, re.IGNORECASE)]
+    if len(classes) != 1:
+        left(row, f"{signal.name}: {'several classes match' if classes else 'no class matches'}")
+        return None
+    origin = row.model_dump(include={"id", "source", "place", "licence", "scope", "language"})
+    return Label(**origin, text=text, label=classes[0], task=signal.task)
 
 
 def text_of(row: Row) -> str:
