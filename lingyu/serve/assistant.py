@@ -158,8 +158,7 @@ class Assistant:
         last = Piece(finish="stop" if ended or parts.stopped else "length", completion_tokens=count)
         if plan.hits is not None:
             last.supported = supported(answer, [text_of(hit) for hit in plan.hits], self.terms)
-            refused = answer.strip() in NOTHING_FOUND.values()  # by a model that was trained to; there is nothing to verify
-            last.note = None if last.supported or refused else NOT_SUPPORTED[plan.chinese]
+            last.note = None if last.supported else remark(answer, plan.chinese)
         yield last
 
 
@@ -171,6 +170,11 @@ NOT_SUPPORTED = {
     True: "回答中的内容未能在所示来源中逐一核实，请以来源原文为准。",
     False: "The answer could not be verified in the sources shown; rely on the sources.",
 }
+
+
+def remark(answer: str, chinese: bool) -> str | None:
+    """What is said of an answer that no source holds; of a model's own "nothing found", which claims nothing, nothing."""
+    return None if answer.strip() in NOTHING_FOUND.values() else NOT_SUPPORTED[chinese]
 
 
 def text_of(hit: Hit) -> str:
