@@ -59,7 +59,7 @@ class Made(Row):
     task: str  # fact, reason, classify, recall, chat …: what is asked, whatever made the row
     references: list[str]  # ids of the rows that the answer rests on
     method: str  # "given" when it came with the corpus, else the generation method
-    teacher: str  # "" when given, else "rules" or the model asked
+    teacher: str  # "" when given, else "rules", the model asked, or the signal that gave a weak label
     prompt_hash: str  # of what the teacher was asked, "" when given or by rules
     review: Review
 

@@ -15,7 +15,7 @@ speaks of is not among those others. Test questions have wordings of their own.
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
@@ -26,8 +26,11 @@ from lingyu.files import read_table, write_jsonl, write_table
 from lingyu.ledger import Ledger
 from lingyu.records import TABLES, Dialogue, Document, Exam, Fact, Label, Made, Preference, Row
 from lingyu.stage import StageParams, start
-from lingyu.teach import MADE, articles, classify, corruption, facts, given, knowledge
+from lingyu.teach import MADE, articles, classify, corruption, exams, facts, given, knowledge, skills, weak
+from lingyu.teach.articles import Article
 from lingyu.teach.choice import shuffled
+from lingyu.teach.methods import Methods, Reasons, Taught, more_instructions
+from lingyu.teach.weak import Signal
 
 
 class KnowledgeParams(StageParams):
@@ -72,9 +75,10 @@ class TestParams(StageParams):
     documents: NonNegativeInt
     classify: NonNegativeInt
     given: NonNegativeInt
+    exams: NonNegativeInt
 
 
-class Params(StageParams):
+class Params(Methods):
     seed: int
     teacher: Literal["rules"]
     knowledge: KnowledgeParams
@@ -99,20 +103,29 @@ class Part:
 
 def run(params: Params, train: Path, dev: Path, test: Path, out: Path) -> None:
     learn, choose, hold = read_part(train), read_part(dev), read_part(test)
-    ledger = Ledger()
-    made: dict[str, list[Row]] = {name: list(rows) for name, rows in rows_made(params, learn, choose, hold).items()}
+    ledger, reasons = Ledger(), Reasons()
+    made: dict[str, list[Row]] = {name: list(rows) for name, rows in rows_made(params, learn, choose, hold, reasons).items()}
+    made["instructions"] = [
+        *skills.with_skills((row for row in made["instructions"] if isinstance(row, Dialogue)), params.skills, params.seed)
+    ]
 
     for name, row_type in MADE.items():
         rows = list({row.id: row for row in made[name]}.values())
         count_made(ledger, f"made/{name}", made[name], rows)  # as its file: preferences are records, and made, too
         write_table(out / "made" / f"{name}.parquet", rows, row_type)
     count_used(ledger, [learn, choose, hold], [row for rows in made.values() for row in rows if isinstance(row, Made)])
+    reasons.count(ledger)
+    for row in made["instructions"]:
+        if isinstance(row, Dialogue) and skills.has_skill(row):
+            ledger.changed("made/instructions", row.source, "named its skill")
     write_jsonl(out / "teacher.jsonl", [])
     ledger.write(out / "ledger.json")
 
 
-def rows_made(params: Params, learn: Part, choose: Part, hold: Part) -> dict[str, Iterable[Row]]:
+def rows_made(params: Params, learn: Part, choose: Part, hold: Part, reasons: Reasons) -> dict[str, Iterable[Row]]:
     """Every table of MADE. A sample is the first rows in an order by hash, so that most of it stays when data is added."""
+    signalled = learn.labels
+    learn, choose, hold = (replace(part, labels=judged(part.labels, params.weak)) for part in (learn, choose, hold))
     seed, of_facts, of_labels, of_articles, test = params.seed, params.knowledge, params.classify, params.articles, params.test
 
     every_fact = [*learn.facts, *choose.facts, *hold.facts]
@@ -127,8 +140,10 @@ def rows_made(params: Params, learn: Part, choose: Part, hold: Part) -> dict[str
 
     whole = articles.articles_of(learn.documents, of_articles.max_chars)
     numbers = articles.numbers_of(whole)
-    asked = [article for article in whole if not articles.is_held_out(article, of_articles.held_out_share, seed)]
-    kept_back = [article for article in whole if articles.is_held_out(article, of_articles.held_out_share, seed)]
+    asked, kept_back = parted(whole, of_articles.held_out_share, seed, [*learn.dialogues, *learn.preferences])
+    hidden = {record for article in kept_back for record in (article.record.id, *article.references)}
+    readable = [row for row in learn.documents if row.id not in hidden]
+    open_to_questions = Taught(readable, learn.facts, learn.dialogues, signalled, learn.exams, asked)
 
     return {
         "instructions": [
@@ -137,12 +152,14 @@ def rows_made(params: Params, learn: Part, choose: Part, hold: Part) -> dict[str
             *facts.instructions(learn.facts, of_facts.questions, seed),
             *classify.instructions(learn.labels, classes, of_labels.shots, seed),
             *articles.instructions(asked, of_articles.recalls, of_articles.cites, seed),
+            *more_instructions(params, open_to_questions, of_labels.shots, of_labels.max_example_chars, seed, reasons),
         ],
         "dev_instructions": [
             *given.instructions(choose.dialogues),
             *facts.dev_instructions([*taught[: of_facts.dev_facts], *shuffled(choose.facts, seed)[: of_facts.dev_facts]]),
             *classify.instructions(choose.labels, classes, of_labels.shots, seed),
             *articles.dev_instructions(asked, of_articles.dev_articles, seed),
+            *exams.dev_instructions(choose.exams if params.exams.choices else []),
         ],
         "preferences": [
             *given.preferences(learn.preferences),
@@ -175,6 +192,7 @@ def rows_made(params: Params, learn: Part, choose: Part, hold: Part) -> dict[str
             *articles.questions(kept_back, "documents", numbers, test.documents, seed),
             *given.questions(shuffled(hold.dialogues, seed, "test"), test.given),
             *islice(given.prompts(shuffled(hold.preferences, seed, "test")), test.given),
+            *exams.questions(shuffled(hold.exams, seed, "test"), test.exams),
         ],
         "statements": [
             *knowledge.statement_documents(
@@ -194,6 +212,23 @@ def rows_made(params: Params, learn: Part, choose: Part, hold: Part) -> dict[str
             ((fact, knowledge.test_statements(fact)) for fact in stated), of_facts.statements_per_document, seed
         ),
     }
+
+
+def parted(
+    whole: list[Article], share: float, seed: int, given_rows: Iterable[Dialogue | Preference]
+) -> tuple[list[Article], list[Article]]:
+    """The articles to ask about, and those kept back for the test: none that a given row of training refers to."""
+    referred = {record for row in given_rows for record in row.references}
+    asked, kept_back = list[Article](), list[Article]()
+    for article in whole:
+        free = articles.is_held_out(article, share, seed) and not referred & {article.record.id, *article.references}
+        (kept_back if free else asked).append(article)
+    return asked, kept_back
+
+
+def judged(labels: list[Label], signals: Iterable[Signal]) -> list[Label]:
+    """The labels that people gave: without those that params.yaml calls a signal."""
+    return [row for row in labels if not weak.given_by_column(signals, row)]
 
 
 def read_part(folder: Path) -> Part:
@@ -227,7 +262,7 @@ UNUSED = {
     "documents": "not asked about",
     "dialogues": "over the number of test questions",
     "labels": "over the number of test questions, or its class is not in the training part",
-    "exams": "no method asks exams",
+    "exams": "not asked about",
     "preferences": "",
 }
 

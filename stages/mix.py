@@ -31,7 +31,7 @@ from lingyu.ledger import Ledger
 from lingyu.model.chat import load_template, render
 from lingyu.records import Dialogue, Document, Made, Message, Preference, Question, Row
 from lingyu.stage import StageError, StageParams, start
-from lingyu.teach import MADE, classify
+from lingyu.teach import MADE, classify, weak
 from lingyu.teach.balance import Entry, copies, pieces, replayed, weighted
 from lingyu.teach.choice import number
 
@@ -47,6 +47,13 @@ class SftWeights(StageParams):
     fact: NonNegativeFloat
     classify: NonNegativeFloat
     article: NonNegativeFloat
+    exam: NonNegativeFloat
+    retrieval: NonNegativeFloat
+    definition: NonNegativeFloat
+    situation: NonNegativeFloat
+    keywords: NonNegativeFloat
+    turns: NonNegativeFloat
+    weak: NonNegativeFloat
 
 
 class PreferenceWeights(StageParams):
@@ -228,7 +235,7 @@ def texts_asked(row: Row) -> list[str]:
     if not isinstance(row, Dialogue | Preference | Question):
         return []
     texts = [message.content for message in row.messages if message.role == "user"]
-    return [classify.text_asked(text, row.language) for text in texts] if row.method == classify.METHOD else texts
+    return [classify.text_asked(text, row.language) for text in texts] if row.method in {classify.METHOD, weak.METHOD} else texts
 
 
 def fitting(table: str, rows: Sequence[Row], tokens: Tokens, params: Params, log: Log) -> Iterator[tuple[Row, int]]:

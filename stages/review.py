@@ -33,6 +33,13 @@ class Policies(StageParams):
     classify: Policy
     article: Policy
     corruption: Policy
+    exam: Policy
+    retrieval: Policy
+    definition: Policy
+    situation: Policy
+    keywords: Policy
+    turns: Policy
+    weak: Policy
 
 
 class Params(StageParams):

@@ -1,14 +1,18 @@
 """generate: what is made of which record, and what must never be asked."""
 
 import json
+from pathlib import Path
 
 import pytest
+import yaml
 
 from lingyu.files import read_table, write_tables
 from lingyu.records import Dialogue, Document, Exam, Fact, Label, Message, Preference
 from lingyu.teach import MADE
+from lingyu.teach.weak import Signal
 from stages import generate
 
+SEARCH = {"max_characters": 240, "k1": 1.5, "b": 0.75}
 PARAMS = generate.Params.model_validate(
     {
         "seed": 1,
@@ -25,7 +29,15 @@ PARAMS = generate.Params.model_validate(
         "articles": {"max_chars": 30, "recalls": 1, "cites": 1, "statements": 2, "dev_articles": 2, "held_out_share": 0.5},
         "pairs": {"a_fact": 1, "dev_facts": 2, "test_facts": 2, "demonstrations": 2},
         "prompts": {"given": 4, "facts": 3, "classify": 2},
-        "test": {"taught": 4, "documents": 4, "classify": 2, "given": 1},
+        "test": {"taught": 4, "documents": 4, "classify": 2, "given": 1, "exams": 2},
+        "exams": {"choices": 2, "judgements": 1},
+        "retrieval": {"a_fact": 1, "an_article": 1, "dialogues": 0.0, "passages": 2, "unanswerable": 0.2, **SEARCH},
+        "definitions": {"questions": 1, "names": 1, "max_asked_by": 80},
+        "situations": {"questions": 1, "basis": 1},
+        "keywords": {"a_fact": 1, "documents": 1.0, "dialogues": 1.0, "most": 4},
+        "turns": {"an_entity": 1, "an_article": 1, "most": 3},
+        "weak": [],
+        "skills": 0.3,
     }
 )
 PARTS = {"train": 6, "dev": 3, "test": 3}  # records of each kind
@@ -147,10 +159,56 @@ def test_the_ledger_says_what_was_used(made):
     entries = json.loads((made / "ledger.json").read_text(encoding="utf-8"))["entries"]
     by_table = {entry["table"]: entry for entry in entries if entry["source"] == "a.md"}
 
-    assert (by_table["exams"]["in"], by_table["exams"]["out"], by_table["exams"]["dropped"]) == (12, 0, {"no method asks exams": 12})
+    assert (by_table["exams"]["in"], by_table["exams"]["out"], by_table["exams"]["dropped"]) == (12, 11, {"not asked about": 1})
     assert by_table["facts"]["out"] == 12
     assert by_table["documents"]["dropped"]["not asked about"] >= 6
     assert by_table["made/instructions"]["made"]["fact"] == 12
+    assert by_table["documents"]["changed"]["definition: defines nothing"] > 0
+    assert by_table["made/instructions"]["changed"]["named its skill"] > 0
+
+
+def test_no_method_asks_what_is_kept_for_the_test(made):
+    kept = {row.references[0] for row in rows_of(made, "questions") if row.known == "documents"}
+    trained = [row for name in ("instructions", "preferences", "prompts") for row in rows_of(made, name)]
+
+    assert {row.method for row in trained} > {"retrieval", "situation", "keywords", "exam"}
+    assert len(kept) > 2
+    assert not [row for row in trained if kept & {row.id, *row.references}]
+
+
+def test_an_article_that_a_given_row_refers_to_is_not_kept_for_the_test(tmp_path):
+    write_parts(tmp_path)
+    tables = tables_of("train", 6)
+    articles = [row.id for row in tables["documents"]]
+    tables["dialogues"] = [row.model_copy(update={"references": articles}) for row in tables["dialogues"]]
+    write_tables(tmp_path / "train", tables)
+
+    generate.run(PARAMS, tmp_path / "train", tmp_path / "dev", tmp_path / "test", out=tmp_path / "out")
+
+    questions = [row for row in rows_of(tmp_path / "out", "questions") if row.method == "article"]
+    assert {row.known for row in questions} == {"taught"}
+
+
+def test_labels_that_a_signal_gave_train_under_its_name_and_test_nobody(tmp_path):
+    write_parts(tmp_path)
+    signalled = PARAMS.model_copy(update={"weak": [Signal(name="the desk that filed it", task="risk")]})
+
+    generate.run(signalled, tmp_path / "train", tmp_path / "dev", tmp_path / "test", out=tmp_path / "out")
+
+    rows = [row for row in rows_of(tmp_path / "out", "instructions") if row.task == "classify"]
+    assert {(row.method, row.teacher) for row in rows} == {("weak", "signal: the desk that filed it")}
+    assert [
+        row for name in ("questions", "dev_instructions", "prompts") for row in rows_of(tmp_path / "out", name) if row.task == "classify"
+    ] == []
+
+
+def test_training_is_shown_passages_as_the_service_shows_them():
+    params = yaml.safe_load((Path(__file__).parent.parent / "params.yaml").read_text(encoding="utf-8"))
+    search, asked = params["index"], params["generate"]["retrieval"]
+
+    assert {key: asked[key] for key in ("passages", "max_characters", "k1", "b")} == {
+        key: search[key] for key in ("passages", "max_characters", "k1", "b")
+    }
 
 
 def test_same_records_same_bytes(made, tmp_path):

@@ -1,6 +1,7 @@
 """mix: what goes into training how often, what is refused, and what the gate lets through."""
 
 import json
+from typing import get_args
 
 import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
@@ -9,12 +10,12 @@ from lingyu.files import read_jsonl, read_table, write_table, write_tables
 from lingyu.model.chat import CHATML
 from lingyu.records import Dialogue, Document, Message, Preference, Question
 from lingyu.stage import StageError
-from lingyu.teach import MADE
+from lingyu.teach import MADE, Method
 from stages import mix
 
 WEIGHTS = {
     "pretrain": {"document": 1.0, "statement": 1.0},
-    "sft": {"given": 1.0, "demonstration": 1.0, "fact": 1.0, "classify": 1.0, "article": 1.0},
+    "sft": {method: 1.0 for method in get_args(Method) if method != "corruption"},
     "preference": {"given": 1.0, "corruption": 1.0},
 }
 PARAMS = {

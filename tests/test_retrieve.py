@@ -10,9 +10,24 @@ from serving import DOCUMENT, FACTS
 
 from lingyu.retrieve.chunks import chunk_of_fact, chunks_of_document, passages, sentences
 from lingyu.retrieve.index import Knowledge, build
+from lingyu.retrieve.prompt import with_passages
 from lingyu.retrieve.words import words
 
 CHUNKS = [*chunks_of_document(DOCUMENT, 30), *map(chunk_of_fact, FACTS)]
+
+
+@pytest.mark.parametrize(
+    ("question", "prompt"),
+    [
+        ("几米？", "资料：\n[1] 规则 / 第五条\n限高九米。\n[2] 云雀X3的续航时间是38分钟。\n\n问题：几米？"),
+        ("How high?", "Passages:\n[1] 规则 / 第五条\n限高九米。\n[2] 云雀X3的续航时间是38分钟。\n\nQuestion: How high?"),
+    ],
+)
+def test_a_passage_stands_under_its_title_and_heading_and_a_fact_alone(question, prompt):
+    rule = DOCUMENT.model_copy(update={"title": "规则", "section": "第五条", "text": "限高九米。"})
+    shown = [*chunks_of_document(rule, 30), chunk_of_fact(FACTS[1])]
+
+    assert with_passages(question, shown) == prompt
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import json
 import zipfile
 from pathlib import Path
+from typing import get_args
 
 import openpyxl
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from lingyu.files import read_jsonl, read_table, write_jsonl, write_table
 from lingyu.records import Dialogue, Document, Message, Preference, Question
 from lingyu.stage import StageError
-from lingyu.teach import MADE
+from lingyu.teach import MADE, Method
 from lingyu.teach.decisions import read_decisions
 from stages import review
 
@@ -168,8 +169,7 @@ def test_a_workbook_without_the_columns_is_named(tmp_path):
 
 
 def params(policy, share=0.5):
-    methods = ("given", "demonstration", "fact", "classify", "article", "corruption")
-    return review.Params.model_validate({"seed": 1, "policies": dict.fromkeys(methods, policy), "sample_share": share})
+    return review.Params.model_validate({"seed": 1, "policies": dict.fromkeys(get_args(Method), policy), "sample_share": share})
 
 
 def provenance():

@@ -9,8 +9,9 @@ from serving import ANSWERED, REASONED
 
 from lingyu.model.chat import prompt_and_reply
 from lingyu.records import Message
+from lingyu.retrieve.prompt import NOTHING_FOUND
 from lingyu.serve.app import make_app
-from lingyu.serve.assistant import Assistant
+from lingyu.serve.assistant import Assistant, remark
 from lingyu.serve.engine import Sampling, TransformersEngine
 from lingyu.serve.protocol import Refused, parsed
 from lingyu.serve.support import known_terms, supported
@@ -125,6 +126,11 @@ def test_a_professional_stream_begins_with_sources_and_ends_with_the_check(ask):
 
     assert chunks[1]["sources"][0]["title"] == "云雀X3"
     assert chunks[-1]["supported"] is False
+
+
+@pytest.mark.parametrize(("answer", "noted"), [(NOTHING_FOUND[True], False), ("九米。", True)])
+def test_a_model_that_says_it_found_nothing_is_not_told_that_this_stands_nowhere(answer, noted):
+    assert (remark(answer, chinese=True) is not None) == noted
 
 
 def test_passages_are_put_before_the_question_as_far_as_they_fit(assistant):

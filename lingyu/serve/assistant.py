@@ -16,6 +16,7 @@ from lingyu.files import read_json
 from lingyu.model.chat import THINK, load_template, render
 from lingyu.records import Message
 from lingyu.retrieve.index import Hit, Knowledge
+from lingyu.retrieve.prompt import NOTHING_FOUND, is_chinese, with_passages
 from lingyu.serve.engine import Engine, Sampling
 from lingyu.serve.protocol import ChatRequest, Refused
 from lingyu.serve.support import known_terms, supported
@@ -117,7 +118,7 @@ class Assistant:
     def put_before(self, messages: list[Message], hits: list[Hit], thinks: bool, wanted: int) -> tuple[list[Hit], list[int]]:
         """As many of the best passages as the context holds, and the prompt with them before the question."""
         for number in range(len(hits), 0, -1):
-            asked = Message(role="user", content=with_passages(messages[-1].content, hits[:number]))
+            asked = Message(role="user", content=with_passages(messages[-1].content, [hit.chunk for hit in hits[:number]]))
             prompt = self.encode([*messages[:-1], asked], thinks)
             if len(prompt) + wanted <= self.engine.context:
                 return hits[:number], prompt
@@ -157,14 +158,10 @@ class Assistant:
         last = Piece(finish="stop" if ended or parts.stopped else "length", completion_tokens=count)
         if plan.hits is not None:
             last.supported = supported(answer, [text_of(hit) for hit in plan.hits], self.terms)
-            last.note = None if last.supported else NOT_SUPPORTED[plan.chinese]
+            last.note = None if last.supported else remark(answer, plan.chinese)
         yield last
 
 
-NOTHING_FOUND = {
-    True: "资料中没有找到与这个问题有关的内容，因此无法回答。",
-    False: "The documents hold nothing on this question, so it cannot be answered from them.",
-}
 NOT_ASKED = {
     True: "知识库中没有足够相关的段落，未向模型提问。",
     False: "No passage of the knowledge base is close enough to the question; the model was not asked.",
@@ -175,13 +172,9 @@ NOT_SUPPORTED = {
 }
 
 
-def is_chinese(text: str) -> bool:
-    return any("\u4e00" <= character <= "\u9fff" for character in text)
-
-
-def with_passages(question: str, hits: list[Hit]) -> str:
-    listed = "\n".join(f"[{number}] {hit.chunk.text}" for number, hit in enumerate(hits, 1))
-    return f"资料：\n{listed}\n\n问题：{question}" if is_chinese(question) else f"Passages:\n{listed}\n\nQuestion: {question}"
+def remark(answer: str, chinese: bool) -> str | None:
+    """What is said of an answer that no source holds; of a model's own "nothing found", which claims nothing, nothing."""
+    return None if answer.strip() in NOTHING_FOUND.values() else NOT_SUPPORTED[chinese]
 
 
 def text_of(hit: Hit) -> str:

@@ -4,7 +4,10 @@ from typing import Literal
 
 from lingyu.records import Dialogue, Document, Preference, Question, Row
 
-Method = Literal["given", "fact", "classify", "article", "corruption", "demonstration"]
+Method = Literal[
+    "given", "fact", "classify", "article", "corruption", "demonstration",
+    "exam", "retrieval", "definition", "situation", "keywords", "weak", "turns",
+]  # fmt: skip
 """What records.Made.method can say."""
 
 MADE: dict[str, type[Row]] = {

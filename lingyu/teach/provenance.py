@@ -1,12 +1,19 @@
 """What a made row tells of itself: the fields that are the same whatever method made it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from lingyu.files import short_hash
 from lingyu.records import Message, Row
 
 RULES = "rules"  # the teacher that is no model: templates and extraction
+
+Left = Callable[[Row, str], None]
+"""Told by a method of a record, or a part of it, of which it makes nothing, and why."""
+
+
+def unheard(record: Row, reason: str) -> None:
+    """For who need not know what was left."""
 
 
 def provenance(record: Row, *, method: str, task: str, asked: str, use: str = "", references: Sequence[str] = ()) -> dict[str, Any]:
