@@ -21,9 +21,9 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from pydantic import Field, NonNegativeFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveInt, field_validator, model_validator
 
 from lingyu.corpus.leak import Bounds, Gate, Item
 from lingyu.files import read_table, write_json, write_jsonl, write_table
@@ -33,6 +33,7 @@ from lingyu.records import Dialogue, Document, Made, Message, Preference, Questi
 from lingyu.stage import StageError, StageParams, start
 from lingyu.teach import MADE, classify, weak
 from lingyu.teach.balance import Entry, copies, pieces, replayed, weighted
+from lingyu.teach.by_method import fault_of_names
 from lingyu.teach.choice import number
 
 
@@ -41,30 +42,28 @@ class PretrainWeights(StageParams):
     statement: NonNegativeFloat
 
 
-class SftWeights(StageParams):
-    given: NonNegativeFloat
-    demonstration: NonNegativeFloat
-    fact: NonNegativeFloat
-    classify: NonNegativeFloat
-    article: NonNegativeFloat
-    exam: NonNegativeFloat
-    retrieval: NonNegativeFloat
-    definition: NonNegativeFloat
-    situation: NonNegativeFloat
-    keywords: NonNegativeFloat
-    turns: NonNegativeFloat
-    weak: NonNegativeFloat
-
-
-class PreferenceWeights(StageParams):
-    given: NonNegativeFloat
-    corruption: NonNegativeFloat
-
-
 class Weights(StageParams):
     pretrain: PretrainWeights
-    sft: SftWeights
-    preference: PreferenceWeights
+    sft: dict[str, NonNegativeFloat]
+    preference: dict[str, NonNegativeFloat]
+
+    @field_validator("sft", "preference")
+    @classmethod
+    def known_methods(cls, weights: dict[str, float]) -> dict[str, float]:
+        if fault := fault_of_names(weights, needed=()):
+            raise ValueError(fault)
+        return weights
+
+    @model_validator(mode="after")
+    def every_method(self) -> Self:
+        if fault := fault_of_names({*self.sft, *self.preference}):
+            raise ValueError(f"{fault}, in sft where it makes dialogues, in preference where it makes pairs")
+        return self
+
+    def of_table(self, name: str) -> dict[str, float]:
+        """The weights of the kinds of rows in a training table; one without weights takes all rows once."""
+        found: dict[str, float] = self.model_dump().get(name, {})
+        return found
 
 
 class Shares(StageParams):
@@ -106,6 +105,7 @@ def run(params: Params, base: Path, train: Path, dev: Path, test: Path, approved
     for table, found in rows.items():
         for row in found:
             log.ledger.came(table, row.source)
+    stop_at_methods(rows, params.weights)
     stop_at_references(rows)
     leaked = list(leaking(rows, params.leaks))
     given_away = {(leak["table"], leak["id"]) for leak in leaked}
@@ -199,6 +199,15 @@ class Tokens:
         raise TypeError(f"{type(row).__name__} goes into no table")
 
 
+def stop_at_methods(rows: dict[str, list[Row]], weights: Weights) -> None:
+    """Raise where a row's method has no weight: it would go in, or stay out, by nobody's choice."""
+    tables = {f"train/{name}": weights.of_table(name) for name in ("sft", "preference")}
+    found = {(table, row.method) for table in tables for row in rows[table] if isinstance(row, Made)}
+    lacking = [f"  mix.weights.{table.split('/')[1]}.{method}" for table, method in sorted(found) if method not in tables[table]]
+    if lacking:
+        raise StageError("\n".join(["params.yaml has no weight for methods that made training rows; 1.0 takes each once:", *lacking]))
+
+
 def stop_at_references(rows: dict[str, list[Row]]) -> None:
     """Raise where training asks what rests on a record that only the test may ask. Text to pretrain on may state it."""
     kept = {row.references[0] for row in rows["test/questions"] if isinstance(row, Question) and row.known != "taught"}
@@ -276,7 +285,7 @@ def amounts(table: str, entries: Sequence[Entry], params: Params) -> Iterator[tu
     share = params.general_share.model_dump().get(name) if part != "test" else None
     general = [entry for entry in entries if entry.row.scope == "general"] if share is not None else []
     domain = [entry for entry in entries if entry.row.scope == "domain"] if share is not None else entries
-    weights = params.weights.model_dump().get(name, {}) if part == "train" else {}
+    weights = params.weights.of_table(name) if part == "train" else {}
     weighed = list(weighted(domain, weights, params.seed))
     yield from weighed
     if share is not None:

@@ -13,39 +13,31 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from lingyu.files import read_table, write_jsonl, write_table
 from lingyu.ledger import Ledger
 from lingyu.records import Made, Row
 from lingyu.stage import StageParams, start
 from lingyu.teach import MADE
+from lingyu.teach.by_method import fault_of_names
 from lingyu.teach.choice import number
 from lingyu.teach.decisions import Decision, edited, read_decisions, write_queue
 
 Policy = Literal["auto", "sample", "required"]
 
 
-class Policies(StageParams):
-    given: Policy
-    demonstration: Policy
-    fact: Policy
-    classify: Policy
-    article: Policy
-    corruption: Policy
-    exam: Policy
-    retrieval: Policy
-    definition: Policy
-    situation: Policy
-    keywords: Policy
-    turns: Policy
-    weak: Policy
-
-
 class Params(StageParams):
     seed: int
-    policies: Policies
+    policies: dict[str, Policy]
     sample_share: float = Field(ge=0, le=1)
+
+    @field_validator("policies")
+    @classmethod
+    def every_method(cls, policies: dict[str, Policy]) -> dict[str, Policy]:
+        if fault := fault_of_names(policies):
+            raise ValueError(fault)
+        return policies
 
 
 def run(params: Params, made: Path, data: Path, out: Path) -> None:
@@ -85,7 +77,7 @@ def reason_to_hold_back(row: Row, decision: Decision | None, params: Params) -> 
     """None where the row passes: a person approved or edited it, or its method's policy asks for no one."""
     if decision:
         return REJECTED if decision.decision == "reject" else None
-    policy = getattr(params.policies, row.method) if isinstance(row, Made) else "auto"
+    policy = params.policies[row.method] if isinstance(row, Made) else "auto"
     drawn = policy == "sample" and number(params.seed, "review", row.id) < params.sample_share * 2**64
     return WAITS if policy == "required" or drawn else None
 

@@ -1,7 +1,6 @@
 """mix: what goes into training how often, what is refused, and what the gate lets through."""
 
 import json
-from typing import get_args
 
 import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
@@ -10,12 +9,13 @@ from lingyu.files import read_jsonl, read_table, write_table, write_tables
 from lingyu.model.chat import CHATML
 from lingyu.records import Dialogue, Document, Message, Preference, Question
 from lingyu.stage import StageError
-from lingyu.teach import MADE, Method
+from lingyu.teach import MADE
+from lingyu.teach.by_method import METHODS
 from stages import mix
 
 WEIGHTS = {
     "pretrain": {"document": 1.0, "statement": 1.0},
-    "sft": {method: 1.0 for method in get_args(Method) if method != "corruption"},
+    "sft": {method: 1.0 for method in METHODS if method != "corruption"},
     "preference": {"given": 1.0, "corruption": 1.0},
 }
 PARAMS = {
@@ -49,6 +49,27 @@ def test_weights_repeat_rows_or_leave_them_out(tmp_path):
 
     assert sorted(row.id for row in mixed("train/sft")) == ["i1", "i1#2", "i1#3"]
     assert [(row["id"], row["reason"]) for row in read_jsonl(tmp_path / "out" / "dropped.jsonl")] == [("i2", "over its share")]
+
+
+def test_a_method_that_made_rows_and_has_no_weight_stops_the_run(tmp_path):
+    weights = {**WEIGHTS, "sft": {name: 1.0 for name in WEIGHTS["sft"] if name != "given"}}
+
+    with pytest.raises(StageError, match=r"no weight for methods that made training rows.*\n  mix\.weights\.sft\.given$"):
+        run(tmp_path, {"weights": weights}, instructions=[instruction("i1", method="given")])
+
+
+@pytest.mark.parametrize(
+    ("table", "change", "told"),
+    [
+        ("sft", {"fct": 1.0}, r"no method is named fct; known: given, "),
+        ("sft", {"fact": None}, r"a line is missing for fact, in sft where it makes dialogues, in preference"),
+    ],
+)
+def test_weights_name_every_method_and_no_other(table, change, told):
+    weights = {name: weight for name, weight in {**WEIGHTS[table], **change}.items() if weight is not None}
+
+    with pytest.raises(ValueError, match=told):
+        mix.Params.model_validate({**PARAMS, "weights": {**WEIGHTS, table: weights}})
 
 
 def test_general_rows_fill_their_share_and_no_more(tmp_path):

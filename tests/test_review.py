@@ -3,7 +3,6 @@
 import json
 import zipfile
 from pathlib import Path
-from typing import get_args
 
 import openpyxl
 import pytest
@@ -11,7 +10,8 @@ import pytest
 from lingyu.files import read_jsonl, read_table, write_jsonl, write_table
 from lingyu.records import Dialogue, Document, Message, Preference, Question
 from lingyu.stage import StageError
-from lingyu.teach import MADE, Method
+from lingyu.teach import MADE
+from lingyu.teach.by_method import METHODS
 from lingyu.teach.decisions import read_decisions
 from stages import review
 
@@ -41,6 +41,16 @@ def test_a_share_is_drawn_for_review():
     drawn = [review.reason_to_hold_back(instruction(f"i{number}"), None, params("sample", share=0.2)) for number in range(200)]
 
     assert 20 <= drawn.count(review.WAITS) <= 60
+
+
+@pytest.mark.parametrize(
+    ("change", "told"), [({"fct": "auto"}, "no method is named fct; known: given, "), ({"fact": None}, "a line is missing for fact")]
+)
+def test_policies_name_every_method_and_no_other(change, told):
+    policies = {**dict.fromkeys(METHODS, "auto"), **change}
+
+    with pytest.raises(ValueError, match=told):
+        review.Params.model_validate({"seed": 1, "policies": {k: v for k, v in policies.items() if v}, "sample_share": 0.5})
 
 
 def test_decisions_reach_the_rows_and_the_ledger(tmp_path, capsys):
@@ -169,7 +179,7 @@ def test_a_workbook_without_the_columns_is_named(tmp_path):
 
 
 def params(policy, share=0.5):
-    return review.Params.model_validate({"seed": 1, "policies": dict.fromkeys(get_args(Method), policy), "sample_share": share})
+    return review.Params.model_validate({"seed": 1, "policies": dict.fromkeys(METHODS, policy), "sample_share": share})
 
 
 def provenance():
