@@ -1,12 +1,13 @@
 """The rows that travel between stages. Every row knows where it came from."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 Language = Literal["zh", "en"]
 Scope = Literal["domain", "general"]
-Review = Literal["", "auto", "approved", "edited"]
+# "approved by 李": who, where the reviewer gave a name.
+Review = Annotated[str, Field(pattern=r"^(auto|((approved|edited)( by \S.*)?)|)$")]
 
 
 class Row(BaseModel):

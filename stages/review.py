@@ -1,36 +1,49 @@
 """review: apply people's decisions to the made rows, and hold back those that still need one.
 
-Reads   out/generate/made         the made tables
-        data                      the decisions in reviews/*.xlsx and reviews/*.jsonl, if there are any: id, decision, answer
-Writes  out/review/approved       the same tables, without what was rejected or waits, with what was edited
-        out/review/queue.xlsx     what waits for a decision; filled in and put into data/reviews, it comes back as decisions
-        out/review/dropped.jsonl  every row that is not passed on, and every decision for a row that is not there, with the reason
-        out/review/ledger.json    rows by table and source
+Reads   out/generate/made               the made tables
+        out/split/train                 the records that the rows rest on, to show beside them
+        out/split/dev                   the same of the dev part
+        out/split/test                  the same of the test part
+        data                            the decisions in reviews/: *.xlsx, *.jsonl, *.json (Label Studio), if there are any
+Writes  out/review/approved             the same tables, without what was rejected or waits, with what was edited
+        out/review/queue.xlsx           what waits for a decision; filled in and brought back, it comes in again as decisions
+        out/review/label_studio.json    the same rows as Label Studio's tasks
+        out/review/label_studio.xml     the labelling interface for them
+        out/review/dropped.jsonl        every row that is not passed on, and every decision that no row asks for, with the reason
+        out/review/ledger.json          rows by table and source; decisions by file
+        out/review/metrics.json         by table and method: rows, drawn, decided, the error rate with its interval, held back
+
+A sampled method's rows are one batch in each table. Those drawn wait for a person; the others pass while the error rate
+that the drawn ones show stays under the bound.
 """
 
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import TextIO
 
-from pydantic import Field, field_validator
+from pydantic import Field, NonNegativeInt, field_validator
 
-from lingyu.files import read_table, write_jsonl, write_table
+from lingyu.files import read_table, write_json, write_table
 from lingyu.ledger import Ledger
 from lingyu.records import Made, Row
-from lingyu.stage import StageParams, start
-from lingyu.teach import MADE
+from lingyu.stage import StageError, StageParams, start
+from lingyu.teach import MADE, label_studio
+from lingyu.teach.batches import Batches, Bound, Policy, Rule
 from lingyu.teach.by_method import fault_of_names
-from lingyu.teach.choice import number
-from lingyu.teach.decisions import Decision, edited, read_decisions, write_queue
-
-Policy = Literal["auto", "sample", "required"]
+from lingyu.teach.decisions import DECISIONS, VERDICTS, Decision, Rulings, applied, misfit, read_decisions
+from lingyu.teach.queue import Waiting, add_passages
+from lingyu.teach.workbook import write_workbook
 
 
 class Params(StageParams):
     seed: int
     policies: dict[str, Policy]
     sample_share: float = Field(ge=0, le=1)
+    sample_rows: NonNegativeInt
+    max_error: float = Field(ge=0, le=1)
+    judged_by: Bound
 
     @field_validator("policies")
     @classmethod
@@ -39,76 +52,137 @@ class Params(StageParams):
             raise ValueError(fault)
         return policies
 
-
-def run(params: Params, made: Path, data: Path, out: Path) -> None:
-    decisions = read_decisions(data / "reviews")
-    ledger, waiting, dropped, met = Ledger(), [], [], set()
-    for table, row_type in MADE.items():
-        approved = []
-        for row in read_table(made / f"{table}.parquet", row_type):
-            ledger.came(table, row.source)
-            decision = decisions.get(row.id)
-            met.add(row.id)
-            reason = reason_to_hold_back(row, decision, params)
-            if reason is None:
-                approved.append(reviewed(row, decision))
-                ledger.left(table, row.source)
-                ledger.changed(table, row.source, VERDICTS[decision.decision] if decision else "auto")
-                continue
-            ledger.dropped(table, row.source, reason)
-            dropped.append({"table": table, "reason": reason, **row.model_dump()})
-            if reason == WAITS:
-                waiting.append((table, row))
-        write_table(out / "approved" / f"{table}.parquet", approved, row_type)
-
-    dropped += [*unmet(decisions, met, ledger)]
-    write_queue(out / "queue.xlsx", waiting)
-    write_jsonl(out / "dropped.jsonl", dropped)
-    ledger.write(out / "ledger.json")
+    def rule(self) -> Rule:
+        return Rule(self.seed, self.sample_share, self.sample_rows, self.max_error, self.judged_by)
 
 
-VERDICTS = {"approve": "approved", "edit": "edited"}
+def run(params: Params, made: Path, train: Path, dev: Path, test: Path, data: Path, out: Path) -> None:
+    rulings, batches = Rulings(read_decisions(data / "reviews")), Batches(params.policies, params.rule())
+    survey(made, rulings, batches)
+    rulings.settle()
+    batches.judge(rulings.on)
+    stop_at_misfits(made, rulings)
+
+    out.mkdir(parents=True, exist_ok=True)
+    desk = Desk(rulings, batches)
+    with (out / "dropped.jsonl").open("w", encoding="utf-8") as dropped:
+        for table, row_type in MADE.items():
+            write_table(out / "approved" / f"{table}.parquet", desk.passed(made, table, row_type, dropped), row_type)
+        desk.count_decisions(dropped)
+
+    add_passages(desk.waiting, (train, dev, test))
+    write_workbook(out / "queue.xlsx", desk.waiting, DECISIONS)
+    write_json(out / "label_studio.json", label_studio.tasks(desk.waiting))
+    (out / "label_studio.xml").write_text(label_studio.interface(DECISIONS), encoding="utf-8")
+    for line in batches.told():
+        print(f"review: {line}", file=sys.stderr)
+    write_json(out / "metrics.json", batches.metrics())
+    desk.ledger.write(out / "ledger.json")
+
+
 WAITS = "waits for a decision"
+OUTDATED = "waits for a new decision: it says something else now"
 REJECTED = "rejected by a reviewer"
-UNKNOWN = "no row has this id"
 
 
-def reason_to_hold_back(row: Row, decision: Decision | None, params: Params) -> str | None:
-    """None where the row passes: a person approved or edited it, or its method's policy asks for no one."""
-    if decision:
-        return REJECTED if decision.decision == "reject" else None
-    policy = params.policies[row.method] if isinstance(row, Made) else "auto"
-    drawn = policy == "sample" and number(params.seed, "review", row.id) < params.sample_share * 2**64
-    return WAITS if policy == "required" or drawn else None
+def rows_of(made: Path) -> Iterator[tuple[str, Row]]:
+    for table, row_type in MADE.items():
+        yield from ((table, row) for row in read_table(made / f"{table}.parquet", row_type))
 
 
-def reviewed(row: Row, decision: Decision | None) -> Row:
-    if decision and decision.decision == "edit":
-        row = edited(row, decision.answer)
-    if not isinstance(row, Made):
-        return row
-    return row.model_copy(update={"review": VERDICTS[decision.decision] if decision else "auto"})
+def survey(made: Path, rulings: Rulings, batches: Batches) -> None:
+    """Note what rows there are: decisions look for theirs, and a batch's sample hangs on all of it."""
+    for table, row in rows_of(made):
+        seen = rulings.seen(table, row)
+        if isinstance(row, Made):
+            batches.seen(table, row, seen)
 
 
-def unmet(decisions: dict[str, Decision], met: set[str], ledger: Ledger) -> Iterator[dict[str, Any]]:
-    """The decisions whose row is not there, any more or by a slip of the hand: told, kept, and no reason to stop."""
-    for decision in decisions.values():
-        source = f"reviews/{decision.where.split(' row ')[0]}"
-        ledger.came("decisions", source)
-        if decision.id in met:
-            ledger.left("decisions", source)
-            continue
-        ledger.dropped("decisions", source, UNKNOWN)
-        print(f"review: {decision.where}: {UNKNOWN}: {decision.id} 没有这个编号的行", file=sys.stderr)
-        yield {
-            "table": "decisions",
-            "reason": UNKNOWN,
-            "id": decision.id,
-            "decision": decision.decision,
-            "answer": decision.answer,
-            "where": decision.where,
-        }
+def stop_at_misfits(made: Path, rulings: Rulings) -> None:
+    """Raise where a decision changes something that its word does not ask for: the change would be lost without a word."""
+    if not rulings:
+        return
+    faults = {
+        f"  {decision.where}: {fault}": None
+        for table, row in rows_of(made)
+        if (decision := rulings.on(table, row.id, rulings.print_of(row))) and (fault := misfit(row, decision))
+    }
+    if faults:
+        raise StageError("\n".join(["decisions in data/reviews do not fit their rows 以下决定与其行不符:", *faults]))
+
+
+class Desk:
+    """Each row comes by: it passes, waits or is dropped, and is counted."""
+
+    def __init__(self, rulings: Rulings, batches: Batches) -> None:
+        self.rulings, self.batches = rulings, batches
+        self.ledger = Ledger()
+        self.waiting: list[Waiting] = []
+
+    def passed(self, made: Path, table: str, row_type: type[Row], dropped: TextIO) -> Iterator[Row]:
+        for row in read_table(made / f"{table}.parquet", row_type):
+            self.ledger.came(table, row.source)
+            decision = self.rulings.on(table, row.id, self.rulings.print_of(row))
+            reason = self.reason_to_hold_back(table, row, decision)
+            if reason is None:
+                verdict = VERDICTS[decision.decision] if decision else "auto"
+                self.ledger.left(table, row.source)
+                self.ledger.changed(table, row.source, verdict)
+                self.count(table, row, f"passed_{verdict}" if decision else "passed_unseen")
+                yield applied(row, decision)
+                continue
+            self.ledger.dropped(table, row.source, reason)
+            told = {name: text for name, text in decision.told().items() if name in {"note", "reviewer"}} if decision else {}
+            dropped.write(json.dumps({"table": table, "reason": reason, **told, **row.model_dump()}, ensure_ascii=False) + "\n")
+            self.count(table, row, "waiting" if reason in (WAITS, OUTDATED) else "rejected" if reason == REJECTED else "held_back")
+            if reason in (WAITS, OUTDATED):
+                self.waiting.append(Waiting(table, row, earlier_words(self.rulings.outdated(row.id))))
+
+    def reason_to_hold_back(self, table: str, row: Row, decision: Decision | None) -> str | None:
+        """None where the row passes: a person said so, or its method's policy asks for no one and its batch may pass."""
+        if decision:
+            return REJECTED if decision.decision == "reject" else None
+        if self.rulings.outdated(row.id):
+            return OUTDATED
+        if not isinstance(row, Made):
+            return None
+        return WAITS if self.batches.drawn(table, row) else self.batches.held(table, row)
+
+    def count(self, table: str, row: Row, fate: str) -> None:
+        if isinstance(row, Made):
+            self.batches.count(table, row, fate)
+
+    def count_decisions(self, dropped: TextIO) -> None:
+        """Those whose row is not there, any more or by a slip of the hand, are told, kept, and no reason to stop."""
+        for decision in self.rulings.decisions:
+            source = f"reviews/{decision.file}"
+            self.ledger.came("decisions", source)
+            reason = self.rulings.unmet.get(decision)
+            if reason is None:
+                self.ledger.left("decisions", source)
+                if self.rulings.moved(decision):
+                    self.ledger.changed("decisions", source, "found its row under another id")
+                continue
+            self.ledger.dropped("decisions", source, reason)
+            print(f"review: {decision.where}: {reason}: {decision.id} 没有用上的决定", file=sys.stderr)
+            entry = {"table": "decisions", "reason": reason, "id": decision.id, **decision.told()}
+            dropped.write(json.dumps(entry, ensure_ascii=False) + "\n")
+
+
+def earlier_words(decision: Decision | None) -> str:
+    if decision is None:
+        return ""
+    return "\n".join(filter(None, (decision.decision, decision.reviewer, decision.answer, decision.note)))
 
 
 if __name__ == "__main__":
-    start(run, Params, made=Path("out/generate/made"), data=Path("data"), out=Path("out/review"))
+    start(
+        run,
+        Params,
+        made=Path("out/generate/made"),
+        train=Path("out/split/train"),
+        dev=Path("out/split/dev"),
+        test=Path("out/split/test"),
+        data=Path("data"),
+        out=Path("out/review"),
+    )

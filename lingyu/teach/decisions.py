@@ -1,208 +1,255 @@
-"""What reviewers decide: the spreadsheet that goes out to them, and the files that come back."""
+"""What reviewers decided: the files that come back, and which row each decision is about."""
 
-import io
-import re
-import zipfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, time
 from pathlib import Path
 from typing import Any
 
-from lingyu.files import read_jsonl
-from lingyu.records import Dialogue, Document, Made, Message, Preference, Question, Row
+from lingyu.files import read_json, read_jsonl
+from lingyu.records import Made, Preference, Row
 from lingyu.stage import StageError
+from lingyu.teach import label_studio
+from lingyu.teach.shown import Shown, edited, even, shown, swapped
+from lingyu.teach.workbook import rows_of_workbook
 
-DECISIONS = {"approve": "通过", "edit": "修改", "reject": "退回"}
-# The first word of a heading names the column for the program, the rest tells a person.
-COLUMNS = {
-    "id": "id 编号",
-    "table": "table 表",
-    "task": "task 任务",
-    "method": "method 方法",
-    "source": "source 来源",
-    "place": "place 位置",
-    "question": "question 问题",
-    "answer": "answer 回答（可修改 / may be edited）",
-    "decision": "decision 决定（" + " / ".join(f"{word} {chinese}" for word, chinese in DECISIONS.items()) + "）",
-}
-WIDTHS = {"question": 60, "answer": 60, "decision": 16}
+DECISIONS = {"approve": "通过", "edit": "修改", "swap": "对调", "reject": "退回"}
+KNOWN = ", ".join(f"{word} {chinese}" for word, chinese in DECISIONS.items())
+WORDS = {word: name for name, chinese in DECISIONS.items() for word in (name, chinese)}
+VERDICTS = {"approve": "approved", "edit": "edited", "swap": "edited"}
 JSON_LINE = 'A line is an object, such as {"id": "…", "decision": "edit", "answer": "…"}.'
-MOST_CHARACTERS = 32_767  # in a cell; openpyxl would cut the rest without a word
-UNSHOWABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")  # what XML cannot carry
-FIXED = datetime(1980, 1, 1)  # the first time that a zip file can state
+
+UNKNOWN = "no row has this id"
+CHANGED = "its row says something else now"
+CONTRADICTED = "another decision on the same text contradicts it"
+AGAIN = "decided before, with the same word"
+REPLACED = "its row was decided on again since it changed"
 
 
 @dataclass(frozen=True)
 class Decision:
+    """answer: of an edit the new one, else the one decided on, "" where it is not told. reasoning: the same, None where not told.
+
+    print: of what the reviewer saw (Shown.print), "" where it is not told and cannot be.
+    """
+
     id: str
     decision: str
-    answer: str  # of an edit
-    where: str  # file and row
+    answer: str
+    file: str
+    row: str  # as an editor numbers it
+    question: str = ""
+    reasoning: str | None = None
+    table: str = ""
+    print: str = ""
+    reviewer: str = ""
+    note: str = ""
+
+    @property
+    def where(self) -> str:
+        return f"{self.file} {self.row}"
+
+    def says(self) -> tuple[str, str, str | None]:
+        """What two decisions have in common that do not contradict each other."""
+        return (self.decision, even(self.answer), self.reasoning) if self.decision == "edit" else (self.decision, "", None)
+
+    def told(self) -> dict[str, str]:
+        """As out/review/dropped.jsonl keeps it."""
+        fields = {"decision": self.decision, "answer": self.answer, "reviewer": self.reviewer, "note": self.note, "where": self.where}
+        return {name: value for name, value in fields.items() if value or name in {"decision", "answer", "where"}}
 
 
-def read_decisions(folder: Path) -> dict[str, Decision]:
-    """All decisions of the .xlsx and .jsonl files of a folder, by row id. A row without a decision is not decided yet.
+def read_decisions(folder: Path) -> list[Decision]:
+    """All decisions of a folder's .xlsx, .jsonl and .json files (Label Studio's), in the order of names and rows.
 
-    Raises StageError with all faults: an unknown decision, an edit without an answer, two that contradict each other.
+    A row without a decision is not decided yet. Raises StageError with all faults: an unknown word, an edit without an
+    answer, no id, two on the same text that contradict each other.
     """
-    decisions: dict[str, Decision] = {}
-    faults = []
-    for path in sorted([*folder.glob("*.xlsx"), *folder.glob("*.jsonl")]):
-        if path.name.startswith("~$"):  # left by a spreadsheet program that has the file open
-            continue
-        for number, values in rows_of(path):
-            row_id, decision, answer = (
-                "" if (value := values.get(name)) is None else str(value).strip() for name in ("id", "decision", "answer")
-            )
-            if decision:
-                found = Decision(row_id, decision, answer if decision == "edit" else "", f"{path.name} row {number}")
-                if fault := fault_of(found, decisions.setdefault(row_id, found)):
-                    faults.append(f"{found.where}: {fault}")
+    paths = [path for path in folder.glob("*") if path.suffix in READERS and not path.name.startswith("~$")]
+    return decisions_of(sorted(paths))
+
+
+def decisions_of(paths: list[Path]) -> list[Decision]:
+    found: dict[str, list[Decision]] = {}
+    faults: list[str] = []
+    for path in paths:
+        for row, values in READERS[path.suffix](path):
+            if text_of(values.get("decision")):
+                decision = decision_of({name: text_of(value) for name, value in values.items()}, path.name, row)
+                several = found.setdefault(decision.id, [])
+                fault = fault_of(decision, values) or next(filter(None, (contradiction(decision, earlier) for earlier in several)), None)
+                faults += [f"{decision.where}: {fault}"] if fault else []
+                several.append(decision)
     if faults:
-        raise StageError("\n".join([f"the decisions in {folder} cannot be applied:", *(f"  {fault}" for fault in faults)]))
-    return decisions
+        raise StageError("\n".join(["these decisions cannot be applied 以下决定无法采用:", *(f"  {fault}" for fault in faults)]))
+    return [decision for several in found.values() for decision in several]
 
 
-def fault_of(found: Decision, earlier: Decision) -> str | None:
-    """What is wrong with a decision, given the first one for the same row."""
+def decision_of(texts: dict[str, str], file: str, row: str) -> Decision:
+    words = [WORDS[word] for word in texts["decision"].lower().replace("/", " ").split() if word in WORDS]
+    decision = words[0] if len(set(words)) == 1 else texts["decision"]
+    seen = texts.get("print", "")
+    if not seen and decision != "edit" and texts.get("question") and texts.get("answer"):
+        seen = Shown(texts["question"], texts["answer"], texts.get("reasoning", ""), texts.get("other", "")).print()
+    names = ("id", "answer", "question", "table", "reviewer", "note")
+    fields = {name: texts.get(name, "") for name in names} | {"reviewer": even(texts.get("reviewer", ""))}
+    return Decision(**fields, decision=decision, reasoning=texts.get("reasoning"), print=seen, file=file, row=row)
+
+
+def fault_of(found: Decision, values: dict[str, Any]) -> str | None:
+    """What is wrong with a decision, looked at alone. values: as they stand in its row."""
     if not found.id:
         return "a decision without an id; copy the id from the queue."
     if found.decision not in DECISIONS:
-        return f"decision {found.decision!r} is none of {', '.join(DECISIONS)}."
+        return f"decision {found.decision!r} is none of {KNOWN}."
     if found.decision == "edit" and not found.answer:
         return "edit without an answer; write the new answer beside it."
-    if (found.decision, found.answer) != (earlier.decision, earlier.answer):
-        return f"{found.decision} contradicts {earlier.decision} in {earlier.where} for id {found.id}; keep one of them."
+    if any(isinstance(values.get(name), date | time) for name in ("answer", "reasoning")):
+        return "the answer became a date in the workbook; format the cell as text and write it again."
     return None
 
 
-def rows_of(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The rows of a decision file with the number that an editor shows for them."""
-    if path.suffix == ".jsonl":
-        try:
-            lines = list(read_jsonl(path))
-        except ValueError as error:
-            raise StageError(f"{path} is not JSON lines: {error}. {JSON_LINE}") from error
-        if wrong := [number for number, line in enumerate(lines, start=1) if not isinstance(line, dict)]:
-            raise StageError(f"{path} is not JSON lines of decisions in row {', '.join(map(str, wrong))}. {JSON_LINE}")
-        yield from enumerate(lines, start=1)
-        return
-    heads, *rows = cells_of_workbook(path) or [()]
-    names = [str(head).split(maxsplit=1)[0] if head else "" for head in heads]
-    if missing := {"id", "decision", "answer"} - set(names):
-        raise StageError(
-            f"{path} has no column {', '.join(sorted(missing))} in its first row (found: {', '.join(filter(None, names))}). "
-            "Take the headings of out/review/queue.xlsx."
-        )
-    for number, row in enumerate(rows, start=2):
-        yield number, dict(zip(names, row, strict=False))
+def contradiction(found: Decision, earlier: Decision) -> str | None:
+    """What is wrong with two decisions on one row; not when it said one thing to the one reviewer, and another to the other."""
+    if found.says() == earlier.says() or (found.print and earlier.print and found.print != earlier.print):
+        return None
+    return f"{found.decision} contradicts {earlier.decision} in {earlier.where} for id {found.id}; keep one of them."
 
 
-def cells_of_workbook(path: Path) -> list[tuple[Any, ...]]:
-    import openpyxl
+def text_of(value: Any) -> str:
+    """What a person meant by a cell: 5.0 is how a workbook keeps 5."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return "" if value is None else str(value).strip()
 
+
+def json_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     try:
-        book = openpyxl.load_workbook(io.BytesIO(path.read_bytes()), data_only=True)
-    except Exception as error:  # whatever a damaged archive makes openpyxl raise
-        raise StageError(f"{path} cannot be read as a workbook ({error}). Save it again as .xlsx.") from error
-    return list(book.worksheets[0].iter_rows(values_only=True))
+        lines = list(read_jsonl(path))
+    except ValueError as error:
+        raise StageError(f"{path} is not JSON lines: {error}. {JSON_LINE}") from error
+    if wrong := [number for number, line in enumerate(lines, start=1) if not isinstance(line, dict)]:
+        raise StageError(f"{path} is not JSON lines of decisions in row {', '.join(map(str, wrong))}. {JSON_LINE}")
+    yield from ((f"row {number}", line) for number, line in enumerate(lines, start=1))
 
 
-def write_queue(path: Path, waiting: Iterable[tuple[str, Row]]) -> None:
-    """The rows that wait for a decision as a workbook with the choices as drop-downs; same rows, same bytes."""
-    import openpyxl
-    from openpyxl.styles import Alignment, Font
-    from openpyxl.utils import get_column_letter
-    from openpyxl.worksheet.datavalidation import DataValidation
-
-    book = openpyxl.Workbook()
-    sheet = book.active
-    assert sheet is not None  # a new workbook has one
-    sheet.title = "review 审核"
-    sheet.append(list(COLUMNS.values()))
-    for cell in sheet[1]:
-        cell.font = Font(bold=True)
-    sheet.freeze_panes = "A2"
-    for index, name in enumerate(COLUMNS):
-        sheet.column_dimensions[get_column_letter(index + 1)].width = WIDTHS.get(name, 14)
-    for number, (table, row) in enumerate(waiting, start=2):
-        for column, text in enumerate(cells_of(table, row), start=1):
-            cell = sheet.cell(number, column, text)
-            cell.data_type = "s"  # a text that begins with = is no formula
-            cell.alignment = Alignment(wrap_text=True, vertical="top")
-    choices = DataValidation(type="list", formula1=f'"{",".join(DECISIONS)}"', allow_blank=True, showErrorMessage=True)
-    choices.add(f"I2:I{max(2, sheet.max_row)}")
-    sheet.add_data_validation(choices)
-    book.properties.creator = "lingyu"
-    book.properties.created = FIXED
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(saved(book))
+def export(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    try:
+        tasks = read_json(path)
+    except ValueError as error:
+        raise StageError(f"{path} is not JSON: {error}. Export it from Label Studio again, as JSON or JSON-MIN.") from error
+    yield from label_studio.rows_of_export(path, tasks)
 
 
-def cells_of(table: str, row: Row) -> Sequence[str]:
-    made = row if isinstance(row, Made) else None
-    texts = [
-        row.id,
-        table,
-        made.task if made else "",
-        made.method if made else "",
-        row.source,
-        row.place,
-        question_of(row),
-        answer_of(row),
-        "",
-    ]
-    if long := [text for text in texts if len(text) > MOST_CHARACTERS]:
-        raise StageError(
-            f"row {row.id} of {table} ({row.source}, {row.place}) has a text of {len(long[0])} characters, and a cell of a workbook holds "
-            f"{MOST_CHARACTERS}. Let its method pass without review (params.yaml, section review), or shorten the record."
-        )
-    return [UNSHOWABLE.sub("\N{REPLACEMENT CHARACTER}", text) for text in texts]
+READERS: dict[str, Callable[[Path], Iterator[tuple[str, dict[str, Any]]]]] = {
+    ".xlsx": rows_of_workbook,
+    ".jsonl": json_lines,
+    ".json": export,
+}
 
 
-def saved(book: Any) -> bytes:
-    """The workbook as bytes that state no time of saving."""
-    from openpyxl.xml.functions import tostring
+class Rulings:
+    """Which decision is about which row. First every row is `seen`, then `settle` is called, then rows ask with `on`.
 
-    first, second = io.BytesIO(), io.BytesIO()
-    book.save(first)
-    book.properties.modified = FIXED
-    with zipfile.ZipFile(first) as source, zipfile.ZipFile(second, "w") as target:
-        for name in source.namelist():
-            content = tostring(book.properties.to_tree()) if name == "docProps/core.xml" else source.read(name)
-            target.writestr(zipfile.ZipInfo(name, FIXED.timetuple()[:6]), content, zipfile.ZIP_DEFLATED)
-    return second.getvalue()
+    A decision is about the row of its id while that says what the reviewer saw; else about the rows that say it now.
+    """
+
+    def __init__(self, decisions: list[Decision]) -> None:
+        self.decisions = decisions
+        self.unmet: dict[Decision, str] = {}  # with the reason
+        self._by_id: dict[str, list[Decision]] = defaultdict(list)
+        for decision in decisions:
+            self._by_id[decision.id].append(decision)
+        self._prints = {decision.print for decision in decisions if decision.print}
+        self._ids: set[str] = set()  # those of decisions that a row has
+        self._standing: dict[str, list[Decision]] = defaultdict(list)  # by id: the decisions on what its row says
+        self._there: dict[str, list[str]] = defaultdict(list)  # by print that a decision looks for: the tables where a row says it
+        self._moved: dict[tuple[str, str], Decision] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._by_id)
+
+    def seen(self, table: str, row: Row) -> str:
+        """Note the row; the print of what it says, "" where no decision asks for it."""
+        seen = self.print_of(row)
+        if row.id in self._by_id:
+            self._ids.add(row.id)
+            self._standing[row.id] += [decision for decision in self._by_id[row.id] if about(decision, row, seen)]
+        if seen in self._prints and table not in self._there[seen]:
+            self._there[seen].append(table)
+        return seen
+
+    def print_of(self, row: Row) -> str:
+        return shown(row).print() if self._prints else ""
+
+    def settle(self) -> None:
+        """Find the rows of those decisions whose id no row has, or one that says something else."""
+        loose: dict[tuple[str, str], list[Decision]] = defaultdict(list)
+        for row_id, several in self._by_id.items():
+            standing = self._standing.get(row_id, [])
+            self.unmet |= dict.fromkeys(standing[1:], AGAIN)
+            for decision in (decision for decision in several if decision not in standing):
+                tables = [table for table in self._there.get(decision.print, []) if decision.table in ("", table)]
+                for table in tables:
+                    loose[table, decision.print].append(decision)
+                if not tables:
+                    self.unmet[decision] = UNKNOWN if row_id not in self._ids else REPLACED if standing else CHANGED
+        for place, found in loose.items():
+            if len({decision.says() for decision in found}) > 1:
+                self.unmet |= dict.fromkeys(found, CONTRADICTED)
+            else:
+                self._moved[place] = found[0]
+                self.unmet |= dict.fromkeys(found[1:], AGAIN)
+
+    def on(self, table: str, row_id: str, seen: str) -> Decision | None:
+        """The decision about a row, given the print of what it says."""
+        standing = self._standing.get(row_id)
+        return standing[0] if standing else self._moved.get((table, seen))
+
+    def outdated(self, row_id: str) -> Decision | None:
+        """The last decision on what the row said before."""
+        several = [decision for decision in self._by_id.get(row_id, []) if self.unmet.get(decision) == CHANGED]
+        return several[-1] if several else None
+
+    def moved(self, decision: Decision) -> bool:
+        """Whether the decision found its row under another id."""
+        return decision in self._moved.values()
 
 
-def question_of(row: Row) -> str:
-    messages: list[Message] = getattr(row, "messages", [])
-    asked = messages[:-1] if isinstance(row, Dialogue) else messages
-    return asked[0].content if len(asked) == 1 else "\n".join(f"{message.role}: {message.content}" for message in asked)
+def about(decision: Decision, row: Row, seen: str) -> bool:
+    """Whether a decision is about what its row says; where it does not tell what the reviewer saw, its id is believed."""
+    if decision.print:
+        return decision.print == seen
+    return decision.decision == "edit" or even(decision.answer) in ("", even(shown(row).answer))
 
 
-def answer_of(row: Row) -> str:
-    match row:
-        case Dialogue():
-            return row.messages[-1].content
-        case Preference():
-            return row.chosen
-        case Question():
-            return row.answer
-        case Document():
-            return row.text
-    raise TypeError(f"{type(row).__name__} is not a row that people review")
+def applied(row: Row, decision: Decision | None) -> Row:
+    """The row as a decision that lets it pass leaves it, with the verdict and who gave it."""
+    if decision and decision.decision == "edit":
+        row = edited(row, decision.answer, decision.reasoning)
+    if decision and decision.decision == "swap" and isinstance(row, Preference):
+        row = swapped(row)
+    if not isinstance(row, Made):
+        return row
+    by = f" by {decision.reviewer}" if decision and decision.reviewer else ""
+    return row.model_copy(update={"review": f"{VERDICTS[decision.decision]}{by}" if decision else "auto"})
 
 
-def edited(row: Row, answer: str) -> Row:
-    """The row with another answer."""
-    match row:
-        case Dialogue():
-            return row.model_copy(update={"messages": [*row.messages[:-1], row.messages[-1].model_copy(update={"content": answer})]})
-        case Preference():
-            return row.model_copy(update={"chosen": answer})
-        case Question():
-            return row.model_copy(update={"answer": answer})
-        case Document():
-            return row.model_copy(update={"text": answer})
-    raise TypeError(f"{type(row).__name__} is not a row that people review")
+def misfit(row: Row, decision: Decision) -> str | None:
+    """What is wrong with a decision, looked at beside its row: a change that its word does not ask for would be lost."""
+    says = shown(row)
+    if decision.decision == "swap" and not isinstance(row, Preference):
+        return "swap is for pairs of replies; approve, edit or reject."
+    if decision.decision == "reject" or not decision.print:
+        return None
+    if decision.question and even(decision.question) != even(says.question):
+        return "the question was changed, and only answers can be; put it back, or reject the row and say why in the note."
+    texts = [(decision.answer, says.answer)] if decision.answer else []
+    texts += [(decision.reasoning, says.reasoning)] if decision.reasoning is not None else []
+    changed = any(even(given) != even(was) for given, was in texts)
+    if changed and decision.decision != "edit":
+        return f"{decision.decision}, but the answer beside it was changed; write edit to take the change, or put it back."
+    if decision.decision == "edit" and not changed:
+        return "edit, but the answer is the one that was there; change it, or write approve."
+    return None
