@@ -25,12 +25,13 @@ def test_a_reviewer_finds_the_choices_the_passage_and_where_to_write(tmp_path):
     assert [cell.value.split()[0] for cell in sheet[1]] == list(COLUMNS)
     assert text(sheet, 2, "passage") == "第一行\n第二行"
     assert (text(sheet, 3, "answer"), text(sheet, 3, "other")) == ("好", "坏")
-    assert sheet.freeze_panes == "C2"
+    assert sheet.freeze_panes == "B2"
     assert sheet.auto_filter.ref == "A1:P3"
-    assert sheet.column_dimensions["P"].hidden
+    hidden = [name for letter, name in zip("ABCDEFGHIJKLMNOP", COLUMNS, strict=True) if sheet.column_dimensions[letter].hidden]
+    assert hidden == ["reasoning", "earlier", "print"]
     assert {cell.alignment.wrap_text for row in sheet for cell in row} == {True}
     (choices,) = [rule for rule in sheet.data_validations.dataValidation if rule.type == "list"]
-    assert (str(choices.sqref), choices.formula1) == ("C2:C3", '"approve 通过,edit 修改,swap 对调,reject 退回"')
+    assert (str(choices.sqref), choices.formula1) == ("D2:D3", '"approve 通过,edit 修改,swap 对调,reject 退回"')
     assert choices.showErrorMessage
     assert all(len(rule.prompt) <= 255 for rule in sheet.data_validations.dataValidation)  # Excel refuses to open a longer one
 

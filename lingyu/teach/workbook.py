@@ -16,9 +16,9 @@ from lingyu.teach.shown import UNSHOWABLE
 # The first word of a heading names the column for the program, the rest tells a person. With the width in characters.
 COLUMNS = {
     "question": ("question 问题", 34),
-    "answer": ("answer 回答 ✎", 48),
+    "passage": ("passage 依据的原文", 54),
+    "answer": ("answer 回答 ✎", 46),
     "decision": ("decision 决定 ✎", 15),
-    "passage": ("passage 依据的原文", 56),
     "note": ("note 备注 ✎", 22),
     "reviewer": ("reviewer 审核人 ✎", 13),
     "reasoning": ("reasoning 思考 ✎", 30),
@@ -33,7 +33,7 @@ COLUMNS = {
     "print": ("print 指纹", 19),
 }
 FOR_PEOPLE = ("answer", "decision", "note", "reviewer", "reasoning")
-HIDDEN = ("print",)
+OFTEN_EMPTY = ("reasoning", "other", "earlier")  # hidden where no row has any
 SHORTENED = ("passage", "earlier")  # beside the matter: their whole text stands elsewhere
 NEEDED = {"id", "decision", "answer"}
 MOST_CHARACTERS = 32_767  # in a cell; openpyxl would cut the rest without a word
@@ -53,14 +53,18 @@ def write_workbook(path: Path, waiting: Sequence[Waiting], choices: dict[str, st
     """The rows that wait for a decision, with the choices as drop-downs; same rows, same bytes."""
     import openpyxl
     from openpyxl.utils import get_column_letter
+    from openpyxl.worksheet.properties import PageSetupProperties
 
     stop_at_what_does_not_fit(waiting)
     book = openpyxl.Workbook(write_only=True)
     sheet = book.create_sheet("review 审核")
-    sheet.freeze_panes = "C2"
+    sheet.freeze_panes = "B2"
+    sheet.page_setup.orientation, sheet.page_setup.fitToHeight = "landscape", 0
+    sheet.sheet_properties.pageSetUpPr = PageSetupProperties(fitToPage=True)
+    full = {name for entry in waiting for name in OFTEN_EMPTY if entry.texts()[name]}
     for index, (name, (_, width)) in enumerate(COLUMNS.items(), start=1):
         sheet.column_dimensions[get_column_letter(index)].width = width
-        sheet.column_dimensions[get_column_letter(index)].hidden = name in HIDDEN
+        sheet.column_dimensions[get_column_letter(index)].hidden = name == "print" or name in {*OFTEN_EMPTY} - full
     cell = styled(sheet)
     sheet.append([cell(name, heading, head=True) for name, (heading, _) in COLUMNS.items()])
     last = 1 + len(waiting)
