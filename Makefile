@@ -9,7 +9,7 @@ export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
 
-.PHONY: setup repro test check serve data recipe
+.PHONY: setup repro test check serve data recipe review
 
 setup: .venv/ready
 
@@ -48,3 +48,9 @@ recipe: setup
 	@test -d "$(DATA)" || { echo "make recipe NAME=… DATA=folder: '$(DATA)' is no folder. Name the one that holds your documents."; exit 1; }
 	python -m recipes "$(NAME)"
 	@$(MAKE) --no-print-directory data FROM="$(DATA)"
+
+# make review FILE=queue.xlsx: a reviewer's decisions go into reviews/ of the folder that data/ is made from, and into data/.
+review: setup
+	python -m lingyu review "$(FILE)"
+	dvc update --quiet data.dvc
+	@echo "data/reviews has them. Next: make repro"

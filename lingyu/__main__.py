@@ -1,6 +1,8 @@
 """The command `lingyu` (`python -m lingyu` without installing): what a person asks of a run.
 
-lingyu ledger [--source PATTERN]   where the rows went, from file to training row
+lingyu ledger [--source PATTERN]              where the rows went, from file to training row
+lingyu review FILE                            take a reviewer's file into the corpus; `make review FILE=…` then updates data/
+lingyu export --to llamafactory|datasets DIR  the training data alone, for other trainers
 """
 
 import argparse
@@ -9,18 +11,32 @@ import sys
 from pathlib import Path
 
 from lingyu.account import WORDS, disagreements, read_account, shown
+from lingyu.stage import StageError
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Exit status 0, or 1 where there is nothing to show or the numbers do not add up."""
+    """Exit status 0, or 1 where there is nothing to show, the numbers do not add up, or a person has something to mend."""
     parser = argparse.ArgumentParser(prog="lingyu")
     commands = parser.add_subparsers(dest="command", required=True)
     ledger = commands.add_parser("ledger", help="where the rows went, from file to training row · 每个文件的行去了哪里")
     ledger.add_argument("--source", metavar="PATTERN", help="only files like this, stage by stage; * reaches into folders · 只看这些文件")
     ledger.add_argument("--out", type=Path, default=Path("out"), help="the outputs of the stages · 各阶段的输出目录")
     ledger.add_argument("--lang", choices=["zh", "en"], default="zh" if os.environ.get("LANG", "").startswith("zh") else "en")
+    ledger.set_defaults(run=show_ledger)
+    review = commands.add_parser("review", help="take a reviewer's file into the corpus · 收回审核文件")
+    review.add_argument("file", type=Path, metavar="FILE", help=".xlsx, .jsonl, or Label Studio's .json")
+    review.add_argument("--out", type=Path, default=Path("out"), help="the outputs of the stages · 各阶段的输出目录")
+    review.set_defaults(run=take_review)
     asked = parser.parse_args(arguments)
+    try:
+        status: int = asked.run(asked)
+    except StageError as error:
+        print(f"{asked.command}: {error}", file=sys.stderr)
+        return 1
+    return status
 
+
+def show_ledger(asked: argparse.Namespace) -> int:
     words, account = WORDS[asked.lang], read_account(asked.out, asked.source or "*")
     if not account.stages:
         print(words["none"].format(out=asked.out), file=sys.stderr)
@@ -31,6 +47,20 @@ def main(arguments: list[str] | None = None) -> int:
     for line in shown(account, asked.lang, detailed=asked.source is not None):
         print(line)
     return 1 if any(disagreements(account)) else 0
+
+
+def take_review(asked: argparse.Namespace) -> int:
+    from lingyu.teach.bring import bring, corpus_of
+
+    made = asked.out / "generate" / "made"
+    if not made.is_dir():
+        raise StageError(f"{made} is not there: run `make repro` first, so that the decisions can be held against their rows.")
+    brought = bring(asked.file, corpus_of(Path("data.dvc")), made)
+    count, lost = len(brought.decisions), len(brought.unmet)
+    print(f"{brought.path}: {count} decisions, {lost} of them without a row. 收回 {count} 条决定，其中 {lost} 条没有对应的行。")
+    for decision, reason in brought.unmet.items():
+        print(f"  {decision.where}: {reason}: {decision.id}")
+    return 0
 
 
 if __name__ == "__main__":

@@ -32,8 +32,8 @@ from lingyu.stage import StageError, StageParams, start
 from lingyu.teach import MADE, label_studio
 from lingyu.teach.batches import Batches, Bound, Policy, Rule
 from lingyu.teach.by_method import fault_of_names
-from lingyu.teach.decisions import DECISIONS, VERDICTS, Decision, Rulings, applied, misfit, read_decisions
-from lingyu.teach.queue import Waiting, add_passages
+from lingyu.teach.decisions import DECISIONS, VERDICTS, Decision, Rulings, applied, misfits, read_decisions
+from lingyu.teach.queue import Waiting, add_passages, made_rows
 from lingyu.teach.workbook import write_workbook
 
 
@@ -61,7 +61,8 @@ def run(params: Params, made: Path, train: Path, dev: Path, test: Path, data: Pa
     survey(made, rulings, batches)
     rulings.settle()
     batches.judge(rulings.on)
-    stop_at_misfits(made, rulings)
+    if rulings and (faults := misfits(made_rows(made), rulings)):
+        raise StageError("\n".join(["decisions in data/reviews do not fit their rows 以下决定与其行不符:", *faults]))
 
     out.mkdir(parents=True, exist_ok=True)
     desk = Desk(rulings, batches)
@@ -85,30 +86,12 @@ OUTDATED = "waits for a new decision: it says something else now"
 REJECTED = "rejected by a reviewer"
 
 
-def rows_of(made: Path) -> Iterator[tuple[str, Row]]:
-    for table, row_type in MADE.items():
-        yield from ((table, row) for row in read_table(made / f"{table}.parquet", row_type))
-
-
 def survey(made: Path, rulings: Rulings, batches: Batches) -> None:
     """Note what rows there are: decisions look for theirs, and a batch's sample hangs on all of it."""
-    for table, row in rows_of(made):
+    for table, row in made_rows(made):
         seen = rulings.seen(table, row)
         if isinstance(row, Made):
             batches.seen(table, row, seen)
-
-
-def stop_at_misfits(made: Path, rulings: Rulings) -> None:
-    """Raise where a decision changes something that its word does not ask for: the change would be lost without a word."""
-    if not rulings:
-        return
-    faults = {
-        f"  {decision.where}: {fault}": None
-        for table, row in rows_of(made)
-        if (decision := rulings.on(table, row.id, rulings.print_of(row))) and (fault := misfit(row, decision))
-    }
-    if faults:
-        raise StageError("\n".join(["decisions in data/reviews do not fit their rows 以下决定与其行不符:", *faults]))
 
 
 class Desk:

@@ -1,7 +1,7 @@
 """What reviewers decided: the files that come back, and which row each decision is about."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, time
 from pathlib import Path
@@ -67,16 +67,17 @@ def read_decisions(folder: Path) -> list[Decision]:
     answer, no id, two on the same text that contradict each other.
     """
     paths = [path for path in folder.glob("*") if path.suffix in READERS and not path.name.startswith("~$")]
-    return decisions_of(sorted(paths))
+    return decisions_of((path, path.name) for path in sorted(paths))
 
 
-def decisions_of(paths: list[Path]) -> list[Decision]:
+def decisions_of(files: Iterable[tuple[Path, str]]) -> list[Decision]:
+    """The decisions of files, each with what messages call it."""
     found: dict[str, list[Decision]] = {}
     faults: list[str] = []
-    for path in paths:
+    for path, name in files:
         for row, values in READERS[path.suffix](path):
             if text_of(values.get("decision")):
-                decision = decision_of({name: text_of(value) for name, value in values.items()}, path.name, row)
+                decision = decision_of({name: text_of(value) for name, value in values.items()}, name, row)
                 several = found.setdefault(decision.id, [])
                 fault = fault_of(decision, values) or next(filter(None, (contradiction(decision, earlier) for earlier in several)), None)
                 faults += [f"{decision.where}: {fault}"] if fault else []
@@ -236,8 +237,19 @@ def applied(row: Row, decision: Decision | None) -> Row:
     return row.model_copy(update={"review": f"{VERDICTS[decision.decision]}{by}" if decision else "auto"})
 
 
+def misfits(rows: Iterable[tuple[str, Row]], rulings: Rulings) -> list[str]:
+    """A line for each decision that changes something that its word does not ask for: the change would be lost."""
+    return list(
+        dict.fromkeys(
+            f"  {decision.where}: {fault}"
+            for table, row in rows
+            if (decision := rulings.on(table, row.id, rulings.print_of(row))) and (fault := misfit(row, decision))
+        )
+    )
+
+
 def misfit(row: Row, decision: Decision) -> str | None:
-    """What is wrong with a decision, looked at beside its row: a change that its word does not ask for would be lost."""
+    """What is wrong with a decision, looked at beside its row."""
     says = shown(row)
     if decision.decision == "swap" and not isinstance(row, Preference):
         return "swap is for pairs of replies; approve, edit or reject."

@@ -1,15 +1,22 @@
 """What waits for a person: a row, with the passages that it rests on and what was decided on it before."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lingyu.files import read_batches
+from lingyu.files import read_batches, read_table
 from lingyu.records import TABLES, Dialogue, Document, Exam, Fact, Label, Made, Preference, Row
+from lingyu.teach import MADE
 from lingyu.teach.shown import shown, spoken
+
+
+def made_rows(made: Path) -> Iterator[tuple[str, Row]]:
+    """All rows that generate made, with their tables."""
+    for table, row_type in MADE.items():
+        yield from ((table, row) for row in read_table(made / f"{table}.parquet", row_type))
 
 
 @dataclass
