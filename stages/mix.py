@@ -20,8 +20,10 @@ nevertheless refers to is a fault of the stages before, and stops the DAG.
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
+from fnmatch import fnmatchcase
+from math import prod
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, NonNegativeFloat, PositiveInt, field_validator, model_validator
 
@@ -31,8 +33,8 @@ from lingyu.ledger import Ledger
 from lingyu.model.chat import load_template, render
 from lingyu.records import Dialogue, Document, Made, Message, Preference, Question, Row
 from lingyu.stage import StageError, StageParams, start
-from lingyu.teach import MADE, classify, weak
-from lingyu.teach.balance import Entry, copies, pieces, replayed, weighted
+from lingyu.teach import MADE, classify
+from lingyu.teach.balance import Entry, capped, copies, is_multi_turn, pieces, replayed, tempered, thinned, turns, weighted
 from lingyu.teach.by_method import fault_of_names
 from lingyu.teach.choice import number
 
@@ -71,14 +73,40 @@ class Shares(StageParams):
     sft: float = Field(ge=0, lt=1)
 
 
+class Portion(StageParams):
+    """weight: how often its rows go in, times the weight of their method; most: so many at most, before they are repeated."""
+
+    weight: NonNegativeFloat = 1.0
+    most: PositiveInt | None = None
+
+
+class SourcePortion(Portion):
+    """Of all files of the domain whose path matches; * reaches into folders."""
+
+    pattern: str
+
+
 class Params(StageParams):
     seed: int
     weights: Weights
+    tasks: dict[str, Portion]
+    sources: list[SourcePortion]
+    temperature: float = Field(ge=1)
+    max_repeats: float = Field(ge=1)
+    multi_turn_share: float | None = Field(gt=0, lt=1)
     general_share: Shares
     general_repeats: PositiveInt
     max_tokens: PositiveInt
     max_prompt_tokens: PositiveInt
+    long_dialogues: Literal["refuse", "split"]
     leaks: Bounds
+
+    def of_task(self, row: Row) -> Portion | None:
+        return self.tasks.get(row.task) if isinstance(row, Made) else None
+
+    def of_source(self, row: Row) -> SourcePortion | None:
+        """The first that matches."""
+        return next((portion for portion in self.sources if fnmatchcase(row.source, portion.pattern)), None)
 
 
 def run(params: Params, base: Path, train: Path, dev: Path, test: Path, approved: Path, out: Path) -> None:
@@ -106,6 +134,7 @@ def run(params: Params, base: Path, train: Path, dev: Path, test: Path, approved
         for row in found:
             log.ledger.came(table, row.source)
     stop_at_methods(rows, params.weights)
+    stop_at_portions(rows, params)
     stop_at_references(rows)
     leaked = list(leaking(rows, params.leaks))
     given_away = {(leak["table"], leak["id"]) for leak in leaked}
@@ -114,7 +143,7 @@ def run(params: Params, base: Path, train: Path, dev: Path, test: Path, approved
         safe = [row for row in found if (table, row.id) not in given_away]
         log.drop(table, (row for row in found if (table, row.id) in given_away), "gives a test item away")
         entries = [Entry(row, kind_of(row, statements), count) for row, count in fitting(table, safe, tokens, params, log)]
-        mixed = [copy for entry, times in amounts(table, entries, params) for copy in log.times(table, entry, times)]
+        mixed = [copy for entry, times, why in amounts(table, entries, params) for copy in log.times(table, entry, times, why)]
         if table.startswith("train/"):
             mixed.sort(key=lambda entry: (number(params.seed, "order", entry.row.id), entry.row.id))
         write_table(out / f"{table}.parquet", (entry.row for entry in mixed), ROW_TYPES[table.split("/")[1]])
@@ -154,10 +183,10 @@ class Log:
             self.ledger.dropped(table, row.source, reason)
             self.dropped.append({"table": table, "reason": reason, **row.model_dump()})
 
-    def times(self, table: str, entry: Entry, times: int) -> list[Entry]:
-        """The entry as often as it goes in."""
+    def times(self, table: str, entry: Entry, times: int, why: str) -> list[Entry]:
+        """The entry as often as it goes in; why: the reason where it does not."""
         if times == 0:
-            self.drop(table, [entry.row], "over its share")
+            self.drop(table, [entry.row], why)
         elif times > 1:
             self.ledger.made(table, entry.row.source, "repeat", times - 1)
         self.ledger.left(table, entry.row.source, times)
@@ -206,6 +235,22 @@ def stop_at_methods(rows: dict[str, list[Row]], weights: Weights) -> None:
     lacking = [f"  mix.weights.{table.split('/')[1]}.{method}" for table, method in sorted(found) if method not in tables[table]]
     if lacking:
         raise StageError("\n".join(["params.yaml has no weight for methods that made training rows; 1.0 takes each once:", *lacking]))
+
+
+def stop_at_portions(rows: dict[str, list[Row]], params: Params) -> None:
+    """Raise where params.yaml speaks of tasks or files that no training row of the domain has: a slip, or a corpus that changed."""
+    trained = [row for table in rows if table.startswith("train/") for row in rows[table] if row.scope == "domain"]
+    tasks, sources = {row.task for row in trained if isinstance(row, Made)}, {row.source for row in trained}
+    faults = [
+        f"  mix.tasks: no row has the task {task!r}; there are: {', '.join(sorted(tasks))}" for task in params.tasks if task not in tasks
+    ]
+    faults += [
+        f"  mix.sources: no file matches {portion.pattern!r}; one is {min(sources, default='none')}"
+        for portion in params.sources
+        if not any(fnmatchcase(source, portion.pattern) for source in sources)
+    ]
+    if faults:
+        raise StageError("\n".join(["params.yaml weighs what is not among the training rows of the domain:", *faults]))
 
 
 def stop_at_references(rows: dict[str, list[Row]]) -> None:
@@ -262,8 +307,21 @@ def fitting(table: str, rows: Sequence[Row], tokens: Tokens, params: Params, log
             log.ledger.made(table, row.source, "split", len(parts) - 1)
             for index, (part, length) in enumerate(zip(parts, tokens.of_texts(parts), strict=True), start=1):
                 yield row.model_copy(update={"id": f"{row.id}/{index}", "place": f"{row.place}, part {index}", "text": part}), length
+        elif isinstance(row, Dialogue) and params.long_dialogues == "split" and (parts_of := dialogue_parts(row, tokens, most)):
+            log.ledger.made(table, row.source, "split", len(parts_of) - 1)
+            yield from parts_of
         else:
             log.drop(table, [row], "too long")
+
+
+def dialogue_parts(row: Dialogue, tokens: Tokens, most: int) -> list[tuple[Row, int]]:
+    """The dialogue parted at its turns, each part with its tokens; nothing where one exchange alone is too long."""
+
+    def part(messages: list[Message], index: int = 0) -> Dialogue:
+        return row.model_copy(update={"id": f"{row.id}/{index}", "place": f"{row.place}, part {index}", "messages": messages})
+
+    parts = [part(messages, index) for index, messages in enumerate(turns(row.messages, lambda m: tokens.of_rows([part(m)])[0] <= most), 1)]
+    return list(zip(parts, tokens.of_rows(parts), strict=True))
 
 
 def headed(row: Document, text: str) -> str:
@@ -279,18 +337,63 @@ def kind_of(row: Row, statements: set[str]) -> str:
     return "statement" if row.id.partition("/")[0] in statements else "document"
 
 
-def amounts(table: str, entries: Sequence[Entry], params: Params) -> Iterator[tuple[Entry, int]]:
-    """Each entry with how often it goes in: rows of the domain by their weight, general ones by the share they are to have."""
+def amounts(table: str, entries: Sequence[Entry], params: Params) -> Iterator[tuple[Entry, int, str]]:
+    """Each entry with how often it goes in, and why not where it does not: rows of the domain by their weights and caps, general
+    ones by the share they are to have."""
     part, name = table.split("/")
     share = params.general_share.model_dump().get(name) if part != "test" else None
     general = [entry for entry in entries if entry.row.scope == "general"] if share is not None else []
     domain = [entry for entry in entries if entry.row.scope == "domain"] if share is not None else entries
-    weights = params.weights.of_table(name) if part == "train" else {}
-    weighed = list(weighted(domain, weights, params.seed))
-    yield from weighed
+    over = capped(domain, lambda entry: caps_of(entry, params), params.seed) if part == "train" else set()
+    yield from ((entry, 0, "over its cap") for entry in domain if entry.row.id in over)
+    domain = [entry for entry in domain if entry.row.id not in over]
+    weights = weights_of(name, domain, params) if part == "train" else {}
+    weighed = list(weighted(domain, lambda entry: weights.get(entry.row.id, 1.0), params.seed))
+    yield from ((*weighing, "over its share") for weighing in weighed)
     if share is not None:
         taken = sum(entry.tokens * times for entry, times in weighed)
-        yield from replayed(general, taken, share, params.general_repeats if part == "train" else 1, params.seed)
+        most = params.general_repeats if part == "train" else 1
+        yield from ((*replay, "over its share") for replay in replayed(general, taken, share, most, params.seed))
+
+
+def caps_of(entry: Entry, params: Params) -> dict[str, int]:
+    task, source = params.of_task(entry.row), params.of_source(entry.row)
+    caps = {
+        f"task {entry.row.task if isinstance(entry.row, Made) else ''}": task.most if task else None,
+        f"source {source.pattern if source else ''}": source.most if source else None,
+    }
+    return {name: most for name, most in caps.items() if most is not None}
+
+
+def weights_of(name: str, entries: Sequence[Entry], params: Params) -> dict[str, float]:
+    """The weight of each entry of a training table, by id: of its method, task and source, then what temperature and turns ask for."""
+    by_method, weights = params.weights.of_table(name), dict[str, float]()
+    for entry in entries:
+        portions = (params.of_task(entry.row), params.of_source(entry.row))
+        weights[entry.row.id] = by_method.get(entry.kind, 1.0) * prod(portion.weight for portion in portions if portion)
+    if params.temperature > 1:
+        sources = {entry.row.id: source.pattern if (source := params.of_source(entry.row)) else entry.row.source for entry in entries}
+        factors = tempered(tokens_by(entries, sources, weights), params.temperature, params.max_repeats)
+        weights = {row_id: weight * factors.get(sources[row_id], 1.0) for row_id, weight in weights.items()}
+    if params.multi_turn_share is not None and name == "sft":
+        turns_of = {entry.row.id: "multi" if is_multi_turn(entry.row) else "single" for entry in entries}
+        tokens = tokens_by(entries, turns_of, weights)
+        if lacking := [kind for kind in ("single", "multi") if not tokens.get(kind)]:
+            raise StageError(
+                f"mix.multi_turn_share is {params.multi_turn_share}, but train/sft has no {lacking[0]}-turn dialogue of the domain. "
+                "Set it to null, or add such dialogues."
+            )
+        single, multi = thinned(tokens["single"], tokens["multi"], params.multi_turn_share)
+        weights = {row_id: weight * (multi if turns_of[row_id] == "multi" else single) for row_id, weight in weights.items()}
+    return weights
+
+
+def tokens_by(entries: Sequence[Entry], groups: dict[str, str], weights: dict[str, float]) -> dict[str, float]:
+    """The tokens of each group, as often as the weights take them."""
+    tokens: dict[str, float] = defaultdict(float)
+    for entry in entries:
+        tokens[groups[entry.row.id]] += entry.tokens * weights[entry.row.id]
+    return tokens
 
 
 def counts(entries: Sequence[Entry]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 from lingyu.files import read_jsonl, read_table, write_table, write_tables
-from lingyu.model.chat import CHATML
+from lingyu.model.chat import CHATML, render
 from lingyu.records import Dialogue, Document, Message, Preference, Question
 from lingyu.stage import StageError
 from lingyu.teach import MADE
@@ -21,10 +21,16 @@ WEIGHTS = {
 PARAMS = {
     "seed": 1,
     "weights": WEIGHTS,
+    "tasks": {},
+    "sources": [],
+    "temperature": 1.0,
+    "max_repeats": 4.0,
+    "multi_turn_share": None,
     "general_share": {"pretrain": 0.5, "sft": 0.5},
     "general_repeats": 2,
     "max_tokens": 200,
     "max_prompt_tokens": 160,
+    "long_dialogues": "refuse",
     "leaks": {"near": 0.8, "near_long": 0.5, "contained": 0.9, "min_contained": 10, "passage": 60},
 }
 ORIGIN = {"place": "row 1", "licence": "CC0", "language": "en"}
@@ -70,6 +76,93 @@ def test_weights_name_every_method_and_no_other(table, change, told):
 
     with pytest.raises(ValueError, match=told):
         mix.Params.model_validate({**PARAMS, "weights": {**WEIGHTS, table: weights}})
+
+
+@pytest.mark.parametrize(
+    ("changed", "trained"),
+    [
+        ({}, ["a1", "b1", "b2"]),
+        ({"tasks": {"fact": {"weight": 2.0}}}, ["a1", "a1#2", "b1", "b2"]),
+        ({"sources": [{"pattern": "b/*", "weight": 0.0}]}, ["a1"]),
+        ({"sources": [{"pattern": "b/*", "most": 1}]}, ["a1", "b1"]),
+        ({"tasks": {"recall": {"most": 1}}, "sources": [{"pattern": "b/*", "weight": 3.0}]}, ["a1", "b1", "b1#2", "b1#3"]),
+        ({"sources": [{"pattern": "b/*", "weight": 2.0}, {"pattern": "*", "weight": 0.0}]}, ["b1", "b1#2", "b2", "b2#2"]),
+        ({"tasks": {"fact": {"weight": 0.5}}, "sources": [{"pattern": "*", "weight": 2.0}]}, ["a1", "b1", "b1#2", "b2", "b2#2"]),
+    ],
+)
+def test_tasks_and_sources_have_weights_and_caps(tmp_path, changed, trained):
+    rows = [instruction("a1"), *(instruction(row_id, method="article", task="recall", source="b/x.md") for row_id in ("b1", "b2"))]
+
+    mixed = run(tmp_path, changed, instructions=rows)
+
+    assert sorted(row.id for row in mixed("train/sft")) == trained
+    total = json.loads((tmp_path / "out/ledger.json").read_text(encoding="utf-8"))["total"]
+    assert total["in"] + total["made"] == total["out"] + sum(total["dropped"].values())
+
+
+def test_a_task_or_file_that_is_not_there_is_told(tmp_path):
+    changed = {"tasks": {"fakt": {"most": 1}}, "sources": [{"pattern": "general/*"}, {"pattern": "a*"}]}
+
+    with pytest.raises(StageError) as error:
+        run(tmp_path, changed, train=[document("g1", scope="general")], instructions=[instruction("i1")])
+
+    told = str(error.value).splitlines()[1:]
+    assert told == ["  mix.tasks: no row has the task 'fakt'; there are: fact", "  mix.sources: no file matches 'general/*'; one is a.md"]
+
+
+@pytest.mark.parametrize(("temperature", "share"), [(1.0, 90 / 99), (2.0, 3 / 4), (1e9, 1 / 2)])
+def test_temperature_evens_out_the_sources(tmp_path, temperature, share):
+    rows = [
+        instruction(f"{source}{number}", source=source)
+        for source, count in (("big", 900), ("small", 90))
+        for number in range(100, 100 + count)
+    ]
+
+    mixed = run(tmp_path, {"temperature": temperature, "max_repeats": 9.0}, instructions=rows)
+
+    sources = [row.source for row in mixed("train/sft")]
+    assert abs(sources.count("big") / len(sources) - share) < 0.03
+    assert abs(len(sources) - 990) < 60
+
+
+def test_temperature_repeats_a_row_only_so_often(tmp_path):
+    rows = [*(instruction(f"b{number}", source="big") for number in range(100)), instruction("s1", source="small")]
+
+    mixed = run(tmp_path, {"temperature": 1e9, "max_repeats": 3.0}, instructions=rows)
+
+    assert [row.source for row in mixed("train/sft")].count("small") == 3
+
+
+@pytest.mark.parametrize("share", [0.2, 0.5, 0.9])
+def test_dialogues_with_several_questions_have_their_share(tmp_path, share):
+    rows = [*(instruction(f"s{number}") for number in range(200)), *(talk(f"m{number}", 2) for number in range(200))]
+
+    mixed = run(tmp_path, {"multi_turn_share": share}, instructions=rows)
+
+    tokens = {"s": 0, "m": 0}
+    for row in mixed("train/sft"):
+        tokens[row.id[0]] += len(render(row.messages, CHATML))
+    assert abs(tokens["m"] / sum(tokens.values()) - share) < 0.06
+    assert max(tokens.values()) > 0
+
+
+def test_a_share_of_what_is_not_there_stops_the_run(tmp_path):
+    with pytest.raises(StageError, match=r"multi_turn_share is 0\.5, but train/sft has no multi-turn dialogue"):
+        run(tmp_path, {"multi_turn_share": 0.5}, instructions=[instruction("s1")])
+
+
+def test_a_long_dialogue_is_parted_at_its_turns(tmp_path):
+    rows = [talk("m1", 7), instruction("i1", answer="x" * 300), instruction("i2")]
+
+    mixed = run(tmp_path, {"long_dialogues": "split"}, instructions=rows)
+
+    parts = sorted((row for row in mixed("train/sft") if row.id.startswith("m1")), key=lambda row: row.id)
+    assert [row.id for row in parts][:3] == ["m1/1", "m1/2", "m1/3"]
+    assert parts[1].place == "row 1, part 2"
+    assert [message for row in parts for message in row.messages if message.role != "system"] == talk("m1", 7).messages[1:]
+    assert {(row.messages[0].role, row.messages[1].role, row.messages[-1].role) for row in parts} == {("system", "user", "assistant")}
+    assert all(len(render(row.messages, CHATML).encode()) <= 200 for row in parts)
+    assert [(row["id"], row["reason"]) for row in read_jsonl(tmp_path / "out" / "dropped.jsonl")] == [("i1", "too long")]
 
 
 def test_general_rows_fill_their_share_and_no_more(tmp_path):
@@ -211,14 +304,24 @@ def document(row_id, text=None, scope="domain"):
     return Document(id=row_id, source=source, scope=scope, title="Rules", section="Part 1", text=text or f"text of {row_id}", **ORIGIN)
 
 
-def provenance(method, references):
+def provenance(method, references, **more):
     made = {"task": method, "references": references, "method": method, "teacher": "rules", "prompt_hash": "", "review": "auto"}
-    return {**made, "source": "a.md", "scope": "domain", **ORIGIN}
+    return {**made, "source": "a.md", "scope": "domain", **ORIGIN, **more}
 
 
-def instruction(row_id, asked=None, answer="Yes.", method="fact", references=("f0",)):
+def instruction(row_id, asked=None, answer="Yes.", method="fact", references=("f0",), **more):
     messages = [Message(role="user", content=asked or f"Ask {row_id}?"), Message(role="assistant", content=answer)]
-    return Dialogue(id=row_id, messages=messages, **provenance(method, list(references)))
+    return Dialogue(id=row_id, messages=messages, **provenance(method, list(references), **more))
+
+
+def talk(row_id, exchanges):
+    """Several questions and answers under a system message."""
+    turns = [
+        message
+        for number in range(exchanges)
+        for message in (Message(role="user", content=f"{row_id}, {number}?"), Message(role="assistant", content=f"Yes, {number}."))
+    ]
+    return Dialogue(id=row_id, messages=[Message(role="system", content="Be brief."), *turns], **provenance("given", ["f0"]))
 
 
 def preference(row_id, asked):
