@@ -27,6 +27,12 @@ def main(arguments: list[str] | None = None) -> int:
     review.add_argument("file", type=Path, metavar="FILE", help=".xlsx, .jsonl, or Label Studio's .json")
     review.add_argument("--out", type=Path, default=Path("out"), help="the outputs of the stages · 各阶段的输出目录")
     review.set_defaults(run=take_review)
+    export = commands.add_parser("export", help="the training data alone, for other trainers · 单独导出训练数据")
+    export.add_argument("--to", required=True, choices=["llamafactory", "datasets"])
+    export.add_argument("folder", type=Path, metavar="FOLDER", help="a new folder · 新文件夹")
+    export.add_argument("--test", action="store_true", help="the held-out tables too; never train on them · 连同测试集，切勿用于训练")
+    export.add_argument("--out", type=Path, default=Path("out"), help="the outputs of the stages · 各阶段的输出目录")
+    export.set_defaults(run=export_data)
     asked = parser.parse_args(arguments)
     try:
         status: int = asked.run(asked)
@@ -60,6 +66,15 @@ def take_review(asked: argparse.Namespace) -> int:
     print(f"{brought.path}: {count} decisions, {lost} of them without a row. 收回 {count} 条决定，其中 {lost} 条没有对应的行。")
     for decision, reason in brought.unmet.items():
         print(f"  {decision.where}: {reason}: {decision.id}")
+    return 0
+
+
+def export_data(asked: argparse.Namespace) -> int:
+    from lingyu.export import datasets_folder, llamafactory
+
+    write = {"llamafactory": llamafactory.export, "datasets": datasets_folder.export}[asked.to]
+    for name, count in write(asked.out / "mix", asked.folder, asked.test).items():
+        print(f"{count:9,}  {name}")
     return 0
 
 

@@ -1,0 +1,1 @@
+"""The training data alone, in the forms of other trainers."""

@@ -1,0 +1,152 @@
+"""For the library `datasets` (and TRL): a folder of Parquet files with a card, which `datasets.load_dataset(folder, name)` loads."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel
+
+from lingyu.export.tables import Table, made_empty, origin, rows_of, spoken, tables_of
+from lingyu.files import write_table
+from lingyu.records import Dialogue, Document, Message, Preference, Question, Row
+
+# Names that the hub knows; others are told in the text.
+LICENCES = {"apache-2.0", "cc-by-4.0", "cc-by-sa-4.0", "cc-by-nc-4.0", "cc0-1.0", "mit", "odc-by"}
+
+
+class Turn(BaseModel):
+    role: str
+    content: str
+
+
+class Exported(BaseModel):
+    """Where a row comes from; each kind of rows has its texts besides."""
+
+    id: str
+    task: str
+    method: str
+    teacher: str
+    review: str
+    source: str
+    place: str
+    licence: str
+    scope: str
+    language: str
+
+
+class Text(Exported):
+    text: str
+
+
+class Talk(Exported):
+    messages: list[Turn]
+
+
+class Pair(Exported):
+    prompt: list[Turn]
+    chosen: list[Turn]
+    rejected: list[Turn]
+
+
+class Asked(Exported):
+    prompt: list[Turn]
+    answer: str
+    wrong: list[str]
+
+
+@dataclass
+class Seen:
+    """What the rows are, for the card."""
+
+    licences: Counter[str] = field(default_factory=Counter)
+    languages: Counter[str] = field(default_factory=Counter)
+
+
+KINDS: dict[type[Row], type[Exported]] = {Document: Text, Dialogue: Talk, Preference: Pair, Question: Asked}
+
+
+def export(mixed: Path, folder: Path, test: bool = False) -> dict[str, int]:
+    """Write the folder; its rows by table and part."""
+    tables = tables_of(mixed, test)
+    made_empty(folder)
+    seen, counts = Seen(), dict[str, int]()
+    for table in tables:
+        rows = exported(mixed, table, seen)
+        counts[file_of(table)] = write_table(folder / f"{file_of(table)}.parquet", rows, KINDS[table.row_type])
+    (folder / "README.md").write_text(card(tables, counts, seen), encoding="utf-8")
+    return counts
+
+
+def file_of(table: Table) -> str:
+    return f"{table.name}/{table.part}"
+
+
+def exported(mixed: Path, table: Table, seen: Seen) -> Iterator[Exported]:
+    for row in rows_of(mixed, table):
+        seen.licences[row.licence] += 1
+        seen.languages[row.language] += 1
+        yield KINDS[table.row_type](**origin(row), **texts(row))
+
+
+def texts(row: Row) -> dict[str, Any]:
+    match row:
+        case Document():
+            return {"text": row.text}
+        case Dialogue():
+            return {"messages": turns(spoken(row.messages))}
+        case Preference():
+            replies = {"chosen": row.chosen, "rejected": row.rejected}
+            return {"prompt": turns(row.messages)} | {name: [Turn(role="assistant", content=text)] for name, text in replies.items()}
+        case Question():
+            return {"prompt": turns(row.messages), "answer": row.answer, "wrong": row.wrong}
+    raise TypeError(f"{type(row).__name__} is in no table of mix")
+
+
+def turns(messages: list[Message]) -> list[Turn]:
+    return [Turn(role=message.role, content=message.content) for message in messages]
+
+
+def card(tables: list[Table], counts: dict[str, int], seen: Seen) -> str:
+    """README.md: its head tells `datasets` which file is which, the rest tells people."""
+    files = defaultdict(list)
+    for table in tables:
+        files[table.name].append({"split": table.part, "path": f"{file_of(table)}.parquet"})
+    known = {licence.lower() for licence in seen.licences}
+    head = {
+        "license": known.pop() if len(known) == 1 and known <= LICENCES else "other",
+        "language": sorted(seen.languages),
+        "configs": [{"config_name": name, "data_files": entries} for name, entries in files.items()],
+    }
+    lines = [
+        "---",
+        yaml.safe_dump(head, allow_unicode=True, sort_keys=False).strip(),
+        "---",
+        "",
+        "# 训练数据 Training data",
+        "",
+        "由 lingyu 从机构自己的文档生成并混合；每行都记录来源文件、位置、许可与生成方法。"
+        "Made and mixed by lingyu from an organisation's own documents; each row names its file, place, licence and method.",
+        "",
+        "```python",
+        "from datasets import load_dataset",
+        "",
+        *(f'{name} = load_dataset("path/to/this/folder", "{name}")' for name in files),
+        "```",
+        "",
+        "| 表 table | 行 rows |",
+        "| --- | --- |",
+        *(f"| {name} | {count} |" for name, count in counts.items()),
+        "",
+        "| 许可 licence | 行 rows |",
+        "| --- | --- |",
+        *(f"| {licence} | {count} |" for licence, count in sorted(seen.licences.items())),
+        "",
+        "`messages`、`prompt`、`chosen`、`rejected` 为 OpenAI 消息格式；思考写在回答之前的 `<think>` 与 `</think>` 之间。",
+        "编号以 #2、#3 结尾的行是按权重重复的行。Messages are in OpenAI's form; a reply's reasoning stands between `<think>` and",
+        "`</think>` before it. Rows whose id ends in #2, #3 are repeats, as the weights ask for.",
+        "",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,131 @@
+"""For LLaMA-Factory: its alpaca, sharegpt and preference forms, and the dataset_info.json that names them.
+
+Each file is one JSON array. As JSON lines, the loader infers the columns from the first ten megabytes, and `history`, empty so
+far, cannot be read in a later row that has one.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from lingyu.export.tables import Table, made_empty, origin, rows_of, spoken, tables_of
+from lingyu.files import write_json, write_jsonl
+from lingyu.records import Dialogue, Document, Message, Preference, Question, Row
+
+Fields = dict[str, Any]
+ROLES = {"user": "human", "assistant": "gpt", "system": "system"}
+SUFFIXES = {"train": "", "validation": "_dev", "test": "_test"}
+
+
+def export(mixed: Path, folder: Path, test: bool = False) -> dict[str, int]:
+    """Write the folder; the rows of each dataset by name, and of left_out.jsonl where a row fits no form."""
+    tables = tables_of(mixed, test)
+    made_empty(folder)
+    described: Fields = {}
+    counts: dict[str, int] = {}
+    left: list[Fields] = []
+    for table in tables:
+        for form, (fields_of, description) in FORMS[table.row_type].items():
+            name = f"lingyu_{table.name}{form}{SUFFIXES[table.part]}"
+            count = write_array(folder / f"{name}.json", (fields_of(row) | origin(row) for row in rows_of(mixed, table) if fits(row)))
+            if count:
+                described[name] = {"file_name": f"{name}.json", **description}
+                counts[name] = count
+            else:
+                (folder / f"{name}.json").unlink()
+        left += left_out(mixed, table)
+    write_json(folder / "dataset_info.json", described)
+    if left:
+        write_jsonl(folder / "left_out.jsonl", left)
+        counts["left_out"] = len(left)
+    return counts
+
+
+def left_out(mixed: Path, table: Table) -> Iterator[Fields]:
+    reason = "its turns do not alternate between user and assistant"
+    return ({"table": table.path, "reason": reason, **row.model_dump(), **origin(row)} for row in rows_of(mixed, table) if not fits(row))
+
+
+def fits(row: Row) -> bool:
+    """Whether user and assistant take turns, after one system message at most; LLaMA-Factory skips other rows with a warning."""
+    if not isinstance(row, Dialogue | Preference | Question):
+        return True
+    turns = [message.role for message in row.messages]
+    turns = turns[1:] if turns[:1] == ["system"] else turns
+    last = ["assistant"] if isinstance(row, Dialogue) else []
+    return turns == ["user", *["assistant", "user"] * ((len(turns) - len(last) - 1) // 2), *last]
+
+
+def alpaca_prompt(messages: list[Message]) -> Fields:
+    """The last question with what was said before it."""
+    system = messages[0].content if messages[0].role == "system" else ""
+    *before, asked = [message.content for message in messages if message.role != "system"]
+    history = [list(pair) for pair in zip(before[::2], before[1::2], strict=True)]
+    return {"instruction": asked, "input": "", "system": system, "history": history}
+
+
+def alpaca(row: Dialogue) -> Fields:
+    *asked, reply = spoken(row.messages)
+    return alpaca_prompt(asked) | {"output": reply.content}
+
+
+def alpaca_pair(row: Preference) -> Fields:
+    return alpaca_prompt(row.messages) | {"chosen": row.chosen, "rejected": row.rejected}
+
+
+def alpaca_question(row: Question) -> Fields:
+    return alpaca_prompt(row.messages) | {"output": row.answer}
+
+
+def sharegpt(row: Dialogue) -> Fields:
+    return sharegpt_prompt(spoken(row.messages))
+
+
+def sharegpt_pair(row: Preference) -> Fields:
+    replies = {"chosen": row.chosen, "rejected": row.rejected}
+    return sharegpt_prompt(row.messages) | {name: {"from": "gpt", "value": text} for name, text in replies.items()}
+
+
+def sharegpt_prompt(messages: list[Message]) -> Fields:
+    system = messages[0].content if messages[0].role == "system" else ""
+    turns = [{"from": ROLES[message.role], "value": message.content} for message in messages if message.role != "system"]
+    return {"conversations": turns, "system": system}
+
+
+def text(row: Document) -> Fields:
+    return {"text": row.text}
+
+
+PROMPT = {"prompt": "instruction", "query": "input", "system": "system", "history": "history"}
+# For each kind of rows the forms it is written in: the ending of the name, what makes a row, and what dataset_info.json says.
+FORMS: dict[type[Row], dict[str, tuple[Callable[[Any], Fields], Fields]]] = {
+    Document: {"": (text, {"columns": {"prompt": "text"}})},
+    Dialogue: {
+        "": (alpaca, {"columns": {**PROMPT, "response": "output"}}),
+        "_sharegpt": (sharegpt, {"formatting": "sharegpt", "columns": {"messages": "conversations", "system": "system"}}),
+    },
+    Preference: {
+        "": (alpaca_pair, {"ranking": True, "columns": {**PROMPT, "chosen": "chosen", "rejected": "rejected"}}),
+        "_sharegpt": (
+            sharegpt_pair,
+            {
+                "formatting": "sharegpt",
+                "ranking": True,
+                "columns": {"messages": "conversations", "system": "system", "chosen": "chosen", "rejected": "rejected"},
+            },
+        ),
+    },
+    Question: {"": (alpaca_question, {"columns": {**PROMPT, "response": "output"}})},
+}
+
+
+def write_array(path: Path, rows: Iterable[Fields]) -> int:
+    """A JSON array, a row a line, one row in memory at a time; how many there were."""
+    count = 0
+    with path.open("w", encoding="utf-8") as file:
+        file.write("[")
+        for count, row in enumerate(rows, start=1):
+            file.write(f"{',' if count > 1 else ''}\n{json.dumps(row, ensure_ascii=False)}")
+        file.write("\n]\n")
+    return count
