@@ -113,11 +113,26 @@ def test_all_faults_of_the_decisions_are_told_at_once(tmp_path):
     assert "row 7: decision 'approve 退回' is none of" in told[5]
 
 
+def test_files_as_editors_leave_them_are_read(tmp_path):
+    (tmp_path / "d.JSONL").write_bytes(b'\xef\xbb\xbf{"id": 7, "decision": "Approve"}\r\n\r\n')
+    for name in ("README.md", ".DS_Store", "~$queue.xlsx"):
+        (tmp_path / name).touch()
+
+    assert [(one.id, one.decision) for one in read_decisions(tmp_path)] == [("7", "approve")]
+
+
+def test_a_file_that_no_decision_is_read_from_is_told_and_not_passed_over(tmp_path):
+    (tmp_path / "queue.csv").touch()
+
+    with pytest.raises(StageError, match=r"holds queue\.csv, which no decision is read from"):
+        read_decisions(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("name", "content", "told"),
     [
-        ("d.jsonl", b"no json", "is not JSON lines"),
-        ("d.jsonl", b'["id"]\n', "is not JSON lines"),
+        ("d.jsonl", b"\n{}\nno json\n", r"is not JSON lines of decisions in row 3 \(Expecting value"),
+        ("d.jsonl", b'["id"]\n', "is not JSON lines of decisions in row 1"),
         ("d.xlsx", b"no archive", "cannot be read as a workbook"),
         ("d.json", b"{", "is not JSON"),
         ("d.json", b'{"id": 1}', "is no export of Label Studio"),

@@ -7,7 +7,7 @@ from pathlib import Path
 import yaml
 
 from lingyu.stage import StageError
-from lingyu.teach.decisions import READERS, Decision, Rulings, decisions_of, misfits
+from lingyu.teach.decisions import READERS, Decision, Rulings, decisions_of, files_of, misfits
 from lingyu.teach.queue import made_rows
 
 REVIEWS = "reviews"
@@ -26,11 +26,11 @@ def bring(file: Path, corpus: Path, made: Path) -> Brought:
 
     made: the rows that the decisions are about; those that no row asks for are told, and kept.
     """
-    if file.suffix not in READERS or not file.is_file():
+    if file.suffix.lower() not in READERS or not file.is_file():
         kinds = "a workbook (.xlsx), JSON lines (.jsonl) or an export of Label Studio (.json)"
         raise StageError(f"{file} is no file of decisions. Bring {kinds}.")
     folder = corpus / REVIEWS
-    there = sorted(path for path in folder.glob("*") if path.suffix in READERS)
+    there = files_of(folder)
     if same := [path for path in there if path.read_bytes() == file.read_bytes()]:
         raise StageError(f"{file} is in {folder} already, as {same[0].name}. Nothing was copied.")
     target = next(path for path in names(folder / file.name) if not path.exists())

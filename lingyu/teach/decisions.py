@@ -1,5 +1,6 @@
 """What reviewers decided: the files that come back, and which row each decision is about."""
 
+import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -7,7 +8,7 @@ from datetime import date, time
 from pathlib import Path
 from typing import Any
 
-from lingyu.files import read_json, read_jsonl
+from lingyu.files import read_json
 from lingyu.records import Made, Preference, Row
 from lingyu.stage import StageError
 from lingyu.teach import label_studio
@@ -66,8 +67,18 @@ def read_decisions(folder: Path) -> list[Decision]:
     A row without a decision is not decided yet. Raises StageError with all faults: an unknown word, an edit without an
     answer, no id, two on the same text that contradict each other.
     """
-    paths = [path for path in folder.glob("*") if path.suffix in READERS and not path.name.startswith("~$")]
-    return decisions_of((path, path.name) for path in sorted(paths))
+    return decisions_of((path, path.name) for path in files_of(folder))
+
+
+def files_of(folder: Path) -> list[Path]:
+    """The files of decisions, by name. Raises StageError where another lies among them, for nobody would miss it."""
+    paths = sorted(path for path in folder.glob("*") if not path.name.startswith((".", "~$")) and path.suffix != ".md")
+    if others := [path.name for path in paths if path.suffix.lower() not in READERS]:
+        raise StageError(
+            f"{folder} holds {', '.join(others)}, which no decision is read from. Save it as .xlsx, .jsonl or Label Studio's .json, "
+            "or take it out. 无法读取，请另存为 .xlsx、.jsonl 或 Label Studio 的 .json，或移出该文件夹。"
+        )
+    return paths
 
 
 def decisions_of(files: Iterable[tuple[Path, str]]) -> list[Decision]:
@@ -75,7 +86,7 @@ def decisions_of(files: Iterable[tuple[Path, str]]) -> list[Decision]:
     found: dict[str, list[Decision]] = {}
     faults: list[str] = []
     for path, name in files:
-        for row, values in READERS[path.suffix](path):
+        for row, values in READERS[path.suffix.lower()](path):
             if text_of(values.get("decision")):
                 decision = decision_of({name: text_of(value) for name, value in values.items()}, name, row)
                 several = found.setdefault(decision.id, [])
@@ -126,13 +137,20 @@ def text_of(value: Any) -> str:
 
 
 def json_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    try:
-        lines = list(read_jsonl(path))
-    except ValueError as error:
-        raise StageError(f"{path} is not JSON lines: {error}. {JSON_LINE}") from error
-    if wrong := [number for number, line in enumerate(lines, start=1) if not isinstance(line, dict)]:
-        raise StageError(f"{path} is not JSON lines of decisions in row {', '.join(map(str, wrong))}. {JSON_LINE}")
-    yield from ((f"row {number}", line) for number, line in enumerate(lines, start=1))
+    """Blank lines and a byte order mark, which editors leave, are no fault."""
+    faults = []
+    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), start=1):
+        if line.strip():
+            try:
+                values = json.loads(line)
+            except ValueError as error:
+                values = f"({error})"
+            if isinstance(values, dict):
+                yield f"row {number}", values
+            else:
+                faults.append(f"{number}" if not isinstance(values, str) else f"{number} {values}")
+    if faults:
+        raise StageError(f"{path} is not JSON lines of decisions in row {', '.join(faults)}. {JSON_LINE}")
 
 
 def export(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -70,7 +70,7 @@ def write_workbook(path: Path, waiting: Sequence[Waiting], choices: dict[str, st
     last = 1 + len(waiting)
     for number, entry in enumerate(waiting, start=2):
         texts = cells_of(entry)
-        sheet.row_dimensions[number].height = LINE * min(MOST_LINES, max(lines(texts[name], COLUMNS[name][1]) for name in COLUMNS))
+        sheet.row_dimensions[number].height = 4 + LINE * min(MOST_LINES, max(lines(texts[name], COLUMNS[name][1]) for name in COLUMNS))
         sheet.append([cell(name, text) for name, text in texts.items()])
     sheet.auto_filter.ref = f"A1:{get_column_letter(len(COLUMNS))}{last}"
     for validation in validations(choices, max(2, last)):
