@@ -62,6 +62,13 @@ def test_of_several_annotations_the_one_marked_as_ground_truth_counts(tmp_path):
     assert (found.id, found.decision, found.print, found.where) == ("i1", "reject", DATA["print"], "export.json task 7")
 
 
+def test_two_people_who_agree_are_two_decisions(tmp_path):
+    annotations = [annotation({"decision": "approve 通过"}, 1, id=number) for number in (11, 12)]
+    write_json(tmp_path / "export.json", [{"id": 7, "data": DATA, "annotations": annotations}])
+
+    assert [one.where for one in read_decisions(tmp_path)] == ["export.json task 7, annotation 11", "export.json task 7, annotation 12"]
+
+
 def annotation(said, person, **more):
     """As Label Studio keeps what one person said."""
     kinds = {"decision": "choices", "edited": "text", "note": "text"}

@@ -24,7 +24,7 @@ PAGES = {language: (ROOT / name).read_text(encoding="utf-8") for language, name 
 DOCUMENTATION = [
     *results.READMES.values(),
     "AGENTS.md",
-    *(f"docs/{name}.md" for name in ("benchmarks", "data", "decisions", "flows", "release")),
+    *(f"docs/{name}.md" for name in ("benchmarks", "data", "decisions", "flows", "release", "review")),
 ]
 README = pytest.mark.parametrize("language", results.READMES)
 # What a fresh clone does not have.

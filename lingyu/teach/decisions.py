@@ -233,7 +233,7 @@ class Rulings:
 
     def moved(self, decision: Decision) -> bool:
         """Whether the decision found its row under another id."""
-        return decision in self._moved.values()
+        return decision not in self.unmet and decision not in self._standing.get(decision.id, ())
 
 
 def about(decision: Decision, row: Row, seen: str) -> bool:

@@ -66,9 +66,13 @@ def rows_of_export(path: Path, exported: Any) -> Iterator[tuple[str, dict[str, A
                 said = {
                     result.get("from_name"): next(iter(result.get("value", {}).values()), "") for result in annotation.get("result", [])
                 }
-                yield where, row_of(task["data"], said, annotation.get("completed_by"))
+                yield place(where, annotation.get("id")), row_of(task["data"], said, annotation.get("completed_by"))
         else:
-            yield where, row_of(task, task, task.get("annotator"))
+            yield place(where, task.get("annotation_id")), row_of(task, task, task.get("annotator"))
+
+
+def place(task: str, annotation: Any) -> str:
+    return f"{task}, annotation {annotation}" if annotation is not None else task
 
 
 def row_of(data: dict[str, Any], said: dict[str | None, Any] | dict[str, Any], person: Any) -> dict[str, Any]:
