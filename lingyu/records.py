@@ -118,3 +118,6 @@ TABLES: dict[str, type[Row]] = {
     "preferences": Preference,
 }
 """The tables that ingest, clean and split write, by file name."""
+
+REVIEWS = "reviews"
+"""The folder of data/ with people's decisions: review reads it, ingest does not."""

@@ -25,7 +25,7 @@ from lingyu.corpus.sections import Origin, documents, missing_articles
 from lingyu.corpus.shapes import SHAPES, TRIPLES, Mapping, Misfit, rows_of, together
 from lingyu.files import open_tables
 from lingyu.ledger import Ledger
-from lingyu.records import Fact, Row, Scope
+from lingyu.records import REVIEWS, Fact, Row, Scope
 from lingyu.stage import StageError, StageParams, start
 
 DVC_CACHE = ("files", "md5")  # where DVC keeps files, when it is set to put links to them into data/
@@ -35,7 +35,6 @@ EMPTY = (
     "data/ holds no file. Put your documents there with `make data FROM=folder`, or the sample with `make data FROM=samples/drone`.\n"
     "data/ 里没有文件：用 `make data FROM=目录` 放入自己的文件，或用 `make data FROM=samples/drone` 放回样例。"
 )
-REVIEWS = "reviews"  # data/reviews holds people's decisions, which review reads
 
 
 class Source(Mapping):

@@ -27,7 +27,7 @@ from pydantic import Field, NonNegativeInt, field_validator
 
 from lingyu.files import read_table, write_json, write_table
 from lingyu.ledger import Ledger
-from lingyu.records import Made, Row
+from lingyu.records import REVIEWS, Made, Row
 from lingyu.stage import StageError, StageParams, start
 from lingyu.teach import MADE, label_studio
 from lingyu.teach.batches import Batches, Bound, Policy, Rule
@@ -57,7 +57,7 @@ class Params(StageParams):
 
 
 def run(params: Params, made: Path, train: Path, dev: Path, test: Path, data: Path, out: Path) -> None:
-    rulings, batches = Rulings(read_decisions(data / "reviews")), Batches(params.policies, params.rule())
+    rulings, batches = Rulings(read_decisions(data / REVIEWS)), Batches(params.policies, params.rule())
     survey(made, rulings, batches)
     rulings.settle()
     batches.judge(rulings.on)
@@ -138,7 +138,7 @@ class Desk:
     def count_decisions(self, dropped: TextIO) -> None:
         """Those whose row is not there, any more or by a slip of the hand, are told, kept, and no reason to stop."""
         for decision in self.rulings.decisions:
-            source = f"reviews/{decision.file}"
+            source = f"{REVIEWS}/{decision.file}"
             self.ledger.came("decisions", source)
             reason = self.rulings.unmet.get(decision)
             if reason is None:

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel
 
-from lingyu.export.tables import Table, made_empty, origin, rows_of, spoken, tables_of
+from lingyu.export.tables import Table, made_empty, origin, rows_of, tables_of, with_reasoning
 from lingyu.files import write_table
 from lingyu.records import Dialogue, Document, Message, Preference, Question, Row
 
@@ -96,7 +96,7 @@ def texts(row: Row) -> dict[str, Any]:
         case Document():
             return {"text": row.text}
         case Dialogue():
-            return {"messages": turns(spoken(row.messages))}
+            return {"messages": turns(with_reasoning(row.messages))}
         case Preference():
             replies = {"chosen": row.chosen, "rejected": row.rejected}
             return {"prompt": turns(row.messages)} | {name: [Turn(role="assistant", content=text)] for name, text in replies.items()}

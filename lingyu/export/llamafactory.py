@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from lingyu.export.tables import Table, made_empty, origin, rows_of, spoken, tables_of
+from lingyu.export.tables import Table, made_empty, origin, rows_of, tables_of, with_reasoning
 from lingyu.files import write_json, write_jsonl
 from lingyu.records import Dialogue, Document, Message, Preference, Question, Row
 
@@ -66,7 +66,7 @@ def alpaca_prompt(messages: list[Message]) -> Fields:
 
 
 def alpaca(row: Dialogue) -> Fields:
-    *asked, reply = spoken(row.messages)
+    *asked, reply = with_reasoning(row.messages)
     return alpaca_prompt(asked) | {"output": reply.content}
 
 
@@ -79,7 +79,7 @@ def alpaca_question(row: Question) -> Fields:
 
 
 def sharegpt(row: Dialogue) -> Fields:
-    return sharegpt_prompt(spoken(row.messages))
+    return sharegpt_prompt(with_reasoning(row.messages))
 
 
 def sharegpt_pair(row: Preference) -> Fields:

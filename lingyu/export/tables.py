@@ -59,7 +59,7 @@ def made_empty(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
 
 
-def spoken(messages: list[Message]) -> list[Message]:
+def with_reasoning(messages: list[Message]) -> list[Message]:
     """The messages with the last reply's reasoning between think marks before it, as our own chat template puts it; that of
     earlier replies is left out, as there."""
     *before, last = messages

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import yaml
 
+from lingyu.records import REVIEWS
 from lingyu.stage import StageError
 from lingyu.teach.decisions import READERS, Decision, Rulings, decisions_of, files_of, misfits
 from lingyu.teach.queue import made_rows
 
-REVIEWS = "reviews"
 NEW = "the new file 新文件"
 
 
