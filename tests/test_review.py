@@ -7,8 +7,9 @@ import pytest
 from lingyu.files import read_json, read_jsonl, read_table, write_jsonl, write_table, write_tables
 from lingyu.records import Dialogue, Document, Fact, Message, Preference, Question
 from lingyu.stage import StageError
-from lingyu.teach import MADE, batches, decisions
+from lingyu.teach import MADE, batches, rulings
 from lingyu.teach.by_method import METHODS
+from lingyu.teach.shown import shown
 from stages import review
 
 ORIGIN = {"source": "a.md", "place": "row 1", "licence": "CC0", "scope": "domain", "language": "zh"}
@@ -57,13 +58,13 @@ def test_decisions_reach_the_rows_and_the_ledger(project, capsys):
     ]
     assert [(row["table"], row["reason"], row["id"], row.get("note")) for row in dropped(project)] == [
         ("instructions", review.REJECTED, "i2", "错"),
-        ("decisions", decisions.AGAIN, "i2", None),
-        ("decisions", decisions.UNKNOWN, "gone", None),
+        ("decisions", rulings.AGAIN, "i2", None),
+        ("decisions", rulings.UNKNOWN, "gone", None),
     ]
     assert "first.jsonl row 3: no row has this id: gone" in capsys.readouterr().err
     entries = read_json(project / "out/ledger.json")["entries"]
     assert [(entry["source"], entry["in"], entry["out"], entry["dropped"]) for entry in entries] == [
-        ("reviews/first.jsonl", 4, 2, {decisions.AGAIN: 1, decisions.UNKNOWN: 1}),
+        ("reviews/first.jsonl", 4, 2, {rulings.AGAIN: 1, rulings.UNKNOWN: 1}),
         ("a.md", 3, 2, {review.REJECTED: 1}),
     ]
 
@@ -141,7 +142,7 @@ def test_a_decision_on_what_the_row_said_before_is_kept_and_shown_to_whoever_dec
 
     assert [(row["table"], row["reason"]) for row in dropped(project)] == [
         ("instructions", review.OUTDATED),
-        ("decisions", decisions.CHANGED),
+        ("decisions", rulings.CHANGED),
     ]
     (task,) = read_json(project / "out/label_studio.json")
     assert task["data"]["earlier"] == "edit\n李\n人写的回答"
@@ -150,7 +151,7 @@ def test_a_decision_on_what_the_row_said_before_is_kept_and_shown_to_whoever_dec
     run(project, "auto")
 
     assert [(row.messages[-1].content, row.review) for row in approved(project)] == [("新的回答", "approved")]
-    assert [row["reason"] for row in dropped(project)] == [decisions.REPLACED]
+    assert [row["reason"] for row in dropped(project)] == [rulings.REPLACED]
 
 
 def test_decisions_of_lost_rows_that_contradict_each_other_are_both_listed(project):
@@ -160,7 +161,7 @@ def test_decisions_of_lost_rows_that_contradict_each_other_are_both_listed(proje
     run(project, "auto")
 
     assert [row.review for row in approved(project)] == ["auto"]
-    assert [row["reason"] for row in dropped(project)] == [decisions.CONTRADICTED] * 2
+    assert [row["reason"] for row in dropped(project)] == [rulings.CONTRADICTED] * 2
 
 
 @pytest.mark.parametrize(
@@ -343,7 +344,7 @@ def decide(project, *rows, name="first.jsonl"):
 
 def decision_on(row, word, answer=""):
     """As the queue gives it out and takes it back."""
-    return {"id": row.id, "print": decisions.shown(row).print(), "decision": word, "answer": answer}
+    return {"id": row.id, "print": shown(row).print(), "decision": word, "answer": answer}
 
 
 def provenance(references=("f",)):

@@ -114,7 +114,7 @@ def test_all_faults_of_the_decisions_are_told_at_once(tmp_path):
 
 
 def test_files_as_editors_leave_them_are_read(tmp_path):
-    (tmp_path / "d.JSONL").write_bytes(b'\xef\xbb\xbf{"id": 7, "decision": "Approve"}\r\n\r\n')
+    (tmp_path / "d.JSONL").write_bytes(b'\xef\xbb\xbf{"id": 7, "decision": "Approve", "note": "a\xe2\x80\xa8b"}\r\n\r\n')
     for name in ("README.md", ".DS_Store", "~$queue.xlsx"):
         (tmp_path / name).touch()
 
@@ -132,6 +132,7 @@ def test_a_file_that_no_decision_is_read_from_is_told_and_not_passed_over(tmp_pa
     ("name", "content", "told"),
     [
         ("d.jsonl", b"\n{}\nno json\n", r"is not JSON lines of decisions in row 3 \(Expecting value"),
+        ("d.jsonl", b'{"id": "\xff"}\n', r"is not JSON lines of decisions in row 1 \('utf-8'"),
         ("d.jsonl", b'["id"]\n', "is not JSON lines of decisions in row 1"),
         ("d.xlsx", b"no archive", "cannot be read as a workbook"),
         ("d.json", b"{", "is not JSON"),

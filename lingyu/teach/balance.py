@@ -35,8 +35,8 @@ def capped(entries: Sequence[Entry], caps_of: Callable[[Entry], dict[str, int]],
     caps_of: the names of what the entry counts for, with how many entries each may have.
     """
     taken, over = Counter[str](), set[str]()
-    for entry in sorted(entries, key=lambda entry: number(seed, "cap", entry.row.id.partition("/")[0])):
-        caps = caps_of(entry)
+    counted = [(entry, caps) for entry in entries if (caps := caps_of(entry))]
+    for entry, caps in sorted(counted, key=lambda pair: number(seed, "cap", pair[0].row.id.partition("/")[0])):
         if any(taken[name] >= most for name, most in caps.items()):
             over.add(entry.row.id)
         else:

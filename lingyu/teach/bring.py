@@ -8,8 +8,9 @@ import yaml
 
 from lingyu.records import REVIEWS
 from lingyu.stage import StageError
-from lingyu.teach.decisions import READERS, Decision, Rulings, decisions_of, files_of, misfits
+from lingyu.teach.decisions import READERS, Decision, decisions_of, files_of
 from lingyu.teach.queue import made_rows
+from lingyu.teach.rulings import Rulings, misfits
 
 NEW = "the new file 新文件"
 
