@@ -31,7 +31,7 @@ from lingyu.ledger import Ledger
 from lingyu.model.chat import load_template, render
 from lingyu.records import Dialogue, Document, Made, Message, Preference, Question, Row
 from lingyu.stage import StageError, start
-from lingyu.teach import MADE, classify
+from lingyu.teach import MADE, classify, weak
 from lingyu.teach.balance import Entry, copies, pieces, turns
 from lingyu.teach.choice import number
 from lingyu.teach.shares import Portions, amounts, stop_at_methods, stop_at_portions

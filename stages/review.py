@@ -32,7 +32,7 @@ from lingyu.stage import StageError, StageParams, start
 from lingyu.teach import MADE, label_studio
 from lingyu.teach.batches import Batches, Bound, Policy, Rule
 from lingyu.teach.by_method import fault_of_names
-from lingyu.teach.decisions import DECISIONS, VERDICTS, Decision, Rulings, applied, misfits, read_decisions
+from lingyu.teach.decisions import DECISIONS, Decision, read_decisions
 from lingyu.teach.queue import Waiting, add_passages, made_rows
 from lingyu.teach.rulings import VERDICTS, Rulings, applied, misfits
 from lingyu.teach.workbook import write_workbook
