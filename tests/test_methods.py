@@ -8,7 +8,7 @@ from rows import dialogue, document, exam, fact, label
 from bench.generation import claims, said
 from lingyu.records import Dialogue
 from lingyu.retrieve.prompt import NOTHING_FOUND, with_passages
-from lingyu.serve.support import stands_in
+from lingyu.retrieve.support import stands_in
 from lingyu.teach import articles, definitions, exams, keywords, retrieval, situations, skills, turns, weak
 from lingyu.teach.methods import Methods, Reasons, Taught, more_instructions
 

@@ -10,11 +10,11 @@ from serving import ANSWERED, REASONED
 from lingyu.model.chat import prompt_and_reply
 from lingyu.records import Message
 from lingyu.retrieve.prompt import NOTHING_FOUND
+from lingyu.retrieve.support import known_terms, supported
 from lingyu.serve.app import make_app
 from lingyu.serve.assistant import Assistant, remark
 from lingyu.serve.engine import Sampling, TransformersEngine
 from lingyu.serve.protocol import Refused, parsed
-from lingyu.serve.support import known_terms, supported
 from lingyu.serve.text import Decoder, Parts
 
 SPEED, SPEED_ANSWER = ANSWERED[0]

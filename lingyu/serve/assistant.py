@@ -17,9 +17,9 @@ from lingyu.model.chat import THINK, load_template, render
 from lingyu.records import Message
 from lingyu.retrieve.index import Hit, Knowledge
 from lingyu.retrieve.prompt import NOTHING_FOUND, is_chinese, with_passages
+from lingyu.retrieve.support import known_terms, supported
 from lingyu.serve.engine import Engine, Sampling
 from lingyu.serve.protocol import ChatRequest, Refused
-from lingyu.serve.support import known_terms, supported
 from lingyu.serve.text import Decoder, Kind, Parts
 
 

@@ -6,6 +6,7 @@ negation. Similarity would not do: texts that differ in one number or in a lost 
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 
 from lingyu.retrieve.chunks import sentences
 from lingyu.retrieve.words import folded, words
@@ -63,5 +64,10 @@ def squeezed(text: str) -> str:
 
 def overlap(sentence: str, source: str) -> float:
     """The share of the sentence's words that stand in the source."""
-    mine, theirs = set(words(sentence)), set(words(source))
+    mine, theirs = word_set(sentence), word_set(source)
     return len(mine & theirs) / len(mine) if mine else 0.0
+
+
+@lru_cache(maxsize=1 << 12)  # every sentence of an answer is held against the same sources
+def word_set(text: str) -> frozenset[str]:
+    return frozenset(words(text))
