@@ -1,9 +1,15 @@
 """The real service: bentoml serves it, the openai client asks it."""
 
+import asyncio
+
 import httpx
 import openai
 import pytest
 from serving import ANSWERED, REASONED, served
+from teaching import SAMPLING, settings
+
+from lingyu.teach.endpoint import opened
+from lingyu.teach.teacher import request_of
 
 pytestmark = pytest.mark.slow
 SPEED, SPEED_ANSWER = ANSWERED[0]
@@ -75,3 +81,17 @@ def test_the_chat_page_is_served_to_anyone(address):
     for name in ("chat.js", "api.js", "view.js", "words.js", "style.css", "favicon.svg"):
         assert httpx.get(f"{address}/static/{name}").is_success
     assert httpx.get(f"{address}/static/../service.py").status_code == 404
+
+
+def test_it_can_be_asked_as_a_teacher(address):
+    teacher = settings(f"{address}/v1", model="tiny", answers="text", sampling=SAMPLING | {"max_tokens": 40})
+    request = request_of(teacher, [{"role": "user", "content": SPEED}], None, variant=1, judge=True)
+
+    async def answer():
+        async with opened(teacher, "right") as endpoint:
+            return await endpoint.answer(request)
+
+    said = asyncio.run(answer())
+
+    assert (said.content, said.finish) == (SPEED_ANSWER, "stop")
+    assert said.answered_tokens > 3

@@ -4,9 +4,12 @@ from typing import Literal
 
 from lingyu.records import Dialogue, Document, Preference, Question, Row
 
+Asked = Literal["reliable", "entity", "seeds", "scenario", "opinion", "retold", "clarify", "replaced", "judged", "nvc"]
+"""The methods that ask a teacher; lingyu/teach/asked.py runs them."""
+
 Method = Literal[
     "given", "fact", "classify", "article", "corruption", "demonstration",
-    "exam", "retrieval", "definition", "situation", "keywords", "weak", "turns",
+    "exam", "retrieval", "definition", "situation", "keywords", "weak", "turns", Asked,
 ]  # fmt: skip
 """What records.Made.method can say."""
 

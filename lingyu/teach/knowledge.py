@@ -259,20 +259,38 @@ def document_of(lines: list[tuple[Fact, str]]) -> Document:
     )
 
 
-def mentioned(facts: Iterable[Fact], texts: Iterable[str]) -> set[str]:
-    """The ids of the facts of which some text names the entity, and the relation or a value beside it."""
-    by_entity: dict[str, list[Fact]] = defaultdict(list)
-    for fact in facts:
-        by_entity[fact.entity.casefold()].append(fact)
-    by_start: dict[str, list[str]] = defaultdict(list)
-    for entity in by_entity:
-        by_start[entity[:2]].append(entity)
-    found = set()
-    for text in map(str.casefold, texts):
+class Mentions:
+    """Finds of which facts a text names the entity, and the relation or a value beside it."""
+
+    def __init__(self, facts: Iterable[Fact]) -> None:
+        self._by_entity: dict[str, list[Fact]] = defaultdict(list)
+        for fact in facts:
+            self._by_entity[fact.entity.casefold()].append(fact)
+        self._by_start: dict[str, list[str]] = defaultdict(list)
+        for entity in self._by_entity:
+            self._by_start[entity[:2]].append(entity)
+
+    def first(self, text: str) -> str:
+        """Entity and relation of the first fact that the text mentions, "" where it mentions none."""
+        return next((f"{fact.entity} {fact.relation}" for fact in self.of(text)), "")
+
+    def of(self, text: str) -> list[Fact]:
+        text = text.casefold()
         entities = {
-            entity for place in range(len(text)) for entity in by_start.get(text[place : place + 2], ()) if text.startswith(entity, place)
+            entity
+            for place in range(len(text))
+            for entity in self._by_start.get(text[place : place + 2], ())
+            if text.startswith(entity, place)
         }
-        for fact in (fact for entity in entities for fact in by_entity[entity]):
-            if any(word.casefold() in text for word in (fact.relation, *fact.values)):
-                found.add(fact.id)
-    return found
+        return [
+            fact
+            for entity in sorted(entities)
+            for fact in self._by_entity[entity]
+            if any(word.casefold() in text for word in (fact.relation, *fact.values))
+        ]
+
+
+def mentioned(facts: Iterable[Fact], texts: Iterable[str]) -> set[str]:
+    """The ids of the facts that some text mentions."""
+    mentions = Mentions(facts)
+    return {fact.id for text in texts for fact in mentions.of(text)}

@@ -1,0 +1,226 @@
+"""An endpoint that speaks OpenAI's chat protocol: many requests at once, a rate, retries that wait as long as they are told to.
+
+What went wrong for one request only is Refused, what no request can get past is a StageError. The key is in the header
+of the requests and nowhere else; where an endpoint says it back, it is blotted out.
+"""
+
+import asyncio
+import email.utils
+import json
+import random
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, Field, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError
+
+from lingyu.stage import StageError, StageParams
+
+if TYPE_CHECKING:
+    import httpx
+
+AGAIN = {408, 409, 425, 429, 500, 502, 503, 504, 529}  # what may pass by itself
+ONE = {400, 413, 422}  # what the endpoint has against this request, and perhaps not against the next
+SPENT = {"insufficient_quota", "billing_hard_limit_reached", "insufficient_balance"}  # said with 429, and passes by no waiting
+SHOWN = 300  # characters of what an endpoint says
+LONGEST_PAUSE = 60.0  # seconds between two tries, where the endpoint does not say how long
+
+
+class Address(StageParams):
+    """Where the endpoint is, and what it can bear; params.yaml says why."""
+
+    base_url: str = Field(pattern=r"^https?://[^@\s]+$")
+    key_from: str
+    concurrency: PositiveInt
+    requests_a_minute: PositiveInt
+    timeout_seconds: PositiveFloat
+    retries: NonNegativeInt
+    max_wait_seconds: PositiveFloat
+
+
+class Refused(Exception):
+    """The endpoint refuses this one request."""
+
+
+@dataclass(frozen=True)
+class Said:
+    """An answer as it came, whatever it says. Counts are 0 where the endpoint does not count."""
+
+    content: str
+    reasoning: str
+    finish: str
+    model: str
+    asked_tokens: int
+    answered_tokens: int
+
+
+class _Message(BaseModel):
+    content: str | None = None
+    refusal: str | None = None
+    reasoning_content: str | None = None
+    reasoning: str | None = None
+
+
+class _Choice(BaseModel):
+    message: _Message
+    finish_reason: str | None = None
+
+
+class _Usage(BaseModel):
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
+class _Completion(BaseModel):
+    choices: list[_Choice] = Field(min_length=1)
+    model: str | None = None
+    usage: _Usage | None = None
+
+
+class Endpoint:
+    """Requests to one address. Use it as made by `opened`."""
+
+    def __init__(self, address: Address, key: str, client: "httpx.AsyncClient") -> None:
+        self._address, self._key, self._client = address, key, client
+        self.slots = asyncio.Semaphore(address.concurrency)  # to be held while an answer is waited for
+        self._next = 0.0  # when the next request may start
+        self._url = f"{address.base_url.rstrip('/')}/chat/completions"
+        self._halted = False
+
+    def halt(self) -> None:
+        """Try nothing again: the run ends, what is under way may finish."""
+        self._halted = True
+
+    async def answer(self, body: dict[str, Any]) -> Said:
+        """What the endpoint answers, after as many tries as it takes. Raises Refused or StageError."""
+        import httpx
+
+        problem = ""
+        for attempt in range(self._address.retries + 1):
+            await self._turn()
+            if self._halted:
+                break
+            try:
+                async with asyncio.timeout(self._address.timeout_seconds):
+                    response = await self._client.post(self._url, json=body)
+            except (TimeoutError, httpx.TimeoutException):
+                problem, told = f"no answer within {self._address.timeout_seconds:g} s", None
+            except httpx.TransportError as error:
+                problem, told = f"{type(error).__name__}: {self._shown(str(error))}", None
+            else:
+                if response.status_code == 200:
+                    return self._read(response)
+                problem = self._problem(response)
+                told = self._told(response.headers.get("retry-after"))
+            if told is None:
+                await asyncio.sleep(pause(attempt) if attempt < self._address.retries else 0)
+            else:
+                self._next = max(self._next, time.monotonic() + told)  # holds for all
+        raise StageError(
+            f"the teacher at {self._address.base_url} does not answer: {problem} ({attempt + 1} tries). "
+            "See whether it runs and can bear generate.teacher.concurrency and requests_a_minute (params.yaml)."
+        )
+
+    async def _turn(self) -> None:
+        """Wait for the time of the next request."""
+        start = max(self._next, time.monotonic())
+        self._next = start + 60 / self._address.requests_a_minute
+        await asyncio.sleep(max(0.0, start - time.monotonic()))
+
+    def _read(self, response: "httpx.Response") -> Said:
+        try:
+            completion = _Completion.model_validate_json(response.content)
+        except ValidationError:
+            raise StageError(
+                f"{self._url} answers, but not as OpenAI's chat protocol does: {self._shown(response.text)!r}. "
+                "generate.teacher.base_url usually ends in /v1 (params.yaml)."
+            ) from None
+        choice, usage = completion.choices[0], completion.usage or _Usage()
+        message = choice.message
+        return Said(
+            content=self._blotted(message.content or message.refusal or ""),
+            reasoning=self._blotted(message.reasoning_content or message.reasoning or ""),
+            finish=choice.finish_reason or "",
+            model=completion.model or "",
+            asked_tokens=usage.prompt_tokens,
+            answered_tokens=usage.completion_tokens,
+        )
+
+    def _problem(self, response: "httpx.Response") -> str:
+        """What a response other than 200 says, if trying again may help; else Refused or a StageError."""
+        status, where = response.status_code, self._address.base_url
+        code, message = said_wrong(response)
+        told = f"{status} {self._shown(message)}".strip()
+        if status in {401, 403}:
+            how = "The key in" if self._key else "No key was sent: set"
+            raise StageError(
+                f"the teacher at {where} refuses to be asked: {told}. {how} the environment variable {self._address.key_from}."
+            )
+        if status == 402 or code in SPENT:
+            raise StageError(f"the teacher at {where} wants to be paid first: {told}. What was answered is kept; then run again.")
+        if status in ONE:
+            raise Refused(told)
+        if status not in AGAIN:
+            raise StageError(
+                f"the teacher at {where} does not know what it is asked: {told}. See base_url and model (params.yaml, generate.teacher)."
+            )
+        return told
+
+    def _told(self, header: str | None) -> float | None:
+        """The seconds that Retry-After asks for, None where there is none."""
+        wait = retry_after(header)
+        if wait is not None and wait > self._address.max_wait_seconds:
+            raise StageError(
+                f"the teacher at {self._address.base_url} wants {wait:.0f} s without requests, more than generate.teacher.max_wait_seconds "
+                f"({self._address.max_wait_seconds:g}, params.yaml). What was answered is kept; run again later."
+            )
+        return wait
+
+    def _shown(self, text: str) -> str:
+        return self._blotted(" ".join(text.split()))[:SHOWN]
+
+    def _blotted(self, text: str) -> str:
+        return text.replace(self._key, "***") if self._key else text
+
+
+@asynccontextmanager
+async def opened(address: Address, key: str) -> AsyncIterator[Endpoint]:
+    """An endpoint with its connections, closed at the end. Redirects are not followed: they would take the key elsewhere."""
+    import httpx
+
+    if not key.isascii() or any(character.isspace() for character in key):
+        raise StageError(f"the key in the environment variable {address.key_from} has blanks or characters that no key has. Set it again.")
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    limits = httpx.Limits(max_connections=address.concurrency, max_keepalive_connections=address.concurrency)
+    async with httpx.AsyncClient(headers=headers, limits=limits, timeout=address.timeout_seconds) as client:
+        yield Endpoint(address, key, client)
+
+
+def pause(attempt: int) -> float:
+    """Seconds before the next try: doubled each time, and never the same for all that wait."""
+    return float(min(LONGEST_PAUSE, 2**attempt) * random.uniform(0.5, 1))
+
+
+def retry_after(header: str | None) -> float | None:
+    """Seconds, as a number or until a date; None where the header says neither."""
+    if header is None:
+        return None
+    try:
+        return max(0.0, float(header))
+    except ValueError:
+        pass
+    try:
+        return max(0.0, email.utils.parsedate_to_datetime(header).timestamp() - time.time())
+    except ValueError:
+        return None
+
+
+def said_wrong(response: "httpx.Response") -> tuple[str, str]:
+    """Code and message of an error in OpenAI's form; the text where it has another."""
+    try:
+        error = json.loads(response.text)["error"]
+        return str(error.get("code", "")), str(error["message"])
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return "", response.text
