@@ -18,7 +18,7 @@ from typing import Any
 
 from lingyu.files import read_table, read_tables, write_tables
 from lingyu.records import Dialogue, Made, Preference, Row
-from lingyu.serve.support import NUMBER, squeezed, stands_in
+from lingyu.retrieve.support import NUMBER, squeezed, stands_in
 from lingyu.stage import read_params
 from lingyu.teach import MADE
 from lingyu.teach.choice import shuffled

@@ -5,12 +5,15 @@ Reads   out/split/train             the tables to learn from
         out/split/test              those to test with
 Writes  out/generate/made           instructions, dev_instructions, preferences, dev_preferences, test_preferences, prompts, questions,
                                     and facts as text: statements, dev_statements, test_statements (all .parquet)
-        out/generate/teacher.jsonl  every exchange with a teacher that is a model; empty with the rules
+        out/generate/teacher.jsonl  every exchange with a teacher that is a model; empty with the rules. Read by the next run: nothing is
+                                    asked twice. What comes in while a run asks is kept in .lingyu/generate/teacher.jsonl
+        out/generate/dropped.jsonl  what a teacher was asked about and gave no row, with the reason and what it said; empty with the rules
         out/generate/ledger.json    records used or left out, rows made, by table and source
 
 Facts of all parts are stated in the text for pretraining, but only those of the training part are ever asked: whether
 the model answers the others shows what it learnt from documents alone. A fact that a given row of the training part
-speaks of is not among those others. Test questions have wordings of their own.
+speaks of is not among those others. Test questions have wordings of their own. A teacher that is a model sees records of the
+training part only, and what it makes of them goes if it speaks of a fact kept for dev or test.
 """
 
 from collections import Counter
@@ -18,7 +21,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import Field, NonNegativeInt, PositiveInt
 
@@ -28,8 +31,12 @@ from lingyu.records import TABLES, Dialogue, Document, Exam, Fact, Label, Made, 
 from lingyu.stage import StageParams, start
 from lingyu.teach import MADE, articles, classify, corruption, exams, facts, given, knowledge, skills, weak
 from lingyu.teach.articles import Article
+from lingyu.teach.asked import Answers, Counts, Lesson, ask_all
+from lingyu.teach.asking import Drop, Learn, table_of
+from lingyu.teach.checks import Limits, questions_of
 from lingyu.teach.choice import shuffled
 from lingyu.teach.methods import Methods, Reasons, Taught, more_instructions
+from lingyu.teach.teacher import Settings
 from lingyu.teach.weak import Signal
 
 
@@ -80,7 +87,9 @@ class TestParams(StageParams):
 
 class Params(Methods):
     seed: int
-    teacher: Literal["rules"]
+    teacher: Settings
+    checks: Limits
+    asked: Counts
     knowledge: KnowledgeParams
     classify: ClassifyParams
     articles: ArticleParams
@@ -101,10 +110,14 @@ class Part:
     preferences: list[Preference]
 
 
-def run(params: Params, train: Path, dev: Path, test: Path, out: Path) -> None:
+def run(params: Params, train: Path, dev: Path, test: Path, out: Path, work: Path = Path(".lingyu/generate")) -> None:
     learn, choose, hold = read_part(train), read_part(dev), read_part(test)
     ledger, reasons = Ledger(), Reasons()
     made: dict[str, list[Row]] = {name: list(rows) for name, rows in rows_made(params, learn, choose, hold, reasons).items()}
+    lesson = lesson_of(params, learn, [*choose.facts, *hold.facts], made["instructions"])
+    answers = ask_all(lesson, params.teacher, work / "teacher.jsonl", out / "teacher.jsonl")
+    for answered in answers.rows:
+        made[table_of(answered)].append(answered)
     made["instructions"] = [
         *skills.with_skills((row for row in made["instructions"] if isinstance(row, Dialogue)), params.skills, params.seed)
     ]
@@ -113,12 +126,13 @@ def run(params: Params, train: Path, dev: Path, test: Path, out: Path) -> None:
         rows = list({row.id: row for row in made[name]}.values())
         count_made(ledger, f"made/{name}", made[name], rows)  # as its file: preferences are records, and made, too
         write_table(out / "made" / f"{name}.parquet", rows, row_type)
-    count_used(ledger, [learn, choose, hold], [row for rows in made.values() for row in rows if isinstance(row, Made)])
+    count_used(ledger, [learn, choose, hold], [row for rows in made.values() for row in rows if isinstance(row, Made)], answers.asked)
+    count_answers(ledger, answers)
     reasons.count(ledger)
     for row in made["instructions"]:
         if isinstance(row, Dialogue) and skills.has_skill(row):
             ledger.changed("made/instructions", row.source, "named its skill")
-    write_jsonl(out / "teacher.jsonl", [])
+    write_jsonl(out / "dropped.jsonl", map(dropped, answers.drops))
     ledger.write(out / "ledger.json")
 
 
@@ -214,6 +228,22 @@ def rows_made(params: Params, learn: Part, choose: Part, hold: Part, reasons: Re
     }
 
 
+def lesson_of(params: Params, learn: Part, kept: list[Fact], rows: list[Row]) -> Lesson:
+    """What a teacher may see, and what its rows must neither repeat nor give away."""
+    whole = articles.articles_of(learn.documents, params.articles.max_chars)
+    _, kept_back = parted(whole, params.articles.held_out_share, params.seed, [*learn.dialogues, *learn.preferences])
+    hidden = {id_ for article in kept_back for id_ in (article.record.id, *article.references)}
+    seen = Learn(
+        documents=[row for row in learn.documents if row.scope == "domain" and row.id not in hidden],
+        facts=[row for row in learn.facts if row.scope == "domain"],
+        dialogues=[row for row in given.instructions(learn.dialogues) if row.scope == "domain"],
+        labels=[row for row in learn.labels if row.scope == "domain"],
+        seed=params.seed,
+    )
+    questions = ["\n".join(questions_of(row)) for row in rows if isinstance(row, Dialogue)]
+    return Lesson(seen, params.asked, params.checks, questions, knowledge.Mentions(kept).first)
+
+
 def parted(
     whole: list[Article], share: float, seed: int, given_rows: Iterable[Dialogue | Preference]
 ) -> tuple[list[Article], list[Article]]:
@@ -245,7 +275,23 @@ def count_made(ledger: Ledger, table: str, made: list[Row], kept: list[Row]) -> 
         ledger.dropped(table, source, "made twice", count)
 
 
-def count_used(ledger: Ledger, parts: list[Part], made: list[Made]) -> None:
+def count_answers(ledger: Ledger, answers: Answers) -> None:
+    """What a teacher was asked about and gave no row, and the citations that stand in no source."""
+    for drop in answers.drops:
+        table = f"made/{table_of(drop.row)}"
+        ledger.made(table, drop.record.source, drop.method)
+        ledger.dropped(table, drop.record.source, drop.reason)
+    for (table, source), count in answers.invented.items():
+        ledger.changed(f"made/{table}", source, "invented citations", count)
+
+
+def dropped(drop: Drop) -> dict[str, Any]:
+    about = {"id": drop.record.id, "source": drop.record.source, "place": drop.record.place}
+    why = {"method": drop.method, "reason": drop.reason, "evidence": drop.evidence, "prompt_hash": drop.prompt_hash}
+    return {"table": table_of(drop.row), **why, "record": about, "row": drop.row.model_dump() if drop.row else None}
+
+
+def count_used(ledger: Ledger, parts: list[Part], made: list[Made], asked: set[str]) -> None:
     """Which records the made rows rest on. Facts are stated, all of them; a document is read by mix, whether asked or not."""
     used = {reference for row in made for reference in (row.id, *row.references)}
     for part in parts:
@@ -255,9 +301,10 @@ def count_used(ledger: Ledger, parts: list[Part], made: list[Made]) -> None:
                 if row.id in used or field.name == "facts":
                     ledger.left(field.name, row.source)
                 else:
-                    ledger.dropped(field.name, row.source, UNUSED[field.name])
+                    ledger.dropped(field.name, row.source, FRUITLESS if row.id in asked else UNUSED[field.name])
 
 
+FRUITLESS = "no answer about it passed the checks"
 UNUSED = {
     "documents": "not asked about",
     "dialogues": "over the number of test questions",

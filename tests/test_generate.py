@@ -1,12 +1,15 @@
 """generate: what is made of which record, and what must never be asked."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 import yaml
+from openai_server import Reply, asked_for, good_answer, serving
+from teaching import ASKED, RULES, TEACHER
 
-from lingyu.files import read_table, write_tables
+from lingyu.files import read_jsonl, read_table, write_tables
 from lingyu.records import Dialogue, Document, Exam, Fact, Label, Message, Preference
 from lingyu.teach import MADE
 from lingyu.teach.weak import Signal
@@ -16,7 +19,7 @@ SEARCH = {"max_characters": 240, "k1": 1.5, "b": 0.75}
 PARAMS = generate.Params.model_validate(
     {
         "seed": 1,
-        "teacher": "rules",
+        **RULES,
         "knowledge": {
             "statements": 3,
             "statements_per_document": 4,
@@ -217,7 +220,7 @@ def test_same_records_same_bytes(made, tmp_path):
     generate.run(PARAMS, tmp_path / "train", tmp_path / "dev", tmp_path / "test", out=tmp_path / "out")
 
     files = sorted(path.relative_to(made) for path in made.rglob("*") if path.is_file())
-    assert len(files) == len(MADE) + 2
+    assert len(files) == len(MADE) + 3
     assert [path for path in files if (made / path).read_bytes() != (tmp_path / "out" / path).read_bytes()] == []
 
 
@@ -228,6 +231,79 @@ def test_empty_tables_make_empty_tables(tmp_path):
     generate.run(PARAMS, tmp_path / "train", tmp_path / "dev", tmp_path / "test", out=tmp_path / "out")
 
     assert [rows_of(tmp_path / "out", name) for name in MADE] == [[]] * len(MADE)
+
+
+def taught(folder, server, **asked):
+    """A run with a teacher; asked: how many records for each method."""
+    sections = {name: section | {"records": asked.get(name, 0)} for name, section in ASKED.items()}
+    teacher = TEACHER | {"base_url": server.url}
+    params = generate.Params.model_validate(PARAMS.model_dump() | {"teacher": teacher, "asked": sections})
+    generate.run(params, folder / "train", folder / "dev", folder / "test", out=folder / "out", work=folder / "work")
+    return folder / "out"
+
+
+def test_a_teacher_is_shown_the_training_part_only_and_nothing_that_is_held_out(tmp_path):
+    write_parts(tmp_path)
+
+    with serving() as server:
+        made = taught(tmp_path, server, reliable=99, entity=99, replaced=99)
+
+    shown = "\n".join(json.loads(body)["messages"][1]["content"] for body in server.asked)
+    held_out = [row.references[0] for row in rows_of(made, "questions") if row.known == "documents" and row.method == "article"]
+    assert held_out
+    assert len(set(re.findall(r"train机长\d", shown))) > ARTICLES / 3
+    assert not [number for number in held_out if f"机长{number[-1]}不得" in shown]
+    assert not [word for part in ("dev", "test") for word in (f"{part}机长", f"机型{part}", f"{part}第") if word in shown]
+
+
+def test_what_a_teacher_makes_of_a_fact_kept_for_the_test_goes(tmp_path):
+    write_parts(tmp_path)
+    told = {"question": "机型test1的升限是多少？", "answer": "机型test1的升限是10米。"}
+
+    with serving(lambda body, _: Reply({"items": [told]})) as server:
+        made = taught(tmp_path, server, entity=1)
+
+    [drop] = read_jsonl(made / "dropped.jsonl")
+    assert (drop["reason"], drop["evidence"], drop["row"]["messages"][0]["content"]) == (
+        "speaks_of_the_test",
+        "机型test1 升限",
+        told["question"],
+    )
+
+
+def test_the_ledger_adds_up_with_a_teacher_and_says_why_rows_went(tmp_path):
+    write_parts(tmp_path)
+    tables = {name: list(rows) for name, rows in tables_of("train", 2).items()}
+    preface = tables["documents"][0].model_copy(update={"id": "preface", "section": "前言"})
+    write_tables(tmp_path / "train", tables | {"documents": [preface]})
+
+    def wrong(body, _):
+        grounded = {"answer": "按第九条，机长不得离岗。"} if asked_for(body) == "Grounded" else {}
+        return Reply(good_answer(body) | grounded)
+
+    with serving(wrong) as server:
+        made = taught(tmp_path, server, reliable=2, replaced=3)
+
+    ledger = json.loads((made / "ledger.json").read_text(encoding="utf-8"))
+    by_table = {entry["table"]: entry for entry in ledger["entries"]}
+    assert by_table["made/instructions"]["made"]["reliable"] == 1
+    assert by_table["made/instructions"]["dropped"]["invented_article"] == 1
+    assert by_table["made/instructions"]["changed"]["invented citations"] == 1
+    assert by_table["documents"]["dropped"]["no answer about it passed the checks"] == 1
+    assert len(list(read_jsonl(made / "dropped.jsonl"))) == sum(by_table["made/instructions"]["dropped"].values())
+
+
+def test_rows_of_a_teacher_are_added_and_the_others_stay_as_they_were(made, tmp_path):
+    write_parts(tmp_path)
+
+    with serving() as server:
+        out = taught(tmp_path, server, entity=2)
+
+    rows = rows_of(out, "instructions")
+    own = [row for row in rows if row.method == "entity"]
+    assert own
+    assert [row for row in rows if row.method != "entity"] == rows_of(made, "instructions")
+    assert {row.teacher for row in own} == {"wise"}
 
 
 def write_parts(folder):

@@ -15,8 +15,8 @@ from stages import mix
 
 WEIGHTS = {
     "pretrain": {"document": 1.0, "statement": 1.0},
-    "sft": {method: 1.0 for method in METHODS if method != "corruption"},
-    "preference": {"given": 1.0, "corruption": 1.0},
+    "sft": {method: 1.0 for method in METHODS if method not in {"corruption", "judged"}},
+    "preference": {"given": 1.0, "corruption": 1.0, "judged": 1.0},
 }
 PARAMS = {
     "seed": 1,
