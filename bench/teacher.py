@@ -17,7 +17,7 @@ import yaml
 
 from lingyu.files import short_hash
 from lingyu.records import Document
-from lingyu.teach.asked import Counts, Lesson
+from lingyu.teach.asked import Counts, Lesson, ask_all
 from lingyu.teach.asking import Learn
 from lingyu.teach.checks import Limits
 from lingyu.teach.teacher import Settings
