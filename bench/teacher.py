@@ -26,7 +26,7 @@ OPENED, CLOSED = "<!-- teacher -->", "<!-- /teacher -->"
 PAGE = Path("docs/benchmarks.md")
 LATENCY = 0.2
 TRIES = 3
-CONCURRENCIES = (16,)
+CONCURRENCIES = (4, 16, 32)
 SECONDS = 8  # about, a try
 
 

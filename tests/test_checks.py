@@ -3,11 +3,15 @@
 import pytest
 from rows import dialogue
 
-from lingyu.teach.checks import Candidate, Limits, Seen, cited, figures_of, finding, terms_of, ungrounded
+from lingyu.teach.checks import Candidate, Limits, Seen, cited, contradicting, figures_of, finding, terms_of, ungrounded
 
 SOURCE = "《飞行手册》\n第二十八条\n风速超过12米每秒时，不得起飞。电池容量为1.2万毫安时，每三个月检查一次，费用3,000元。"
 SOURCE += "使用RTK-2定位，称为“双保险”。"
 LIMITS = Limits(min_passage=5, min_chars=4, max_chars=60, max_repeated=0.3, overlap=0.5, near=0.7)
+
+
+def first_reason(answer, source):
+    return next((found.reason for found in (*ungrounded(answer, [source]), *contradicting(answer, [source]))), None)
 
 
 @pytest.mark.parametrize(
@@ -19,6 +23,7 @@ LIMITS = Limits(min_passage=5, min_chars=4, max_chars=60, max_repeated=0.3, over
         ("风速超过2米每秒时不得起飞。", "invented_number"),
         ("风速超过120米每秒时不得起飞。", "invented_number"),
         ("风速超过二十米每秒时不得起飞。", "invented_number"),
+        ("风速超过28米每秒时不得起飞。", "invented_number"),
         ("电池容量为12000毫安时。", None),
         ("电池容量为1.2毫安时。", "invented_number"),
         ("电池每3个月检查一次，费用三千元。", None),
@@ -43,7 +48,7 @@ LIMITS = Limits(min_passage=5, min_chars=4, max_chars=60, max_repeated=0.3, over
     ],
 )
 def test_what_an_answer_claims_stands_in_its_source(answer, reason):
-    assert next((found.reason for found in ungrounded(answer, [SOURCE])), None) == reason
+    assert first_reason(answer, SOURCE) == reason
 
 
 @pytest.mark.parametrize(
@@ -64,7 +69,7 @@ def test_what_an_answer_claims_stands_in_its_source(answer, reason):
 def test_the_same_in_english(answer, reason):
     source = "Article 5. The pilot must land when the wind exceeds 12 metres per second."
 
-    assert next((found.reason for found in ungrounded(answer, [source])), None) == reason
+    assert first_reason(answer, source) == reason
 
 
 @pytest.mark.parametrize(
@@ -146,3 +151,9 @@ def test_a_question_is_only_held_against_the_source_where_it_was_made_of_it():
 
     assert finding(Candidate(row, [SOURCE]), LIMITS, Seen(0.7)) is None
     assert finding(Candidate(row, [SOURCE], asked=True), LIMITS, Seen(0.7)).evidence == "20"
+
+
+def test_a_question_may_leave_a_negation_out():
+    row = dialogue(1, "风速超过12米每秒时起飞。", "风速超过12米每秒时不得起飞。")
+
+    assert finding(Candidate(row, [SOURCE], asked=True), LIMITS, Seen(0.7)) is None

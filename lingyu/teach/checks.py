@@ -9,6 +9,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 from pydantic import Field, PositiveInt
 
@@ -32,7 +33,7 @@ QUOTED = re.compile(r"[“「『]([^“”「」『』\n]{2,200})[”」』]|(?<
 # Digits with their 万 or 亿; a Chinese numeral of two characters; one character before a measure, but for 一, 第二 and 两人.
 FIGURE = re.compile(
     r"(?<![a-z\d.])\d+(?:,\d{3})*(?:\.\d+)?(?:[百千]?[万亿])?|[〇零一二两三四五六七八九十百千万亿]{2,}"
-    r"|(?<![第之十百千])(?:[二两三四五六七八九十百](?=个?(?:年|月|日|天|周|小时|分钟|秒|元|米|公里|千米|千克|公斤|吨|倍|级|岁|层|度))"
+    r"|(?<![第之十百千])(?:[二两三四五六七八九十百](?=个?(?:年|月|日|天|周|小时|分钟|秒|元|米|公里|千米|千克|公斤|吨|倍|级|岁|层(?!面)|度))"
     r"|[三四五六七八九十百](?=个?(?:人|次)))"
 )
 # 1. and （三） before an item, at the start of a line or after a stop; 3.5 there is a number.
@@ -95,9 +96,10 @@ def finding(candidate: Candidate, limits: Limits, seen: "Seen") -> Finding | Non
             return Finding("wrong_language", answer[:40])
         if not limits.min_chars <= len(answer) <= limits.max_chars:
             return Finding("too_short" if len(answer) < limits.min_chars else "too_long", str(len(answer)))
-    for text in [*answers, *(questions_of(row) if candidate.asked else [])]:
-        if found := next(ungrounded(text, candidate.sources), None):
-            return found
+    asked = (ungrounded(question, candidate.sources) for question in (questions_of(row) if candidate.asked else []))
+    told = (found for answer in answers for found in (*ungrounded(answer, candidate.sources), *contradicting(answer, candidate.sources)))
+    if found := next(chain(told, *asked), None):
+        return found
     for answer in answers:
         if candidate.told and overlap(answer, "\n".join(candidate.sources)) < limits.overlap:
             return Finding("not_told_by_the_source", answer[:40])
@@ -110,7 +112,7 @@ def ungrounded(text: str, sources: Sequence[str]) -> Iterator[Finding]:
     """What the text claims and no source has."""
     source = "\n".join(sources)
     inside = squeezed(source)
-    articles, figures, words = set(cited(source)), set(figures_of(source)), latin_of(source)
+    articles, figures, words = set(cited(source)), set(figures_of(CITED.sub(" ", folded(source)))), latin_of(source)
     for article in cited(text):
         if article not in articles:
             yield Finding("invented_article", article)
@@ -126,8 +128,12 @@ def ungrounded(text: str, sources: Sequence[str]) -> Iterator[Finding]:
     for term in terms_of(text):
         if not {folded(term), singular(folded(term))} & words:
             yield Finding("invented_term", term)
+
+
+def contradicting(text: str, sources: Sequence[str]) -> Iterator[Finding]:
+    """The sentences that follow one of a source and lose, or add, its negation."""
     for sentence in sentences(text):
-        if not sentence.rstrip().endswith(("?", "？")) and denial_lost(sentence, source):
+        if not sentence.rstrip().endswith(("?", "？")) and denial_lost(sentence, "\n".join(sources)):
             yield Finding("lost_negation", sentence.strip())
 
 
