@@ -8,7 +8,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache
 from typing import Any, Generic, Literal, TypeVar
 
@@ -191,7 +191,10 @@ class Teacher:
             except StageError as error:
                 raise self.stop(error) from None
             exchange = Exchange(
-                **asdict(asked),
+                id=asked.id,
+                prompt=asked.prompt,
+                variant=asked.variant,
+                request=asked.request,
                 content=said.content,
                 reasoning=said.reasoning,
                 finish=said.finish,
