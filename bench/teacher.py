@@ -17,10 +17,10 @@ import yaml
 
 from lingyu.files import short_hash
 from lingyu.records import Document
-from lingyu.teach.asked import Counts, Lesson, ask_all
-from lingyu.teach.asking import Learn
-from lingyu.teach.checks import Limits
-from lingyu.teach.teacher import Settings
+from lingyu.teacher.asked import Counts, Lesson, ask_all
+from lingyu.teacher.asking import Learn
+from lingyu.teacher.checks import Limits
+from lingyu.teacher.teacher import Settings
 
 OPENED, CLOSED = "<!-- teacher -->", "<!-- /teacher -->"
 PAGE = Path("docs/benchmarks.md")

@@ -56,7 +56,7 @@ def show_ledger(asked: argparse.Namespace) -> int:
 
 
 def take_review(asked: argparse.Namespace) -> int:
-    from lingyu.teach.bring import bring, corpus_of
+    from lingyu.review.bring import bring, corpus_of
 
     made = asked.out / "generate" / "made"
     if not made.is_dir():

@@ -31,13 +31,13 @@ from lingyu.records import TABLES, Dialogue, Document, Exam, Fact, Label, Made, 
 from lingyu.stage import StageParams, start
 from lingyu.teach import MADE, articles, classify, corruption, exams, facts, given, knowledge, skills, weak
 from lingyu.teach.articles import Article
-from lingyu.teach.asked import Answers, Counts, Lesson, ask_all
-from lingyu.teach.asking import Drop, Learn, table_of
-from lingyu.teach.checks import Limits, questions_of
 from lingyu.teach.choice import shuffled
 from lingyu.teach.methods import Methods, Reasons, Taught, more_instructions
-from lingyu.teach.teacher import Settings
 from lingyu.teach.weak import Signal
+from lingyu.teacher.asked import Answers, Counts, Lesson, ask_all
+from lingyu.teacher.asking import Drop, Learn, table_of
+from lingyu.teacher.checks import Limits, questions_of
+from lingyu.teacher.teacher import Settings
 
 
 class KnowledgeParams(StageParams):

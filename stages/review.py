@@ -28,14 +28,15 @@ from pydantic import Field, NonNegativeInt, field_validator
 from lingyu.files import read_table, write_json, write_table
 from lingyu.ledger import Ledger
 from lingyu.records import REVIEWS, Made, Row
+from lingyu.review import label_studio
+from lingyu.review.batches import Batches, Bound, Policy, Rule
+from lingyu.review.decisions import DECISIONS, Decision, read_decisions
+from lingyu.review.queue import Waiting, add_passages, made_rows
+from lingyu.review.rulings import VERDICTS, Rulings, applied, misfits
+from lingyu.review.workbook import write_workbook
 from lingyu.stage import StageError, StageParams, start
-from lingyu.teach import MADE, label_studio
-from lingyu.teach.batches import Batches, Bound, Policy, Rule
+from lingyu.teach import MADE
 from lingyu.teach.by_method import fault_of_names
-from lingyu.teach.decisions import DECISIONS, Decision, read_decisions
-from lingyu.teach.queue import Waiting, add_passages, made_rows
-from lingyu.teach.rulings import VERDICTS, Rulings, applied, misfits
-from lingyu.teach.workbook import write_workbook
 
 
 class Params(StageParams):

@@ -5,10 +5,10 @@ from typing import Any
 
 from lingyu.files import read_jsonl
 from lingyu.records import Dialogue, Document, Fact, Label
-from lingyu.teach.asked import Answers, Counts, Lesson, ask_all
-from lingyu.teach.asking import Learn
-from lingyu.teach.checks import Limits
-from lingyu.teach.teacher import Settings
+from lingyu.teacher.asked import Answers, Counts, Lesson, ask_all
+from lingyu.teacher.asking import Learn
+from lingyu.teacher.checks import Limits
+from lingyu.teacher.teacher import Settings
 
 SAMPLING = {"temperature": 0.7, "top_p": 0.95, "seed": 20, "max_tokens": 500}
 TEACHER = {

@@ -6,9 +6,9 @@ import pytest
 
 from lingyu.files import write_json
 from lingyu.records import Dialogue, Message
-from lingyu.teach import label_studio
-from lingyu.teach.decisions import DECISIONS, read_decisions
-from lingyu.teach.queue import Waiting
+from lingyu.review import label_studio
+from lingyu.review.decisions import DECISIONS, read_decisions
+from lingyu.review.queue import Waiting
 
 ROW = {"source": "a.md", "place": "row 1", "licence": "CC0", "scope": "domain", "language": "zh", "task": "fact", "references": ["f"]}
 MESSAGES = [Message(role="user", content="问"), Message(role="assistant", content="答")]

@@ -8,8 +8,8 @@ import pytest
 from serving import ANSWERED, REASONED, served
 from teaching import SAMPLING, settings
 
-from lingyu.teach.endpoint import opened
-from lingyu.teach.teacher import request_of
+from lingyu.teacher.endpoint import opened
+from lingyu.teacher.teacher import request_of
 
 pytestmark = pytest.mark.slow
 SPEED, SPEED_ANSWER = ANSWERED[0]

@@ -392,7 +392,7 @@ def test_two_pairs_about_one_question_make_one_prompt():
 def test_weights_say_how_often_rows_go_in(weight, least, most):
     entries = [entry(f"E{number}") for number in range(100)]
 
-    assert least <= sum(times for _, times in weighted(entries, {"fact": weight}, seed=1)) <= most
+    assert least <= sum(times for _, times in weighted(entries, lambda _: weight, seed=1)) <= most
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,8 @@ from rows import document
 from teaching import SAMPLING, counts, exchanges, lesson, reasons, settings, teach
 
 from lingyu.stage import StageError
-from lingyu.teach.endpoint import retry_after
-from lingyu.teach.teacher import tokens_of
+from lingyu.teacher.endpoint import retry_after
+from lingyu.teacher.teacher import tokens_of
 
 ROOT = Path(__file__).parent.parent
 

@@ -8,10 +8,10 @@ import pytest
 
 from lingyu.files import write_jsonl
 from lingyu.records import Dialogue, Message, Preference
+from lingyu.review.decisions import DECISIONS, read_decisions
+from lingyu.review.queue import Waiting
+from lingyu.review.workbook import COLUMNS, write_workbook
 from lingyu.stage import StageError
-from lingyu.teach.decisions import DECISIONS, read_decisions
-from lingyu.teach.queue import Waiting
-from lingyu.teach.workbook import COLUMNS, write_workbook
 
 MADE = {"task": "fact", "references": ["f"], "method": "fact", "teacher": "rules", "prompt_hash": "", "review": ""}
 ROW = {"source": "a.md", "place": "row 1", "licence": "CC0", "scope": "domain", "language": "zh", **MADE}

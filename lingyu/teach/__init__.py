@@ -5,7 +5,7 @@ from typing import Literal
 from lingyu.records import Dialogue, Document, Preference, Question, Row
 
 Asked = Literal["reliable", "entity", "seeds", "scenario", "opinion", "retold", "clarify", "replaced", "judged", "nvc"]
-"""The methods that ask a teacher; lingyu/teach/asked.py runs them."""
+"""The methods that ask a teacher; lingyu/teacher/asked.py runs them."""
 
 Method = Literal[
     "given", "fact", "classify", "article", "corruption", "demonstration",

@@ -6,11 +6,11 @@ from pydantic import NonNegativeInt
 
 from lingyu.records import Dialogue
 from lingyu.stage import StageParams
-from lingyu.teach.asking import Ask, Learn, Teaching, Tried
-from lingyu.teach.checks import Candidate
 from lingyu.teach.choice import shuffled
-from lingyu.teach.retold import single
-from lingyu.teach.teacher import Answer
+from lingyu.teacher.asking import Ask, Learn, Teaching, Tried
+from lingyu.teacher.checks import Candidate
+from lingyu.teacher.retold import single
+from lingyu.teacher.teacher import Answer
 
 METHOD, TASK = "clarify", "clarify"
 

@@ -9,8 +9,8 @@ import pyarrow.compute as pc
 
 from lingyu.files import read_batches, read_table
 from lingyu.records import TABLES, Dialogue, Document, Exam, Fact, Label, Made, Preference, Row
+from lingyu.review.shown import shown, spoken
 from lingyu.teach import MADE
-from lingyu.teach.shown import shown, spoken
 
 
 def made_rows(made: Path) -> Iterator[tuple[str, Row]]:

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 from unicodedata import east_asian_width
 
+from lingyu.review.queue import Waiting
+from lingyu.review.shown import UNSHOWABLE
 from lingyu.stage import StageError
-from lingyu.teach.queue import Waiting
-from lingyu.teach.shown import UNSHOWABLE
 
 # The first word of a heading names the column for the program, the rest tells a person. With the width in characters.
 COLUMNS = {

@@ -10,10 +10,10 @@ from pydantic import NonNegativeInt
 
 from lingyu.records import Label, Language
 from lingyu.stage import StageParams
-from lingyu.teach.asking import Ask, Learn, Teaching, Tried
-from lingyu.teach.checks import Candidate
 from lingyu.teach.choice import shuffled
-from lingyu.teach.teacher import Answer
+from lingyu.teacher.asking import Ask, Learn, Teaching, Tried
+from lingyu.teacher.checks import Candidate
+from lingyu.teacher.teacher import Answer
 
 METHOD = TASK = "nvc"
 

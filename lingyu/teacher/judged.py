@@ -10,12 +10,12 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 
 from lingyu.records import Dialogue, Language, Message
 from lingyu.stage import StageParams
-from lingyu.teach.asking import Ask, Learn, Teaching, Tried, together
-from lingyu.teach.checks import Candidate
 from lingyu.teach.choice import shuffled
-from lingyu.teach.replaced import Reply
-from lingyu.teach.retold import single
-from lingyu.teach.teacher import Answer
+from lingyu.teacher.asking import Ask, Learn, Teaching, Tried, together
+from lingyu.teacher.checks import Candidate
+from lingyu.teacher.replaced import Reply
+from lingyu.teacher.retold import single
+from lingyu.teacher.teacher import Answer
 
 METHOD = "judged"
 LABEL: dict[Language, str] = {"zh": "回答 {number}：\n{answer}", "en": "Answer {number}:\n{answer}"}

@@ -9,10 +9,10 @@ from pydantic import NonNegativeInt
 
 from lingyu.records import Dialogue, Document
 from lingyu.stage import StageParams
-from lingyu.teach.asking import Ask, Learn, Teaching, Tried, source_of
-from lingyu.teach.checks import Candidate
 from lingyu.teach.choice import shuffled
-from lingyu.teach.teacher import Answer
+from lingyu.teacher.asking import Ask, Learn, Teaching, Tried, source_of
+from lingyu.teacher.checks import Candidate
+from lingyu.teacher.teacher import Answer
 
 METHOD, TASK = "opinion", "opinion"
 

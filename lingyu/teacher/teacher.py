@@ -17,9 +17,9 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegative
 from lingyu.corpus.quality import BOILERPLATE, REFUSAL
 from lingyu.records import Language
 from lingyu.stage import StageError, StageParams
-from lingyu.teach import prompts
-from lingyu.teach.endpoint import Address, Endpoint, Refused
-from lingyu.teach.record import Exchange, Record, hash_of
+from lingyu.teacher import prompts
+from lingyu.teacher.endpoint import Address, Endpoint, Refused
+from lingyu.teacher.record import Exchange, Record, hash_of
 
 HAN = re.compile("[\u2e80-\u9fff\uff00-\uffef]")
 THOUGHT = re.compile(r"^\s*<think>.*?</think>", re.DOTALL)

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from lingyu.files import read_json
+from lingyu.review import label_studio
+from lingyu.review.shown import Shown, even
+from lingyu.review.workbook import rows_of_workbook
 from lingyu.stage import StageError
-from lingyu.teach import label_studio
-from lingyu.teach.shown import Shown, even
-from lingyu.teach.workbook import rows_of_workbook
 
 DECISIONS = {"approve": "通过", "edit": "修改", "swap": "对调", "reject": "退回"}
 KNOWN = ", ".join(f"{word} {chinese}" for word, chinese in DECISIONS.items())

@@ -4,8 +4,8 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 from lingyu.records import Made, Preference, Row
-from lingyu.teach.decisions import Decision
-from lingyu.teach.shown import edited, even, shown, swapped
+from lingyu.review.decisions import Decision
+from lingyu.review.shown import edited, even, shown, swapped
 
 VERDICTS = {"approve": "approved", "edit": "edited", "swap": "edited"}
 UNKNOWN = "no row has this id"

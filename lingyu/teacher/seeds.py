@@ -10,10 +10,10 @@ from pydantic import NonNegativeInt, PositiveInt
 
 from lingyu.records import Document, Language
 from lingyu.stage import StageParams
-from lingyu.teach.asking import Ask, Learn, Teaching, Tried, source_of
 from lingyu.teach.choice import number, pick, shuffled
-from lingyu.teach.reliable import answered, some_questions
-from lingyu.teach.teacher import Answer
+from lingyu.teacher.asking import Ask, Learn, Teaching, Tried, source_of
+from lingyu.teacher.reliable import answered, some_questions
+from lingyu.teacher.teacher import Answer
 
 METHOD = "seeds"
 

@@ -6,10 +6,10 @@ from pydantic import NonNegativeInt, PositiveInt
 
 from lingyu.records import Document, Language
 from lingyu.stage import StageParams
-from lingyu.teach.asking import Ask, Learn, Teaching, Tried, source_of
-from lingyu.teach.checks import Candidate
 from lingyu.teach.choice import picks, shuffled
-from lingyu.teach.teacher import Answer
+from lingyu.teacher.asking import Ask, Learn, Teaching, Tried, source_of
+from lingyu.teacher.checks import Candidate
+from lingyu.teacher.teacher import Answer
 
 METHOD, TASK = "scenario", "talk"
 

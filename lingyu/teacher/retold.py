@@ -6,10 +6,10 @@ from pydantic import NonNegativeInt, PositiveInt
 
 from lingyu.records import Dialogue
 from lingyu.stage import StageParams
-from lingyu.teach.asking import Ask, Learn, Teaching, Tried
-from lingyu.teach.checks import Candidate
 from lingyu.teach.choice import shuffled
-from lingyu.teach.scenario import TASK, TURN, Turns
+from lingyu.teacher.asking import Ask, Learn, Teaching, Tried
+from lingyu.teacher.checks import Candidate
+from lingyu.teacher.scenario import TASK, TURN, Turns
 
 METHOD = "retold"
 

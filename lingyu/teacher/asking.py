@@ -14,9 +14,9 @@ from lingyu.corpus.normalise import key
 from lingyu.files import short_hash
 from lingyu.records import Dialogue, Document, Fact, Label, Message, Preference, Row
 from lingyu.stage import StageError
-from lingyu.teach.checks import Candidate, Limits, Seen, answers_of, cited, finding, questions_of
 from lingyu.teach.provenance import provenance
-from lingyu.teach.teacher import A, Given, Stopped, Teacher, Unusable
+from lingyu.teacher.checks import Candidate, Limits, Seen, answers_of, cited, finding, questions_of
+from lingyu.teacher.teacher import A, Given, Stopped, Teacher, Unusable
 
 T = TypeVar("T")
 

@@ -19,12 +19,12 @@ from tqdm import tqdm
 from lingyu.files import write_jsonl
 from lingyu.records import Dialogue, Preference
 from lingyu.stage import StageError, StageParams
-from lingyu.teach import clarify, entity, judged, nvc, opinion, reliable, replaced, retold, scenario, seeds
-from lingyu.teach.asking import AHEAD, Drop, Learn, Teaching
-from lingyu.teach.checks import Limits
-from lingyu.teach.endpoint import opened
-from lingyu.teach.record import Record
-from lingyu.teach.teacher import Settings, Spent, Teacher, within
+from lingyu.teacher import clarify, entity, judged, nvc, opinion, reliable, replaced, retold, scenario, seeds
+from lingyu.teacher.asking import AHEAD, Drop, Learn, Teaching
+from lingyu.teacher.checks import Limits
+from lingyu.teacher.endpoint import opened
+from lingyu.teacher.record import Record
+from lingyu.teacher.teacher import Settings, Spent, Teacher, within
 
 METHODS: list[ModuleType] = [reliable, entity, seeds, scenario, opinion, retold, clarify, replaced, judged, nvc]
 

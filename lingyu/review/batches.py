@@ -10,8 +10,8 @@ import numpy as np
 
 from lingyu.judge.significance import group_sums, wilson
 from lingyu.records import Made
+from lingyu.review.decisions import Decision
 from lingyu.teach.choice import number
-from lingyu.teach.decisions import Decision
 
 Policy = Literal["auto", "sample", "required"]
 Bound = Literal["low", "rate", "high"]

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import quoteattr
 
+from lingyu.review.queue import Waiting
 from lingyu.stage import StageError
-from lingyu.teach.queue import Waiting
 
 # Label Studio writes the number of the task over a field named id in JSON-MIN, and what people chose over a field of the control's name.
 RENAMED = {"id": "row"}

@@ -9,11 +9,11 @@ from pydantic import NonNegativeInt
 
 from lingyu.records import Dialogue, Document
 from lingyu.stage import StageParams
-from lingyu.teach.asking import Ask, Learn, Teaching, Tried, source_of
-from lingyu.teach.checks import Candidate
 from lingyu.teach.choice import shuffled
-from lingyu.teach.retold import single
-from lingyu.teach.teacher import Answer
+from lingyu.teacher.asking import Ask, Learn, Teaching, Tried, source_of
+from lingyu.teacher.checks import Candidate
+from lingyu.teacher.retold import single
+from lingyu.teacher.teacher import Answer
 
 METHOD = "replaced"
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import yaml
 
 from lingyu.records import REVIEWS
+from lingyu.review.decisions import READERS, Decision, decisions_of, files_of
+from lingyu.review.queue import made_rows
+from lingyu.review.rulings import Rulings, misfits
 from lingyu.stage import StageError
-from lingyu.teach.decisions import READERS, Decision, decisions_of, files_of
-from lingyu.teach.queue import made_rows
-from lingyu.teach.rulings import Rulings, misfits
 
 NEW = "the new file 新文件"
 

@@ -8,10 +8,10 @@ from pydantic import NonNegativeInt, PositiveInt
 from lingyu.records import Fact, Language
 from lingyu.retrieve.chunks import sentence_of
 from lingyu.stage import StageParams
-from lingyu.teach.asking import Ask, Learn, Teaching, Tried
-from lingyu.teach.checks import Candidate
 from lingyu.teach.choice import picks, shuffled
-from lingyu.teach.teacher import Answer
+from lingyu.teacher.asking import Ask, Learn, Teaching, Tried
+from lingyu.teacher.checks import Candidate
+from lingyu.teacher.teacher import Answer
 
 METHOD, TASK = "entity", "entity"
 
