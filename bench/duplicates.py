@@ -159,17 +159,17 @@ def measure(name: str, folder: Path) -> None:
     (folder / f"{name}.json").write_text(json.dumps({"seconds": time.perf_counter() - began, "kept": kept}))
 
 
-def batches(path: Path) -> Iterator[list[str]]:
-    with path.open(encoding="utf-8") as file:
-        while texts := [json.loads(line)["text"] for line in islice(file, BATCH)]:
-            yield texts
+def batches(path: Path) -> Iterator[list[bytes]]:
+    with path.open("rb") as file:
+        while lines := list(islice(file, BATCH)):
+            yield lines
 
 
-def marked(texts: list[str]) -> Any:
+def marked(lines: list[bytes]) -> Any:
     from lingyu.corpus.minhash import signatures
     from lingyu.corpus.normalise import key
 
-    keys = [key(text) for text in texts]
+    keys = [key(json.loads(line)["text"]) for line in lines]
     return keys, signatures(keys)
 
 

@@ -61,7 +61,7 @@ def run_stage(stage: str, folder: Path) -> None:
     module = importlib.import_module(f"stages.{stage}")
     paths = {
         "ingest": [folder / "data", folder / "ingest"],
-        "clean": [folder / "ingest/tables", folder / "validated", folder / "clean"],
+        "clean": [folder / "ingest/tables", Path("lingyu/corpus/words.yaml"), folder / "validated", folder / "clean"],
         "split": [folder / "clean/tables", folder / "split"],
     }
     module.run(module.Params.load(stage), *paths[stage])

@@ -57,6 +57,18 @@ def read_params() -> dict[str, Any]:
     return sections or {}
 
 
+def read_yaml(path: Path) -> Any:
+    """A file of the project that people edit."""
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise StageError(f"{path} is not there. `git checkout {path}` brings back the one of the project.") from None
+    except UnicodeDecodeError as error:
+        raise StageError(f"{path} is not UTF-8 ({error}). Save it as UTF-8.") from None
+    except yaml.YAMLError as error:
+        raise StageError(f"{path} is not YAML: {error}") from error
+
+
 def faults(error: ValidationError, where: list[str]) -> Iterator[str]:
     """A line for each fault, with the key as a person writes it and the value found there."""
     for fault in error.errors():

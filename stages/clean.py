@@ -1,6 +1,7 @@
 """clean: normalise, mask personal data, drop poor and duplicate rows, and say why each was dropped.
 
 Reads   out/ingest/tables           the rows as they were read
+        lingyu/corpus/words.yaml    lists of words by which rows are poor, for people to read and extend
         out/validate/metrics.json   only so that nothing is cleaned before the expectations hold
 Writes  out/clean/tables            the rows kept, in their order
         out/clean/dropped.jsonl     the others, each with its table and reason, and the row because of which
@@ -23,7 +24,8 @@ from lingyu.corpus import pii
 from lingyu.corpus.duplicates import KEPT, Duplicates, Facts, Labels, Verdict
 from lingyu.corpus.mending import Rules, Worked, work
 from lingyu.corpus.minhash import NearDuplicates
-from lingyu.corpus.quality import Limits
+from lingyu.corpus.quality import LISTS, Limits
+from lingyu.corpus.words import Words, lists_of
 from lingyu.engine import Engine, Workers
 from lingyu.files import read_batches, schema_of, write_batches
 from lingyu.ledger import Ledger
@@ -51,8 +53,9 @@ class Params(StageParams):
         return kinds
 
 
-def run(params: Params, tables: Path, validated: Path, out: Path) -> None:
-    rules = Rules(Limits(params.min_chars, params.max_repeated, tuple(params.languages)), tuple(params.mask), params.simplified)
+def run(params: Params, tables: Path, words: Path, validated: Path, out: Path) -> None:
+    limits = Limits(params.min_chars, params.max_repeated, tuple(params.languages), lists_for_clean(words))
+    rules = Rules(limits, tuple(params.mask), params.simplified)
     out.mkdir(parents=True, exist_ok=True)
     kept = 0
     with (
@@ -73,6 +76,16 @@ def run(params: Params, tables: Path, validated: Path, out: Path) -> None:
             "Loosen the rules in params.yaml, section clean, or bring more documents."
         )
     judged.ledger.write(out / "ledger.json")
+
+
+def lists_for_clean(path: Path) -> dict[str, Words]:
+    lists = lists_of(path)
+    if missing := [name for name in LISTS if name not in lists]:
+        raise StageError(
+            f"{path} lacks {', '.join(missing)}, by which rows are dropped. Bring the list back; one that should find nothing is written "
+            f"{missing[0]}: {{}}."
+        )
+    return {name: lists[name] for name in LISTS}
 
 
 class Judged:
@@ -157,4 +170,11 @@ def settled(judged: Judged, table: str, distinct: Iterable[pa.RecordBatch], scra
 
 
 if __name__ == "__main__":
-    start(run, Params, tables=Path("out/ingest/tables"), validated=Path("out/validate/metrics.json"), out=Path("out/clean"))
+    start(
+        run,
+        Params,
+        tables=Path("out/ingest/tables"),
+        words=Path("lingyu/corpus/words.yaml"),
+        validated=Path("out/validate/metrics.json"),
+        out=Path("out/clean"),
+    )

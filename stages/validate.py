@@ -1,7 +1,8 @@
 """validate: check the rows against the expectations; a broken blocking one stops here.
 
 Reads   out/ingest/tables             the rows as they were read
-        lingyu/expect                 a suite a table and lists of words, for people to read and extend
+        lingyu/expect                 a suite a table, for people to read and extend
+        lingyu/corpus/words.yaml      lists of words that the suites name, as well
 Writes  out/validate/report           index.html, and the Data Docs page of each table
         out/validate/metrics.json     by table: rows, files, expectations, met, broken (blocking), warned; rows failing each
 """
@@ -25,14 +26,14 @@ class Params(StageParams):
     only_warn: list[str]
 
 
-def run(params: Params, tables: Path, suites: Path, out: Path) -> None:
+def run(params: Params, tables: Path, suites: Path, words: Path, out: Path) -> None:
     paths = {table: tables / f"{table}.parquet" for table in TABLES}
     rows = {table: count for table, path in paths.items() if (count := pq.read_metadata(path).num_rows)}
     if not rows:
         raise StageError(
             f"no row in {tables}: nothing to check. See out/ingest/rejected.jsonl for what was under data/ and why it gave none."
         )
-    asked = {table: suite_of(suites, table) for table in rows}
+    asked = {table: suite_of(suites, words, table) for table in rows}
     known = {f"{table}.{one.name}" for table, suite in asked.items() for one in suite.expectations}
     if unknown := [name for name in params.only_warn if name.split(".")[0] in rows and name not in known]:
         raise StageError(f"params.yaml, validate.only_warn: no expectation named {', '.join(unknown)}. Known: {', '.join(sorted(known))}.")
@@ -72,4 +73,11 @@ def numbers(outcomes: list[Outcome], path: Path) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    start(run, Params, tables=Path("out/ingest/tables"), suites=Path("lingyu/expect"), out=Path("out/validate"))
+    start(
+        run,
+        Params,
+        tables=Path("out/ingest/tables"),
+        suites=Path("lingyu/expect"),
+        words=Path("lingyu/corpus/words.yaml"),
+        out=Path("out/validate"),
+    )

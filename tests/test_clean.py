@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 from pydantic import ValidationError
 from rows import dialogue, document, exam, fact, label, preference
 
@@ -14,6 +15,7 @@ from lingyu.stage import StageError
 from stages import clean
 
 VALUES = {"engine": "local", "simplified": False, "languages": ["zh", "en"], "min_chars": 5, "max_repeated": 0.3, "near_duplicate": 0.8}
+WORDS = Path(__file__).parent.parent / "lingyu/corpus/words.yaml"
 PARAMS = clean.Params(**VALUES, mask=["mobile", "email"])
 LONG = "电池温度低于零度时不得起飞，应当先预热电池，确认电压正常以后再行起飞检查。"
 
@@ -21,7 +23,7 @@ LONG = "电池温度低于零度时不得起飞，应当先预热电池，确认
 def run(tmp_path, **tables):
     """The kept tables and the dropped rows as (table, reason, place)."""
     write_tables(tmp_path / "in", tables)
-    clean.run(PARAMS, tmp_path / "in", tmp_path / "metrics.json", tmp_path / "out")
+    clean.run(PARAMS, tmp_path / "in", WORDS, tmp_path / "metrics.json", tmp_path / "out")
     dropped = list(read_jsonl(tmp_path / "out/dropped.jsonl"))
     return read_tables(tmp_path / "out/tables"), [(row["table"], row["reason"], row["place"]) for row in dropped]
 
@@ -143,7 +145,7 @@ def test_traditional_characters_become_simplified_where_that_is_asked_for(tmp_pa
     write_tables(tmp_path / "in", {"documents": rows})
 
     for asked in (False, True):
-        clean.run(PARAMS.model_copy(update={"simplified": asked}), tmp_path / "in", tmp_path / "x", tmp_path / str(asked))
+        clean.run(PARAMS.model_copy(update={"simplified": asked}), tmp_path / "in", WORDS, tmp_path / "x", tmp_path / str(asked))
 
     assert [row.text for row in read_tables(tmp_path / "False/tables")["documents"]] == [row.text for row in rows]
     assert [row.text for row in read_tables(tmp_path / "True/tables")["documents"]] == ["无人机不得起飞。", rows[1].text]
@@ -183,6 +185,22 @@ def test_the_ledger_adds_up_by_file(tmp_path):
 def test_keeping_nothing_names_the_reasons(tmp_path):
     with pytest.raises(StageError, match=r"no row of .* \{'too_short': 1\}.* section clean"):
         run(tmp_path, documents=[document(1, "短。")])
+
+
+def test_rows_go_by_the_lists_of_words_as_people_edit_them(tmp_path):
+    lists = yaml.safe_load(WORDS.read_text(encoding="utf-8"))
+    tables = {"dialogues": [dialogue(1, "能飞吗？", "小慧不能回答。"), dialogue(2, "飞多高？", "抱歉，我无法回答。")]}
+    write_tables(tmp_path / "in", tables)
+    edited = tmp_path / "words.yaml"
+    edited.write_text(yaml.safe_dump(lists | {"other_model": {"words": ["小慧"]}, "refusal": {}}, allow_unicode=True), encoding="utf-8")
+
+    clean.run(PARAMS, tmp_path / "in", edited, tmp_path / "x", tmp_path / "out")
+
+    assert [row["reason"] for row in read_jsonl(tmp_path / "out/dropped.jsonl")] == ["boilerplate"]
+
+    edited.write_text("nothing: {}", encoding="utf-8")
+    with pytest.raises(StageError, match=r"words\.yaml lacks placeholder, garbled.* placeholder: \{\}"):
+        clean.run(PARAMS, tmp_path / "in", edited, tmp_path / "x", tmp_path / "out")
 
 
 def test_an_unknown_kind_of_personal_data_is_an_error():

@@ -2,6 +2,7 @@
 
 import random
 import re
+from pathlib import Path
 
 import pytest
 
@@ -11,9 +12,11 @@ from lingyu.corpus.leak import Bounds, Gate, Item
 from lingyu.corpus.marks import ARTICLE, value
 from lingyu.corpus.normalise import _unusual, joined, key, language_of, normal, simplified
 from lingyu.corpus.parts import TooFew, exceptions, number_of, parted
-from lingyu.corpus.quality import BOILERPLATE, MISSING, PLACEHOLDER, REFUSAL, garbled_share, repeated_share
+from lingyu.corpus.quality import LISTS, repeated_share
 from lingyu.corpus.sections import closed, cut
+from lingyu.corpus.words import Words, lists_of
 
+WORDS = Path(__file__).parent.parent / "lingyu/corpus/words.yaml"
 CHINESE = "第一条 为了规范飞行活动，保障公共安全，制定本规定。国家鼓励科研创新。"
 
 
@@ -149,7 +152,7 @@ def test_only_the_kinds_asked_for_are_masked_in_the_language_of_the_text():
 
 
 @pytest.mark.parametrize(
-    ("rule", "text", "found"),
+    ("name", "text", "found"),
     [
         ("placeholder", "根据第X条", True),
         ("placeholder", "根据《XX法》", True),
@@ -158,29 +161,66 @@ def test_only_the_kinds_asked_for_are_masked_in_the_language_of_the_text():
         ("refusal", "I'm sorry, but I can't help.", True),
         ("refusal", "抱歉给您带来不便，请先降落。", False),
         ("refusal", "不能起飞。", False),
-        ("boilerplate", "作为一个人工智能语言模型，我没有意见。", True),
-        ("boilerplate", "作为语言模型，我没有办法分解多项式。", True),
-        ("boilerplate", "作为一个文字型 AI 机器人，我不能录音。", True),
-        ("boilerplate", "作为人工智能的一个分支，机器学习用数据。", False),
-        ("boilerplate", "作为驾驶员，我没有看见它。", False),
+        ("other_model", "作为一个人工智能语言模型，我没有意见。", True),
+        ("other_model", "作为语言模型，我没有办法分解多项式。", True),
+        ("other_model", "作为一个文字型 AI 机器人，我不能录音。", True),
+        ("other_model", "作为人工智能的一个分支，机器学习用数据。", False),
+        ("other_model", "作为驾驶员，我没有看见它。", False),
         ("missing_input", "很抱歉，您没有给出需要标点的句子。", True),
         ("missing_input", "对不起，由于您未提供有关文章的信息，无法总结。", True),
         ("missing_input", "Sorry, but you didn't provide the text.", True),
         ("missing_input", "您没有提供担保，合同仍然有效。", False),
         ("missing_input", "很抱歉听到您没有提供证据就败诉了。", False),
+        ("nothing", "N / A。", True),
+        ("nothing", "“无内容”", True),
+        ("nothing", "无人机", False),
+        ("nothing", " _。", True),
+        ("nothing", "-5", False),
+        ("placeholder", "依照《XX法》的规定。", True),
+        ("placeholder", "依照《某某条例》的规定。", True),
+        ("placeholder", "《XX》", True),
+        ("placeholder", "《某某》是一部小说。", False),
+        ("placeholder", "“待补充”", True),
+        ("placeholder", "联系人：待补充，电话：TBD", True),
+        ("placeholder", "待补充证据后再行审理。", False),
+        ("placeholder", "# TODO: sort the list", False),
+        ("placeholder", "【此处填写姓名】", True),
+        ("other_model", "I cannot, as an AI.", True),
+        ("other_model", "As an AI language model I cannot.", True),
+        ("other_model", "She works as an AI engineer.", False),
+        ("other_model", "I’M AN AI", True),
+        ("other_model", "I am an AIR pilot.", False),
+        ("refusal", "“很抱歉，我无法回答。”", True),
+        ("refusal", "我无法回答这个问题。", True),
+        ("garbled", "ä¸\xadå\x9b½äººæ°\x91", True),
+        ("garbled", "Überfüllung, à côté", False),
     ],
 )
-def test_phrases_of_poor_replies(rule, text, found):
-    rules = {"placeholder": PLACEHOLDER, "refusal": REFUSAL, "boilerplate": BOILERPLATE, "missing_input": MISSING}
+def test_what_the_lists_of_words_find_in_a_text(name, text, found):
+    """The rules of clean and the suites of validate read them; both must see the same."""
+    words = lists_of(WORDS)[name]
 
-    assert bool(rules[rule].search(text)) is found
+    assert words.is_in(text) is found
+    assert bool(re.search(words.regex, text)) is found
+
+
+def test_a_rule_of_the_air_is_in_no_list():
+    lists = lists_of(WORDS)
+
+    assert {*LISTS} <= {*lists}
+    assert [name for name, words in lists.items() if words.is_in("第十条规定，在AIR航线上不得飞行。")] == []
+
+
+def test_an_empty_list_finds_nothing():
+    assert not Words().is_in("")
+    assert re.search(Words().regex, "") is None
 
 
 def test_repetition_and_garble_are_shares():
     assert repeated_share("先检查电池再起飞。" * 4) == 0.75
     assert repeated_share("飞行前检查" * 40) == 1
     assert repeated_share(CHINESE) == 0
-    assert garbled_share("好�") == 0.5
+    assert lists_of(WORDS)["garbled"].share_of("好�") == 0.5
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import sys
 from functools import partial
 from itertools import count
+from pathlib import Path
 
 import pytest
 from rows import document
@@ -45,6 +46,7 @@ def test_a_ray_cluster_of_two_nodes_cleans_to_the_same_bytes(tmp_path, monkeypat
     from ray.cluster_utils import Cluster
 
     monkeypatch.setattr(files, "BATCH", 8)
+    words = Path(__file__).parent.parent / "lingyu/corpus/words.yaml"
     texts = [f"第{number}架无人机起飞前应当检查电池。" for number in range(30)]
     write_tables(tmp_path / "in", {"documents": [document(number, text) for number, text in enumerate(texts + texts[:9])]})
     cluster = Cluster()
@@ -53,7 +55,13 @@ def test_a_ray_cluster_of_two_nodes_cleans_to_the_same_bytes(tmp_path, monkeypat
             added(cluster, num_cpus=1, object_store_memory=100 << 20, **node)
         monkeypatch.setenv("RAY_ADDRESS", cluster.address)
         for engine in ("local", "ray"):
-            clean.run(CLEAN.model_copy(update={"engine": engine}), tmp_path / "in", tmp_path / "x", tmp_path / engine)
+            clean.run(
+                CLEAN.model_copy(update={"engine": engine}),
+                tmp_path / "in",
+                words,
+                tmp_path / "x",
+                tmp_path / engine,
+            )
     finally:
         cluster.shutdown()
 

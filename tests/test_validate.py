@@ -7,16 +7,17 @@ from pathlib import Path
 import pytest
 from rows import dialogue, document, exam, fact, label, preference
 
-from lingyu.corpus import quality
+from lingyu.corpus.words import Words, lists_of
 from lingyu.expect.columns import columns, same_language
 from lingyu.expect.run import Checker, offline
-from lingyu.expect.suites import Expectation, Words, lists_of, suite_of
+from lingyu.expect.suites import Expectation, suite_of
 from lingyu.files import write_tables
 from lingyu.records import TABLES
 from lingyu.stage import StageError
 from stages import validate
 
 SUITES = Path(__file__).parent.parent / "lingyu/expect"
+WORDS = Path(__file__).parent.parent / "lingyu/corpus/words.yaml"
 PARAMS = validate.Params(examples=2, only_warn=[])
 GOOD = {
     "documents": [document(1, "电池温度低于零度时不得起飞。")],
@@ -29,10 +30,10 @@ GOOD = {
 LONG = "本条例所称的航空器是指没有机载驾驶员而自备动力系统的航空器，" * 3
 
 
-def check(folder, tables, params=PARAMS, suites=SUITES):
+def check(folder, tables, params=PARAMS, suites=SUITES, words=WORDS):
     """What the metrics say of these rows."""
     write_tables(folder / "in", tables)
-    validate.run(params, folder / "in", suites, folder / "out")
+    validate.run(params, folder / "in", suites, words, folder / "out")
     return json.loads((folder / "out/metrics.json").read_text(encoding="utf-8"))
 
 
@@ -44,7 +45,7 @@ def checked(tmp_path_factory):
     tables = GOOD | {"dialogues": [*GOOD["dialogues"], poor[0]], "documents": [*GOOD["documents"], poor[1]]}
     write_tables(folder / "in", tables)
     for run in ("one", "two"):
-        validate.run(PARAMS, folder / "in", SUITES, folder / run)
+        validate.run(PARAMS, folder / "in", SUITES, WORDS, folder / run)
     return folder
 
 
@@ -93,6 +94,7 @@ def test_the_pages_open_offline_and_show_where_what_does_not_hold(checked):
         ({"not_the_question": 1}, {"dialogues": [dialogue(1, "能飞吗？", "能飞吗。")]}),
         ({"finished": 1}, {"dialogues": [dialogue(1, "什么是航空器？", LONG + "以及")]}),
         ({"own_voice": 1, "no_refusal": 1}, {"dialogues": [dialogue(1, "能飞吗？", "抱歉，作为一个AI，我无法回答。")]}),
+        ({"input_brought": 1}, {"dialogues": [dialogue(1, "总结这篇文章。", "抱歉，您没有提供文章。")]}),
         ({"once": 2}, {"dialogues": [dialogue(1, "能飞吗？", "能。"), dialogue(2, "能飞吗？", "能。")]}),
         ({"named_classes": 20}, {"labels": [label(f"{n}", f"第{n}条推文。", str(n % 2)) for n in range(20)]}),
         ({"enough_of_each": 2}, {"labels": [label(1, "飞机落水。", "高"), label(2, "桨叶裂纹。", "低")]}),
@@ -139,7 +141,7 @@ def test_a_table_checked_in_pieces_gives_what_it_gives_whole(tmp_path):
         dialogue(8, "无", "", source="b.md"),
     ]
     write_tables(tmp_path, {"dialogues": rows})
-    suite = suite_of(SUITES, "dialogues")
+    suite = suite_of(SUITES, WORDS, "dialogues")
 
     (whole, page), (pieces, pieces_page) = (Checker(piece).check(tmp_path / "dialogues.parquet", suite, [], 5) for piece in (99, 3))
 
@@ -174,7 +176,7 @@ ENTRY = "- {name: n, column: text, stop: false, why: {en: x, zh: x}, "
         (f"{ENTRY}filed: true}}", "n: Value error, needs one of filled, .*; it has none"),
         (f"{ENTRY}filled: true, mostly: 1}}", "n: Value error, nothing is called mostly"),
         (f"{ENTRY}filled: true, unique: true}}", "it has filled, unique"),
-        (f"{ENTRY}free_of: [placeholders]}}", "n: words.yaml has no list placeholders; it has nothing, placeholder"),
+        (f"{ENTRY}free_of: [placeholders]}}", "n: .*words.yaml has no list placeholders; it has nothing, placeholder"),
         (f"{ENTRY}filled: true}}\n{ENTRY}unique: true}}", "n: more than one expectation"),
         (f"{ENTRY}expect: expect_wonders}}", "knows no 'expect_wonders'"),
         (f"{ENTRY}expect: expect_column_values_to_be_in_set}}", "n cannot be asked"),
@@ -183,7 +185,6 @@ ENTRY = "- {name: n, column: text, stop: false, why: {en: x, zh: x}, "
 )
 def test_a_faulty_suite_is_told_with_its_file(tmp_path, suite, message):
     (tmp_path / "labels.yaml").write_text(suite, encoding="utf-8")
-    (tmp_path / "words.yaml").write_bytes((SUITES / "words.yaml").read_bytes())
 
     with pytest.raises(StageError, match=rf"labels.yaml[\s\S]*{message}"):
         check(tmp_path, {"labels": GOOD["labels"]}, suites=tmp_path)
@@ -193,7 +194,8 @@ def test_a_faulty_suite_is_told_with_its_file(tmp_path, suite, message):
     ("words", "message"),
     [
         ("nothing: {word: [无]}", r"nothing\.word: Extra inputs"),
-        ("x: {patterns: ['(']}", r"x: Value error, not a regular expression: '\('"),
+        ("x: {patterns: ['(']}", r"x\.patterns: Value error, not a regular expression: '\('"),
+        ("x: {patterns: ['(?i)a']}", r"x\.patterns: Value error, not a regular expression: .*global flags"),
     ],
 )
 def test_a_faulty_list_of_words_is_told(tmp_path, words, message):
@@ -212,17 +214,16 @@ def test_an_expert_adds_words_a_share_and_files(tmp_path):
         entry | {"name": "p", "expect": "expect_column_values_to_not_match_regex", "regex": "第9次"},
     ]
     (tmp_path / "labels.yaml").write_text(json.dumps(asked), encoding="utf-8")
-    (tmp_path / "words.yaml").write_text("", encoding="utf-8")
 
     found = check(tmp_path, {"labels": [*GOOD["labels"], label(99, "AIR 落水", "x", source="b/c.md")]}, suites=tmp_path)["labels"]
 
     assert (found["failing"], found["met"]) == ({"n": 11, "m": 1, "o": 0, "p": 2}, 1)
-    assert suite_of(tmp_path, "labels").expectations[2].sentence.en == "text has so many characters: 4 …, in 90% of the rows"
+    assert suite_of(tmp_path, WORDS, "labels").expectations[2].sentence.en == "text has so many characters: 4 …, in 90% of the rows"
 
 
 @pytest.mark.parametrize("table", TABLES)
 def test_every_suite_asks_for_columns_that_its_table_has_and_its_head_names(table, tmp_path):
-    suite = suite_of(SUITES, table)
+    suite = suite_of(SUITES, WORDS, table)
     write_tables(tmp_path, GOOD)
     (row, *_) = columns(tmp_path / f"{table}.parquet", table)
     head = (SUITES / f"{table}.yaml").read_text(encoding="utf-8").partition("# columns: ")[2].partition("\n\n")[0]
@@ -237,26 +238,7 @@ def test_the_head_of_the_documents_suite_explains_every_word_of_an_entry():
     head = (SUITES / "documents.yaml").read_text(encoding="utf-8")
 
     assert [word for word in Expectation.model_fields if not re.search(rf"^# +{word}\b", head, re.MULTILINE)] == []
-    assert [kind for kind in Words.model_fields if not re.search(rf"^# +{kind} ", (SUITES / "words.yaml").read_text(), re.MULTILINE)] == []
-
-
-@pytest.mark.parametrize(
-    ("name", "text", "clean"),
-    [
-        ("placeholder", "根据第X条，不能。", quality.PLACEHOLDER),
-        ("placeholder", "依照《XX法》的规定。", quality.PLACEHOLDER),
-        ("other_model", "作为一个人工智能，我不能。", quality.BOILERPLATE),
-        ("other_model", "I cannot, as an AI.", quality.BOILERPLATE),
-        ("refusal", "很抱歉，我无法回答。", quality.REFUSAL),
-        ("refusal", "I'm sorry, but I can't help.", quality.REFUSAL),
-    ],
-)
-def test_what_validate_warns_of_clean_drops(name, text, clean):
-    lists = lists_of(SUITES / "words.yaml")
-
-    assert re.search("(?i)" + lists[name].regex, text)
-    assert clean.search(text)
-    assert [one for one, words in lists.items() if re.search("(?i)" + words.regex, "第十条规定，在AIR航线上不得飞行。")] == []
+    assert [kind for kind in Words.model_fields if not re.search(rf"^# +{kind} ", WORDS.read_text(encoding="utf-8"), re.MULTILINE)] == []
 
 
 @pytest.mark.parametrize(

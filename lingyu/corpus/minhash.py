@@ -1,6 +1,6 @@
 """Near-duplicates among millions of texts in bounded memory: MinHash finds the likely pairs, their texts then decide.
 
-A signature keeps the least of a text's hashed n-grams under each of HASHES orders; two texts agree in one with the
+A signature holds HASHES of a text's hashed n-grams, each the least of some kind; two texts agree in one with the
 probability of their Jaccard similarity. Some agreeing in a row, a band, bring a pair together. Whether it reaches the
 threshold is told by the n-grams of both: a pair named is a true one; of the true pairs one in some thousand is missed.
 Kept for each text are 128 bytes, eight a band, and on disk the text itself.
@@ -31,18 +31,26 @@ CROWD = 256  # texts of one band that are looked at: forms filled in by the thou
 LOOKS = 32  # likeliest pairs of a text that are compared exactly
 DOUBT = 0.15  # four standard deviations of what 128 hashes estimate: less similar pairs are not compared exactly
 
+_PLACE = np.uint32(32 - HASHES.bit_length() + 1)
 _FACTORS = np.random.default_rng(20).integers(0, 1 << 32, HASHES, dtype=np.uint32) | np.uint32(1)
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _LOW = np.uint64(0xFFFFFFFF)
 
 
 def signatures(keys: Sequence[str]) -> Signatures:
-    """A row for each key (normalise.key). Texts without any n-gram have one of their own kind, and are never similar."""
+    """A row for each key (normalise.key). Texts without any n-gram have one of their own kind, and are never similar.
+
+    The first bits of an n-gram's hash say which of the signature's it may be: the least of those there. Where a short text has none,
+    it is the least of all under an order of that place's own. Whether it is one or the other depends on both texts together, so that
+    they agree with the probability of their similarity, as if each had its own order, which for a long text takes ten times as long.
+    """
     signs = np.full((len(keys), HASHES), _LOW, np.uint32)
-    for row, text in enumerate(keys):
+    for sign, text in zip(signs, keys, strict=True):
         grams = (hashed_grams(text) >> np.uint64(32)).astype(np.uint32)
-        for start in range(0, grams.size, 4096):  # a long text in pieces that stay in the cache
-            np.minimum(signs[row], (grams[None, start : start + 4096] * _FACTORS[:, None]).min(axis=1), out=signs[row])
+        np.minimum.at(sign, grams >> _PLACE, grams)
+        empty = sign == _LOW
+        if grams.size and empty.any():
+            sign[empty] = (distinct(grams) * _FACTORS[empty, None]).min(axis=1)
     return signs
 
 

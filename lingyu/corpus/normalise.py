@@ -26,7 +26,8 @@ RADICALS = str.maketrans({**dict(zip(_RADICALS[::2], _RADICALS[1::2], strict=Tru
 
 def normal(text: str) -> str:
     """The text in NFKC with its radicals mended, no controls, Chinese punctuation in Chinese, no stray spaces."""
-    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    if "\r" in text:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
     if _unusual().search(text):  # most texts have nothing to mend, and one search tells
         text = text.translate(RADICALS)
         text = _FOLDED.sub(lambda run: unicodedata.normalize("NFKC", run[0]), text)
@@ -35,8 +36,11 @@ def normal(text: str) -> str:
     text = re.sub(r"\(([一二三四五六七八九十]{1,3})\)", r"（\1）", text)  # the numbers of a statute's items
     if "  " in text:
         text = re.sub(r"(?<=\S) {2,}(?=\S)", " ", text)  # inside a line only: at its start they are the layout of code and lists
-    text = re.sub(r"[ \t]+(?=\n|$)", "", text)
-    return re.sub(r"\n{3,}", "\n\n", text).strip()
+    if " \n" in text or "\t\n" in text:
+        text = re.sub(r"[ \t]+(?=\n)", "", text)
+    if "\n\n\n" in text:
+        text = re.sub(r"\n{3,}", "\n\n", text)
+    return text.strip()
 
 
 @cache

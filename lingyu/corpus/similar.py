@@ -9,6 +9,7 @@ from lingyu.corpus.normalise import key
 
 Grams = npt.NDArray[np.uint64]
 
+_SHIFT, _HALF, _ODD = np.uint64(21), np.uint64(32), np.uint64(0x9E3779B97F4A7C15)
 GRAM = 3  # characters; one changed character in a question of thirty still leaves a similarity above .8
 
 
@@ -36,13 +37,16 @@ def distinct(numbers: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 def hashed_grams(keyed: str) -> Grams:
     """The n-grams of a key in their order, hashed. One shorter than an n-gram counts as one."""
-    points = np.frombuffer(keyed.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
-    if points.size == 0:
+    if not keyed:
         return np.empty(0, np.uint64)
-    points = np.concatenate([points, np.zeros(max(0, GRAM - points.size), dtype=np.uint32)])
-    mixed = np.zeros(points.size - GRAM + 1, dtype=np.uint64)
-    for offset in range(GRAM):
-        mixed = (mixed << np.uint64(21)) | points[offset : offset + mixed.size]  # 21 bits hold any character: no two grams are alike
-    mixed *= np.uint64(0x9E3779B97F4A7C15)
-    mixed ^= mixed >> np.uint64(32)
-    return mixed * np.uint64(0x9E3779B97F4A7C15)
+    points = np.frombuffer(keyed.ljust(GRAM, "\0").encode("utf-32-le", "surrogatepass"), dtype=np.uint32).astype(np.uint64)
+    size = points.size - GRAM + 1
+    mixed = points[:size] << _SHIFT
+    for offset in range(1, GRAM):  # 21 bits hold any character: no two grams are alike
+        mixed |= points[offset : offset + size]
+        if offset < GRAM - 1:
+            mixed <<= _SHIFT
+    mixed *= _ODD
+    mixed ^= mixed >> _HALF
+    mixed *= _ODD
+    return mixed

@@ -1,17 +1,15 @@
-"""The suites and word lists as YAML has them, and what their plain words are called in Great Expectations."""
+"""The suites as YAML has them, and what their plain words are called in Great Expectations."""
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from lingyu.corpus.words import Words, lists_of
 from lingyu.expect.columns import once
-from lingyu.stage import StageError, faults
+from lingyu.stage import StageError, faults, read_yaml
 
-WORDS = "words.yaml"
 # The plain words of an entry, of which it has one, and how a person reads them.
 SAID = {
     "filled": ("is not blank", "不为空"),
@@ -30,30 +28,6 @@ class Why(BaseModel):
 
     en: str
     zh: str
-
-
-class Words(BaseModel):
-    """A list of words.yaml."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    words: list[str] = []
-    whole: list[str] = []
-    patterns: list[str] = []
-
-    @model_validator(mode="after")
-    def readable(self) -> "Words":
-        for pattern in self.patterns:
-            try:
-                re.compile(pattern)
-            except re.error as error:
-                raise ValueError(f"not a regular expression: {pattern!r} ({error})") from None
-        return self
-
-    @property
-    def regex(self) -> str:
-        whole = rf"^\W*(?:{'|'.join(map(re.escape, self.whole))})\W*$"
-        return "|".join([*map(bordered, self.words), *([whole] if self.whole else []), *self.patterns])
 
 
 class Expectation(BaseModel):
@@ -129,8 +103,8 @@ class Suite:
     def regex(self, one: Expectation) -> str:
         """What must not be found; "" where the expectation is of another kind."""
         if one.never_says:
-            return "(?i)" + Words(words=one.never_says).regex
-        return "(?i)" + "|".join(self.lists[name].regex for name in one.free_of) if one.free_of else ""
+            return Words(words=one.never_says).regex
+        return "|".join(self.lists[name].regex for name in one.free_of) if one.free_of else ""
 
     def asked(self, one: Expectation) -> tuple[str, dict[str, Any]]:
         """The name of the expectation in Great Expectations, and what it takes."""
@@ -154,22 +128,22 @@ class Suite:
         return one.expect, {**columns, **(one.model_extra or {}), **share}
 
 
-def suite_of(folder: Path, table: str) -> Suite:
-    """The suite of a table. Raises StageError that names every fault in it."""
+def suite_of(folder: Path, words: Path, table: str) -> Suite:
+    """The suite of a table, which may name the lists of words. Raises StageError that names every fault in it."""
     path = folder / f"{table}.yaml"
     expectations: list[Expectation] = []
     wrong: list[str] = []
-    for number, entry in enumerate(read(path) or []):
+    for number, entry in enumerate(read_yaml(path) or []):
         try:
             expectations.append(Expectation.model_validate(entry))
         except ValidationError as error:
             called = entry.get("name", number) if isinstance(entry, dict) else number
             wrong += faults(error, [str(called)])
-    lists = lists_of(folder / WORDS)
+    lists = lists_of(words)
     names = [one.name for one in expectations]
     wrong += [f"  {name}: more than one expectation has this name" for name in sorted({*names}) if names.count(name) > 1]
     wrong += [
-        f"  {one.name}: {WORDS} has no list {name}; it has {', '.join(lists)}. For words of its own: never_says"
+        f"  {one.name}: {words} has no list {name}; it has {', '.join(lists)}. For words of its own: never_says"
         for one in expectations
         for name in one.free_of
         if name not in lists
@@ -177,26 +151,3 @@ def suite_of(folder: Path, table: str) -> Suite:
     if wrong:
         raise StageError("\n".join([f"{path} does not hold expectations (see the head of documents.yaml):", *wrong]))
     return Suite(table, expectations, lists)
-
-
-def lists_of(path: Path) -> dict[str, Words]:
-    try:
-        return TypeAdapter(dict[str, Words]).validate_python(read(path) or {})
-    except ValidationError as error:
-        raise StageError("\n".join([f"{path} does not hold lists of words (see its head):", *faults(error, [])])) from error
-
-
-def read(path: Path) -> Any:
-    try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise StageError(f"{path} is not there. `git checkout {path}` brings back the one of the project.") from None
-    except yaml.YAMLError as error:
-        raise StageError(f"{path} is not YAML: {error}") from error
-
-
-def bordered(word: str) -> str:
-    """The word where it is not part of a longer one; Chinese has no borders between words."""
-    before = "(?<![A-Za-z0-9])" if re.match("[A-Za-z0-9]", word) else ""
-    after = "(?![A-Za-z0-9])" if re.search("[A-Za-z0-9]$", word) else ""
-    return f"{before}{re.escape(word)}{after}"

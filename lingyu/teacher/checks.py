@@ -18,6 +18,7 @@ from lingyu.corpus.language import is_foreign
 from lingyu.corpus.leak import same_subject
 from lingyu.corpus.marks import value
 from lingyu.corpus.similar import Grams, grams_of, similarity
+from lingyu.corpus.words import own_lists
 from lingyu.records import Dialogue, Preference
 from lingyu.retrieve.chunks import sentences
 from lingyu.retrieve.support import NEGATION, overlap, squeezed, word_set
@@ -87,7 +88,7 @@ class Finding:
 def finding(candidate: Candidate, limits: Limits, seen: "Seen") -> Finding | None:
     """The first rule that the row breaks, or None to keep it, in which case its question is among those seen."""
     row = candidate.row
-    whole = quality.Limits(min_chars=1, max_repeated=limits.max_repeated, languages=(row.language,))
+    whole = quality.Limits(min_chars=1, max_repeated=limits.max_repeated, languages=(row.language,), words=own_lists())
     if reason := quality.reason_to_drop(row, whole):
         return Finding(reason)
     answers = answers_of(row)

@@ -14,7 +14,7 @@ from typing import Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveInt, ValidationError
 
-from lingyu.corpus.quality import BOILERPLATE, REFUSAL
+from lingyu.corpus.words import own_lists
 from lingyu.records import Language
 from lingyu.stage import StageError, StageParams
 from lingyu.teacher import prompts
@@ -303,7 +303,8 @@ def reason_for(finish: str, text: str) -> str:
         return {"length": "cut_at_max_tokens", "content_filter": "filtered_by_the_endpoint"}[finish]
     if not text:
         return "empty_answer"
-    return "refusal" if REFUSAL.search(text) or BOILERPLATE.search(text) else "not_the_json_asked_for"
+    refuses = any(own_lists()[name].is_in(text) for name in ("refusal", "other_model"))
+    return "refusal" if refuses else "not_the_json_asked_for"
 
 
 def tokens_of(said: str | list[dict[str, str]]) -> int:
