@@ -1,38 +1,51 @@
-"""scale: time and memory of ingest, clean and split as the rows grow. `python -m bench.scale 10000 100000 [1000000]`
+"""scale: time and memory of ingest, validate, clean and split as the rows grow. `python -m bench.scale 10000 100000 [1000000]`
 
 Makes so many rows (half of them sections of about 200 characters, the rest questions with answers) in a temporary folder, runs
-each stage in a process of its own with the values of params.yaml, and prints the time and the most memory that it held.
+each stage by itself with the values of params.yaml, and prints the processor's seconds, the most memory that all its processes held
+together, and whether the ledgers agree.
 """
 
 import json
 import random
-import resource
 import subprocess
 import sys
 import tempfile
-import time
 from itertools import accumulate
 from pathlib import Path
 
-STAGES = ("ingest", "clean", "split")
+from bench.duplicates import watched
+
+STAGES = ("ingest", "validate", "clean", "split")
 FILES = 40
 HAN = [chr(point) for point in range(0x4E00, 0x4E00 + 2500)]
 
 
 def main() -> None:
-    print("| rows | " + " | ".join(f"{stage}: seconds, MB" for stage in STAGES) + " | in train, dev, test, left out |")
-    print("|" + " --- |" * (len(STAGES) + 2))
+    print("| rows | " + " | ".join(f"{stage}: CPU s, MB" for stage in STAGES) + " | in train, dev, test, left out | ledgers |")
+    print("|" + " --- |" * (len(STAGES) + 3))
     for count in map(int, sys.argv[1:]):
         with tempfile.TemporaryDirectory() as folder:
             write_rows(Path(folder) / "data", count)
             cells = []
             for stage in STAGES:
-                start = time.monotonic()
-                told = subprocess.run([sys.executable, "-m", "bench.scale", stage, folder], capture_output=True, text=True, check=True)
-                cells.append(f"{time.monotonic() - start:.1f}, {told.stdout.splitlines()[-1]}")
-            total = json.loads((Path(folder) / "split/ledger.json").read_text(encoding="utf-8"))["total"]
-            went = [total["changed"].get(f"to {part}", 0) for part in ("train", "dev", "test")]
-            print(f"| {count} | " + " | ".join(cells) + f" | {', '.join(map(str, went))}, {sum(total['dropped'].values())} |", flush=True)
+                seconds, peak = watched([sys.executable, "-m", "bench.scale", stage, folder])
+                cells.append(f"{seconds:.0f}, {peak / 2**20:.0f}")
+            out = Path(folder) / "out"
+            parts, left = went(out)
+            agree = subprocess.run([sys.executable, "-m", "lingyu", "ledger", "--out", str(out)], stdout=subprocess.DEVNULL).returncode
+            agree_too = sum(parts) + left == count
+            print(
+                f"| {count:,} | {' | '.join(cells)} | {', '.join(f'{part:,}' for part in parts)}, {left:,} | "
+                f"{'agree' if agree == 0 and agree_too else 'DO NOT AGREE'} |",
+                flush=True,
+            )
+
+
+def went(out: Path) -> tuple[list[int], int]:
+    """How many rows each part has, and how many clean and split left out."""
+    totals = [json.loads((out / stage / "ledger.json").read_text(encoding="utf-8"))["total"] for stage in ("clean", "split")]
+    parts = [totals[-1]["changed"].get(f"to {part}", 0) for part in ("train", "dev", "test")]
+    return parts, sum(sum(total["dropped"].values()) for total in totals)
 
 
 def write_rows(folder: Path, count: int) -> None:
@@ -59,13 +72,15 @@ def run_stage(stage: str, folder: Path) -> None:
     import importlib
 
     module = importlib.import_module(f"stages.{stage}")
+    out, words = folder / "out", Path("lingyu/corpus/words.yaml")
+    tables = out / "ingest/tables"
     paths = {
-        "ingest": [folder / "data", folder / "ingest"],
-        "clean": [folder / "ingest/tables", Path("lingyu/corpus/words.yaml"), folder / "validated", folder / "clean"],
-        "split": [folder / "clean/tables", folder / "split"],
+        "ingest": [folder / "data"],
+        "validate": [tables, Path("lingyu/expect"), words],
+        "clean": [tables, words, out / "validate/metrics.json"],
+        "split": [out / "clean/tables"],
     }
-    module.run(module.Params.load(stage), *paths[stage])
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+    module.run(module.Params.load(stage), *paths[stage], out / stage)
 
 
 if __name__ == "__main__":

@@ -456,6 +456,27 @@ def test_json_that_is_damaged_gives_what_stands_before_and_says_where(tmp_path, 
     assert faults(found) == [fault]
 
 
+@pytest.mark.parametrize(
+    ("text", "kept", "told"),
+    [
+        ('{"a": "' + "x" * 300_000 + '"}\n{"a": 2}\n', [{"a": 2}], [("line 1", "too_long")]),
+        ('{"messages": [{"a": "' + "x" * 300_000 + '"}]}\n{"a": 2}\n', [{"a": 2}], [("line 1", "too_long")]),
+        (json.dumps({"data": [{"n": number} for number in range(30_000)]}), [{"n": number} for number in range(30_000)], []),
+    ],
+)
+def test_a_first_line_that_no_memory_should_hold_does_not_hide_the_next(tmp_path, text, kept, told):
+    found = read(tmp_path, "a.jsonl", text)
+
+    assert values(found) == kept
+    assert faults(found) == told
+
+
+def test_json_within_json_without_end_is_told_in_words(tmp_path):
+    (fault,) = read(tmp_path, "a.json", '{"a":' * 50_000 + "1" + "}" * 50_000, max_record=1_000_000)
+
+    assert (fault.reason, fault.detail[:32]) == ("not_json", "lists or objects within each oth")
+
+
 # CSV
 
 

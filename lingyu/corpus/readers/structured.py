@@ -15,13 +15,16 @@ SAID = re.compile(r"[^\s,\ufeff]")
 DECODER = json.JSONDecoder(strict=False)
 # The start of an object that holds a list of objects, behind nothing but plain values: {"version": 1, "data": [{…
 HOLDER = re.compile(r'\{\s*(?:"[^"\\]*"\s*:\s*(?:"[^"\\]*"|[-+.\deE]+|true|false|null)\s*,\s*)*"([^"\\]*)"\s*:\s*\[\s*(?=\{)')
+LINES = {".jsonl", ".ndjson"}
 OF_A_RECORD = {"messages", "conversations", "options", "spo_list", "laws"}
 
 
 def records(path: Path, how: Reading) -> Iterator[Record | Fault]:
     with path.open("rb") as file:
-        start = file.read(PIECE * 4)
-    if looks_like_lines(start.decode(how.encoding, "ignore").encode()):
+        looked_at = file.read(PIECE * 4)
+    start = looked_at.decode(how.encoding, "ignore")
+    goes_on = len(looked_at) == PIECE * 4 and path.suffix.lower() in LINES
+    if looks_like_lines(start.encode()) or (goes_on and begins_with_a_long_line(start)):
         yield from from_lines(path, how)
     else:
         yield from from_values(path, how)
@@ -35,6 +38,19 @@ def looks_like_lines(start: bytes) -> bool:
         return False
     whole = [parses(line) for line in some[: max(1, len(some) - 1)]]  # the last may be cut by the reading
     return len(some) > 1 and sum(whole) >= len(whole) / 2
+
+
+def begins_with_a_long_line(start: str) -> bool:
+    """Whether the first object goes on beyond what was looked at, and is none that holds a list of records."""
+    start = start.lstrip("\ufeff \r\n")
+    holder = HOLDER.match(start)
+    if not start.startswith("{") or "\n" in start or (holder and holder[1] not in OF_A_RECORD):
+        return False
+    try:
+        DECODER.raw_decode(start)
+    except (ValueError, RecursionError):
+        return True
+    return False
 
 
 def parses(line: bytes) -> bool:
@@ -55,7 +71,7 @@ def from_lines(path: Path, how: Reading) -> Iterator[Record | Fault]:
         try:
             value = DECODER.decode(line.text.strip())
         except (ValueError, RecursionError) as error:
-            yield Fault(place, "not_json", str(error), line.text[:1000])
+            yield Fault(place, "not_json", why_not(error), line.text[:1000])
             continue
         for item in flat(value):
             yield record(item, place)
@@ -72,6 +88,10 @@ def from_values(path: Path, how: Reading) -> Iterator[Record | Fault]:
     except Broken as broken:
         fault = broken.fault
         yield Fault(f"row {number + 1}, {fault.place}", fault.reason, f"{fault.detail}; nothing from here on was read", fault.row)
+
+
+def why_not(error: Exception) -> str:
+    return "lists or objects within each other, more than can be read" if isinstance(error, RecursionError) else str(error)
 
 
 def record(item: Any, place: str) -> Record | Fault:
@@ -148,7 +168,7 @@ class Values:
                     reason, why = ("truncated", "the file ends within a record: ") if within else ("not_json", "")
                     raise Broken(self._fault(reason, f"{why}{error.msg}, {error.pos - self._at} characters into it")) from None
             except (ValueError, RecursionError) as error:
-                raise Broken(self._fault("not_json", f"{type(error).__name__}: {error}")) from None
+                raise Broken(self._fault("not_json", why_not(error))) from None
             else:
                 # A number at the end of what was read may go on.
                 if end == len(self._text) and self._text[self._at] not in '{["' and self._more(PIECE):
