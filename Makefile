@@ -2,7 +2,7 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-# Compiled modules save half of every start-up.
+# Compiled modules save half of every start-up; the first import compiles what is used, all that is installed took a minute and more.
 unexport PYTHONDONTWRITEBYTECODE
 # torch may lie in a folder of wheels that only pip is told of.
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
@@ -16,7 +16,7 @@ setup: .venv/ready
 .venv/ready: requirements.lock
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check uv
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode -r requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements.lock
 	touch $@
 
 repro: setup
