@@ -50,8 +50,8 @@ def run(params: Params, model: Path, train_folder: Path, dev_folder: Path, work:
 
 
 def short_dialogues(table: Path, tokenizer: Any, block: int) -> list[str]:
-    """The dialogues of at most `block` tokens, as the chat template writes them, each once: its weight is for fine-tuning."""
-    texts = list(dict.fromkeys(render(row.messages, tokenizer.chat_template) for row in read_table(table, Dialogue)))
+    """The dialogues of at most `block` tokens, as the chat template writes them."""
+    texts = [render(row.messages, tokenizer.chat_template) for row in read_table(table, Dialogue)]
     lengths = [len(ids) for ids in tokenizer(texts, add_special_tokens=False)["input_ids"]] if texts else []
     return [text for text, length in zip(texts, lengths, strict=True) if length <= block]
 
