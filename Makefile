@@ -13,11 +13,11 @@ export DVC_NO_ANALYTICS := 1
 
 setup: .venv/ready
 
+# jieba's files warn when they are compiled, which neither tests nor people need to see.
 .venv/ready: requirements.lock
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check uv
 	$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements.lock
-	# Compiling it warns of how it spells its expressions, which nobody here can mend.
 	$(BIN)/python -W ignore -m compileall -q .venv/lib/python*/site-packages/jieba
 	touch $@
 
