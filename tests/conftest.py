@@ -1,11 +1,15 @@
 """What several tests share."""
 
+import signal
 import sys
 
 import pytest
 from serving import content  # noqa: F401  (a fixture)
 from tiny import build_tiny_model
 from training import begun
+
+# A shell that puts the tests into the background has them ignore Ctrl-C, and whatever they start as well; then nothing ends by it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
