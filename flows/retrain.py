@@ -176,7 +176,7 @@ def metrics_table(steps: list[dag.Step]) -> str:
     for step in steps:
         for path in step.metrics:
             if path.exists():
-                groups.setdefault(step.stage, {})[step.name.partition("@")[2] or "value"] = read_json(path)
+                groups.setdefault(step.stage, {})[step.name.partition("@")[2] or "value"] = dict(named(read_json(path)))
     tables = []
     for stage, columns in groups.items():
         rows = dict.fromkeys(name for values in columns.values() for name in values)
@@ -187,8 +187,21 @@ def metrics_table(steps: list[dag.Step]) -> str:
     return "\n\n".join(tables) or "No stage has metrics. 没有指标。"
 
 
+def named(values: dict[str, Any], under: str = "") -> Iterator[tuple[str, Any]]:
+    """The metrics with a name each, a.b for b in a; one with its interval stays whole."""
+    for name, value in values.items():
+        if isinstance(value, dict) and not has_interval(value):
+            yield from named(value, f"{under}{name}.")
+        else:
+            yield under + name, value
+
+
+def has_interval(value: dict[str, Any]) -> bool:
+    return {"value", "low", "high", "count"} <= value.keys()
+
+
 def cell(value: Any) -> str:
-    if isinstance(value, dict) and {"value", "low", "high", "count"} <= value.keys():
+    if isinstance(value, dict):
         return compare.shown(value)
     return "–" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
 
