@@ -5,6 +5,8 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
+from copy import deepcopy
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Self
 
@@ -49,12 +51,18 @@ class StageParams(BaseModel):
 def read_params() -> dict[str, Any]:
     """All of params.yaml, by section."""
     try:
-        sections = yaml.safe_load(PARAMS_FILE.read_text(encoding="utf-8"))
+        sections = parsed(PARAMS_FILE.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise StageError(f"{PARAMS_FILE} is not in {Path.cwd()}. Start stages from the top of the project.") from None
     except yaml.YAMLError as error:
         raise StageError(f"{PARAMS_FILE} is not YAML: {error}") from error
-    return sections or {}
+    return deepcopy(sections) or {}
+
+
+@lru_cache(maxsize=1)
+def parsed(text: str) -> Any:
+    """What YAML says; whoever reads all sections of one file parses it once."""
+    return yaml.safe_load(text)
 
 
 def read_yaml(path: Path) -> Any:
