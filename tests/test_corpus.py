@@ -183,7 +183,7 @@ def test_only_the_kinds_asked_for_are_masked_in_the_language_of_the_text():
         ("placeholder", "“待补充”", True),
         ("placeholder", "联系人：待补充，电话：TBD", True),
         ("placeholder", "待补充证据后再行审理。", False),
-        ("placeholder", "# TODO: sort the list", False),
+        ("placeholder", "# TODO: sort the list", False),  # what a programmer notes in code is no blank that somebody forgot to fill
         ("placeholder", "【此处填写姓名】", True),
         ("other_model", "I cannot, as an AI.", True),
         ("other_model", "As an AI language model I cannot.", True),

@@ -340,6 +340,7 @@ def test_another_model_or_sampling_is_asked_anew(tmp_path):
         ({"kind": "rules"}, 1, "generate.asked switches on reliable, and generate.teacher.kind is rules"),
         ({}, 0, "all records of generate.asked are 0"),
         ({"model": ""}, 1, "generate.teacher.model is empty"),
+        ({"base_url": ""}, 1, "generate.teacher.base_url is empty"),
     ],
 )
 def test_settings_that_do_not_fit_each_other_are_told(tmp_path, changes, asked, message):

@@ -89,8 +89,9 @@ def ask_all(lesson: Lesson, settings: Settings, journal: Path, output: Path) -> 
                 """What was asked before stays in the journal."""
         write_jsonl(output, [])
         return Answers()
-    if not methods or not settings.model:
-        lacks = "generate.teacher.model is empty" if methods else "all records of generate.asked are 0"
+    empty = [name for name in ("base_url", "model") if not getattr(settings, name)]
+    if not methods or empty:
+        lacks = f"generate.teacher.{empty[0]} is empty" if methods else "all records of generate.asked are 0"
         raise StageError(f"generate.teacher.kind is {settings.kind}, and {lacks}: nothing to ask (params.yaml).")
 
     with Record(journal, output) as record:

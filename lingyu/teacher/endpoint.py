@@ -31,7 +31,7 @@ LONGEST_PAUSE = 60.0  # seconds between two tries, where the endpoint does not s
 class Address(StageParams):
     """Where the endpoint is, and what it can bear; params.yaml says why."""
 
-    base_url: str = Field(pattern=r"^https?://[^@\s]+$")
+    base_url: str = Field(pattern=r"^(https?://[^@\s]+)?$")  # empty where no endpoint is asked
     key_from: str
     concurrency: PositiveInt
     requests_a_minute: PositiveInt
