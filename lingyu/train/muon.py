@@ -20,7 +20,7 @@ OTHERS_SHARE = 0.4  # of the matrices' rate for embeddings and vectors: docs/dec
 TOGETHER = 1 << 26  # numbers of one shape at a time, which bounds memory
 
 
-class Muon(torch.optim.Optimizer):  # type: ignore[misc]  # mypy does not read torch: pyproject.toml
+class Muon(torch.optim.Optimizer):
     """Muon for the hidden matrices of a model, AdamW at a lower rate for its embeddings, head, vectors and biases."""
 
     def __init__(self, model: Any, learning_rate: float, beta2: float, weight_decay: float) -> None:
@@ -33,18 +33,13 @@ class Muon(torch.optim.Optimizer):  # type: ignore[misc]  # mypy does not read t
         ]
         super().__init__([group for group in groups if group["params"]], {"beta2": beta2})
 
-    @torch.no_grad()  # type: ignore[untyped-decorator]  # as above
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
-        for group in self.param_groups:
-            learnt = [value for value in group["params"] if value.grad is not None]
-            if group["orthogonal"]:
-                self._orthogonal(learnt, group)
-            else:
-                self._adamw(learnt, group)
+        loss = closure() if closure is not None else None
+        with torch.no_grad():
+            for group in self.param_groups:
+                learnt = [value for value in group["params"] if value.grad is not None]
+                move = self._orthogonal if group["orthogonal"] else self._adamw
+                move(learnt, group)
         return loss
 
     def _orthogonal(self, matrices: list[Any], group: dict[str, Any]) -> None:

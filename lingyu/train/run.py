@@ -61,12 +61,35 @@ def arguments(params: Training, work: Path, examples: int) -> dict[str, Any]:
 
 def causal_trainer(model: Any, tokenizer: Any, train: Sequence[Any], dev: Sequence[Any], params: Training, work: Path, label: str) -> Any:
     """A transformers Trainer over examples (train.data) that computes the vocabulary's scores only where they are learnt."""
-    import torch
     from transformers import Trainer, TrainingArguments
 
-    from lingyu.train.data import NOT_LEARNT, Padding
+    from lingyu.train.data import Padding
 
-    class CausalTrainer(resumable(optimised(Trainer, params))):  # type: ignore[misc]  # mypy does not read transformers: pyproject.toml
+    settings = TrainingArguments(
+        **arguments(params, work, len(train)),
+        train_sampling_strategy="group_by_length",
+        remove_unused_columns=False,
+        label_names=["labels"],
+        prediction_loss_only=True,
+    )
+    return with_causal_loss(resumable(optimised(Trainer, params)))(
+        model=model,
+        args=settings,
+        train_dataset=train,
+        eval_dataset=dev,
+        data_collator=Padding(tokenizer.pad_token_id),
+        processing_class=tokenizer,
+        callbacks=[progress(label)],
+    )
+
+
+def with_causal_loss(trainer: Any) -> Any:
+    """The class of trainer, with the loss of the next token where it is learnt."""
+    import torch
+
+    from lingyu.train.data import NOT_LEARNT
+
+    class Causal(trainer):
         def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:
             labels = inputs["labels"][:, 1:]
             learnt = labels != NOT_LEARNT
@@ -84,22 +107,7 @@ def causal_trainer(model: Any, tokenizer: Any, train: Sequence[Any], dev: Sequen
             with torch.no_grad():
                 return self.compute_loss(model, self._prepare_inputs(inputs)).detach(), None, None
 
-    settings = TrainingArguments(
-        **arguments(params, work, len(train)),
-        train_sampling_strategy="group_by_length",
-        remove_unused_columns=False,
-        label_names=["labels"],
-        prediction_loss_only=True,
-    )
-    return CausalTrainer(
-        model=model,
-        args=settings,
-        train_dataset=train,
-        eval_dataset=dev,
-        data_collator=Padding(tokenizer.pad_token_id),
-        processing_class=tokenizer,
-        callbacks=[progress(label)],
-    )
+    return Causal
 
 
 def optimised(trainer: Any, params: Training) -> Any:
@@ -107,7 +115,7 @@ def optimised(trainer: Any, params: Training) -> Any:
     if params.optimizer != "muon":
         return trainer
 
-    class Optimised(trainer):  # type: ignore[misc]  # mypy does not read transformers: pyproject.toml
+    class Optimised(trainer):
         optimizer: Any
 
         def create_optimizer(self, model: Any = None) -> Any:
@@ -127,7 +135,7 @@ def resumable(trainer: Any) -> Any:
     """
     import torch
 
-    class Resumable(trainer):  # type: ignore[misc]  # mypy does not read transformers: pyproject.toml
+    class Resumable(trainer):
         def _get_train_sampler(self, dataset: Any = None) -> Any:
             sampler = super()._get_train_sampler(dataset)
             sampler.generator = torch.Generator()
@@ -141,7 +149,7 @@ def progress(label: str) -> Any:
     """A callback that prints a line now and then, and stops with a clear word when the loss is no number."""
     from transformers import TrainerCallback
 
-    class Progress(TrainerCallback):  # type: ignore[misc]  # mypy does not read transformers: pyproject.toml
+    class Progress(TrainerCallback):
         def on_train_begin(self, args: Any, state: Any, control: Any, **others: Any) -> None:
             self.began, self.first = time.monotonic(), state.global_step
 
