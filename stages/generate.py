@@ -113,8 +113,10 @@ class Part:
 def run(params: Params, train: Path, dev: Path, test: Path, out: Path, work: Path = Path(".lingyu/generate")) -> None:
     learn, choose, hold = read_part(train), read_part(dev), read_part(test)
     ledger, reasons = Ledger(), Reasons()
-    made: dict[str, list[Row]] = {name: list(rows) for name, rows in rows_made(params, learn, choose, hold, reasons).items()}
-    lesson = lesson_of(params, learn, [*choose.facts, *hold.facts], made["instructions"])
+    statutes = statutes_of(learn, params.articles, params.seed)
+    tables = rows_made(params, learn, choose, hold, statutes, reasons)
+    made: dict[str, list[Row]] = {name: list(rows) for name, rows in tables.items()}
+    lesson = lesson_of(params, learn, statutes, [*choose.facts, *hold.facts], made["instructions"])
     answers = ask_all(lesson, params.teacher, work / "teacher.jsonl", out / "teacher.jsonl")
     for answered in answers.rows:
         made[table_of(answered)].append(answered)
@@ -136,7 +138,31 @@ def run(params: Params, train: Path, dev: Path, test: Path, out: Path, work: Pat
     ledger.write(out / "ledger.json")
 
 
-def rows_made(params: Params, learn: Part, choose: Part, hold: Part, reasons: Reasons) -> dict[str, Iterable[Row]]:
+@dataclass(frozen=True)
+class Statutes:
+    """The articles of the training part, those of them to ask about, and those kept back for the test."""
+
+    whole: list[Article]
+    asked: list[Article]
+    kept_back: list[Article]
+
+    def readable(self, documents: Iterable[Document]) -> list[Document]:
+        """The documents without those that hold an article kept back."""
+        hidden = {record for article in self.kept_back for record in (article.record.id, *article.references)}
+        return [row for row in documents if row.id not in hidden]
+
+
+def statutes_of(learn: Part, params: ArticleParams, seed: int) -> Statutes:
+    """None is kept back that a given row of training refers to."""
+    referred = {record for row in (*learn.dialogues, *learn.preferences) for record in row.references}
+    statutes = Statutes(articles.articles_of(learn.documents, params.max_chars), [], [])
+    for article in statutes.whole:
+        free = articles.is_held_out(article, params.held_out_share, seed) and not referred & {article.record.id, *article.references}
+        (statutes.kept_back if free else statutes.asked).append(article)
+    return statutes
+
+
+def rows_made(params: Params, learn: Part, choose: Part, hold: Part, statutes: Statutes, reasons: Reasons) -> dict[str, Iterable[Row]]:
     """Every table of MADE. A sample is the first rows in an order by hash, so that most of it stays when data is added."""
     signalled = learn.labels
     learn, choose, hold = (replace(part, labels=judged(part.labels, params.weak)) for part in (learn, choose, hold))
@@ -152,12 +178,9 @@ def rows_made(params: Params, learn: Part, choose: Part, hold: Part, reasons: Re
     preferred = shuffled(learn.preferences, seed, "preferred")
     classes = classify.classes_of(learn.labels, of_labels.max_example_chars)
 
-    whole = articles.articles_of(learn.documents, of_articles.max_chars)
+    whole, asked, kept_back = statutes.whole, statutes.asked, statutes.kept_back
     numbers = articles.numbers_of(whole)
-    asked, kept_back = parted(whole, of_articles.held_out_share, seed, [*learn.dialogues, *learn.preferences])
-    hidden = {record for article in kept_back for record in (article.record.id, *article.references)}
-    readable = [row for row in learn.documents if row.id not in hidden]
-    open_to_questions = Taught(readable, learn.facts, learn.dialogues, signalled, learn.exams, asked)
+    open_to_questions = Taught(statutes.readable(learn.documents), learn.facts, learn.dialogues, signalled, learn.exams, asked)
 
     return {
         "instructions": [
@@ -228,13 +251,10 @@ def rows_made(params: Params, learn: Part, choose: Part, hold: Part, reasons: Re
     }
 
 
-def lesson_of(params: Params, learn: Part, kept: list[Fact], rows: list[Row]) -> Lesson:
+def lesson_of(params: Params, learn: Part, statutes: Statutes, kept: list[Fact], rows: list[Row]) -> Lesson:
     """What a teacher may see, and what its rows must neither repeat nor give away."""
-    whole = articles.articles_of(learn.documents, params.articles.max_chars)
-    _, kept_back = parted(whole, params.articles.held_out_share, params.seed, [*learn.dialogues, *learn.preferences])
-    hidden = {id_ for article in kept_back for id_ in (article.record.id, *article.references)}
     seen = Learn(
-        documents=[row for row in learn.documents if row.scope == "domain" and row.id not in hidden],
+        documents=[row for row in statutes.readable(learn.documents) if row.scope == "domain"],
         facts=[row for row in learn.facts if row.scope == "domain"],
         dialogues=[row for row in given.instructions(learn.dialogues) if row.scope == "domain"],
         labels=[row for row in learn.labels if row.scope == "domain"],
@@ -242,18 +262,6 @@ def lesson_of(params: Params, learn: Part, kept: list[Fact], rows: list[Row]) ->
     )
     questions = ["\n".join(questions_of(row)) for row in rows if isinstance(row, Dialogue)]
     return Lesson(seen, params.asked, params.checks, questions, knowledge.Mentions(kept).first)
-
-
-def parted(
-    whole: list[Article], share: float, seed: int, given_rows: Iterable[Dialogue | Preference]
-) -> tuple[list[Article], list[Article]]:
-    """The articles to ask about, and those kept back for the test: none that a given row of training refers to."""
-    referred = {record for row in given_rows for record in row.references}
-    asked, kept_back = list[Article](), list[Article]()
-    for article in whole:
-        free = articles.is_held_out(article, share, seed) and not referred & {article.record.id, *article.references}
-        (kept_back if free else asked).append(article)
-    return asked, kept_back
 
 
 def judged(labels: list[Label], signals: Iterable[Signal]) -> list[Label]:
