@@ -92,19 +92,27 @@ def start(run: Callable[..., None], params: type[StageParams], *, heavy: bool = 
     one (lingyu.warm). What a person can put right ends in one message and exit status 1.
     """
     name = Path(sys.argv[0]).stem
-    if heavy and (status := handed_over(f"stages.{name}")) is not None:
-        sys.exit(status)
+    speaks = True
+    if heavy:
+        from lingyu.train.processes import end_with_parent, is_first, launched
+
+        end_with_parent()
+        speaks = is_first()  # of several processes, all of which stumble over the same
+        if (status := handed_over(f"stages.{name}")) is not None:
+            sys.exit(status)
     item = sys.argv[1] if len(sys.argv) > 1 else None
     label = f"{name}@{item}" if item else name
     try:
         values = params.load(name, item)
+        if heavy and (status := launched(f"stages.{name}", getattr(values, "processes", 1))) is not None:
+            sys.exit(status)
         run(values, **{key: filled(path, item) for key, path in paths.items()})
     except StageError as error:
-        sys.exit(f"{label}: {error}\n{LEFT}")
+        sys.exit(f"{label}: {error}\n{LEFT}" if speaks else 1)
     except Exception as error:
         if not disk_is_full(error):
             raise
-        sys.exit(f"{label}: {FULL}\n{LEFT}")
+        sys.exit(f"{label}: {FULL}\n{LEFT}" if speaks else 1)
 
 
 def disk_is_full(error: Exception) -> bool:

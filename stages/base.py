@@ -18,7 +18,7 @@ from lingyu.model.chat import render
 from lingyu.model.load import prepare, save
 from lingyu.records import Dialogue, Document
 from lingyu.stage import StageError, StageParams, start
-from lingyu.train.data import packed
+from lingyu.train.data import packed, stored
 from lingyu.train.run import causal_trainer, train, workplace, write_curves
 from lingyu.train.settings import Training
 
@@ -61,10 +61,13 @@ def run(params: Params, train_folder: Path, dev_folder: Path, work: Path, out: P
         )
     tokenizer = tiny.build_tokenizer(texts, params.shape)
     model = tiny.build_model(tokenizer, params.shape, params.training.seed)
-    examples, dev = (packed(part, tokenizer, params.training.max_length) for part in (texts, held or texts[:1]))
 
     place = workplace(work, params.training, [train_folder, dev_folder])
-    trainer = causal_trainer(model, tokenizer, examples, dev, params.training, place, "base")
+    examples, dev = (
+        stored(packed(part, tokenizer, params.training.max_length), place / f"{name}.arrow")
+        for name, part in (("train", texts), ("dev", held or texts[:1]))
+    )
+    trainer = causal_trainer(model, tokenizer, examples, dev, params.training, place, "base", out)
     metrics: dict[str, Any] = train(trainer, "base")
 
     save(trainer.model, tokenizer, out / "model")

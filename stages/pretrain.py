@@ -8,52 +8,74 @@ Writes  out/pretrain/model             the pretrained model
         out/pretrain/metrics.json      parameters, tokens, best loss
 """
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from lingyu.files import read_table, write_json
 from lingyu.model.chat import render
 from lingyu.model.load import load_model, load_tokenizer, prepare, save
 from lingyu.records import Dialogue, Document
 from lingyu.stage import StageError, start
-from lingyu.train.data import packed
+from lingyu.train.checks import check_machine, check_model
+from lingyu.train.data import batches, packed, stored
 from lingyu.train.run import causal_trainer, train, workplace, write_curves
 from lingyu.train.settings import Training
 
 
 class Params(Training):
-    """instructions: read the fine-tuning dialogues that fit into a block as text, too."""
+    """instructions: read the fine-tuning dialogues that fit into a block as text, too.
+
+    packing: joined texts of a block see what stands before them; separate ones see themselves alone.
+    """
 
     instructions: bool
+    packing: Literal["joined", "separate"]
 
 
 def run(params: Params, model: Path, train_folder: Path, dev_folder: Path, work: Path, out: Path) -> None:
+    check_machine(params)
     prepare(params.threads, params.seed)
     tokenizer = load_tokenizer(model)
-    texts, held = ([row.text for row in read_table(folder / "pretrain.parquet", Document)] for folder in (train_folder, dev_folder))
-    if not texts:
-        raise StageError("mix left no text to pretrain on. See out/mix/ledger.json for the rows that were dropped, and why.")
-    if params.instructions:
-        texts += short_dialogues(train_folder / "sft.parquet", tokenizer, params.max_length)
-    examples = packed(texts, tokenizer, params.max_length)
-    dev = packed(held, tokenizer, params.max_length) or examples[-1:]
+    check_model(params, model, tokenizer)
+    tables = [train_folder / "pretrain.parquet", train_folder / "sft.parquet", dev_folder / "pretrain.parquet"]
+    place = workplace(work, params, [model, *tables])
+    separate = params.packing == "separate"
 
-    place = workplace(
-        work, params, [model, train_folder / "pretrain.parquet", train_folder / "sft.parquet", dev_folder / "pretrain.parquet"]
+    def texts() -> Iterator[str]:
+        yield from (row.text for row in read_table(tables[0], Document))
+        if params.instructions:
+            yield from short_dialogues(tables[1], tokenizer, params.max_length)
+
+    if next(read_table(tables[0], Document), None) is None:
+        raise StageError("mix left no text to pretrain on. See out/mix/ledger.json for the rows that were dropped, and why.")
+    examples = stored(packed(texts(), tokenizer, params.max_length, separate), place / "train.arrow")
+    held = (row.text for row in read_table(tables[2], Document))
+    dev = stored(packed(held, tokenizer, params.max_length, separate), place / "dev.arrow")
+
+    trainer = causal_trainer(
+        load_model(model, params.max_length),
+        tokenizer,
+        examples,
+        dev or examples.select([len(examples) - 1]),
+        params,
+        place,
+        "pretrain",
+        out,
     )
-    trainer = causal_trainer(load_model(model, params.max_length), tokenizer, examples, dev, params, place, "pretrain")
     metrics = train(trainer, "pretrain")
 
     save(trainer.model, tokenizer, out / "model")
     write_curves(trainer.state.log_history, out / "curves.csv")
-    write_json(out / "metrics.json", {**metrics, "tokens_an_epoch": sum(len(example["input_ids"]) for example in examples)})
+    write_json(out / "metrics.json", {**metrics, "tokens_an_epoch": sum(examples["length"])})
 
 
-def short_dialogues(table: Path, tokenizer: Any, block: int) -> list[str]:
+def short_dialogues(table: Path, tokenizer: Any, block: int) -> Iterator[str]:
     """The dialogues of at most `block` tokens, as the chat template writes them."""
-    texts = [render(row.messages, tokenizer.chat_template) for row in read_table(table, Dialogue)]
-    lengths = [len(ids) for ids in tokenizer(texts, add_special_tokens=False)["input_ids"]] if texts else []
-    return [text for text, length in zip(texts, lengths, strict=True) if length <= block]
+    for rows in batches(read_table(table, Dialogue), 1000):
+        texts = [render(row.messages, tokenizer.chat_template) for row in rows]
+        lengths = [len(ids) for ids in tokenizer(texts, add_special_tokens=False)["input_ids"]]
+        yield from (text for text, length in zip(texts, lengths, strict=True) if length <= block)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""sft: fine-tune on instructions by the candidate's method; only the assistant's replies are learnt.
+"""sft: fine-tune on instructions by the candidate's method.
 
 Reads   out/${item.start}/model          what the candidate starts from
         out/mix/train                    sft.parquet
@@ -8,40 +8,77 @@ Writes  out/sft/${key}/model             the model, an adapter merged into it (a
         out/sft/${key}/metrics.json      parameters, trained parameters, rows, best loss
 """
 
+from collections import Counter
 from pathlib import Path
+from typing import Any
+
+from pydantic import NonNegativeFloat, PositiveFloat
 
 from lingyu.files import read_table, write_json
 from lingyu.model.load import load_model, load_tokenizer, prepare
 from lingyu.model.tuning import Method, merge_and_save, tuned
 from lingyu.records import Dialogue
 from lingyu.stage import StageError, start
-from lingyu.train.data import dialogues
+from lingyu.train.checks import check_machine, check_model
+from lingyu.train.data import Learn, dialogues, grouped, stored
 from lingyu.train.run import causal_trainer, train, workplace, write_curves
 from lingyu.train.settings import Training
 
 
 class Params(Training):
+    """learn: the last reply of a dialogue, all replies, or all of its text. packing: several short rows in one of max_length, none of
+    which sees another. neftune: the noise on the embeddings (Jain et al. 2023), 0 for none. task_weights: of a task's tokens in the
+    loss, where it is not 1.
+    """
+
     start: str
     method: Method
+    learn: Learn
+    packing: bool
+    neftune: NonNegativeFloat
+    task_weights: dict[str, PositiveFloat]
 
 
 def run(params: Params, models: Path, train_folder: Path, dev_folder: Path, work: Path, out: Path) -> None:
     label, model = f"sft@{out.name}", models / params.start / "model"
+    check_machine(params)
     prepare(params.threads, params.seed)
     tokenizer = load_tokenizer(model)
-    rows, held = (list(read_table(folder / "sft.parquet", Dialogue)) for folder in (train_folder, dev_folder))
-    if not rows:
-        raise StageError("mix left no dialogue to fine-tune on. See out/mix/ledger.json for the rows that were dropped, and why.")
-    examples = dialogues(rows, tokenizer, params.max_length)
-    dev = dialogues(held, tokenizer, params.max_length) or examples[-1:]
+    check_model(params, model, tokenizer)
+    tables = [folder / "sft.parquet" for folder in (train_folder, dev_folder)]
+    tasks = Counter(row.task for row in read_table(tables[0], Dialogue))
+    check_tasks(params.task_weights, tasks)
+    place = workplace(work, params, [model, *tables])
 
-    place = workplace(work, params, [model, train_folder / "sft.parquet", dev_folder / "sft.parquet"])
-    trainer = causal_trainer(tuned(load_model(model, params.max_length), params.method), tokenizer, examples, dev, params, place, label)
+    def examples(table: Path) -> Any:
+        made = dialogues(read_table(table, Dialogue), tokenizer, params.max_length, params.learn, params.task_weights)
+        return stored(grouped(made, params.max_length) if params.packing else made, place / f"{table.parent.name}.arrow")
+
+    rows, dev = (examples(table) for table in tables)
+    trainer = causal_trainer(
+        tuned(load_model(model, params.max_length), params.method),
+        tokenizer,
+        rows,
+        dev or rows.select([len(rows) - 1]),
+        params,
+        place,
+        label,
+        out,
+        neftune_noise_alpha=params.neftune or None,
+    )
     metrics = train(trainer, label)
 
     merge_and_save(trainer.model, tokenizer, out / "model")
     write_curves(trainer.state.log_history, out / "curves.csv")
-    write_json(out / "metrics.json", {**metrics, "rows": len(rows)})
+    write_json(out / "metrics.json", {**metrics, "rows": tasks.total()})
+
+
+def check_tasks(weights: dict[str, float], tasks: Counter[str]) -> None:
+    """Raise StageError where there is no row, or a weight is for a task of none."""
+    if not tasks:
+        raise StageError("mix left no dialogue to fine-tune on. See out/mix/ledger.json for the rows that were dropped, and why.")
+    if unknown := sorted(set(weights) - set(tasks)):
+        raise StageError(f"sft.task_weights names {', '.join(unknown)}, of which there is no row. Tasks here: {', '.join(sorted(tasks))}.")
 
 
 if __name__ == "__main__":

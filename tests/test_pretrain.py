@@ -11,7 +11,7 @@ from lingyu.records import Dialogue, Document
 from lingyu.stage import StageError
 from stages import pretrain
 
-PARAMS = pretrain.Params(**{**TRAINING, "max_length": 16, "epochs": 6}, instructions=False)
+PARAMS = pretrain.Params(**{**TRAINING, "max_length": 16, "epochs": 6}, instructions=False, packing="joined")
 
 
 @pytest.fixture

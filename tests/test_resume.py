@@ -4,7 +4,7 @@ import random
 import signal
 
 import pytest
-from training import DPO, GRPO, LORA, TRAINING, begun, contents, ended, project
+from training import DPO, GRPO, LORA, SFT, TRAINING, begun, contents, ended, project
 
 pytestmark = pytest.mark.slow
 
@@ -26,9 +26,9 @@ CANDIDATES = {"full": {"name": "full"}, "lora": {**LORA, "dropout": 0.1}, "dpo":
 )
 def test_a_killed_stage_ends_as_an_unbroken_one(stage, item, optimizer, warm, tiny_model, tiny_reward_model, tmp_path):
     long = {**LONG, "optimizer": optimizer}
-    section = {**long, "instructions": False} if stage == "pretrain" else {**long, "start": "start"}
+    section = {**long, "instructions": False, "packing": "joined"} if stage == "pretrain" else {**long, "start": "start"}
     if item:
-        section = {"common": long, "candidates": {item: {"start": "start", "method": CANDIDATES[item]}}}
+        section = {"common": {**long, **(SFT if stage == "sft" else {})}, "candidates": {item: {"start": "start", "method": CANDIDATES[item]}}}
     unbroken, broken = (project(tmp_path / name, tiny_model, tiny_reward_model, **{stage: section}) for name in ("unbroken", "broken"))
     words = ["-m", f"stages.{stage}", *filter(None, [item])]
     chance = random.Random(stage + item)

@@ -2,7 +2,7 @@
 
 import pytest
 from rows import dialogue
-from training import ASKED, LORA, TRAINING, curves, weights, write_mix
+from training import ASKED, LORA, SFT, TRAINING, curves, weights, write_mix
 
 from lingyu.files import read_json, write_table
 from lingyu.model.chat import render
@@ -11,8 +11,8 @@ from lingyu.records import Dialogue, Message
 from lingyu.stage import StageError
 from stages import sft
 
-FULL = sft.Params(**TRAINING, start="start", method={"name": "full"})
-ADAPTER = sft.Params(**TRAINING, start="start", method=LORA)
+FULL = sft.Params(**TRAINING, **SFT, start="start", method={"name": "full"})
+ADAPTER = sft.Params(**TRAINING, **SFT, start="start", method=LORA)
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def test_a_model_tuned_in_full_answers_as_it_was_taught(run):
     from transformers import AutoModelForCausalLM
 
     params = {**TRAINING, "epochs": 40, "schedule": "constant", "evaluations": 2}
-    out = run(sft.Params(**params, start="start", method={"name": "full"}))
+    out = run(sft.Params(**params, **SFT, start="start", method={"name": "full"}))
 
     model, tokenizer = AutoModelForCausalLM.from_pretrained(out / "model"), load_tokenizer(out / "model")
     for question, answer in ASKED[-2:]:

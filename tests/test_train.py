@@ -28,19 +28,19 @@ def test_packed_blocks_hold_every_token_once_and_a_mark_after_each_text(tokenize
     texts = ["abc", "defgh", ""]
     whole = [token for text in texts for token in [*tokenizer(text)["input_ids"], tokenizer.pad_token_id]]
 
-    blocks = packed(texts, tokenizer, 4)
+    blocks = list(packed(texts, tokenizer, 4))
 
     assert [len(block["input_ids"]) for block in blocks] == [4, 4, 3]
     assert [token for block in blocks for token in block["input_ids"]] == whole
     assert all(block["labels"] == block["input_ids"] for block in blocks)
-    assert packed([], tokenizer, 4) == []
+    assert list(packed([], tokenizer, 4)) == []
 
 
 def test_only_the_last_reply_is_learnt_to_its_end_of_turn(tokenizer):
     row = dialogue(1, "up?", "no")
     row.messages[:0] = [Message(role="user", content="hello"), Message(role="assistant", content="earlier reply")]
 
-    [example] = dialogues([row], tokenizer, 100)
+    [example] = dialogues([row], tokenizer, 100, learn="last")
 
     learnt = [token for token in example["labels"] if token != NOT_LEARNT]
     assert tokenizer.decode(learnt) == "no<|im_end|>"
@@ -72,10 +72,10 @@ def test_rows_over_the_limit_are_named_and_none_is_cut(tokenizer):
     long = dialogue("long", "how far?", "far " * 40)
     longest = max(len(tokenizer("".join(prompt_and_reply(row.messages)))["input_ids"]) for row in ROWS)
 
-    assert len(dialogues(ROWS, tokenizer, longest)) == len(ROWS)
+    assert len(list(dialogues(ROWS, tokenizer, longest))) == len(ROWS)
     with pytest.raises(StageError, match=rf"1 of {len(ROWS) + 1} rows are longer than {longest} tokens, first {long.id}\."):
-        dialogues([*ROWS, long], tokenizer, longest)
-    assert dialogues([], tokenizer, longest) == []
+        list(dialogues([*ROWS, long], tokenizer, longest))
+    assert list(dialogues([], tokenizer, longest)) == []
 
 
 def test_padding_is_neither_seen_nor_learnt():
@@ -91,10 +91,10 @@ def test_padding_is_neither_seen_nor_learnt():
 def test_the_loss_is_the_library_s_own_over_the_learnt_tokens(tiny_model, tokenizer, tmp_path):
     import torch
 
-    examples = dialogues(ROWS, tokenizer, 100)
+    examples = list(dialogues(ROWS, tokenizer, 100))
     model = load_model(tiny_model, 64)
     batch = Padding(tokenizer.pad_token_id)(examples)
-    trainer = causal_trainer(model, tokenizer, examples, examples, Training(**TRAINING), tmp_path, "test")
+    trainer = causal_trainer(model, tokenizer, examples, examples, Training(**TRAINING), tmp_path, "test", tmp_path)
 
     with torch.no_grad():
         assert trainer.compute_loss(model, batch).item() == pytest.approx(model(**batch).loss.item(), rel=1e-5)
@@ -180,9 +180,9 @@ def test_curves_have_a_row_a_step_and_empty_cells_where_nothing_was_measured(tmp
 
 
 def test_a_loss_that_is_no_number_stops_with_a_clear_word(tiny_model, tokenizer, tmp_path, capsys):
-    examples = dialogues(ROWS, tokenizer, 100)
+    examples = list(dialogues(ROWS, tokenizer, 100))
     params = Training(**{**TRAINING, "learning_rate": 1e30, "schedule": "constant"})
-    trainer = causal_trainer(load_model(tiny_model, 64), tokenizer, examples, examples, params, tmp_path, "test")
+    trainer = causal_trainer(load_model(tiny_model, 64), tokenizer, examples, examples, params, tmp_path, "test", tmp_path)
 
     with pytest.raises(StageError, match=r"training diverged at step \d+: .*nan.*Lower learning_rate"):
         train(trainer, "test")
@@ -193,9 +193,9 @@ def test_a_loss_that_is_no_number_stops_with_a_clear_word(tiny_model, tokenizer,
 def test_training_keeps_the_best_by_dev_loss_and_says_so(tiny_model, tokenizer, tmp_path, capsys):
     import torch
 
-    learnt, other = dialogues(ROWS[:2], tokenizer, 100), dialogues(ROWS[-1:], tokenizer, 100)
+    learnt, other = list(dialogues(ROWS[:2], tokenizer, 100)), list(dialogues(ROWS[-1:], tokenizer, 100))
     params = Training(**{**TRAINING, "epochs": 12, "learning_rate": 2e-2, "schedule": "constant"})
-    trainer = causal_trainer(load_model(tiny_model, 64), tokenizer, learnt, other, params, tmp_path, "test")
+    trainer = causal_trainer(load_model(tiny_model, 64), tokenizer, learnt, other, params, tmp_path, "test", tmp_path)
 
     metrics = train(trainer, "test")
 
@@ -242,9 +242,9 @@ def test_muon_moves_a_matrix_as_torch_does_and_the_rest_as_adamw(shape):
 
 
 def test_muon_is_an_optimizer_that_the_settings_can_name(tiny_model, tokenizer, tmp_path):
-    examples = dialogues(ROWS, tokenizer, 100)
+    examples = list(dialogues(ROWS, tokenizer, 100))
     params = Training(**{**TRAINING, "optimizer": "muon", "epochs": 20})
-    trainer = causal_trainer(load_model(tiny_model, 64), tokenizer, examples, examples, params, tmp_path, "test")
+    trainer = causal_trainer(load_model(tiny_model, 64), tokenizer, examples, examples, params, tmp_path, "test", tmp_path)
 
     train(trainer, "test")
 
@@ -255,8 +255,10 @@ def test_muon_is_an_optimizer_that_the_settings_can_name(tiny_model, tokenizer, 
 
 def test_the_state_of_a_checkpoint_is_written_last(tiny_model, tokenizer, tmp_path):
     """last_whole_checkpoint takes its file for a sign that the others are whole."""
-    examples = dialogues(ROWS, tokenizer, 100)
-    train(causal_trainer(load_model(tiny_model, 64), tokenizer, examples, examples, Training(**TRAINING), tmp_path, "test"), "test")
+    examples = list(dialogues(ROWS, tokenizer, 100))
+    train(
+        causal_trainer(load_model(tiny_model, 64), tokenizer, examples, examples, Training(**TRAINING), tmp_path, "test", tmp_path), "test"
+    )
 
     folder = last_whole_checkpoint(tmp_path)
 

@@ -18,7 +18,10 @@ ROOT = Path(__file__).parent.parent
 TRAINING = {
     "seed": 3,
     "threads": 1,
+    "processes": 1,
+    "sharding": "none",
     "precision": "fp32",
+    "kernels": "auto",
     "max_length": 64,
     "batch_size": 2,
     "accumulation": 1,
@@ -30,9 +33,12 @@ TRAINING = {
     "beta2": 0.95,
     "weight_decay": 0.01,
     "max_grad_norm": 1.0,
+    "stop_above": 1.5,
     "evaluations": 6,
     "gradient_checkpointing": False,
+    "tensorboard": False,
 }
+SFT = {"learn": "replies", "packing": False, "neftune": 0.0, "task_weights": {}}
 LORA = {
     "name": "lora",
     "rank": 4,
@@ -75,9 +81,9 @@ def weights(model: Path) -> dict:
     return load_file(model / "model.safetensors")
 
 
-def project(folder: Path, start: Path, scorer: Path | None = None, **sections) -> Path:
+def project(folder: Path, start: Path, scorer: Path | None = None, asked=ASKED, **sections) -> Path:
     """A folder in which `python -m stages.NAME` runs: params.yaml, the mixed tables, out/{start,extend,reward}/model."""
-    write_mix(folder / "out" / "mix")
+    write_mix(folder / "out" / "mix", asked=asked)
     for name in ("start", "extend"):
         shutil.copytree(start, folder / "out" / name / "model")
     if scorer:

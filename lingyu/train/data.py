@@ -1,64 +1,232 @@
-"""Rows to token ids: packed blocks for pretraining, prompt and reply for fine-tuning."""
+"""Rows to token ids: packed blocks for pretraining, prompt and reply for fine-tuning; on disk, whatever the corpus' size."""
 
-from collections.abc import Iterable, Sequence
-from typing import Any, Literal, TypedDict
+import time
+from bisect import bisect_left, insort
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any, Literal, NotRequired, TypedDict, TypeVar
 
 from lingyu.model.chat import prompt_and_reply
-from lingyu.records import Dialogue
+from lingyu.model.tiny import END_OF_TEXT
+from lingyu.records import Dialogue, Message
 from lingyu.stage import StageError
+from lingyu.train.processes import is_first
+
+T = TypeVar("T")
 
 NOT_LEARNT = -100  # the label that torch's cross-entropy passes over
+BATCH = 1000  # texts that are tokenised at a time
+WINDOW = 8192  # examples among which partners for a block are sought
 
 
 class Example(TypedDict):
+    """position_ids: counted anew for each text of a block, which then sees itself alone. weights: of each token in the loss."""
+
     input_ids: list[int]
     labels: list[int]
+    position_ids: NotRequired[list[int]]
+    weights: NotRequired[list[float]]
 
 
-def packed(texts: Iterable[str], tokenizer: Any, block: int) -> list[Example]:
+def packed(texts: Iterable[str], tokenizer: Any, block: int, separate: bool = False) -> Iterator[Example]:
     """The texts one after another, an end-of-text mark behind each, cut into blocks of `block` tokens.
 
-    The last, shorter block is kept: no token of the corpus is left out.
+    The last, shorter block is kept: no token of the corpus is left out. separate: no token sees another text of its block.
     """
-    end = tokenizer.pad_token_id
+    end = end_of_text(tokenizer)
     ids: list[int] = []
-    for encoded in tokenizer(list(texts), add_special_tokens=False)["input_ids"] if texts else []:
-        ids += [*encoded, end]
-    return [Example(input_ids=ids[i : i + block], labels=ids[i : i + block]) for i in range(0, len(ids), block)]
+    places: list[int] = []
+    for some in batches(texts, BATCH):
+        for encoded in tokenizer(some, add_special_tokens=False)["input_ids"]:
+            ids += [*encoded, end]
+            places += range(len(encoded) + 1)
+            whole = len(ids) - len(ids) % block
+            for start in range(0, whole, block):
+                yield block_of(ids[start : start + block], places[start : start + block], separate)
+            if whole:
+                ids, places = ids[whole:], places[whole:]
+    if ids:
+        yield block_of(ids, places, separate)
 
 
-def dialogues(rows: Sequence[Dialogue], tokenizer: Any, longest: int) -> list[Example]:
-    """Prompt and reply of each row; only the reply is learnt. Raises StageError naming the rows over `longest` tokens."""
-    pairs = [prompt_and_reply(row.messages, tokenizer.chat_template) for row in rows]
-    if not pairs:
-        return []
-    prompts = tokenizer([prompt for prompt, _ in pairs], add_special_tokens=False)["input_ids"]
-    replies = tokenizer([reply for _, reply in pairs], add_special_tokens=False)["input_ids"]
-    over = [row.id for row, prompt, reply in zip(rows, prompts, replies, strict=True) if len(prompt) + len(reply) > longest]
+def block_of(ids: list[int], places: list[int], separate: bool) -> Example:
+    """A block of pretraining. places: of each token in its text, which may have begun in the block before."""
+    if not separate:
+        return Example(input_ids=ids, labels=ids)
+    first = next((index for index, place in enumerate(places) if place == 0), len(places))
+    positions = [*range(first), *places[first:]]
+    labels = [token if place else NOT_LEARNT for token, place in zip(ids, positions, strict=True)]  # nobody knows how the next text begins
+    return Example(input_ids=ids, labels=labels, position_ids=positions)
+
+
+def end_of_text(tokenizer: Any) -> int:
+    """The mark behind a document: the one that Qwen, GPT-2 and the tiny base share, else what ends a reply."""
+    known = tokenizer.convert_tokens_to_ids(END_OF_TEXT)
+    return int(tokenizer.eos_token_id if known is None or known == tokenizer.unk_token_id else known)
+
+
+Learn = Literal["last", "replies", "all"]
+
+
+def dialogues(
+    rows: Iterable[Dialogue], tokenizer: Any, longest: int, learn: Learn = "replies", weights: Mapping[str, float] | None = None
+) -> Iterator[Example]:
+    """Prompts and replies. learn: the last reply of a row, every reply, or every token. weights: of tasks in the loss, else 1.
+
+    Raises StageError at its end, naming the rows over `longest` tokens and those that the chat template cannot write.
+    """
+    count, over, unwritten = 0, list[str](), list[str]()
+    for some in batches(rows, BATCH):
+        count += len(some)
+        parted: list[tuple[Dialogue, list[tuple[str, bool]]]] = []
+        for row in some:
+            try:
+                parted += [(row, parts) for parts in conversations(row.messages, tokenizer.chat_template, learn)]
+            except Exception as error:  # a template raises what it likes
+                unwritten.append(f"{row.id} ({row.source}, {row.place}): {error}")
+        texts = [text for _, parts in parted for text, _ in parts]
+        encoded = iter(tokenizer(texts, add_special_tokens=False)["input_ids"] if texts else [])
+        for row, parts in parted:
+            pieces = [(next(encoded), learnt) for _, learnt in parts]
+            example = Example(
+                input_ids=[*chain.from_iterable(ids for ids, _ in pieces)],
+                labels=[*chain.from_iterable(ids if learnt else [NOT_LEARNT] * len(ids) for ids, learnt in pieces)],
+            )
+            if weights:
+                example["weights"] = [weights.get(row.task, 1.0)] * len(example["input_ids"])
+            if len(example["input_ids"]) <= longest:
+                yield example
+            elif row.id not in over[-1:]:
+                over.append(row.id)
+    faults = []
     if over:
-        raise StageError(
-            f"{len(over)} of {len(rows)} rows are longer than {longest} tokens, first {', '.join(over[:5])}. "
+        faults.append(
+            f"{len(over)} of {count} rows are longer than {longest} tokens, first {', '.join(over[:5])}. "
             "Raise max_length, or lower mix.max_tokens so that mix refuses them by name."
         )
-    return [
-        Example(input_ids=prompt + reply, labels=[NOT_LEARNT] * len(prompt) + reply) for prompt, reply in zip(prompts, replies, strict=True)
-    ]
+    if unwritten:
+        faults += [f"{len(unwritten)} of {count} rows cannot be written by the model's chat template, first:", *unwritten[:5]]
+    if faults:
+        raise StageError("\n".join(faults))
+
+
+def conversations(messages: Sequence[Message], template: str, learn: Learn) -> Iterator[list[tuple[str, bool]]]:
+    """Texts to learn from, each as parts that are learnt or not.
+
+    Where a template writes an earlier turn otherwise than the last one (Qwen3 leaves its reasoning out), each reply stands in
+    a text of its own, behind the prompt that service would send; else one text has them all.
+    """
+    if learn == "replies":
+        ends = [end for end, message in enumerate(messages, 1) if message.role == "assistant"]
+        if not ends or ends[-1] != len(messages):
+            ends.append(len(messages))  # for prompt_and_reply to refuse
+    else:
+        ends = [len(messages)]
+    parts: list[tuple[str, bool]] = []
+    written = ""
+    for end in ends:
+        prompt, reply = prompt_and_reply(messages[:end], template)
+        if parts and prompt.startswith(written):
+            parts += [(prompt.removeprefix(written), False), (reply, True)]
+        else:
+            if parts:
+                yield parts
+            parts = [(prompt, learn == "all"), (reply, True)]
+        written = prompt + reply
+    yield parts
+
+
+def grouped(examples: Iterable[Example], block: int) -> Iterator[Example]:
+    """Short examples together in one of at most `block` tokens, none of which sees another: each goes where it fits most closely."""
+    for some in batches(examples, WINDOW):
+        groups: list[list[Example]] = []
+        rooms: list[tuple[int, int]] = []  # free tokens and number of each group, in order
+        for example in sorted(some, key=lambda example: -len(example["input_ids"])):
+            length = len(example["input_ids"])
+            place = bisect_left(rooms, (length, -1))
+            free, number = rooms.pop(place) if place < len(rooms) else (block, len(groups))
+            if number == len(groups):
+                groups.append([])
+            groups[number].append(example)
+            insort(rooms, (free - length, number))
+        yield from (joined(group) for group in groups)
+
+
+def joined(group: Sequence[Example]) -> Example:
+    """Examples in a row. The first token of each is not learnt: what stands before it does not tell it."""
+    example = Example(
+        input_ids=[*chain.from_iterable(one["input_ids"] for one in group)],
+        labels=[*chain.from_iterable([NOT_LEARNT, *one["labels"][1:]] for one in group)],
+        position_ids=[*chain.from_iterable(one.get("position_ids", range(len(one["input_ids"]))) for one in group)],
+    )
+    if "weights" in group[0]:
+        example["weights"] = [*chain.from_iterable(one["weights"] for one in group)]
+    return example
+
+
+def stored(examples: Iterable[Example], path: Path) -> Any:
+    """The examples as a table that is mapped into memory, not read: what an earlier run has written whole is taken as it is.
+
+    Of several processes the first writes it.
+    """
+    import pyarrow as pa
+    from datasets import Dataset
+
+    ints, floats = pa.list_(pa.int32()), pa.list_(pa.float32())
+    while not is_first() and not path.exists():
+        time.sleep(0.1)
+    if not path.exists():
+        part = path.with_suffix(".part")
+        rest = iter(examples)
+        some = list(islice(rest, BATCH))
+        names = {"input_ids": ints, "labels": ints, "position_ids": ints, "weights": floats}
+        fields = {name: kind for name, kind in names.items() if not some or name in some[0]}
+        schema = pa.schema({**fields, "length": pa.int32()})
+        with pa.OSFile(str(part), "wb") as file, pa.ipc.new_stream(file, schema) as writer:
+            while some:
+                rows = [{**example, "length": len(example["input_ids"])} for example in some]
+                writer.write_batch(pa.RecordBatch.from_pylist(rows, schema))
+                some = list(islice(rest, BATCH))
+        part.rename(path)
+    return Dataset.from_file(str(path))
+
+
+def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    rest = iter(items)
+    while some := list(islice(rest, size)):
+        yield some
 
 
 class Padding:
-    """Collate examples to the longest of the batch."""
+    """Collate examples to the longest of the batch.
 
-    def __init__(self, pad: int) -> None:
+    flat: in one row without padding, each text known by its positions, as FlashAttention's kernels for texts of any lengths take them.
+    """
+
+    def __init__(self, pad: int, flat: bool = False) -> None:
         self.pad = pad
+        self.flat = flat
 
     def __call__(self, examples: list[Example]) -> dict[str, Any]:
         import torch
 
+        if self.flat:
+            examples = [joined(examples)]
         width = max(len(example["input_ids"]) for example in examples)
 
-        def padded(key: Literal["input_ids", "labels"], filler: int) -> Any:
+        def padded(key: Literal["input_ids", "labels", "weights"], filler: float) -> Any:
             return torch.tensor([example[key] + [filler] * (width - len(example[key])) for example in examples])
 
-        lengths = torch.tensor([len(example["input_ids"]) for example in examples])
-        mask = (torch.arange(width)[None, :] < lengths[:, None]).long()
-        return {"input_ids": padded("input_ids", self.pad), "labels": padded("labels", NOT_LEARNT), "attention_mask": mask}
+        batch = {"input_ids": padded("input_ids", self.pad), "labels": padded("labels", NOT_LEARNT)}
+        if "weights" in examples[0]:
+            batch["weights"] = padded("weights", 0.0)
+        if "position_ids" in examples[0]:
+            # Without a mask, attention stays within each run of positions; the padding is such a run.
+            batch["position_ids"] = torch.tensor(
+                [[*example["position_ids"], *range(width - len(example["position_ids"]))] for example in examples]
+            )
+        else:
+            lengths = torch.tensor([len(example["input_ids"]) for example in examples])
+            batch["attention_mask"] = (torch.arange(width)[None, :] < lengths[:, None]).long()
+        return batch

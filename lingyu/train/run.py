@@ -2,29 +2,35 @@
 
 import csv
 import hashlib
-import json
 import math
 import shutil
 import sys
 import time
 from collections.abc import Iterable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from zipfile import is_zipfile
 
+from lingyu.files import read_json
 from lingyu.stage import StageError
-from lingyu.train.settings import Training
+from lingyu.train import processes
+from lingyu.train.checks import check_machine, check_room
+from lingyu.train.settings import CosineToFloor, Schedule, StableThenDecay, Training
 
 CODE = Path(__file__).parents[1]
+LOGS = 4  # between two evaluations
 
 
 def arguments(params: Training, work: Path, examples: int) -> dict[str, Any]:
     """The settings as keyword arguments of TrainingArguments, and of TRL's configurations that extend it."""
     import torch
 
+    check_machine(params)
     on_gpu = torch.cuda.is_available()
     steps = max(1, math.ceil(examples / (params.batch_size * params.accumulation)) * params.epochs)
     every = math.ceil(steps / params.evaluations)
-    logging = math.ceil(every / 4)
+    logging = math.ceil(every / LOGS)
     every -= every % logging  # a checkpoint right after a log: what TRL averages between two logs is in no checkpoint
     return {
         "output_dir": str(work),
@@ -32,12 +38,13 @@ def arguments(params: Training, work: Path, examples: int) -> dict[str, Any]:
         "use_cpu": not on_gpu,
         "bf16": params.precision == "bf16",
         "fp16": params.precision == "fp16",
-        "per_device_train_batch_size": params.batch_size,
-        "per_device_eval_batch_size": params.batch_size * 2,
+        "use_liger_kernel": on_gpu and (params.kernels == "liger" or (params.kernels == "auto" and bool(find_spec("liger_kernel")))),
+        "per_device_train_batch_size": params.batch_size // params.processes,
+        "per_device_eval_batch_size": params.batch_size // params.processes * 2,
         "gradient_accumulation_steps": params.accumulation,
         "num_train_epochs": params.epochs,
         "learning_rate": params.learning_rate,
-        "lr_scheduler_type": params.schedule,
+        **schedule(params.schedule, steps),
         "warmup_steps": params.warmup,
         "optim": "adamw_torch_fused" if params.optimizer == "muon" else params.optimizer,  # muon: see `optimised`
         "adam_beta2": params.beta2,
@@ -56,30 +63,47 @@ def arguments(params: Training, work: Path, examples: int) -> dict[str, Any]:
         "dataloader_pin_memory": on_gpu,
         "disable_tqdm": True,
         "report_to": "none",
+        **processes.arguments(params.processes, params.sharding, on_gpu, params.gradient_checkpointing),
     }
 
 
-def causal_trainer(model: Any, tokenizer: Any, train: Sequence[Any], dev: Sequence[Any], params: Training, work: Path, label: str) -> Any:
-    """A transformers Trainer over examples (train.data) that computes the vocabulary's scores only where they are learnt."""
+def schedule(asked: Schedule, steps: float) -> dict[str, Any]:
+    if isinstance(asked, StableThenDecay):
+        more = {"num_decay_steps": max(1, round(asked.decay * steps)), "min_lr_ratio": asked.floor}
+        return {"lr_scheduler_type": asked.name, "lr_scheduler_kwargs": more}
+    if isinstance(asked, CosineToFloor):
+        return {"lr_scheduler_type": asked.name, "lr_scheduler_kwargs": {"min_lr_rate": asked.floor}}
+    return {"lr_scheduler_type": asked}
+
+
+def causal_trainer(
+    model: Any, tokenizer: Any, train: Sequence[Any], dev: Sequence[Any], params: Training, work: Path, label: str, out: Path, **more: Any
+) -> Any:
+    """A transformers Trainer over examples (train.data) that computes the vocabulary's scores only where they are learnt.
+
+    out: where curves.csv grows while it trains. more: further TrainingArguments.
+    """
     from transformers import Trainer, TrainingArguments
 
     from lingyu.train.data import Padding
 
     settings = TrainingArguments(
-        **arguments(params, work, len(train)),
+        **{**arguments(params, work, len(train)), **more},
         train_sampling_strategy="group_by_length",
         remove_unused_columns=False,
         label_names=["labels"],
         prediction_loss_only=True,
+        include_num_input_tokens_seen="non_padding",
     )
+    flat = str(model.config._attn_implementation).startswith("flash")
     return with_causal_loss(resumable(optimised(Trainer, params)))(
         model=model,
         args=settings,
         train_dataset=train,
         eval_dataset=dev,
-        data_collator=Padding(tokenizer.pad_token_id),
+        data_collator=Padding(tokenizer.pad_token_id, flat),
         processing_class=tokenizer,
-        callbacks=[progress(label)],
+        callbacks=[progress(label, out / "curves.csv", stop_above=params.stop_above), *boards(params, work, label)],
     )
 
 
@@ -91,21 +115,40 @@ def with_causal_loss(trainer: Any) -> Any:
 
     class Causal(trainer):
         def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:
-            labels = inputs["labels"][:, 1:]
-            learnt = labels != NOT_LEARNT
-            causal = self.accelerator.unwrap_model(model)
-            causal = causal.get_base_model() if hasattr(causal, "get_base_model") else causal
-            hidden = getattr(causal, causal.base_model_prefix)(
-                input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"], use_cache=False
-            ).last_hidden_state[:, :-1]
-            logits = causal.get_output_embeddings()(hidden[learnt])
-            total = torch.nn.functional.cross_entropy(logits.float(), labels[learnt], reduction="sum")
-            loss = total / (num_items_in_batch if num_items_in_batch is not None else learnt.sum())
+            total, count = self.loss_of(model, inputs)
+            loss = total / (num_items_in_batch if num_items_in_batch is not None else count)
+            if num_items_in_batch is not None and self.args.world_size > 1:
+                loss = loss * self.args.world_size  # the gradients are averaged over processes, but the items are those of all
             return (loss, {"loss": loss}) if return_outputs else loss
+
+        def loss_of(self, model: Any, inputs: Any) -> tuple[Any, Any]:
+            """The sum of the losses, each by its weight, and how many tokens are learnt."""
+            inputs = dict(inputs)
+            labels, weights = inputs.pop("labels")[:, 1:], inputs.pop("weights", None)
+            learnt = labels != NOT_LEARNT
+            seen = {name: inputs[name] for name in ("input_ids", "attention_mask", "position_ids") if name in inputs}
+            plain = self.accelerator.unwrap_model(model)
+            prompted = getattr(getattr(plain, "active_peft_config", None), "is_prompt_learning", False)
+            if prompted or model is not plain or self.args.world_size > 1:
+                # What several processes or a learnt prompt hang onto forward must be called; a prompt's scores come first.
+                logits = model(**seen, use_cache=False).logits[:, -labels.shape[1] - 1 : -1][learnt]
+            else:
+                causal = plain.get_base_model() if hasattr(plain, "get_base_model") else plain
+                hidden = getattr(causal, causal.base_model_prefix)(**seen, use_cache=False).last_hidden_state[:, :-1]
+                logits = causal.get_output_embeddings()(hidden[learnt])
+            if weights is None:
+                total = torch.nn.functional.cross_entropy(logits.float(), labels[learnt], reduction="sum")
+            else:
+                losses = torch.nn.functional.cross_entropy(logits.float(), labels[learnt], reduction="none")
+                total = (losses * weights[:, 1:][learnt]).sum()
+            return total, learnt.sum()
 
         def prediction_step(self, model: Any, inputs: Any, prediction_loss_only: bool, ignore_keys: Any = None) -> Any:
             with torch.no_grad():
-                return self.compute_loss(model, self._prepare_inputs(inputs)).detach(), None, None
+                total, count = self.loss_of(model, self._prepare_inputs(inputs))
+                if self.args.world_size > 1:
+                    total, count = (self.accelerator.reduce(value, "sum") for value in (total, count))
+                return (total / count).detach(), None, None
 
     return Causal
 
@@ -129,7 +172,7 @@ def optimised(trainer: Any, params: Training) -> Any:
 
 
 def resumable(trainer: Any) -> Any:
-    """The class of trainer, with the order of the rows drawn from seed and epoch alone.
+    """The class of trainer, with the order of the rows drawn from seed and epoch alone, whatever the number of processes.
 
     The samplers that group by length and that repeat prompts draw it from a generator whose state no checkpoint holds.
     """
@@ -140,30 +183,59 @@ def resumable(trainer: Any) -> Any:
             sampler = super()._get_train_sampler(dataset)
             sampler.generator = torch.Generator()
             sampler.set_epoch = lambda epoch: sampler.generator.manual_seed(self.args.seed + epoch)  # accelerate calls it
+            if hasattr(sampler, "lengths"):
+                sampler.lengths = list(sampler.lengths)  # out of the table, which is slow to ask for one
+                sampler.batch_size *= self.args.world_size
             return sampler
 
     return Resumable
 
 
-def progress(label: str) -> Any:
-    """A callback that prints a line now and then, and stops with a clear word when the loss is no number."""
+def progress(label: str, curves: Path | None = None, columns: Sequence[str] = (), stop_above: float = math.inf) -> Any:
+    """A callback that prints a line now and then, writes the curves so far, and stops with a clear word when the loss runs away.
+
+    stop_above: how many times its first value the loss may be, for as long as between two evaluations.
+    """
     from transformers import TrainerCallback
 
     class Progress(TrainerCallback):
         def on_train_begin(self, args: Any, state: Any, control: Any, **others: Any) -> None:
-            self.began, self.first = time.monotonic(), state.global_step
+            self.began, self.first, self.seen = time.monotonic(), state.global_step, state.num_input_tokens_seen
 
         def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **others: Any) -> None:
             values = {key: value for key, value in (logs or {}).items() if key in {"loss", "eval_loss", "reward"}}
             if any(not math.isfinite(float(value)) for value in values.values()):
                 raise StageError(f"training diverged at step {state.global_step}: {values}. Lower learning_rate, or raise warmup.")
-            done = state.global_step - self.first
-            left = (time.monotonic() - self.began) / done * (state.max_steps - state.global_step) if done else 0
-            if values:
-                text = "  ".join(f"{key} {float(value):.3f}" for key, value in values.items())
-                print(f"{label}  step {state.global_step}/{state.max_steps}  {text}  {left:.0f} s left", file=sys.stderr, flush=True)
+            if curves and values and processes.is_first():
+                write_curves(state.log_history, curves, columns)
+            losses = [entry["loss"] for entry in state.log_history if "loss" in entry]
+            if len(losses) > LOGS and min(losses[-LOGS:]) > stop_above * losses[0]:
+                raise StageError(
+                    f"training diverged: the loss, {losses[0]:.3f} at first, is {losses[-1]:.3f} at step {state.global_step} and has been "
+                    f"above {stop_above} times its start (stop_above) for {LOGS * args.logging_steps:.0f} steps. "
+                    "Lower learning_rate, or raise warmup."
+                )
+            if values and processes.is_first():
+                self.tell(state, values)
+
+        def tell(self, state: Any, values: dict[str, Any]) -> None:
+            seconds, done = time.monotonic() - self.began, state.global_step - self.first
+            left = seconds / done * (state.max_steps - state.global_step) if done else 0
+            speed = f"  {(state.num_input_tokens_seen - self.seen) / seconds:,.0f} tokens/s" if state.num_input_tokens_seen else ""
+            text = "  ".join(f"{key} {float(value):.3f}" for key, value in values.items())
+            print(f"{label}  step {state.global_step}/{state.max_steps}  {text}{speed}  {left:.0f} s left", file=sys.stderr, flush=True)
 
     return Progress()
+
+
+def boards(params: Training, work: Path, label: str) -> list[Any]:
+    """TensorBoard's log, where it is asked for: beside the checkpoints, for it holds the time of day."""
+    if not params.tensorboard:
+        return []
+    from torch.utils.tensorboard import SummaryWriter
+    from transformers.integrations import TensorBoardCallback
+
+    return [TensorBoardCallback(SummaryWriter(work.parents[1] / "tensorboard" / label))]
 
 
 def train(trainer: Any, label: str) -> dict[str, float]:
@@ -172,36 +244,55 @@ def train(trainer: Any, label: str) -> dict[str, float]:
 
     trainer.remove_callback(PrinterCallback)
     work = Path(trainer.args.output_dir)
-    checkpoint = last_whole_checkpoint(work)
-    if checkpoint is not None:
+    sizes = [(parameter.numel(), parameter.requires_grad) for parameter in trainer.model.parameters()]
+    with trainer.accelerator.main_process_first():
+        checkpoint = last_whole_checkpoint(work, trainer.args.world_size)
+    if checkpoint is None:
+        check_room(trainer.model, work)
+    elif processes.is_first():
         print(f"{label}  goes on from {checkpoint.name}", file=sys.stderr, flush=True)
+    sharded = trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled
+    whole = processes.outline(trainer.model) if sharded else None
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    if trainer.args.world_size > 1:
+        trainer.model = processes.gathered(trainer, whole)
     measure, choose = trainer.args.metric_for_best_model, max if trainer.args.greater_is_better else min
     measured = [entry[measure] for entry in trainer.state.log_history if measure in entry]
-    counted = list(trainer.model.parameters())
     return {
-        "parameters": sum(parameter.numel() for parameter in counted),
-        "trainable_parameters": sum(parameter.numel() for parameter in counted if parameter.requires_grad),
+        "parameters": sum(size for size, _ in sizes),
+        "trainable_parameters": sum(size for size, learns in sizes if learns),
         "steps": trainer.state.global_step,
         "best_step": trainer.state.best_global_step or trainer.state.global_step,
         f"best_{measure}": choose(measured) if measured else math.nan,
     }
 
 
-def last_whole_checkpoint(work: Path) -> Path | None:
-    """The newest checkpoint whose last file was written whole; halves that a kill left behind are removed."""
+def last_whole_checkpoint(work: Path, writers: int = 1) -> Path | None:
+    """The newest checkpoint that is written whole; halves that a kill or a full disk left behind are removed."""
     whole = []
     for folder in work.glob("checkpoint-*"):
         step = int(folder.name.removeprefix("checkpoint-"))
-        try:
-            finished = json.loads((folder / "trainer_state.json").read_text(encoding="utf-8"))["global_step"] == step
-        except (OSError, ValueError, KeyError):
-            finished = False
-        if finished:
+        if is_whole(folder, step, writers):
             whole.append((step, folder))
         else:
             shutil.rmtree(folder)
     return max(whole)[1] if whole else None
+
+
+def is_whole(folder: Path, step: int, writers: int) -> bool:
+    """Whether the last file of a checkpoint is there and none was cut off, as a disk without room or power leaves them."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        finished = read_json(folder / "trainer_state.json")["global_step"] == step
+        for file in folder.glob("*.safetensors"):
+            with safe_open(file, framework="numpy"):
+                pass
+    except (OSError, ValueError, KeyError, SafetensorError):
+        return False
+    states = [*folder.glob("*.pt"), *folder.glob("*.pth")]  # torch writes archives, whose index comes last
+    random = [folder / f"rng_state_{rank}.pth" for rank in range(writers)] if writers > 1 else []
+    return finished and all(is_zipfile(file) for file in [*states, *random])
 
 
 def workplace(work: Path, params: Training, inputs: Iterable[Path]) -> Path:
@@ -212,7 +303,7 @@ def workplace(work: Path, params: Training, inputs: Iterable[Path]) -> Path:
         with file.open("rb") as opened:
             digest.update(hashlib.file_digest(opened, "sha256").digest())
     mine = work / digest.hexdigest()[:16]
-    for other in work.glob("*"):
+    for other in work.glob("*") if processes.is_first() else ():
         if other != mine:
             shutil.rmtree(other)
     mine.mkdir(parents=True, exist_ok=True)
@@ -228,7 +319,9 @@ def write_curves(history: list[dict[str, Any]], path: Path, extra: Sequence[str]
         if row:
             steps.setdefault(entry["step"], {"step": entry["step"]}).update(row)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", encoding="utf-8", newline="") as file:
+    part = path.with_suffix(".part")  # whoever draws it while it grows sees no half of it
+    with part.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, ["step", *names.values()], lineterminator="\n")
         writer.writeheader()
         writer.writerows(steps[step] for step in sorted(steps))
+    part.replace(path)

@@ -1,0 +1,76 @@
+"""What a training would stumble over later, told before it starts: the machine, the model's context, the disk."""
+
+import json
+import shutil
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from lingyu.stage import StageError
+from lingyu.train.settings import Training
+
+# What an option needs: a GPU, packages by module and by what pip calls them.
+EIGHT_BIT = {"lion_8bit", "adamw_8bit", "paged_adamw_8bit"}
+OF_BITSANDBYTES = {*EIGHT_BIT, "lion_32bit"}
+OPTIMIZERS_FOR_A_CPU = "adamw_torch_fused, adafactor or muon"
+
+
+def check_machine(params: Training) -> None:
+    """Raise StageError naming everything in the settings that this machine cannot do."""
+    import torch
+
+    on_gpu = torch.cuda.is_available()
+    faults = []
+    if params.precision == "fp16" and not on_gpu:
+        faults.append("precision fp16 needs a GPU; on a CPU write fp32, or bf16 where the processor multiplies in bf16")
+    if params.precision == "bf16" and on_gpu and not torch.cuda.is_bf16_supported():
+        faults.append("precision bf16 is not known to this GPU; write fp16")
+    if params.optimizer in EIGHT_BIT and not on_gpu:
+        faults.append(f"optimizer {params.optimizer} needs a GPU; on a CPU write {OPTIMIZERS_FOR_A_CPU}")
+    elif params.optimizer in OF_BITSANDBYTES and not find_spec("bitsandbytes"):
+        faults.append(
+            f"optimizer {params.optimizer} needs the package bitsandbytes: pip install 'lingyu[gpu]'; or write {OPTIMIZERS_FOR_A_CPU}"
+        )
+    if params.kernels == "liger" and not on_gpu:
+        faults.append("kernels liger need a GPU; write auto or none")
+    elif params.kernels == "liger" and not find_spec("liger_kernel"):
+        faults.append("kernels liger need the package liger-kernel: pip install 'lingyu[gpu]'; or write auto or none")
+    if params.sharding in {"zero2", "zero3"} and not (on_gpu and find_spec("deepspeed")):
+        faults.append(f"sharding {params.sharding} needs GPUs and the package deepspeed: pip install 'lingyu[gpu]'; or write fsdp")
+    if params.tensorboard and not find_spec("tensorboard"):
+        faults.append("tensorboard: true needs the package tensorboard: pip install 'lingyu[tensorboard]'; or write false")
+    if faults:
+        raise StageError("this machine cannot train as params.yaml says:\n" + "\n".join(f"  {fault}" for fault in faults))
+
+
+def check_model(params: Training, model: Path, tokenizer: Any) -> None:
+    """Raise StageError where the rows may be longer than the model reads, or where its tokenizer has no mark to end or pad with."""
+    context = json.loads((model / "config.json").read_text(encoding="utf-8")).get("max_position_embeddings")
+    if context and params.max_length > context:
+        raise StageError(
+            f"max_length is {params.max_length}, but the model in {model} reads {context} tokens (max_position_embeddings). "
+            "Lower max_length, and mix.max_tokens to it; or take a base with a longer context."
+        )
+    if tokenizer.eos_token_id is None or tokenizer.pad_token_id is None:
+        raise StageError(
+            f"the tokenizer in {model} has no token that ends a text (eos_token), so that a reply would never end. "
+            "Name one in its tokenizer_config.json, or take another base."
+        )
+
+
+def check_room(model: Any, work: Path) -> None:
+    """Raise StageError where two checkpoints, the best and the last, would not fit onto the disk."""
+    numbers = list(model.parameters())
+    weights = sum(number.numel() * number.element_size() for number in numbers if number.requires_grad or not adapted(model))
+    state = sum(number.numel() * 8 for number in numbers if number.requires_grad)  # two numbers of fp32 in Adam's
+    needed, free = 2 * (weights + state), shutil.disk_usage(work).free
+    if free < needed:
+        raise StageError(
+            f"two checkpoints need {needed / 2**20:,.0f} MB, and the disk of {work.parents[1]} has {free / 2**20:,.0f} MB left. "
+            "Free some space."
+        )
+
+
+def adapted(model: Any) -> bool:
+    """Whether only an adapter is written into a checkpoint."""
+    return hasattr(model, "peft_config")

@@ -1,0 +1,91 @@
+"""Training in several processes is what it is in one, up to rounding, and starts, fails and ends as a stage does."""
+
+import os
+import signal
+import time
+
+import numpy as np
+import pytest
+from training import LORA, SFT, TRAINING, begun, contents, curves, ended, project, weights
+
+from lingyu.files import read_json
+from lingyu.stage import StageError
+from lingyu.train.processes import launched
+
+pytestmark = pytest.mark.slow
+
+# Twelve updates of four rows: every batch is whole, for several processes fill up a last one with rows of the first.
+COMMON = {**TRAINING, **SFT, "batch_size": 4, "epochs": 6, "evaluations": 3, "start": "start"}
+ROWS = [(f"what is {i}?", f"it is {'x' * i}") for i in range(8)]
+FULL = {"name": "full"}
+
+
+def sft(folder, tiny_model, name="full", method=FULL, **changes):
+    place = project(folder, tiny_model, asked=ROWS, sft={"common": {**COMMON, **changes}, "candidates": {name: {"method": method}}})
+    return place, ["-m", "stages.sft", name]
+
+
+@pytest.mark.parametrize(
+    ("method", "changes"),
+    [(FULL, {"processes": 2}), (LORA, {"processes": 2}), (FULL, {"processes": 2, "sharding": "fsdp"})],
+    ids=["full", "lora", "fsdp"],
+)
+def test_two_processes_learn_what_one_does(tiny_model, tmp_path, method, changes):
+    outs = []
+    for name, more in {"one": {}, "two": changes}.items():
+        place, words = sft(tmp_path / name, tiny_model, method=method, **more)
+        status, _, err = ended(begun(place, *words))
+        assert status == 0, err
+        outs.append(place / "out" / "sft" / "full")
+
+    one, two = (np.array([[row["train_loss"] or 0, row["eval_loss"] or 0] for row in curves(out)], float) for out in outs)
+    assert len(one) >= 6
+    assert one[-1, 1] < 0.95 * one[0, 0]
+    assert two == pytest.approx(one, rel=1e-4)
+    before, first, second = weights(tiny_model), *(weights(out / "model") for out in outs)
+    assert set(first) == set(second)
+    moved = max(np.abs(first[name] - before[name]).max() for name in first)
+    assert max(np.abs(first[name] - second[name]).max() for name in first) < 0.05 * moved
+    metrics = [read_json(out / "metrics.json") for out in outs]
+    assert metrics[1] == pytest.approx(metrics[0], rel=1e-4)
+    files = [{path for path in contents(out)} for out in outs]
+    assert files[0] == files[1]
+    assert contents(outs[0])["model/config.json"] == contents(outs[1])["model/config.json"]
+
+
+def test_two_killed_processes_go_on_where_they_were(tiny_model, tmp_path):
+    folders = [sft(tmp_path / name, tiny_model, processes=2, evaluations=6) for name in ("unbroken", "broken")]
+    for index, (place, words) in enumerate(folders):
+        if index:
+            process = begun(place, *words)
+            for line in process.stderr:
+                if "step 6/12  eval_loss" in line:
+                    break
+            process.kill()
+            process.communicate()
+            assert process.returncode == -signal.SIGKILL
+            time.sleep(2)  # its workers see that it is gone
+        status, _, err = ended(begun(place, *words))
+        assert status == 0, err
+
+    assert "goes on from checkpoint-" in err
+    unbroken, broken = (contents(place / "out" / "sft") for place, _ in folders)
+    assert unbroken == broken
+
+
+def test_what_a_person_must_mend_is_said_once(tiny_model, tmp_path):
+    place, words = sft(tmp_path, tiny_model, processes=2, max_length=12)
+
+    status, _, err = ended(begun(place, *words))
+
+    assert status == 1
+    assert err.count("rows are longer than 12 tokens") == 1
+    assert "Traceback" not in err
+
+
+def test_nodes_share_the_processes_evenly(monkeypatch):
+    monkeypatch.setenv("LINGYU_NODES", "2")
+
+    with pytest.raises(StageError, match=r"processes is 3, which 2 nodes \(LINGYU_NODES\) cannot share"):
+        launched("stages.sft", 3)
+    assert os.environ["LINGYU_NODES"] == "2"
