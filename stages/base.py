@@ -15,9 +15,10 @@ from pydantic import BaseModel, ConfigDict, model_validator
 from lingyu.files import read_table, write_json
 from lingyu.model import hub, tiny
 from lingyu.model.chat import render
-from lingyu.model.load import prepare, save
+from lingyu.model.load import load_tokenizer, prepare, save
 from lingyu.records import Dialogue, Document
 from lingyu.stage import StageError, StageParams, start
+from lingyu.train.checks import check_machine
 from lingyu.train.data import packed, stored
 from lingyu.train.run import causal_trainer, train, workplace, write_curves
 from lingyu.train.settings import Training
@@ -44,14 +45,26 @@ class Params(StageParams):
     shape: tiny.Shape
     training: Training
 
+    @property
+    def processes(self) -> int:
+        return self.training.processes if self.model.kind == "tiny" else 1
+
+    @model_validator(mode="after")
+    def within_context(self) -> "Params":
+        if self.model.kind == "tiny" and self.training.max_length > self.shape.context:
+            raise ValueError(f"training.max_length {self.training.max_length} is more than shape.context {self.shape.context}")
+        return self
+
 
 def run(params: Params, train_folder: Path, dev_folder: Path, work: Path, out: Path) -> None:
     if params.model.kind != "tiny":
         hub.fetch(params.model.kind, params.model.name, params.model.revision, out / "model")
+        complete(out / "model")
         write_curves([], out / "curves.csv")
         write_json(out / "metrics.json", {"parameters": hub.parameters(out / "model")})
         return
 
+    check_machine(params.training)
     prepare(params.training.threads, params.training.seed)
     texts, held = general_texts(train_folder), general_texts(dev_folder)
     if not texts:
@@ -73,6 +86,13 @@ def run(params: Params, train_folder: Path, dev_folder: Path, work: Path, out: P
     save(trainer.model, tokenizer, out / "model")
     write_curves(trainer.state.log_history, out / "curves.csv")
     write_json(out / "metrics.json", {**metrics, "vocabulary": len(tokenizer)})
+
+
+def complete(model: Path) -> None:
+    """Tokenizer and chat template as the files that the next stages read. Raises StageError for a base without one of them."""
+    tokenizer = load_tokenizer(model)
+    if not all((model / name).is_file() for name in ("tokenizer.json", "chat_template.jinja")):
+        tokenizer.save_pretrained(model)
 
 
 def general_texts(folder: Path) -> list[str]:

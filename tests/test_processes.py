@@ -48,7 +48,7 @@ def test_two_processes_learn_what_one_does(tiny_model, tmp_path, method, changes
     assert max(np.abs(first[name] - second[name]).max() for name in first) < 0.05 * moved
     metrics = [read_json(out / "metrics.json") for out in outs]
     assert metrics[1] == pytest.approx(metrics[0], rel=1e-4)
-    files = [{path for path in contents(out)} for out in outs]
+    files = [set(contents(out)) for out in outs]
     assert files[0] == files[1]
     assert contents(outs[0])["model/config.json"] == contents(outs[1])["model/config.json"]
 

@@ -28,7 +28,8 @@ def test_a_killed_stage_ends_as_an_unbroken_one(stage, item, optimizer, warm, ti
     long = {**LONG, "optimizer": optimizer}
     section = {**long, "instructions": False, "packing": "joined"} if stage == "pretrain" else {**long, "start": "start"}
     if item:
-        section = {"common": {**long, **(SFT if stage == "sft" else {})}, "candidates": {item: {"start": "start", "method": CANDIDATES[item]}}}
+        common = {**long, **SFT} if stage == "sft" else long
+        section = {"common": common, "candidates": {item: {"start": "start", "method": CANDIDATES[item]}}}
     unbroken, broken = (project(tmp_path / name, tiny_model, tiny_reward_model, **{stage: section}) for name in ("unbroken", "broken"))
     words = ["-m", f"stages.{stage}", *filter(None, [item])]
     chance = random.Random(stage + item)

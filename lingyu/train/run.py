@@ -123,6 +123,10 @@ def with_causal_loss(trainer: Any) -> Any:
 
         def loss_of(self, model: Any, inputs: Any) -> tuple[Any, Any]:
             """The sum of the losses, each by its weight, and how many tokens are learnt."""
+            with self.accelerator.autocast():  # which accelerate only puts round the outermost forward
+                return self.summed(model, inputs)
+
+        def summed(self, model: Any, inputs: Any) -> tuple[Any, Any]:
             inputs = dict(inputs)
             labels, weights = inputs.pop("labels")[:, 1:], inputs.pop("weights", None)
             learnt = labels != NOT_LEARNT

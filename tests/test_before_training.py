@@ -1,0 +1,154 @@
+"""What a training would stumble over is told before it starts, or stops it so that it can go on."""
+
+import resource
+import shutil
+import subprocess
+import sys
+from functools import partial
+
+import pytest
+from pydantic import ValidationError
+from training import LORA, ROOT, SFT, TRAINING, begun, contents, ended, project
+
+from lingyu.model.load import load_model, load_tokenizer
+from lingyu.stage import StageError
+from lingyu.train.checks import check_machine, check_model, check_room
+from lingyu.train.run import arguments, is_whole
+from lingyu.train.settings import Training
+
+FULL = {"name": "full"}
+
+
+def settings(**changes) -> Training:
+    return Training(**{**TRAINING, **changes})
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"precision": "fp16"}, r"precision fp16 needs a GPU; on a CPU write fp32"),
+        ({"optimizer": "adamw_8bit"}, r"optimizer adamw_8bit needs a GPU; on a CPU write adamw_torch_fused"),
+        ({"optimizer": "lion_8bit"}, r"optimizer lion_8bit needs a GPU"),
+        ({"kernels": "liger"}, r"kernels liger need a GPU; write auto or none"),
+        ({"sharding": "zero3", "processes": 2}, r"sharding zero3 needs GPUs and the package deepspeed"),
+        ({"precision": "fp16", "kernels": "liger"}, r"fp16(.|\n)*liger"),
+    ],
+)
+def test_what_this_machine_cannot_do_is_told(changes, told):
+    with pytest.raises(StageError, match=told):
+        check_machine(settings(**changes))
+
+
+@pytest.mark.parametrize(("changes", "package"), [({"optimizer": "lion_32bit"}, "bitsandbytes"), ({"tensorboard": True}, "tensorboard")])
+def test_a_package_that_is_missing_is_named(changes, package, monkeypatch):
+    monkeypatch.setattr("lingyu.train.checks.find_spec", lambda name: None)
+
+    with pytest.raises(StageError, match=rf"needs the package {package}: pip install 'lingyu\["):
+        check_machine(settings(**changes))
+
+
+def test_what_this_machine_can_do_passes():
+    for optimizer in ("muon", "adamw_torch_fused", "adamw_torch", "adafactor"):
+        check_machine(settings(optimizer=optimizer, precision="bf16"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"processes": 3}, "batch_size 2 is no multiple of processes 3"),
+        ({"sharding": "fsdp"}, "parts a model over several processes, but processes is 1"),
+        ({"sharding": "fsdp", "processes": 2, "optimizer": "muon"}, "muon needs whole matrices"),
+        ({"schedule": {"name": "warmup_stable_decay", "decay": 0.2}}, "floor"),
+        ({"stop_above": 1.0}, "greater than 1"),
+    ],
+)
+def test_settings_that_do_not_fit_together_are_told(changes, told):
+    with pytest.raises(ValidationError, match=told):
+        settings(**changes)
+
+
+def test_the_rate_is_held_and_falls_to_its_floor(tmp_path):
+    wsd = arguments(settings(schedule={"name": "warmup_stable_decay", "decay": 0.2, "floor": 0.1}), tmp_path, 20)
+    cosine = arguments(settings(schedule={"name": "cosine_with_min_lr", "floor": 0.1}), tmp_path, 20)
+
+    assert (wsd["lr_scheduler_type"], wsd["lr_scheduler_kwargs"]) == ("warmup_stable_decay", {"num_decay_steps": 6, "min_lr_ratio": 0.1})
+    assert (cosine["lr_scheduler_type"], cosine["lr_scheduler_kwargs"]) == ("cosine_with_min_lr", {"min_lr_rate": 0.1})
+
+
+def test_rows_longer_than_the_model_reads_are_told(tiny_model):
+    tokenizer = load_tokenizer(tiny_model)
+
+    check_model(settings(max_length=512), tiny_model, tokenizer)
+    with pytest.raises(StageError, match=r"max_length is 513, but the model in .* reads 512 tokens"):
+        check_model(settings(max_length=513), tiny_model, tokenizer)
+
+
+def test_a_tokenizer_without_a_pad_token_pads_with_its_end_and_one_without_an_end_is_told(tiny_model, tmp_path):
+    from transformers import AutoTokenizer
+
+    shutil.copytree(tiny_model, tmp_path / "model")
+    for missing in ("pad_token", "eos_token"):
+        tokenizer = AutoTokenizer.from_pretrained(tmp_path / "model")
+        setattr(tokenizer, missing, None)
+        tokenizer.save_pretrained(tmp_path / "model")
+        loaded = load_tokenizer(tmp_path / "model")
+        if missing == "pad_token":
+            assert loaded.pad_token_id == loaded.eos_token_id
+            check_model(settings(), tmp_path / "model", loaded)
+
+    with pytest.raises(StageError, match=r"the tokenizer in .* has no token that ends a text"):
+        check_model(settings(), tmp_path / "model", loaded)
+
+
+def test_a_disk_without_room_for_checkpoints_is_told(tiny_model, tmp_path, monkeypatch):
+    model, work = load_model(tiny_model, 64), tmp_path / "work" / "sft" / "digest"
+    work.mkdir(parents=True)
+
+    check_room(model, work)
+    usage = shutil.disk_usage(work)
+    monkeypatch.setattr("shutil.disk_usage", lambda path: usage._replace(free=2**18))
+    with pytest.raises(StageError, match=r"two checkpoints need 1 MB, and the disk of .*work has 0 MB left\. Free some space"):
+        check_room(model, work)
+
+
+def test_a_checkpoint_cut_off_anywhere_is_not_whole(tmp_path):
+    import torch
+    from safetensors.torch import save_file
+
+    def write(folder):
+        folder.mkdir()
+        save_file({"a": torch.zeros(1000)}, folder / "model.safetensors")
+        for name in ("optimizer.pt", "rng_state_0.pth", "rng_state_1.pth"):
+            torch.save({"a": torch.zeros(1000)}, folder / name)
+        (folder / "trainer_state.json").write_text('{"global_step": 1}')
+        return folder
+
+    assert is_whole(write(tmp_path / "whole"), 1, writers=2)
+    assert not is_whole(tmp_path / "whole", 1, writers=3)
+    for name in ("model.safetensors", "optimizer.pt", "rng_state_1.pth", "trainer_state.json"):
+        file = write(tmp_path / f"without-{name}") / name
+        file.write_bytes(file.read_bytes()[:-10])
+        assert not is_whole(file.parent, 1, writers=2), name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", [FULL, LORA], ids=["full", "lora"])
+def test_a_full_disk_stops_the_run_so_that_it_goes_on_afterwards(tiny_model, tmp_path, method):
+    """Files of more than the limit cannot be written: the stage fails at its first checkpoint, as on a full disk."""
+    common = {**TRAINING, **SFT, "start": "start"}
+    section = {"common": common, "candidates": {"it": {"method": method}}}
+    unbroken, broken = (project(tmp_path / name, tiny_model, sft=section) for name in ("unbroken", "broken"))
+    words = ["-m", "stages.sft", "it"]
+    limit = partial(resource.setrlimit, resource.RLIMIT_FSIZE, (20_000, 20_000))
+
+    full = subprocess.run(
+        [sys.executable, *words], cwd=broken, env={"PYTHONPATH": str(ROOT)}, text=True, capture_output=True, preexec_fn=limit, check=False
+    )
+    assert full.returncode == 1
+    assert "sft@it: the disk is full" in full.stderr
+    assert "Traceback" not in full.stderr
+    for folder in (unbroken, broken):
+        status, _, err = ended(begun(folder, *words))
+        assert status == 0, err
+
+    assert contents(unbroken / "out" / "sft") == contents(broken / "out" / "sft")
