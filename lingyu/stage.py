@@ -116,10 +116,11 @@ def start(run: Callable[..., None], params: type[StageParams], *, heavy: bool = 
 
 
 def disk_is_full(error: Exception) -> bool:
-    """Whether an error comes of it. Arrow and safetensors only say so in words, torch not at all: then the disk is asked."""
+    """Whether an error comes of it. Arrow and safetensors only say so in words, torch that writing failed; else the disk is asked."""
     told = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+    words = [*map(os.strerror, told), "iostream error", "PytorchStreamWriter failed writing"]
     of_file = isinstance(error, OSError) and error.errno in told
-    return of_file or any(os.strerror(number) in str(error) for number in told) or no_room()
+    return of_file or any(word in str(error) for word in words) or no_room()
 
 
 def no_room(folder: Path = Path(".")) -> bool:

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 from rows import dialogue, document
 from training import TRAINING, curves
 
-from lingyu.files import read_json, write_table
+from lingyu.files import read_json, write_json, write_table
 from lingyu.model.chat import CHATML, render
 from lingyu.model.load import load_tokenizer
 from lingyu.records import Dialogue, Document
@@ -108,3 +108,28 @@ def test_a_base_from_a_folder_is_taken_as_it_is(run, tiny_model, tmp_path):
 def test_a_base_from_a_hub_must_be_pinned(kind, name, revision):
     with pytest.raises(ValidationError, match="needs its name and a revision"):
         params(kind=kind, name=name, revision=revision)
+
+
+def test_a_base_without_a_chat_template_is_refused_before_anything_is_made_of_it(run, tiny_model, tmp_path):
+    folder = shutil.copytree(tiny_model, tmp_path / "bought")
+    (folder / "chat_template.jinja").unlink()
+
+    with pytest.raises(StageError, match=r"has no chat template\. Take an instruction-tuned base, or add chat_template\.jinja to it"):
+        run(params(kind="folder", name=str(folder)))
+
+
+def test_a_chat_template_within_the_tokenizer_s_settings_becomes_a_file(run, tiny_model, tmp_path):
+    folder = shutil.copytree(tiny_model, tmp_path / "bought")
+    template = (folder / "chat_template.jinja").read_text(encoding="utf-8")
+    settings = read_json(folder / "tokenizer_config.json")
+    (folder / "chat_template.jinja").unlink()
+    write_json(folder / "tokenizer_config.json", {**settings, "chat_template": template})
+
+    out = run(params(kind="folder", name=str(folder)))
+
+    assert (out / "model" / "chat_template.jinja").read_text(encoding="utf-8") == template
+
+
+def test_blocks_longer_than_the_context_are_refused():
+    with pytest.raises(ValidationError, match=r"max_length 4096 is more than shape\.context"):
+        base.Params(model=TINY, shape=SHAPE, training={**TRAINING, "max_length": 4096})

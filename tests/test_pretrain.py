@@ -1,7 +1,7 @@
 """pretrain: the text is learnt, packed, and the model loads again."""
 
 import pytest
-from rows import dialogue
+from rows import dialogue, document
 from training import SENTENCES, TRAINING, curves, write_mix
 
 from lingyu.files import read_json, write_table
@@ -71,3 +71,17 @@ def test_no_text_at_all_is_told(run, tmp_path):
 
     with pytest.raises(StageError, match=r"no text to pretrain on\. See out/mix/ledger\.json"):
         run()
+
+
+def test_texts_kept_apart_are_learnt_too(run):
+    out = run(PARAMS.model_copy(update={"packing": "separate"}))
+
+    losses = [float(row["train_loss"]) for row in curves(out) if row["train_loss"]]
+    assert losses[-1] < losses[0] - 0.5
+
+
+def test_a_single_text_is_enough(run, tmp_path):
+    for part in ("train", "dev"):
+        write_table(tmp_path / "mix" / part / "pretrain.parquet", [document(1, "fly low")], Document)
+
+    assert read_json(run() / "metrics.json")["tokens_an_epoch"] == 8

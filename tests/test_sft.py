@@ -116,3 +116,27 @@ def test_no_dialogue_at_all_is_told(run, tmp_path):
 
     with pytest.raises(StageError, match=r"no dialogue to fine-tune on\. See out/mix/ledger\.json"):
         run(FULL)
+
+
+def test_grouped_rows_noise_and_weights_train_to_the_end(run):
+    params = {**TRAINING, **SFT, "packing": True, "neftune": 5.0, "task_weights": {"chat": 2.0}, "learn": "all"}
+    out = run(sft.Params(**params, start="start", method={"name": "full"}), "packed")
+
+    metrics = read_json(out / "metrics.json")
+    assert metrics["rows"] == len(ASKED)
+    assert metrics["steps"] < 9
+    assert float(curves(out)[-1]["eval_loss"]) > 0
+
+
+def test_a_weight_for_a_task_without_rows_is_told(run):
+    params = sft.Params(**{**TRAINING, **SFT, "task_weights": {"sing": 2.0}}, start="start", method={"name": "full"})
+
+    with pytest.raises(StageError, match=r"sft\.task_weights names sing, of which there is no row\. Tasks here: "):
+        run(params)
+
+
+def test_a_single_row_is_enough(run, tmp_path):
+    for part in ("train", "dev"):
+        write_table(tmp_path / "mix" / part / "sft.parquet", [dialogue(1, "up?", "no")], Dialogue)
+
+    assert read_json(run(FULL) / "metrics.json")["rows"] == 1

@@ -13,7 +13,7 @@ from lingyu.model.load import load_model, load_tokenizer
 from lingyu.records import Message
 from lingyu.stage import StageError
 from lingyu.train.data import NOT_LEARNT, Padding, dialogues, packed
-from lingyu.train.run import arguments, causal_trainer, last_whole_checkpoint, train, workplace, write_curves
+from lingyu.train.run import arguments, causal_trainer, last_whole_checkpoint, progress, train, workplace, write_curves
 from lingyu.train.settings import Training
 
 ROWS = [dialogue(i, *pair) for i, pair in enumerate(ASKED)]
@@ -188,6 +188,74 @@ def test_a_loss_that_is_no_number_stops_with_a_clear_word(tiny_model, tokenizer,
         train(trainer, "test")
 
     assert "test  step 1/9  loss" in capsys.readouterr().err
+
+
+def test_a_loss_that_stays_far_above_its_start_stops_the_run():
+    from types import SimpleNamespace
+
+    watching = progress("test", stop_above=1.5)
+    args, state = SimpleNamespace(logging_steps=2), SimpleNamespace(global_step=2, max_steps=40, log_history=[], num_input_tokens_seen=0)
+
+    def log(loss):
+        state.log_history.append({"loss": loss, "step": state.global_step})
+        watching.on_log(args, state, None, {"loss": loss})
+        state.global_step += 2
+
+    watching.on_train_begin(args, state, None)
+    for loss in (2.0, 3.5, 3.6, 3.5, 2.9, 3.5, 3.5, 3.5):  # one log below 1.5 times the start, and the count begins anew
+        log(loss)
+    with pytest.raises(StageError, match=r"diverged: the loss, 2\.000 at first, is 4\.000 at step 18 .* 1\.5 times .* for 8 steps"):
+        log(4.0)
+
+
+def test_the_curves_grow_while_it_trains(tiny_model, tokenizer, tmp_path):
+    from transformers import TrainerCallback
+
+    grown = []
+
+    class Look(TrainerCallback):
+        def on_step_end(self, args, state, control, **others):
+            if state.global_step == 6:
+                grown.extend(curves(tmp_path / "out"))
+
+    examples = list(dialogues(ROWS, tokenizer, 100))
+    trainer = causal_trainer(
+        load_model(tiny_model, 64), tokenizer, examples, examples, Training(**TRAINING), tmp_path, "t", tmp_path / "out"
+    )
+    trainer.add_callback(Look())
+
+    train(trainer, "t")
+
+    assert [row["step"] for row in grown] == ["1", "2", "3", "4", "5"]
+    assert curves(tmp_path / "out")[:5] == grown
+    assert len(curves(tmp_path / "out")) == 9
+
+
+@pytest.mark.parametrize("optimizer", ["adamw_torch", "adafactor"])
+def test_an_optimizer_of_the_library_learns_with_bf16_products_and_recomputed_activations(tiny_model, tokenizer, tmp_path, optimizer):
+    seen = set()
+    examples = list(dialogues(ROWS, tokenizer, 100))
+    params = Training(
+        **{
+            **TRAINING,
+            "optimizer": optimizer,
+            "precision": "bf16",
+            "gradient_checkpointing": True,
+            "schedule": {"name": "warmup_stable_decay", "decay": 0.3, "floor": 0.1},
+        }
+    )
+    model = load_model(tiny_model, 64)
+    model.model.layers[0].mlp.down_proj.register_forward_hook(lambda module, given, made: seen.add(str(made.dtype)))
+    trainer = causal_trainer(model, tokenizer, examples, examples, params, tmp_path, "test", tmp_path)
+
+    train(trainer, "test")
+
+    logs = [entry for entry in trainer.state.log_history if "loss" in entry]
+    assert seen == {"torch.bfloat16"}
+    assert logs[-1]["loss"] < logs[0]["loss"] - 0.2
+    rates = [entry["learning_rate"] for entry in logs]
+    assert rates[1:6] == [5e-3] * 5
+    assert 5e-4 <= rates[-1] < 2e-3
 
 
 def test_training_keeps_the_best_by_dev_loss_and_says_so(tiny_model, tokenizer, tmp_path, capsys):
