@@ -40,7 +40,7 @@ def test_two_processes_learn_what_one_does(tiny_model, tmp_path, method, changes
 
     one, two = (np.array([[row["train_loss"] or 0, row["eval_loss"] or 0] for row in curves(out)], float) for out in outs)
     assert len(one) >= 6
-    assert one[-1, 1] < 0.95 * one[0, 0]
+    assert one[-1, 1] < one[0, 0] - 0.1
     assert two == pytest.approx(one, rel=1e-4)
     before, first, second = weights(tiny_model), *(weights(out / "model") for out in outs)
     assert set(first) == set(second)

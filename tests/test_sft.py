@@ -119,7 +119,7 @@ def test_no_dialogue_at_all_is_told(run, tmp_path):
 
 
 def test_grouped_rows_noise_and_weights_train_to_the_end(run):
-    params = {**TRAINING, **SFT, "packing": True, "neftune": 5.0, "task_weights": {"chat": 2.0}, "learn": "all"}
+    params = {**TRAINING, **SFT, "packing": True, "neftune": 5.0, "task_weights": {"chat": 2.0}, "learn": "all", "max_length": 128}
     out = run(sft.Params(**params, start="start", method={"name": "full"}), "packed")
 
     metrics = read_json(out / "metrics.json")
