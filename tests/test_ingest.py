@@ -13,6 +13,7 @@ PARAMS = ingest.Params(
     max_record_mb=1,
     max_document_mb=10,
     max_rejected=0.5,
+    ocr=False,
     sources=[
         {"pattern": "general/*", "licence": "MIT", "scope": "general"},
         {
