@@ -15,12 +15,12 @@ from contextlib import closing
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Literal, TextIO
+from typing import Literal, Self, TextIO
 
 import pyarrow as pa
-from pydantic import Field, NonNegativeInt, field_validator
+from pydantic import Field, NonNegativeInt, field_validator, model_validator
 
-from lingyu.corpus import pii
+from lingyu.corpus import ner, pii
 from lingyu.corpus.duplicates import KEPT, Duplicates, Facts, Labels, Verdict
 from lingyu.corpus.mending import Rules, Worked, work
 from lingyu.corpus.minhash import NearDuplicates
@@ -44,6 +44,7 @@ class Params(StageParams):
     max_repeated: float = Field(ge=0, le=1)
     near_duplicate: float = Field(gt=0, le=1)
     mask: list[str]
+    ner: str
 
     @field_validator("mask")
     @classmethod
@@ -52,10 +53,18 @@ class Params(StageParams):
             raise ValueError(f"no rule for {', '.join(unknown)}; known: {', '.join(pii.RULES)}")
         return kinds
 
+    @model_validator(mode="after")
+    def has_use_for_the_model(self) -> Self:
+        if self.ner and not set(self.mask) & set(pii.BY_MODEL):
+            raise ValueError(f"ner finds {' and '.join(pii.BY_MODEL)}; mask lists neither")
+        return self
+
 
 def run(params: Params, tables: Path, words: Path, validated: Path, out: Path) -> None:
     limits = Limits(params.min_chars, params.max_repeated, tuple(params.languages), lists_for_clean(words))
-    rules = Rules(limits, tuple(params.mask), params.simplified)
+    rules = Rules(limits, tuple(params.mask), params.simplified, params.ner)
+    if params.ner:
+        ner.check_folder(Path(params.ner))
     out.mkdir(parents=True, exist_ok=True)
     kept = 0
     with (

@@ -18,7 +18,7 @@ from typing import Any
 from pydantic import Field, PositiveFloat, PositiveInt, field_validator
 
 from lingyu.corpus.normalise import normal
-from lingyu.corpus.readers import Block, Fault, Reading, Record, Unreadable
+from lingyu.corpus.readers import Block, Fault, Reading, Record, Unreadable, scans
 from lingyu.corpus.readers.encoding import encoding_of
 from lingyu.corpus.readers.formats import format_of
 from lingyu.corpus.sections import Origin, documents, missing_articles
@@ -70,6 +70,7 @@ class Params(StageParams):
     max_record_mb: PositiveFloat
     max_document_mb: PositiveFloat
     max_rejected: float = Field(ge=0, le=1)
+    ocr: bool
     sources: list[Source] = Field(min_length=1)
 
 
@@ -77,6 +78,10 @@ def run(params: Params, data: Path, out: Path) -> None:
     files = files_of(data)
     if not files:
         raise StageError(EMPTY)
+    if params.ocr and not scans.is_there():
+        raise StageError(
+            f"ocr: true needs the package rapidocr: {scans.EXTRA}; or write ocr: false, and scanned pages are listed as rejected."
+        )
 
     failed: dict[str, str] = {}
     ledger = Ledger()
@@ -153,7 +158,7 @@ def read(
         encoding = rule.encoding or (encoding_of(path) if form.text else "")
         if encoding not in ("", "utf-8", "utf-8-sig"):
             notes[f"read as {encoding}"] += 1
-        how = Reading(encoding, int(params.max_record_mb * 1_000_000), most, tuple(rule.names))
+        how = Reading(encoding, int(params.max_record_mb * 1_000_000), most, tuple(rule.names), params.ocr)
         if form.gives == "blocks":
             yield from read_document(form.reader()(path, how), origin, normal(path.stem), params.max_chars)
         else:

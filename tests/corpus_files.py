@@ -4,6 +4,7 @@ import io
 import struct
 import zipfile
 import zlib
+from pathlib import Path
 
 W = 'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"'
 A = 'xmlns:a="http://schemas.openxmlformats.org/drawingml/2006/main"'
@@ -32,6 +33,27 @@ def grid(rows):
     from reportlab.platypus import Table, TableStyle
 
     return Table(rows, repeatRows=1, style=TableStyle([("GRID", (0, 0), (-1, -1), 1, colors.black)]))
+
+
+def pictured_pdf(*pages: list[tuple[int, int, str]]) -> bytes:
+    """Pages that are images of lines (left, top, text) in a Chinese font, 150 dots an inch."""
+    from PIL import Image, ImageDraw, ImageFont
+    from reportlab.lib.utils import ImageReader
+    from reportlab.pdfgen.canvas import Canvas
+
+    data = io.BytesIO()
+    canvas = Canvas(data, invariant=1)
+    for lines in pages:
+        image = Image.new("L", (1240, 1754), 255)
+        for left, top, text in lines:
+            ImageDraw.Draw(image).text((left, top), text, 0, ImageFont.truetype(str(CHINESE_FONT), 30, index=2))
+        canvas.drawImage(ImageReader(image), 0, 0, 595, 842)
+        canvas.showPage()
+    canvas.save()
+    return data.getvalue()
+
+
+CHINESE_FONT = Path("/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc")  # Debian's fonts-noto-cjk; index 2 is simplified Chinese
 
 
 def scanned_pdf() -> bytes:

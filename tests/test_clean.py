@@ -14,7 +14,15 @@ from lingyu.files import read_jsonl, read_tables, write_tables
 from lingyu.stage import StageError
 from stages import clean
 
-VALUES = {"engine": "local", "simplified": False, "languages": ["zh", "en"], "min_chars": 5, "max_repeated": 0.3, "near_duplicate": 0.8}
+VALUES = {
+    "engine": "local",
+    "simplified": False,
+    "languages": ["zh", "en"],
+    "min_chars": 5,
+    "max_repeated": 0.3,
+    "near_duplicate": 0.8,
+    "ner": "",
+}
 WORDS = Path(__file__).parent.parent / "lingyu/corpus/words.yaml"
 PARAMS = clean.Params(**VALUES, mask=["mobile", "email"])
 LONG = "电池温度低于零度时不得起飞，应当先预热电池，确认电压正常以后再行起飞检查。"

@@ -10,7 +10,7 @@ from lingyu.corpus import normalise, pii
 from lingyu.corpus.language import language
 from lingyu.corpus.leak import Bounds, Gate, Item
 from lingyu.corpus.marks import ARTICLE, value
-from lingyu.corpus.normalise import _unusual, joined, key, language_of, normal, simplified
+from lingyu.corpus.normalise import _unusual, exact_key, joined, key, language_of, normal, quick_key, simplified
 from lingyu.corpus.parts import TooFew, exceptions, number_of, parted
 from lingyu.corpus.quality import LISTS, repeated_share
 from lingyu.corpus.sections import closed, cut
@@ -39,6 +39,15 @@ CHINESE = "第一条 为了规范飞行活动，保障公共安全，制定本�
 )
 def test_normal(raw, clean):
     assert normal(raw) == clean
+
+
+def test_the_key_of_a_long_text_is_told_by_a_table_as_by_expressions():
+    marks, draw = "01259,.-−_ :\n（）一，aBßςΣé中文的ｆ①㎡٣…\u200b\u3000⺠𠀀\u0301", random.Random(0)
+    texts = ["".join(draw.choices(draw.sample(marks, draw.randint(2, 9)), k=draw.randint(1, 20))) for _ in range(3000)]
+    told = [(text, quick_key(text)) for text in texts]
+    assert 500 < sum(quick is None for _, quick in told) < 2500
+
+    assert [text for text, quick in told if quick not in (None, exact_key(text))] == []
 
 
 @pytest.mark.parametrize(

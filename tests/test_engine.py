@@ -15,7 +15,7 @@ from lingyu.stage import StageError
 from stages import clean
 
 CLEAN = clean.Params(
-    engine="local", simplified=False, languages=["zh"], min_chars=1, max_repeated=0.3, near_duplicate=0.95, mask=["mobile"]
+    engine="local", simplified=False, languages=["zh"], min_chars=1, max_repeated=0.3, near_duplicate=0.95, mask=["mobile"], ner=""
 )
 
 

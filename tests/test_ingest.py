@@ -13,6 +13,7 @@ PARAMS = ingest.Params(
     max_record_mb=1,
     max_document_mb=10,
     max_rejected=0.5,
+    ocr=False,
     sources=[
         {"pattern": "general/*", "licence": "MIT", "scope": "general"},
         {
@@ -250,7 +251,7 @@ def test_the_articles_of_a_consultation_are_documents_it_refers_to(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "reason"),
     [
-        ("a.pdf", b"%PDF-1.4 broken", "unreadable"),
+        ("a.pdf", b"%PDF-1.4 broken", "truncated"),
         ("a.docx", b"PK broken", "unreadable"),
         ("a.xlsx", b"PK broken", "unreadable"),
         ("a.json", '[{"text": "cut', "truncated"),

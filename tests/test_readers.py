@@ -8,13 +8,14 @@ import zipfile
 from collections import Counter
 
 import pytest
-from corpus_files import docx, grid, level, paragraph, parquet, pdf, pptx, scanned_pdf, shape, xlsx, zipped
+from corpus_files import CHINESE_FONT, docx, grid, level, paragraph, parquet, pdf, pictured_pdf, pptx, scanned_pdf, shape, xlsx, zipped
 
-from lingyu.corpus.readers import Block, Fault, Reading, Record, Unreadable
+from lingyu.corpus.readers import Block, Fault, Reading, Record, Unreadable, scans
 from lingyu.corpus.readers.encoding import encoding_of
 from lingyu.corpus.readers.formats import format_of
 from lingyu.corpus.readers.numbering import numeral
 from lingyu.files import read_jsonl, read_tables
+from lingyu.stage import StageError
 from stages import ingest
 
 CHINESE = "第一条 为了规范飞行活动，保障公共安全，制定本规定。国家鼓励科研创新。"
@@ -151,8 +152,60 @@ def test_a_caption_below_a_table_belongs_to_it(tmp_path):
 
 
 def test_scanned_pages_need_ocr(tmp_path):
-    with pytest.raises(Unreadable, match=r"needs_ocr: none of its 1 pages .*scanned.*OCR first"):
+    with pytest.raises(
+        Unreadable, match=r"needs_ocr: none of its 1 pages .*scanned.*OCR first, or pip install 'lingyu\[ocr\]' and set ocr: true"
+    ):
         read(tmp_path, "a.pdf", scanned_pdf())
+
+
+with_ocr = pytest.mark.skipif(
+    not (scans.is_there() and CHINESE_FONT.exists()),
+    reason=f"{scans.EXTRA} is not done" if not scans.is_there() else f"{CHINESE_FONT} is not there to write a page with",
+)
+
+
+@with_ocr
+def test_scanned_pages_are_read_by_ocr_where_that_is_asked_for(tmp_path):
+    chinese = ["第一条 为了规范无人驾驶航空器飞行，保障公共安全，制定", "本条例。", "第二条 飞行高度不得超过120米。"]
+    pages = [
+        [(120, 150 + 60 * place, text) for place, text in enumerate(chinese)],
+        [(120, 150, "The keeper checks the battery before every flight.")],
+    ]
+
+    found = read(tmp_path, "a.pdf", pictured_pdf(*pages), ocr=True)
+
+    assert [text.replace(" ", "") for _, text in blocks(found)[:2]] == [
+        "第一条为了规范无人驾驶航空器飞行，保障公共安全，制定本条例。",
+        "第二条飞行高度不得超过120米。",
+    ]
+    assert blocks(found)[2:] == [("paragraph", "The keeper checks the battery before every flight.")]
+    assert faults(found) == [("page 1, 2", "read_by_ocr")]
+
+
+@with_ocr
+def test_a_scanned_page_of_two_columns_is_read_column_by_column(tmp_path):
+    left, right = ([f"{side}边的第{place + 1}行写着飞行前应当检查电池" for place in range(8)] for side in "左右")
+    lines = [(x, 150 + 60 * place, text) for x, texts in ((90, left), (660, right)) for place, text in enumerate(texts)]
+
+    found = read(tmp_path, "a.pdf", pictured_pdf(lines), ocr=True)
+
+    assert "".join(text for _, text in blocks(found)) == "".join([*left, *right])
+
+
+@with_ocr
+def test_a_picture_without_text_needs_another_scan(tmp_path):
+    with pytest.raises(Unreadable, match=r"needs_ocr: none of its 1 pages .*OCR found no text"):
+        read(tmp_path, "a.pdf", pictured_pdf([]), ocr=True)
+
+
+def test_ocr_without_its_package_says_how_to_get_it(tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/a.pdf").write_bytes(scanned_pdf())
+
+    if scans.is_there():
+        pytest.skip("rapidocr is there")
+    with pytest.raises(StageError, match=r"ocr: true needs the package rapidocr: pip install 'lingyu\[ocr\]'; or write ocr: false"):
+        ingest.run(PARAMS.model_copy(update={"ocr": True}), tmp_path / "data", tmp_path / "out")
 
 
 def test_a_pdf_without_its_end_gives_what_it_has_and_says_so(tmp_path):
@@ -526,7 +579,12 @@ def test_names_can_be_given_to_a_table_without_them(tmp_path):
 # Files that are not what they seem
 
 PARAMS = ingest.Params(
-    max_chars=200, max_record_mb=0.1, max_document_mb=1, max_rejected=1, sources=[{"pattern": "*", "licence": "MIT", "scope": "domain"}]
+    max_chars=200,
+    max_record_mb=0.1,
+    max_document_mb=1,
+    max_rejected=1,
+    ocr=False,
+    sources=[{"pattern": "*", "licence": "MIT", "scope": "domain"}],
 )
 
 
@@ -544,11 +602,20 @@ def swelling() -> bytes:
         ("a.docx", bomb, "zip_bomb", "word/document.xml unpacks from"),
         ("a.docx", swelling, "too_large", "ingest.max_document_mb"),
         ("a.docx", lambda: docx(paragraph("x"))[:3000], "truncated", "copy it anew"),
-        ("a.docx", lambda: b"plain text", "unreadable", "not DOCX"),
+        (
+            "a.docx",
+            lambda: b"plain text",
+            "unreadable",
+            "not DOCX, though its name ends in .docx; it holds text: name it by what the text is",
+        ),
+        ("a.xlsx", lambda: b"\x01\0broken", "unreadable", "it is damaged: copy it anew"),
+        ("a.csv", lambda: bytes(500), "nul_bytes", "it holds nothing but NUL bytes"),
+        ("a.csv", lambda: b" \n ", "empty_file", "it holds nothing but blanks"),
+        ("a.pdf", lambda: pdf(story(("BodyText", "x")))[:600], "truncated", "it was cut; copy it anew"),
         ("a.docx", lambda: zipped({"x": "y"}), "wrong_ending", "a zip archive"),
         ("a.docx", lambda: pdf(story(("BodyText", "x"))), "wrong_ending", "it is PDF; name it .pdf"),
         ("a.txt", lambda: docx(paragraph("x")), "wrong_ending", "it is DOCX; name it .docx"),
-        ("a.xlsx", lambda: b"<html><table><tr><td>1</table>", "unreadable", "it holds HTML"),
+        ("a.xlsx", lambda: b"<html><table><tr><td>1</table>", "unreadable", "it holds HTML: name it .html"),
         ("a.xls", lambda: b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600), "old_format", "save it as .xlsx"),
         ("a.doc", lambda: b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600), "old_format", "save it as .docx"),
         (

@@ -31,6 +31,7 @@ class Rules:
     limits: Limits
     mask: tuple[str, ...]
     simplified: bool
+    ner: str = ""
 
 
 @dataclass
@@ -72,7 +73,7 @@ def work(rules: Rules, table: str, batch: pa.RecordBatch) -> Worked:
 
 def mended(row: Row, rules: Rules) -> tuple[Row, Counter[str]]:
     """The row with every text a person wrote normalised and masked, and what was changed in it."""
-    masked = pii.Mask(row.language, rules.mask)
+    masked = pii.Mask(row.language, rules.mask, rules.ner)
 
     def mend(value: Any) -> Any:
         if isinstance(value, BaseModel):

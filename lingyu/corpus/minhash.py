@@ -9,7 +9,7 @@ Kept for each text are 128 bytes, eight a band, and on disk the text itself.
 import os
 import tempfile
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lingyu.corpus.similar import Grams, distinct, grams_of_key, hashed_grams, similarity
+from lingyu.corpus.similar import GRAM, Grams, distinct, grams_of_key, hashed_grams, similarity
 
 Numbers = npt.NDArray[np.uint64]
 Signatures = npt.NDArray[np.uint32]
@@ -27,6 +27,7 @@ Places = npt.NDArray[np.int64]
 HASHES = 128
 MISSED = 0.001  # of the pairs right at the threshold; of those above it far fewer
 BLOCK = 1024  # texts compared with each other at a time
+TOGETHER = 16  # texts whose signatures are made at a time: their n-grams stay in the processor's cache
 CROWD = 256  # texts of one band that are looked at: forms filled in by the thousand share bands and are no duplicates
 LOOKS = 32  # likeliest pairs of a text that are compared exactly
 DOUBT = 0.15  # four standard deviations of what 128 hashes estimate: less similar pairs are not compared exactly
@@ -35,6 +36,7 @@ _PLACE = np.uint32(32 - HASHES.bit_length() + 1)
 _FACTORS = np.random.default_rng(20).integers(0, 1 << 32, HASHES, dtype=np.uint32) | np.uint32(1)
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _LOW = np.uint64(0xFFFFFFFF)
+_NONE = np.uint32(0xFFFFFFFF)
 
 
 def signatures(keys: Sequence[str]) -> Signatures:
@@ -44,13 +46,24 @@ def signatures(keys: Sequence[str]) -> Signatures:
     it is the least of all under an order of that place's own. Whether it is one or the other depends on both texts together, so that
     they agree with the probability of their similarity, as if each had its own order, which for a long text takes ten times as long.
     """
-    signs = np.full((len(keys), HASHES), _LOW, np.uint32)
-    for sign, text in zip(signs, keys, strict=True):
-        grams = (hashed_grams(text) >> np.uint64(32)).astype(np.uint32)
-        np.minimum.at(sign, grams >> _PLACE, grams)
-        empty = sign == _LOW
-        if grams.size and empty.any():
-            sign[empty] = (distinct(grams) * _FACTORS[empty, None]).min(axis=1)
+    signs = np.full((len(keys), HASHES), _NONE, np.uint32)
+    for first in range(0, len(keys), TOGETHER):
+        some = [text.ljust(GRAM, "\0") if text else text for text in keys[first : first + TOGETHER]]
+        ends = np.cumsum([len(text) for text in some])
+        grams = (hashed_grams("".join(some)) >> np.uint64(32)).astype(np.uint32)
+        if not grams.size:
+            continue
+        owner = np.repeat(np.arange(first, first + len(some)), np.diff(ends, prepend=0))[: grams.size]
+        across = (ends[:-1, None] - np.arange(1, GRAM)).reshape(-1)  # two texts
+        grams[across[(across >= 0) & (across < grams.size)]] = _NONE
+        places = (grams >> _PLACE).astype(np.int64)
+        places += owner * HASHES
+        np.minimum.at(signs.reshape(-1), places, grams)
+        for number in np.flatnonzero((signs[first : first + len(some)] == _NONE).any(axis=1)).tolist():
+            sign, text = signs[first + number], some[number]
+            if text:
+                mine = grams[ends[number] - len(text) : ends[number] - GRAM + 1]
+                sign[sign == _NONE] = (distinct(mine) * _FACTORS[sign == _NONE, None]).min(axis=1)
     return signs
 
 
@@ -74,12 +87,13 @@ class NearDuplicates:
         self._groups = _Growing(np.uint64)
         self._names: list[str] = []
         self._ends = array("Q", [0])
-        self._texts, named = tempfile.mkstemp(dir=scratch)
+        opened, named = tempfile.mkstemp(dir=scratch)
         os.unlink(named)  # gone when closed, even by a kill
+        self._texts = os.fdopen(opened, "wb")
         self._grams = lru_cache(maxsize=1024)(self._grams_of)
 
     def close(self) -> None:
-        os.close(self._texts)
+        self._texts.close()
 
     def repeated(self, names: Sequence[str], keys: Sequence[str], groups: Numbers, signs: Signatures) -> list[str]:
         """For each text the name of the kept one most like it, or "" where none reaches the threshold and it is kept."""
@@ -90,7 +104,7 @@ class NearDuplicates:
         return found
 
     def _block(self, names: Sequence[str], keys: Sequence[str], groups: Numbers, signs: Signatures) -> list[str]:
-        bands = band_keys(signs, groups, self._rows)
+        bands = np.sort(band_keys(signs, groups, self._rows).T | np.arange(len(keys), dtype=np.uint64))
         small = ((signs * np.uint32(0x9E3779B1)) >> np.uint32(24)).astype(np.uint8)
         before = self._likely(met_before(bands, self._bands), small, groups, self._signs.all, self._groups.all)
         beside = self._likely(met_beside(bands), small, groups, small, groups)
@@ -102,11 +116,13 @@ class NearDuplicates:
             if not found[-1]:
                 numbers[place] = len(self._names)
                 self._names.append(names[place])
-                written = os.write(self._texts, text.encode("utf-8", "surrogatepass"))
-                self._ends.append(self._ends[-1] + written)
+                self._ends.append(self._ends[-1] + self._texts.write(text.encode("utf-8", "surrogatepass")))
         kept = list(numbers)
-        for band, keys_of_band in zip(self._bands, bands[kept].T, strict=True):
-            band.add(keys_of_band, next(iter(numbers.values()), 0))
+        number_of = np.full(len(keys), _LOW)
+        number_of[kept] = list(numbers.values())
+        for band, sorted_keys in zip(self._bands, bands, strict=True):
+            renumbered = sorted_keys & ~_LOW | number_of[(sorted_keys & _LOW).astype(np.int64)]
+            band.add(renumbered[renumbered & _LOW != _LOW])
         self._signs.add(small[kept])
         self._groups.add(groups[kept])
         return found
@@ -135,7 +151,8 @@ class NearDuplicates:
 
     def _grams_of(self, number: int) -> Grams:
         start, end = self._ends[number], self._ends[number + 1]
-        return grams_of_key(os.pread(self._texts, end - start, start).decode("utf-8", "surrogatepass"))
+        self._texts.flush()
+        return grams_of_key(os.pread(self._texts.fileno(), end - start, start).decode("utf-8", "surrogatepass"))
 
 
 def band_keys(signs: Signatures, groups: Numbers, rows: int) -> Numbers:
@@ -150,21 +167,20 @@ def band_keys(signs: Signatures, groups: Numbers, rows: int) -> Numbers:
 
 
 def met_before(bands: Numbers, kept: list["_Places"]) -> tuple[Places, Places]:
-    """The pairs of a text of the block and a kept one that share a band, each once."""
-    pairs = [places.find(keys) for keys, places in zip(bands.T, kept, strict=True)]
-    codes = distinct(np.concatenate(pairs))
+    """The pairs of a text of the block and a kept one that share a band, each once. bands: for each, its keys with their texts' places."""
+    codes = distinct(
+        np.concatenate([found for keys, places in zip(bands, kept, strict=True) for found in places.find(keys)] or [bands[:0, 0]])
+    )
     return (codes >> np.uint64(32)).astype(np.int64), (codes & _LOW).astype(np.int64)
 
 
 def met_beside(bands: Numbers) -> tuple[Places, Places]:
     """The pairs of texts of the block that share a band, the later one first, each once."""
     met = [np.empty(0, np.int64)]
-    for keys in bands.T:
-        ordered = np.sort(keys)
-        shared = ordered[1:][ordered[1:] == ordered[:-1]]  # most keys are nobody else's
-        places = np.flatnonzero(np.isin(keys, shared)) if shared.size else met[0]
-        later, earlier = np.nonzero(np.tril(keys[places, None] == keys[None, places], -1))
-        met.append(places[later] * BLOCK + places[earlier])
+    apart = 1
+    while apart < bands.shape[1] and (same := (bands[:, apart:] ^ bands[:, :-apart]) <= _LOW).any():  # sorted: the same stand together
+        met.append(((bands[:, apart:][same] & _LOW) * BLOCK + (bands[:, :-apart][same] & _LOW)).astype(np.int64))
+        apart += 1
     pairs = distinct(np.concatenate(met))
     return pairs // BLOCK, pairs % BLOCK
 
@@ -175,24 +191,24 @@ class _Places:
     def __init__(self) -> None:
         self._runs: list[Numbers] = []
 
-    def add(self, keys: Numbers, first: int) -> None:
-        """Texts numbered from `first` on."""
-        self._runs.append(np.sort(keys | np.arange(first, first + keys.size, dtype=np.uint64)))
+    def add(self, keys: Numbers) -> None:
+        """Keys with the texts' numbers in their low halves, in rising order."""
+        self._runs.append(keys)
         while len(self._runs) > 1 and self._runs[-2].size < 8 * self._runs[-1].size:
             last = self._runs.pop()
             self._runs[-1] = np.sort(np.concatenate([self._runs[-1], last]), kind="stable")
 
-    def find(self, keys: Numbers) -> Numbers:
-        """Place of the key << 32 | number, for up to CROWD texts of each key in each run."""
-        found = [np.empty(0, np.uint64)]
+    def find(self, keys: Numbers) -> Iterator[Numbers]:
+        """Place of the key << 32 | number, for up to CROWD texts of each key in each run. keys: rising, their places in the low halves."""
         for run in self._runs:
-            first = np.searchsorted(run, keys)
-            hits = np.flatnonzero((run[np.minimum(first, run.size - 1)] ^ keys) <= _LOW) if run.size else np.empty(0, np.int64)
+            first = np.searchsorted(run, keys & ~_LOW)
+            hits = np.flatnonzero((run[np.minimum(first, run.size - 1)] ^ keys) <= _LOW) if run.size else ()
+            if not len(hits):
+                continue
             sizes = np.minimum(np.searchsorted(run, keys[hits] | _LOW, "right") - first[hits], CROWD)
             within = np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes, sizes)
             numbers = run[np.repeat(first[hits], sizes) + within] & _LOW
-            found.append(np.repeat(hits, sizes).astype(np.uint64) << np.uint64(32) | numbers)
-        return np.concatenate(found)
+            yield np.repeat(keys[hits] & _LOW, sizes) << np.uint64(32) | numbers
 
 
 class _Growing:

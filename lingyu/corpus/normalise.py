@@ -5,6 +5,9 @@ import unicodedata
 from functools import cache, lru_cache
 from typing import Any, Literal
 
+import numpy as np
+import numpy.typing as npt
+
 # What NFKC would flatten although it means something: Chinese punctuation, the ellipsis, ①, the 2 of m², seconds and minutes.
 _FOLDED = re.compile(r"[^，；：？！（）～…′″①-⓿¹²³⁰-₎]+")
 _CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff\ufffe\uffff]")
@@ -64,6 +67,13 @@ def _unusual() -> re.Pattern[str]:
 @lru_cache(maxsize=1 << 13)  # the rules and searches of a stage ask for the same texts' keys again and again
 def key(text: str) -> str:
     """What stays when width, case, punctuation and spaces do not count. Digits stay apart: 3–5 is not 35, −5 is not 5."""
+    if len(text) >= LONG and (quick := quick_key(text)) is not None:
+        return quick
+    return exact_key(text)
+
+
+def exact_key(text: str) -> str:
+    """The key of any text, by expressions."""
     text = normal(text).casefold()
     if not _DIGIT.search(text):
         return "".join(_WORDS.findall(text))
@@ -72,6 +82,42 @@ def key(text: str) -> str:
     return "".join(_KEPT.findall(text))
 
 
+def quick_key(text: str) -> str | None:
+    """The same by looking each character up in a table, for a long text in an eighth of the time; None where one is unusual."""
+    units = np.frombuffer(text.encode("utf-16-le", "surrogatepass"), np.uint16)
+    kept = _kept_units()[units]
+    if kept.max() == _UNUSUAL_UNIT:
+        return None
+    is_digit = kept - np.uint16(ord("0")) < 10
+    if is_digit.any():
+        minus = np.flatnonzero(is_digit[1:] & ((units[:-1] == ord("-")) | (units[:-1] == ord("−"))))
+        shown = np.flatnonzero(kept)
+        minus = minus[(minus == 0) | (kept[minus - 1] == 0) & (units[minus - 1] != ord("_"))]
+        kept[minus] = units[minus]
+        apart = np.flatnonzero(is_digit[shown[1:]] & is_digit[shown[:-1]] & (shown[1:] - shown[:-1] > 1))
+        for last, first in zip(shown[apart].tolist(), shown[apart + 1].tolist(), strict=True):
+            gap = text[last + 1 : first]
+            kept[last + 1 : first] = 0
+            if gap != "," or not _THOUSAND.match(text, first):
+                kept[last + 1] = ord("." if gap == "." else " ")
+    return kept[kept > 0].tobytes().decode("utf-16-le")
+
+
+@cache
+def _kept_units() -> npt.NDArray[np.uint16]:
+    """For each unit of UTF-16 the character that a key has for it, 0 for none, and a mark where expressions must decide."""
+    table = np.full(1 << 16, _UNUSUAL_UNIT, np.uint16)
+    for point in range(1 << 16):
+        folded = chr(point).casefold()
+        usual = len(folded) == 1 and not 0xD800 <= point < 0xE000 and not _unusual().match(chr(point))
+        if usual and (chr(point) in "0123456789" or not _DIGIT.match(folded)):
+            table[point] = ord(folded) if _WORDS.match(folded) else 0
+    return table
+
+
+LONG = 200  # characters; a shorter text is sooner done by expressions
+_UNUSUAL_UNIT = np.uint16(0xFFFF)
+_THOUSAND = re.compile(r"\d{3}(?!\d)")
 _DIGIT = re.compile(r"\d")
 _WORDS = re.compile(r"[^\W_]+")
 _GAP = re.compile(r"[\W_](?<=\d.)[\W_]*(?=\d)", re.DOTALL)  # between two digits

@@ -15,6 +15,7 @@ from itertools import chain
 from typing import NamedTuple
 
 from lingyu.corpus.checksums import is_credit_code, is_day, is_ipv6, is_issued, is_old_resident_id, is_resident_id, passes_luhn
+from lingyu.corpus.ner import tagger
 from lingyu.corpus.people import Span, address_in, name_in
 from lingyu.records import Language
 
@@ -426,8 +427,11 @@ class Find(NamedTuple):
     kind: str
 
 
-def finds(text: str, kinds: Iterable[str]) -> list[Find]:
-    """What a text has of these kinds, in its order; where two rules claim a place, the earlier of RULES has it."""
+def finds(text: str, kinds: Iterable[str], ner: str = "") -> list[Find]:
+    """What a text has of these kinds, in its order; where two rules claim a place, the earlier of RULES has it.
+
+    ner: the folder of a model that tells names and addresses, too; what a rule claims is the rule's.
+    """
     found: list[tuple[int, int, str]] = []
     wanted = set(kinds)
     signs: dict[str, bool] = {}  # by expression: a compiled one takes a microsecond to hash
@@ -437,11 +441,12 @@ def finds(text: str, kinds: Iterable[str]) -> list[Find]:
         sign = rule.sign.pattern
         if sign not in signs:
             signs[sign] = bool(rule.sign.search(text))
-        if not signs[sign]:
-            continue
+        found_by = [rule.finds] if signs[sign] else []
+        if ner and kind in BY_MODEL:
+            found_by.append(partial(tagger(ner).finds, kind=kind))
         parts, end = [], 0
-        for start, stop in sorted(rule.finds(text)):
-            if start >= end:
+        for start, stop in sorted(span for find in found_by for span in find(text)):
+            if start >= end and TAKEN not in text[start:stop]:
                 found.append((start, stop, kind))
                 parts += [text[end:start], TAKEN * (stop - start)]
                 end = stop
@@ -450,6 +455,7 @@ def finds(text: str, kinds: Iterable[str]) -> list[Find]:
     return list(map(Find._make, sorted(found)))
 
 
+BY_MODEL = ("address", "name")
 TAKEN = "\ue000"  # of no use in a text; keeps the places of what follows
 
 
@@ -459,14 +465,14 @@ class Mask:
     The values live as long as the row is worked on. A stand-in made of a value (a hash, say) could be turned back by trying all numbers.
     """
 
-    def __init__(self, language: Language, kinds: Iterable[str]) -> None:
+    def __init__(self, language: Language, kinds: Iterable[str], ner: str = "") -> None:
         self.counts: Counter[str] = Counter()
-        self._language, self._kinds = language, tuple(kinds)
+        self._language, self._kinds, self._ner = language, tuple(kinds), ner
         self._seen: dict[str, dict[str, int]] = {}
 
     def __call__(self, text: str) -> str:
         parts, end = [], 0
-        for start, stop, kind in finds(text, self._kinds):
+        for start, stop, kind in finds(text, self._kinds, self._ner):
             parts += [text[end:start], self._stand_in(kind, text[start:stop])]
             end = stop
             self.counts[kind] += 1
@@ -490,7 +496,7 @@ def same(kind: str, value: str) -> str:
     return value[-11:] if kind == "mobile" else value  # without 86
 
 
-def mask(text: str, language: Language, kinds: Iterable[str]) -> tuple[str, Counter[str]]:
+def mask(text: str, language: Language, kinds: Iterable[str], ner: str = "") -> tuple[str, Counter[str]]:
     """The text with what was found replaced by the name of its kind, and how many of each kind there were."""
-    masked = Mask(language, kinds)
+    masked = Mask(language, kinds, ner)
     return masked(text), masked.counts

@@ -160,7 +160,7 @@ def value_of(figure: str) -> float:
             return (value_of(high) if high else 1) * unit + (value_of(low) if low else 0)
     if figure[0].isascii():
         return float(figure.rstrip("百千").replace(",", "")) * {"百": 100, "千": 1000}.get(figure[-1], 1)
-    return float(value(figure.replace("两", "二")))
+    return float(value(figure))
 
 
 def terms_of(text: str) -> list[str]:

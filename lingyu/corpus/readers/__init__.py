@@ -47,13 +47,14 @@ class Unreadable(Exception):
 class Reading:
     """How a file is to be read: its encoding where it is text, the bytes beyond which no record, and no document, is read.
 
-    names: of the columns of a table whose first row has none; empty where it has them.
+    names: of the columns of a table whose first row has none; empty where it has them. ocr: whether pictures of pages are read.
     """
 
     encoding: str
     max_record: int
     max_document: int
     names: tuple[str, ...] = ()
+    ocr: bool = False
 
 
 Blocks = Callable[[Path, Reading], Iterator[Block | Fault]]

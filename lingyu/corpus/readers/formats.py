@@ -33,10 +33,10 @@ def format_of(path: Path, max_unpacked: int) -> Format:
     with path.open("rb") as file:
         start = file.read(65536)
     if not start.strip(b"\0 \t\r\n"):
-        rest = path.stat().st_size > len(start)
-        raise Unreadable(
-            "nul_bytes" if b"\0" in start else "empty_file", "its beginning is blank" if rest else "it holds nothing but blanks"
-        )
+        how = "it begins with" if path.stat().st_size > len(start) else "it holds nothing but"
+        if b"\0" in start:
+            raise Unreadable("nul_bytes", f"{how} NUL bytes: damaged in copying or saving; copy it anew")
+        raise Unreadable("empty_file", f"{how} blanks")
     held, named = held_by(path, start), ENDINGS.get(ending)
     if ending in SAVE_AS and (held is None or held == "RTF"):
         raise Unreadable("old_format", f"{ending} is not read; open it in Office or WPS and save it as {SAVE_AS[ending]}")
@@ -48,8 +48,13 @@ def format_of(path: Path, max_unpacked: int) -> Format:
             + (f"name it {known}" if known else "convert it to one that is read"),
         )
     if held is None and named and not FORMATS[named].text:
-        what = "HTML" if b"<html" in start.lower() or b"<table" in start.lower() else "none"
-        raise Unreadable("unreadable", f"not {named}, though its name ends in {ending}" + (": it holds HTML" if what == "HTML" else ""))
+        html = b"<html" in start.lower() or b"<table" in start.lower()
+        what = (
+            "it is damaged: copy it anew"
+            if b"\0" in start
+            else f"it holds {'HTML' if html else 'text'}: name it " + (".html" if html else "by what the text is (.txt, .md, .csv)")
+        )
+        raise Unreadable("unreadable", f"not {named}, though its name ends in {ending}; {what}")
     if held in PARTS.values():
         check_unpacked(path, max_unpacked)
     if (named is None or named in ("TXT", "CSV")) and looks_like_lines(start):

@@ -66,7 +66,7 @@ def lines_of(page: Any) -> Iterator[Line]:
     outside = page
     for table in tables:
         outside = outside.outside_bbox((table.left, table.top, table.right, table.bottom), strict=False)
-    gap, across = columns(outside)
+    gap, across = columns_of(outside.extract_words(keep_blank_chars=True, x_tolerance_ratio=1.2), outside.width)
     if not gap:
         yield from sorted([*tables, *text_lines(outside, number)], key=lambda line: (line.top, line.left))
         return
@@ -82,11 +82,13 @@ def lines_of(page: Any) -> Iterator[Line]:
         found += text_lines(part, number, column)
     for table in tables:
         table.column = 0 if table.left < gap < table.right else 1 if table.right <= gap else 2
-    bars = sorted(line.top for line in [*found, *tables] if line.column == 0)  # what lies across parts the columns above from those below
-    yield from sorted(
-        [*found, *tables],
-        key=lambda line: (2 * bisect(bars, line.top) - (line.column == 0), line.column, line.top),
-    )
+    yield from in_reading_order([*found, *tables])
+
+
+def in_reading_order(lines: list[Line]) -> list[Line]:
+    """One column after the other; what lies across them parts those above from those below."""
+    bars = sorted(line.top for line in lines if line.column == 0)
+    return sorted(lines, key=lambda line: (2 * bisect(bars, line.top) - (line.column == 0), line.column, line.top))
 
 
 def text_lines(page: Any, number: int, column: int = 0) -> list[Line]:
@@ -99,13 +101,12 @@ def text_lines(page: Any, number: int, column: int = 0) -> list[Line]:
     return found
 
 
-def columns(page: Any) -> tuple[float, list[tuple[float, float]]]:
-    """Where the second column begins, and the tops and bottoms of the lines that lie across; 0 and none on a page of one column.
+def columns_of(runs: list[dict[str, Any]], width: float) -> tuple[float, list[tuple[float, float]]]:
+    """Where the second column begins, and the tops and bottoms of the runs that lie across; 0 and none on a page of one column.
 
     Two columns of text, unlike a form or a table without rules: full lines on the left, lines that begin together on the right.
     """
-    runs = page.extract_words(keep_blank_chars=True, x_tolerance_ratio=1.2)
-    starts = Counter(round(run["x0"]) for run in runs if 0.35 * page.width < run["x0"] < 0.7 * page.width)
+    starts = Counter(round(run["x0"]) for run in runs if 0.35 * width < run["x0"] < 0.7 * width)
     if not starts:
         return 0, []
     gap = starts.most_common(1)[0][0] - 1.0
@@ -117,7 +118,7 @@ def columns(page: Any) -> tuple[float, list[tuple[float, float]]]:
     edge = max(run["x1"] for run in left)
     full = sum(run["x1"] > edge - 1.5 * (run["bottom"] - run["top"]) for run in left)
     together = sum(run["x0"] < gap + 3 for run in right)
-    wide = sum(run["x1"] - run["x0"] > 0.2 * page.width for run in left + right)
+    wide = sum(run["x1"] - run["x0"] > 0.2 * width for run in left + right)
     if full < 0.4 * len(left) or together < 0.5 * len(right) or wide < 0.5 * len(left + right):
         return 0, []
     return gap, [(run["top"], run["bottom"]) for run in across]

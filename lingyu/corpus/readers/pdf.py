@@ -11,51 +11,72 @@ from lingyu.corpus.marks import ARTICLE, ENDS, LIST_ITEM, UNIT, bare
 from lingyu.corpus.normalise import joined, normal
 from lingyu.corpus.readers import Block, Fault, Reading, Unreadable
 from lingyu.corpus.readers.pages import Line, lines_of, unread
+from lingyu.corpus.readers.scans import EXTRA, lines_of_scan
 
 EDGE = 2  # lines at the top and at the bottom of a page among which running lines are looked for
 LARGER = 1.15  # times the size of the running text: a heading
 PAGE_NUMBER = re.compile(r"[-–— ]*(?:第|page|p\.)?\s*\d{1,4}\s*页?(?:\s*(?:/|of|共|,|，)\s*共?\s*\d{1,4}\s*页?)?[-–— ]*", re.IGNORECASE)
 CAPTION = re.compile(r"(?:表|Table|Tab\.)\s*[\dA-Z一二三四五六七八九十][^。]{0,60}|(?:续表|Table .{1,8}continued).{0,60}", re.IGNORECASE)
+HOW = f"run the file through OCR first, or {EXTRA} and set ocr: true in params.yaml, section ingest"
 CONTINUED = re.compile(r"续表|.*continued|.*（续）|.*\(续\)", re.IGNORECASE)
 
 
 def blocks(path: Path, how: Reading) -> Iterator[Block | Fault]:
-    pages, faults = read(path)
+    pages, faults = read(path, how.ocr)
     if not any(pages):
         if faults:
             raise Unreadable(faults[0].reason, f"none of its {len(pages)} pages can be read: {faults[0].detail}")
         raise Unreadable("unreadable", "a PDF without a page that says anything")
     yield from faults
-    with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - 4096))
-        if b"%%EOF" not in file.read():
-            yield Fault("end of file", "truncated", f"a PDF without its end: it was cut, and may have had more than {len(pages)} pages")
+    if is_cut(path):
+        yield Fault("end of file", "truncated", f"a PDF without its end: it was cut, and may have had more than {len(pages)} pages")
     running = running_lines(pages)
     for text, lines in running.items():
-        yield Fault(f"{len(lines)} pages", "running_line", "a header, footer or page number, no part of the text", text)
+        yield Fault(
+            f"{len({line.page for line in lines})} pages", "running_line", "a header, footer or page number, no part of the text", text
+        )
     left_out = {id(line) for lines in running.values() for line in lines}
     yield from paragraphs(list(whole_tables([line for page in pages for line in page if id(line) not in left_out])))
 
 
-def read(path: Path) -> tuple[list[list[Line]], list[Fault]]:
-    """The lines and tables of each page in the order of reading, and the pages that hold no text to read."""
+def read(path: Path, ocr: bool) -> tuple[list[list[Line]], list[Fault]]:
+    """The lines and tables of each page in the order of reading, and the pages that hold no text to read but by OCR."""
     import pdfplumber
 
     logging.getLogger("pdfminer").setLevel(logging.ERROR)  # a warning for each odd font, many a page
-    pages, faults = [], []
+    pages, faults, scanned = [], [], []
     try:
         with path.open("rb") as file, pdfplumber.open(file) as pdf:
             for page in pdf.pages:
                 why = unread(page)
-                if why:
-                    faults.append(Fault(f"page {page.page_number}", "needs_ocr", f"{why}; run the file through OCR first"))
-                pages.append([] if why else list(lines_of(page)))
+                if why and ocr:
+                    lines, unclear = lines_of_scan(page)
+                    faults += unclear
+                    scanned += [str(page.page_number)] if lines else []
+                elif why:
+                    lines = []
+                    faults.append(Fault(f"page {page.page_number}", "needs_ocr", f"{why}; {HOW}"))
+                else:
+                    lines = list(lines_of(page))
+                pages.append(lines)
                 page.close()
     except Exception as error:  # whatever a broken file provokes in the library, the file is what is broken
         if "password" in f"{type(error).__name__} {error!r}".lower():
             raise Unreadable("password", "protected by a password; save it without one") from error
+        if is_cut(path):
+            raise Unreadable("truncated", "a PDF without its end, where it says what is where: it was cut; copy it anew") from error
         raise Unreadable("unreadable", f"not a PDF that can be read ({type(error).__name__}: {error})") from error
+    if scanned:
+        where = f"page {', '.join(scanned)}"
+        faults.append(Fault(where, "read_by_ocr", "a picture, read by OCR: look whether numbers and names are right"))
     return pages, faults
+
+
+def is_cut(path: Path) -> bool:
+    """Whether the mark is missing with which a PDF ends."""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - 4096))
+        return b"%%EOF" not in file.read()
 
 
 def running_lines(pages: list[list[Line]]) -> dict[str, list[Line]]:
