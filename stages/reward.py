@@ -8,14 +8,16 @@ Writes  out/reward/model               a sequence classifier with one score
         out/reward/metrics.json        parameters, pairs, best loss, share of held-out pairs told right
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lingyu.files import read_table, write_json
+from lingyu.files import write_json
 from lingyu.model.load import load_scorer, load_tokenizer, prepare, save
 from lingyu.model.scoring import scored_text, scores
 from lingyu.records import Preference
-from lingyu.stage import StageError, start
+from lingyu.stage import start
+from lingyu.train.preference import datasets, pairs_of, refuse_long
 from lingyu.train.run import arguments, optimised, progress, train, workplace, write_curves
 from lingyu.train.settings import Training
 
@@ -25,24 +27,18 @@ class Params(Training):
 
 
 def run(params: Params, models: Path, train_folder: Path, dev_folder: Path, work: Path, out: Path) -> None:
-    from datasets import Dataset
     from trl import RewardConfig, RewardTrainer
 
     model = models / params.start / "model"
     prepare(params.threads, params.seed)
     tokenizer = load_tokenizer(model)
-    pairs, held = (list(read_table(folder / "preference.parquet", Preference)) for folder in (train_folder, dev_folder))
-    if not pairs:
-        raise StageError(
-            "mix left no preference pair to learn a reward from. Bring some, or let generate make them (generate.preferences)."
-        )
+    pairs, held = pairs_of(train_folder, dev_folder, "learn a reward from")
 
     place = workplace(work, params, [model, train_folder / "preference.parquet", dev_folder / "preference.parquet"])
     trainer = optimised(RewardTrainer, params)(
         model=load_scorer(model, params.max_length, pad_token_id=tokenizer.pad_token_id),
         args=RewardConfig(**arguments(params, place, len(pairs)), max_length=None),
-        train_dataset=Dataset.from_list([encoded(pair, tokenizer, params.max_length) for pair in pairs]),
-        eval_dataset=Dataset.from_list([encoded(pair, tokenizer, params.max_length) for pair in held or pairs[:1]]),
+        **datasets(encoded(pairs, tokenizer, params.max_length), encoded(held or pairs[:1], tokenizer, params.max_length)),
         processing_class=tokenizer,
         callbacks=[progress("reward")],
     )
@@ -56,13 +52,15 @@ def run(params: Params, models: Path, train_folder: Path, dev_folder: Path, work
     )
 
 
-def encoded(pair: Preference, tokenizer: Any, longest: int) -> dict[str, list[int]]:
-    """Token ids of both conversations. Raises StageError for a pair over `longest` tokens."""
-    texts = [scored_text(pair.messages, reply, tokenizer) for reply in (pair.chosen, pair.rejected)]
-    chosen, rejected = tokenizer(texts, add_special_tokens=False)["input_ids"]
-    if max(len(chosen), len(rejected)) > longest:
-        raise StageError(f"preference pair {pair.id} is longer than {longest} tokens. Raise max_length, or lower mix.max_tokens.")
-    return {"chosen_ids": chosen, "rejected_ids": rejected}
+def encoded(pairs: Sequence[Preference], tokenizer: Any, longest: int) -> list[dict[str, list[int]]]:
+    """Token ids of both conversations of each pair. Raises StageError naming those over `longest` tokens."""
+    rows = []
+    for pair in pairs:
+        texts = [scored_text(pair.messages, reply, tokenizer) for reply in (pair.chosen, pair.rejected)]
+        chosen, rejected = tokenizer(texts, add_special_tokens=False)["input_ids"]
+        rows.append({"chosen_ids": chosen, "rejected_ids": rejected})
+    refuse_long(pairs, [max(map(len, row.values())) for row in rows], longest)
+    return rows
 
 
 def accuracy(model: Any, tokenizer: Any, pairs: list[Preference]) -> float | None:

@@ -4,13 +4,15 @@ import random
 import signal
 
 import pytest
-from training import DPO, GRPO, LORA, SFT, TRAINING, begun, contents, ended, project
+from training import BEST_OF, CPO, DPO, GRPO, KTO, LORA, ORPO, PPO, RLOO, SFT, SIMPO, TRAINING, begun, contents, ended, project
 
 pytestmark = pytest.mark.slow
 
 # Checkpoints fall into the middle of epochs and on their ends.
 LONG = {**TRAINING, "epochs": 8, "evaluations": 12, "learning_rate": 2.0e-3}
-CANDIDATES = {"full": {"name": "full"}, "lora": {**LORA, "dropout": 0.1}, "dpo": DPO, "grpo": GRPO}
+TUNED = {"full": {"name": "full"}, "lora": {**LORA, "dropout": 0.1}}
+ALIGNED = {method["name"]: method for method in (DPO, KTO, ORPO, SIMPO, CPO, GRPO, RLOO, PPO, BEST_OF)}
+CANDIDATES = {**TUNED, **ALIGNED}
 
 
 @pytest.mark.parametrize(
@@ -21,7 +23,7 @@ CANDIDATES = {"full": {"name": "full"}, "lora": {**LORA, "dropout": 0.1}, "dpo":
         ("sft", "lora", "muon"),
         ("reward", "", "adamw_torch_fused"),
         ("align", "dpo", "muon"),
-        ("align", "grpo", "adamw_torch_fused"),
+        *(("align", name, "adamw_torch_fused") for name in ALIGNED if name != "dpo"),
     ],
 )
 def test_a_killed_stage_ends_as_an_unbroken_one(stage, item, optimizer, warm, tiny_model, tiny_reward_model, tmp_path):

@@ -47,8 +47,28 @@ LORA = {
     "rank_stabilised": False,
     "targets": ["q_proj", "v_proj", "down_proj"],
 }
-DPO = {"name": "dpo", "beta": 0.1, "sft_weight": 1.0}
-GRPO = {"name": "grpo", "beta": 0.01, "generations": 2, "max_new_tokens": 4, "temperature": 1.0, "dev_prompts": 2}
+DPO = {"name": "dpo", "loss": "sigmoid", "beta": 0.1, "label_smoothing": 0.0, "sft_weight": 1.0}
+KTO = {"name": "kto", "beta": 0.1, "desirable_weight": 1.0, "undesirable_weight": 1.0}
+ORPO = {"name": "orpo", "beta": 0.5}
+SIMPO = {"name": "simpo", "beta": 2.0, "margin": 0.5, "sft_weight": 0.0}
+CPO = {"name": "cpo", "beta": 0.1, "sft_weight": 1.0}
+SAMPLING = {"rewards": [{"name": "model", "weight": 1.0}], "max_new_tokens": 4, "temperature": 1.0, "dev_prompts": 2}
+GRPO = {"name": "grpo", **SAMPLING, "beta": 0.01, "generations": 2}
+RLOO = {**GRPO, "name": "rloo"}
+BEST_OF = {"name": "best_of", **SAMPLING, "samples": 4, "sampling_batch": 3, "least": None}
+PPO = {
+    "name": "ppo",
+    **SAMPLING,
+    "rollout": 4,
+    "passes": 2,
+    "clip": 0.2,
+    "clip_value": 0.2,
+    "value_weight": 0.1,
+    "discount": 1.0,
+    "trace": 0.95,
+    "normalise": True,
+    "kl": {"weight": 0.05, "target": 2.0, "horizon": 100},
+}
 
 SENTENCES = ["fly low", "land soon", "keep off", "look up", "turn back", "stay near"]
 ASKED = [("up?", "no"), ("far?", "a bit more"), ("high?", "30 m"), ("wind?", "land now"), ("rain?", "stay"), ("fog?", "wait")]

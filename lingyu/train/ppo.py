@@ -1,0 +1,69 @@
+"""Proximal policy optimisation (Schulman et al. 2017) of a language model, as Ziegler et al. (2019) and Stiennon et al. (2020) do it.
+
+A step samples replies to `rollout` prompts and scores them; each token pays for its KL to the start, the last one earns the score. A value
+head on the policy's own hidden states foretells what is to come, and against it (GAE, Schulman et al. 2016) the clipped objective is
+followed, `passes` times over the replies in batches. The step itself: rollouts.py.
+"""
+
+from typing import Literal
+
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+
+from lingyu.model.load import load_model
+from lingyu.stage import StageError, StageParams
+from lingyu.train.given import Given, Ready
+from lingyu.train.policy import BY_REWARD, Sampling, prompts_of
+from lingyu.train.rewards import measures, together
+from lingyu.train.run import arguments, optimised, progress, resumable
+
+
+class Kl(StageParams):
+    """weight: of the KL to the start, in nats, in the reward. With a target (nats a reply) the weight is moved towards it, slower the
+    longer the horizon (replies); null: it stays."""
+
+    weight: NonNegativeFloat
+    target: PositiveFloat | None
+    horizon: PositiveInt
+
+
+class Ppo(Sampling):
+    """rollout: replies sampled a step. passes: times that they are learnt from. clip: how far the policy, clip_value how far the value may
+    move in a step. trace: lambda of GAE. normalise: scores by their running mean and deviation."""
+
+    name: Literal["ppo"]
+    rollout: PositiveInt
+    passes: PositiveInt
+    clip: float = Field(gt=0, lt=1)
+    clip_value: PositiveFloat
+    value_weight: PositiveFloat
+    discount: float = Field(gt=0, le=1)
+    trace: float = Field(ge=0, le=1)
+    normalise: bool
+    kl: Kl
+
+
+def ppo(given: Given, method: Ppo) -> Ready:
+    from transformers import Trainer, TrainingArguments
+    from trl.trainer.utils import disable_dropout_in_model
+
+    from lingyu.train.rollouts import Critic, with_rollouts
+
+    held, prompts = prompts_of(given, method)
+    worth = together(method.rewards, measures(method.rewards, [*held, *prompts], given))
+    model, start = (load_model(given.model, given.params.max_length) for _ in range(2))
+    disable_dropout_in_model(model)  # the ratio of old and new likelihoods is 1 at first only without
+    model.critic = Critic(model.config.get_text_config().hidden_size, method.kl.weight)
+    a_step = given.params.model_copy(update={"batch_size": method.rollout, "accumulation": 1})
+    trainer = with_rollouts(resumable(optimised(Trainer, given.params)), given, method, start, worth)(
+        model=model,
+        args=TrainingArguments(**{**arguments(a_step, given.place, len(prompts)), **BY_REWARD}, remove_unused_columns=False),
+        train_dataset=prompts,
+        eval_dataset=held,
+        data_collator=list,
+        processing_class=given.tokenizer,
+        callbacks=[progress(given.label)],
+    )
+    if trainer.accelerator.num_processes > 1:
+        raise StageError("PPO runs in one process; this is one of several. Start the stage by itself, or take grpo or rloo.")
+    start.to(trainer.args.device).eval().requires_grad_(False)
+    return Ready(trainer, len(prompts), ["reward", "eval_reward", "kl", "eval_kl", "kl_weight", "value_loss", "clipped"])
