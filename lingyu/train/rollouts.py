@@ -118,20 +118,14 @@ def with_rollouts(trainer: Any, given: Given, method: Ppo, start: Any, worth: Me
             return replies, learnt, scores, *columns
 
         def likelihoods(self, causal: Any, ids: Any, mask: Any, width: int) -> tuple[Any, Any]:
-            """Of the last `width` tokens, the log-likelihood and the hidden state that it was told from."""
             with self.compute_loss_context_manager():
-                hidden = getattr(causal, causal.base_model_prefix)(
-                    input_ids=ids, attention_mask=mask, position_ids=(mask.cumsum(dim=1) - 1).clamp(min=0), use_cache=False
-                ).last_hidden_state[:, -width - 1 : -1]
-                logits = causal.get_output_embeddings()(hidden).float() / method.temperature
-            told = torch.nn.functional.cross_entropy(logits.flatten(0, 1), ids[:, -width:].flatten(), reduction="none")
-            return -told.view(len(ids), width), hidden
+                return likelihoods(causal, ids, mask, width, method.temperature)
 
         def loss_of(self, rollout: Rollout) -> Any:
             likelihoods, hidden = self.likelihoods(self.model, rollout.ids, rollout.mask, rollout.learnt.shape[1])
             policy, clipped = policy_loss(likelihoods, rollout, method.clip)
             value = value_loss(self.model.critic(hidden), rollout, method.clip_value)
-            self.note(value_loss=float(value), clipped=float(clipped))
+            self.note(value_loss=value.item(), clipped=clipped.item())
             return policy + method.value_weight * value
 
         def evaluate(self, *words: Any, **names: Any) -> dict[str, float]:
@@ -167,6 +161,16 @@ def with_rollouts(trainer: Any, given: Given, method: Ppo, start: Any, worth: Me
             return 0  # its estimate wants token ids
 
     return Rollouts
+
+
+def likelihoods(causal: Any, ids: Any, mask: Any, width: int, temperature: float) -> tuple[Any, Any]:
+    """Of the last `width` tokens, the log-likelihood at this temperature and the hidden state that it was told from."""
+    hidden = getattr(causal, causal.base_model_prefix)(
+        input_ids=ids, attention_mask=mask, position_ids=(mask.cumsum(dim=1) - 1).clamp(min=0), use_cache=False
+    ).last_hidden_state[:, -width - 1 : -1]
+    logits = causal.get_output_embeddings()(hidden).float() / temperature
+    told = torch.nn.functional.cross_entropy(logits.flatten(0, 1), ids[:, -width:].flatten(), reduction="none")
+    return -told.view(len(ids), width), hidden
 
 
 def advantages(rewards: Any, values: Any, learnt: Any, discount: float, trace: float) -> Any:
