@@ -89,7 +89,7 @@ def test_a_pair_over_the_limit_is_named(run, tmp_path):
     pair = preference("long", "far?", "yes", "far " * 40)
     write_table(tmp_path / "mix" / "train" / "preference.parquet", [pair], Preference)
 
-    with pytest.raises(StageError, match=rf"preference pair {pair.id} is longer than 64 tokens"):
+    with pytest.raises(StageError, match=rf"1 of 1 preference pairs are longer than 64 tokens, first {pair.id}\."):
         run()
 
 
