@@ -7,13 +7,12 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
 from lingyu.files import read_table
 from lingyu.model.chat import render
-from lingyu.model.load import load_model
 from lingyu.records import Question
 from lingyu.stage import StageError, StageParams
 from lingyu.train.given import Given, Ready
-from lingyu.train.preference import datasets
+from lingyu.train.preference import built
 from lingyu.train.rewards import Prompt, Reward, measures
-from lingyu.train.run import arguments, optimised, progress, resumable
+from lingyu.train.run import arguments, resumable
 
 
 class Sampling(StageParams):
@@ -53,23 +52,16 @@ def grpo(given: Given, method: Grpo | Rloo) -> Ready:
     config, trainer = (trl.GRPOConfig, trl.GRPOTrainer) if isinstance(method, Grpo) else (trl.RLOOConfig, trl.RLOOTrainer)
     places = range(len(held) + len(prompts))
     rows = [{"prompt": prompt.text, "place": place} for prompt, place in zip([*held, *prompts], places, strict=True)]
-    settings = arguments(given.params, given.place, len(prompts) * method.generations)
-    ready = resumable(optimised(trainer, given.params))(
-        model=load_model(given.model, given.params.max_length),
-        reward_funcs=list(by_name.values()),
-        args=config(
-            **{**settings, **BY_REWARD},
-            beta=method.beta,
-            num_generations=method.generations,
-            steps_per_generation=1,
-            max_completion_length=method.max_new_tokens,
-            temperature=method.temperature,
-            reward_weights=[reward.weight for reward in method.rewards],
-        ),
-        **datasets(rows[len(held) :], rows[: len(held)]),
-        processing_class=given.tokenizer,
-        callbacks=[progress(given.label)],
+    settings = config(
+        **{**arguments(given.params, given.place, len(prompts) * method.generations), **BY_REWARD},
+        beta=method.beta,
+        num_generations=method.generations,
+        steps_per_generation=1,
+        max_completion_length=method.max_new_tokens,
+        temperature=method.temperature,
+        reward_weights=[reward.weight for reward in method.rewards],
     )
+    ready = built(resumable(trainer), settings, rows[len(held) :], rows[: len(held)], given, reward_funcs=list(by_name.values()))
     parts = [f"rewards/{name}/mean" for name in by_name] if len(by_name) > 1 else []
     return Ready(ready, len(prompts), ["reward", "eval_reward", "kl", *parts])
 

@@ -82,21 +82,15 @@ def dpo(given: Given, method: Dpo) -> Ready:
     losses = (
         {"loss_type": [method.loss, "sft"], "loss_weights": [1.0, method.sft_weight]} if method.sft_weight else {"loss_type": [method.loss]}
     )
-    trainer = optimised(DPOTrainer, given.params)(
-        model=load_model(given.model, given.params.max_length),
-        args=DPOConfig(
-            **arguments(given.params, given.place, len(pairs)),
-            **losses,
-            beta=method.beta,
-            label_smoothing=method.label_smoothing,
-            max_length=given.params.max_length,
-            precompute_ref_log_probs=True,
-        ),
-        **datasets(as_texts(pairs, given), as_texts(held or pairs[:1], given)),
-        processing_class=given.tokenizer,
-        callbacks=[progress(given.label)],
+    settings = DPOConfig(
+        **arguments(given.params, given.place, len(pairs)),
+        **losses,
+        beta=method.beta,
+        label_smoothing=method.label_smoothing,
+        max_length=given.params.max_length,
+        precompute_ref_log_probs=True,
     )
-    return Ready(trainer, len(pairs), CURVES)
+    return Ready(built(DPOTrainer, settings, as_texts(pairs, given), as_texts(held or pairs[:1], given), given), len(pairs), CURVES)
 
 
 def kto(given: Given, method: Kto) -> Ready:
@@ -104,21 +98,15 @@ def kto(given: Given, method: Kto) -> Ready:
 
     pairs, held = pairs_of(given.train, given.dev, "align with")
     rows, held_rows = (apart(as_texts(some, given), given.params.seed) for some in (pairs, held or pairs[:1]))
-    trainer = optimised(KTOTrainer, given.params)(
-        model=load_model(given.model, given.params.max_length),
-        args=KTOConfig(
-            **arguments(given.params, given.place, len(rows)),
-            beta=method.beta,
-            desirable_weight=method.desirable_weight,
-            undesirable_weight=method.undesirable_weight,
-            max_length=given.params.max_length,
-            precompute_ref_log_probs=True,
-        ),
-        **datasets(rows, held_rows),
-        processing_class=given.tokenizer,
-        callbacks=[progress(given.label)],
+    settings = KTOConfig(
+        **arguments(given.params, given.place, len(rows)),
+        beta=method.beta,
+        desirable_weight=method.desirable_weight,
+        undesirable_weight=method.undesirable_weight,
+        max_length=given.params.max_length,
+        precompute_ref_log_probs=True,
     )
-    return Ready(trainer, len(rows), ["rewards/margins", "eval_rewards/margins", "kl"])
+    return Ready(built(KTOTrainer, settings, rows, held_rows, given), len(rows), ["rewards/margins", "eval_rewards/margins", "kl"])
 
 
 def orpo(given: Given, method: Orpo) -> Ready:
@@ -156,16 +144,22 @@ def without_reference(given: Given, trainer: Any, config: Any, losses: dict[str,
             """A checkpoint needs none."""
 
     pairs, held = pairs_of(given.train, given.dev, "align with")
-    ready = optimised(Encoded, given.params)(
+    settings = config(
+        **arguments(given.params, given.place, len(pairs)), **losses, max_length=given.params.max_length, remove_unused_columns=False
+    )
+    return Ready(built(Encoded, settings, as_texts(pairs, given), as_texts(held or pairs[:1], given), given), len(pairs), CURVES)
+
+
+def built(trainer: Any, settings: Any, rows: Sequence[dict[str, Any]], held: Sequence[dict[str, Any]], given: Given, **more: Any) -> Any:
+    """A trainer of TRL over these rows, that begins with the given model."""
+    return optimised(trainer, given.params)(
         model=load_model(given.model, given.params.max_length),
-        args=config(
-            **arguments(given.params, given.place, len(pairs)), **losses, max_length=given.params.max_length, remove_unused_columns=False
-        ),
-        **datasets(as_texts(pairs, given), as_texts(held or pairs[:1], given)),
+        args=settings,
+        **datasets(rows, held),
         processing_class=given.tokenizer,
         callbacks=[progress(given.label)],
+        **more,
     )
-    return Ready(ready, len(pairs), CURVES)
 
 
 def datasets(rows: Sequence[dict[str, Any]], held: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -90,16 +90,16 @@ def with_rollouts(trainer: Any, given: Given, method: Ppo, start: Any, worth: Me
             return total
 
         def rollout(self, prompts: Sequence[Prompt]) -> Rollout:
-            replies, learnt, scores, likelihoods, known, values = self.judged(prompts)
+            replies, learnt, scores, now, then, values = self.judged(prompts)
             critic = self.model.critic
-            rewards = float(critic.kl_weight) * (known - likelihoods)
+            rewards = float(critic.kl_weight) * (then - now)
             rewards[torch.arange(len(prompts)), learnt.sum(dim=1) - 1] += critic.normalised(scores) if method.normalise else scores
             ahead = advantages(rewards * learnt, values, learnt, method.discount, method.trace)
-            kl = float((likelihoods - known).sum(dim=1).mean())
+            kl = float((now - then).sum(dim=1).mean())
             self.note(reward=float(scores.mean()), kl=kl, kl_weight=float(critic.kl_weight))
             if method.kl.target is not None:
                 critic.adapt(kl, method.kl.target, method.kl.horizon, len(prompts))
-            return Rollout(replies.ids, replies.mask, learnt, likelihoods, values, whitened(ahead, learnt), ahead + values)
+            return Rollout(replies.ids, replies.mask, learnt, now, values, whitened(ahead, learnt), ahead + values)
 
         def judged(self, prompts: Sequence[Prompt]) -> tuple[Any, ...]:
             """Replies, which of their tokens count, scores, and a token's likelihood now and at the start, and value."""
@@ -111,19 +111,19 @@ def with_rollouts(trainer: Any, given: Given, method: Ppo, start: Any, worth: Me
             with torch.no_grad():
                 rows = range(0, len(prompts), params.batch_size)
                 parts = [(replies.ids[row : row + params.batch_size], replies.mask[row : row + params.batch_size]) for row in rows]
-                now = [self.likelihoods(self.model, *part, replies.width) for part in parts]
-                known = [self.likelihoods(start, *part, replies.width)[0] for part in parts]
+                now = [self.told(self.model, *part, replies.width) for part in parts]
+                then = [self.told(start, *part, replies.width) for part in parts]
                 values = [self.model.critic(hidden) for _, hidden in now]
-            columns = (torch.cat(some) * learnt for some in ([likelihoods for likelihoods, _ in now], known, values))
-            return replies, learnt, scores, *columns
+            columns = ([told for told, _ in now], [told for told, _ in then], values)
+            return replies, learnt, scores, *(torch.cat(column) * learnt for column in columns)
 
-        def likelihoods(self, causal: Any, ids: Any, mask: Any, width: int) -> tuple[Any, Any]:
-            with self.compute_loss_context_manager():
+        def told(self, causal: Any, ids: Any, mask: Any, width: int) -> tuple[Any, Any]:
+            with self.compute_loss_context_manager():  # autocast, where precision is not fp32
                 return likelihoods(causal, ids, mask, width, method.temperature)
 
         def loss_of(self, rollout: Rollout) -> Any:
-            likelihoods, hidden = self.likelihoods(self.model, rollout.ids, rollout.mask, rollout.learnt.shape[1])
-            policy, clipped = policy_loss(likelihoods, rollout, method.clip)
+            now, hidden = self.told(self.model, rollout.ids, rollout.mask, rollout.learnt.shape[1])
+            policy, clipped = policy_loss(now, rollout, method.clip)
             value = value_loss(self.model.critic(hidden), rollout, method.clip_value)
             self.note(value_loss=value.item(), clipped=clipped.item())
             return policy + method.value_weight * value
@@ -133,9 +133,9 @@ def with_rollouts(trainer: Any, given: Given, method: Ppo, start: Any, worth: Me
             with torch.random.fork_rng():
                 torch.manual_seed(params.seed)  # the same draws every time: what changes is the policy
                 for first in range(0, len(held), method.rollout):
-                    _, _, worths, likelihoods, known, _ = self.judged(held[first : first + method.rollout])
+                    _, _, worths, now, then, _ = self.judged(held[first : first + method.rollout])
                     scores += worths.tolist()
-                    kl += (likelihoods - known).sum(dim=1).tolist()
+                    kl += (now - then).sum(dim=1).tolist()
             measured = {"eval_reward": sum(scores) / len(held), "eval_kl": sum(kl) / len(held)}
             self.log(measured)
             self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, measured)
