@@ -68,7 +68,7 @@ def compared(
 ) -> dict[str, float]:
     """What both models' replies to the held prompts are worth by the rules that `end` was trained with, and its KL to the start."""
     prepare(params.threads)
-    given = Given(params, start, Path(), load_tokenizer(start), train, train, Path(), "")
+    given = Given(params, start, Path(), load_tokenizer(start), train, train, Path(), "", Path())
     held, _ = prompts_of(given, method)
     prompts = [prompt for prompt in held for _ in range(samples)]
     first, second = (load_model(folder, params.max_length).eval() for folder in (start, end))

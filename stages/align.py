@@ -20,6 +20,7 @@ from lingyu.judge import rules
 from lingyu.model.load import load_tokenizer, prepare, save
 from lingyu.stage import start
 from lingyu.train.best_of import BestOf, best_of
+from lingyu.train.checks import check_machine, check_model
 from lingyu.train.given import Given, Ready
 from lingyu.train.policy import Grpo, Rloo, grpo
 from lingyu.train.ppo import Ppo, ppo
@@ -51,22 +52,27 @@ class Params(Training):
             raise ValueError(f"batch_size {batch} is no multiple of method.generations {method.generations}")
         if isinstance(method, Ppo) and method.rollout % (batch * self.accumulation):
             raise ValueError(f"method.rollout {method.rollout} is no multiple of batch_size {batch} times accumulation {self.accumulation}")
-        if isinstance(method, Kto) and batch < 2:
-            raise ValueError("kto compares with the other replies of a batch: batch_size 1 has none")
+        if isinstance(method, Kto) and batch // self.processes < 2:
+            raise ValueError("kto compares with the other replies of a batch: batch_size 1 a process has none")
+        if isinstance(method, Ppo | BestOf) and self.processes > 1:
+            raise ValueError(f"{method.name} samples in one process: processes {self.processes} is too many; grpo and rloo take several")
         return self
 
 
 def run(params: Params, models: Path, reward: Path, train_folder: Path, dev_folder: Path, work: Path, out: Path) -> None:
     label, model = f"align@{out.name}", models / params.start / "model"
+    check_machine(params)
     prepare(params.threads, params.seed)
+    tokenizer = load_tokenizer(model)
+    check_model(params, model, tokenizer)
     tables = [train_folder / "preference.parquet", train_folder / "prompts.parquet", dev_folder / "preference.parquet"]
     place = workplace(work, params, [model, reward, *tables, Path(rules.__file__)])
-    given = Given(params, model, reward, load_tokenizer(model), train_folder, dev_folder, place, label)
+    given = Given(params, model, reward, tokenizer, train_folder, dev_folder, place, label, out)
 
     ready = WAYS[type(params.method)](given, params.method)
     metrics = train(ready.trainer, label)
 
-    save(ready.trainer.model, given.tokenizer, out / "model")
+    save(ready.trainer.model, tokenizer, out / "model")
     write_curves(ready.trainer.state.log_history, out / "curves.csv", ready.curves)
     write_json(out / "metrics.json", {**metrics, "rows": ready.rows, **ready.more})
 

@@ -17,9 +17,12 @@ from lingyu.model.load import load_scorer, load_tokenizer, prepare, save
 from lingyu.model.scoring import scored_text, scores
 from lingyu.records import Preference
 from lingyu.stage import start
+from lingyu.train.checks import check_machine, check_model
 from lingyu.train.preference import datasets, pairs_of, refuse_long
-from lingyu.train.run import arguments, optimised, progress, train, workplace, write_curves
+from lingyu.train.run import arguments, boards, optimised, progress, train, workplace, write_curves
 from lingyu.train.settings import Training
+
+CURVES = ["accuracy", "eval_accuracy"]
 
 
 class Params(Training):
@@ -30,8 +33,10 @@ def run(params: Params, models: Path, train_folder: Path, dev_folder: Path, work
     from trl import RewardConfig, RewardTrainer
 
     model = models / params.start / "model"
+    check_machine(params)
     prepare(params.threads, params.seed)
     tokenizer = load_tokenizer(model)
+    check_model(params, model, tokenizer)
     pairs, held = pairs_of(train_folder, dev_folder, "learn a reward from")
 
     place = workplace(work, params, [model, train_folder / "preference.parquet", dev_folder / "preference.parquet"])
@@ -40,12 +45,12 @@ def run(params: Params, models: Path, train_folder: Path, dev_folder: Path, work
         args=RewardConfig(**arguments(params, place, len(pairs)), max_length=None),
         **datasets(encoded(pairs, tokenizer, params.max_length), encoded(held or pairs[:1], tokenizer, params.max_length)),
         processing_class=tokenizer,
-        callbacks=[progress("reward")],
+        callbacks=[progress("reward", out / "curves.csv", CURVES, params.stop_above), *boards(params, place, "reward")],
     )
     metrics: dict[str, Any] = train(trainer, "reward")
 
     save(trainer.model, tokenizer, out / "model")
-    write_curves(trainer.state.log_history, out / "curves.csv", ["accuracy", "eval_accuracy"])
+    write_curves(trainer.state.log_history, out / "curves.csv", CURVES)
     write_json(
         out / "metrics.json",
         {**metrics, "pairs": len(pairs), "dev_pairs": len(held), "dev_accuracy": accuracy(trainer.model, tokenizer, held)},

@@ -10,7 +10,7 @@ from pydantic import Field, PositiveInt
 
 from lingyu.model.load import load_model
 from lingyu.stage import StageError
-from lingyu.train.data import NOT_LEARNT, Example
+from lingyu.train.data import NOT_LEARNT, Example, stored
 from lingyu.train.given import Given, Ready
 from lingyu.train.policy import Sampling, prompts_of, sampled
 from lingyu.train.rewards import Measure, Prompt, measures, together
@@ -42,7 +42,8 @@ def best_of(given: Given, method: BestOf) -> Ready:
             f"no reply to any of {len(prompts)} prompts is worth {method.least} (method.least); the best is worth "
             f"{max(draw.reward for draw in best[len(held) :]):.3f}. Lower method.least, or raise method.samples or method.temperature."
         )
-    trainer = causal_trainer(model, given.tokenizer, train, dev or train[:1], given.params, given.place, given.label)
+    rows, held_rows = stored(train, given.place / "train.arrow"), stored(dev or train[:1], given.place / "dev.arrow")
+    trainer = causal_trainer(model, given.tokenizer, rows, held_rows, given.params, given.place, given.label, given.out)
     worths = [draw.reward for row in drawn for draw in row]
     kept = [draw.reward for draw, kept in zip(best, good, strict=True) if kept]
     return Ready(

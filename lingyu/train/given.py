@@ -1,15 +1,19 @@
 """What every way to align is given, and what it hands back to be trained."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from lingyu.train.run import boards, progress
 from lingyu.train.settings import Training
 
 
 @dataclass(frozen=True)
 class Given:
-    """reward: the reward model; train, dev: folders of mix; place: for checkpoints of this run; label: before each line of progress."""
+    """reward: the reward model; train, dev: folders of mix; place: for checkpoints of this run; label: before each line of progress;
+    out: where the curves grow."""
 
     params: Training
     model: Path
@@ -19,6 +23,7 @@ class Given:
     dev: Path
     place: Path
     label: str
+    out: Path
 
 
 @dataclass(frozen=True)
@@ -29,3 +34,8 @@ class Ready:
     rows: int
     curves: list[str]
     more: dict[str, Any] = field(default_factory=dict)
+
+
+def watched(given: Given, curves: Sequence[str], stop_above: float = math.inf) -> list[Any]:
+    """The trainer's callbacks: lines of progress, curves while they grow, a stop where a loss that should fall rises so many times."""
+    return [progress(given.label, given.out / "curves.csv", curves, stop_above), *boards(given.params, given.place, given.label)]

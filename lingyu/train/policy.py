@@ -9,7 +9,7 @@ from lingyu.files import read_table
 from lingyu.model.chat import render
 from lingyu.records import Question
 from lingyu.stage import StageError, StageParams
-from lingyu.train.given import Given, Ready
+from lingyu.train.given import Given, Ready, watched
 from lingyu.train.preference import built
 from lingyu.train.rewards import Prompt, Reward, measures
 from lingyu.train.run import arguments, resumable
@@ -61,9 +61,9 @@ def grpo(given: Given, method: Grpo | Rloo) -> Ready:
         temperature=method.temperature,
         reward_weights=[reward.weight for reward in method.rewards],
     )
-    ready = built(resumable(trainer), settings, rows[len(held) :], rows[: len(held)], given, reward_funcs=list(by_name.values()))
-    parts = [f"rewards/{name}/mean" for name in by_name] if len(by_name) > 1 else []
-    return Ready(ready, len(prompts), ["reward", "eval_reward", "kl", *parts])
+    curves = ["reward", "eval_reward", "kl", *(f"rewards/{name}/mean" for name in by_name if len(by_name) > 1)]
+    more = {"reward_funcs": list(by_name.values()), "callbacks": watched(given, curves)}
+    return Ready(built(resumable(trainer), settings, rows[len(held) :], rows[: len(held)], given, **more), len(prompts), curves)
 
 
 # The best checkpoint is the one whose replies to the held prompts are worth most.

@@ -10,11 +10,13 @@ from typing import Literal
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
 from lingyu.model.load import load_model
-from lingyu.stage import StageError, StageParams
-from lingyu.train.given import Given, Ready
+from lingyu.stage import StageParams
+from lingyu.train.given import Given, Ready, watched
 from lingyu.train.policy import BY_REWARD, Sampling, prompts_of
 from lingyu.train.rewards import measures, together
-from lingyu.train.run import arguments, optimised, progress, resumable
+from lingyu.train.run import arguments, optimised, resumable
+
+CURVES = ["reward", "eval_reward", "kl", "eval_kl", "kl_weight", "value_loss", "clipped"]
 
 
 class Kl(StageParams):
@@ -61,9 +63,7 @@ def ppo(given: Given, method: Ppo) -> Ready:
         eval_dataset=held,
         data_collator=list,
         processing_class=given.tokenizer,
-        callbacks=[progress(given.label)],
+        callbacks=watched(given, CURVES),
     )
-    if trainer.accelerator.num_processes > 1:
-        raise StageError("PPO runs in one process; this is one of several. Start the stage by itself, or take grpo or rloo.")
     start.to(trainer.args.device).eval().requires_grad_(False)
-    return Ready(trainer, len(prompts), ["reward", "eval_reward", "kl", "eval_kl", "kl_weight", "value_loss", "clipped"])
+    return Ready(trainer, len(prompts), CURVES)

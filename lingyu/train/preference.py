@@ -14,8 +14,8 @@ from lingyu.model.load import load_model
 from lingyu.records import Preference
 from lingyu.stage import StageError, StageParams
 from lingyu.train.data import NOT_LEARNT
-from lingyu.train.given import Given, Ready
-from lingyu.train.run import arguments, optimised, progress
+from lingyu.train.given import Given, Ready, watched
+from lingyu.train.run import arguments, optimised
 
 CURVES = ["rewards/accuracies", "eval_rewards/accuracies"]
 
@@ -90,7 +90,7 @@ def dpo(given: Given, method: Dpo) -> Ready:
         max_length=given.params.max_length,
         precompute_ref_log_probs=True,
     )
-    return Ready(built(DPOTrainer, settings, as_texts(pairs, given), as_texts(held or pairs[:1], given), given), len(pairs), CURVES)
+    return over_pairs(DPOTrainer, settings, pairs, held, given)
 
 
 def kto(given: Given, method: Kto) -> Ready:
@@ -106,7 +106,9 @@ def kto(given: Given, method: Kto) -> Ready:
         max_length=given.params.max_length,
         precompute_ref_log_probs=True,
     )
-    return Ready(built(KTOTrainer, settings, rows, held_rows, given), len(rows), ["rewards/margins", "eval_rewards/margins", "kl"])
+    curves = ["rewards/margins", "eval_rewards/margins", "kl"]
+    watches = watched(given, curves, given.params.stop_above)
+    return Ready(built(KTOTrainer, settings, rows, held_rows, given, callbacks=watches), len(rows), curves)
 
 
 def orpo(given: Given, method: Orpo) -> Ready:
@@ -130,7 +132,9 @@ def without_reference(given: Given, trainer: Any, config: Any, losses: dict[str,
 
     class Encoded(trainer):
         def tokenize_row(self, feature: dict[str, str], model: Any = None) -> dict[str, list[int]]:
-            prompt, chosen, rejected = given.tokenizer(list(feature.values()), add_special_tokens=False)["input_ids"]
+            prompt, chosen, rejected = given.tokenizer(
+                [feature[name] for name in ("prompt", "chosen", "rejected")], add_special_tokens=False
+            )["input_ids"]
             row = {"prompt_input_ids": prompt, "prompt_attention_mask": [1] * len(prompt)}
             for side, reply in (("chosen", chosen), ("rejected", rejected)):
                 row |= {
@@ -147,7 +151,13 @@ def without_reference(given: Given, trainer: Any, config: Any, losses: dict[str,
     settings = config(
         **arguments(given.params, given.place, len(pairs)), **losses, max_length=given.params.max_length, remove_unused_columns=False
     )
-    return Ready(built(Encoded, settings, as_texts(pairs, given), as_texts(held or pairs[:1], given), given), len(pairs), CURVES)
+    return over_pairs(Encoded, settings, pairs, held, given)
+
+
+def over_pairs(trainer: Any, settings: Any, pairs: Sequence[Preference], held: Sequence[Preference], given: Given) -> Ready:
+    rows, held_rows = (as_texts(some, given) for some in (pairs, held or pairs[:1]))
+    watches = watched(given, CURVES, given.params.stop_above)
+    return Ready(built(trainer, settings, rows, held_rows, given, callbacks=watches), len(pairs), CURVES)
 
 
 def built(trainer: Any, settings: Any, rows: Sequence[dict[str, Any]], held: Sequence[dict[str, Any]], given: Given, **more: Any) -> Any:
@@ -157,7 +167,6 @@ def built(trainer: Any, settings: Any, rows: Sequence[dict[str, Any]], held: Seq
         args=settings,
         **datasets(rows, held),
         processing_class=given.tokenizer,
-        callbacks=[progress(given.label)],
         **more,
     )
 
