@@ -198,7 +198,8 @@ def resumable(trainer: Any) -> Any:
 def progress(label: str, curves: Path | None = None, columns: Sequence[str] = (), stop_above: float = math.inf) -> Any:
     """A callback that prints a line now and then, writes the curves so far, and stops with a clear word when the loss runs away.
 
-    stop_above: how many times its first value the loss may be, for as long as between two evaluations.
+    stop_above: how many times its first value the loss may be, for as long as between two evaluations; infinite where a loss says
+    nothing, as one about rewards does, which begins at 0 or below.
     """
     from transformers import TrainerCallback
 
@@ -213,7 +214,7 @@ def progress(label: str, curves: Path | None = None, columns: Sequence[str] = ()
             if curves and values and processes.is_first():
                 write_curves(state.log_history, curves, columns)
             losses = [entry["loss"] for entry in state.log_history if "loss" in entry]
-            if len(losses) > LOGS and min(losses[-LOGS:]) > stop_above * losses[0]:
+            if len(losses) > LOGS and stop_above < math.inf and min(losses[-LOGS:]) > stop_above * losses[0]:
                 raise StageError(
                     f"training diverged: the loss, {losses[0]:.3f} at first, is {losses[-1]:.3f} at step {state.global_step} and has been "
                     f"above {stop_above} times its start (stop_above) for {LOGS * args.logging_steps:.0f} steps. "
