@@ -5,12 +5,14 @@ import signal
 
 import pytest
 from training import DPO, GRPO, LORA, SFT, TRAINING, begun, contents, ended, project
+from tuning_methods import method
 
 pytestmark = pytest.mark.slow
 
 # Checkpoints fall into the middle of epochs and on their ends.
 LONG = {**TRAINING, "epochs": 8, "evaluations": 12, "learning_rate": 2.0e-3}
-CANDIDATES = {"full": {"name": "full"}, "lora": {**LORA, "dropout": 0.1}, "dpo": DPO, "grpo": GRPO}
+TUNED = {name: method(name, "new") for name in ("pissa", "ptuning_v2", "bottleneck")}
+CANDIDATES = {"full": {"name": "full"}, "lora": {**LORA, "dropout": 0.1}, "dpo": DPO, "grpo": GRPO, **TUNED}
 
 
 @pytest.mark.parametrize(
@@ -19,6 +21,9 @@ CANDIDATES = {"full": {"name": "full"}, "lora": {**LORA, "dropout": 0.1}, "dpo":
         ("pretrain", "", "muon"),
         ("sft", "full", "adamw_torch_fused"),
         ("sft", "lora", "muon"),
+        ("sft", "pissa", "adamw_torch_fused"),
+        ("sft", "ptuning_v2", "adamw_torch_fused"),
+        ("sft", "bottleneck", "muon"),
         ("reward", "", "adamw_torch_fused"),
         ("align", "dpo", "muon"),
         ("align", "grpo", "adamw_torch_fused"),

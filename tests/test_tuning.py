@@ -1,13 +1,14 @@
 """Tuning methods: each trains, is saved and comes back the same, and what cannot work is told before anything is trained."""
 
 import json
+import os
 import subprocess
 import sys
 
 import pytest
 from pydantic import TypeAdapter, ValidationError
 from tiny import build_tiny_model
-from training import TRAINING, contents, curves, write_mix
+from training import ROOT, TRAINING, contents, curves, write_mix
 from tuning_methods import ATTACHED, LORA, LOW_RANK, MERGED, METHODS, method
 
 from lingyu.files import read_json
@@ -16,7 +17,7 @@ from lingyu.model.load import load_model, load_scorer, load_tokenizer, prepare, 
 from lingyu.model.methods import Method
 from lingyu.model.tuning import Tuning, summary
 from lingyu.stage import StageError
-from stages import sft
+from stages import package, sft
 
 WORDS = ["land", "stay", "飞行"]
 IDS = [[5, 50, 263, 100, 262, 200, 261]]  # some of the words among them
@@ -197,6 +198,31 @@ def test_who_does_not_know_the_attached_part_refuses_the_folder(start, tmp_path)
 
     assert done.returncode
     assert "lingyu_qwen3" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["prefix", "bottleneck"])
+def test_the_code_in_the_bento_serves_an_attached_part(name, start, tmp_path):
+    import torch
+
+    tuning = tuning_of(start, method(name))
+    stir(tuning.model)
+    tuning.save(load_tokenizer(start), tmp_path / "model")
+    package.put_code(ROOT, tmp_path / "code")
+    asked = "engine.tokens([5, 50, 100], Sampling(max_tokens=6, temperature=0, top_p=1, seed=0))"
+    code = f"""
+import asyncio
+from pathlib import Path
+from lingyu.serve.engine import Sampling, TransformersEngine
+engine = TransformersEngine(Path({str(tmp_path / "model")!r}))
+async def reply(): return [token async for token in {asked}]
+print(asyncio.run(reply()))"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path / "code", env={**os.environ, "PYTHONPATH": "."}, capture_output=True, text=True
+    )
+
+    assert done.returncode == 0, done.stderr
+    made = load_model(tmp_path / "model", 64).generate(torch.tensor([[5, 50, 100]]), max_new_tokens=6, do_sample=False)
+    assert json.loads(done.stdout) == made[0, 3:].tolist()
 
 
 @pytest.mark.parametrize("name", ["prefix", "bottleneck"])

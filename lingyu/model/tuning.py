@@ -145,6 +145,8 @@ def misfits(model: Any, method: Method) -> list[str]:
 
         if layers is not None and len(attentions(model.base_model)) != len(layers):
             found.append("  not every layer has attention with keys and values that a prefix could join.")
+        if (attention := model.config._attn_implementation) not in ("eager", "sdpa"):
+            found.append(f"  a prefix joins eager attention and SDPA, and this model computes {attention}.")
     if isinstance(method, ATTACHING) and is_attached(model):
         found.append(f"  it has a {model.config.attached['name']} already, and a second part would hide it. Tune it in full, or by lora.")
     return found
