@@ -32,10 +32,10 @@ from lingyu.warm import VARIABLE
 
 OPENED, CLOSED = "<!-- training methods -->", "<!-- /training methods -->"
 PAGE = Path("docs/training.md")
-ROWS = {"train": 64, "dev": 16}
+ROWS = {"train": 48, "dev": 8}
 TABLES = {"sft": Dialogue, "preference": Preference, "prompts": Question}
 COMMON = {
-    "seed": 17, "threads": 1, "precision": "fp32", "max_length": 256, "batch_size": 16, "accumulation": 1, "epochs": 6,
+    "seed": 17, "threads": 1, "precision": "fp32", "max_length": 256, "batch_size": 8, "accumulation": 1, "epochs": 2,
     "schedule": "cosine", "warmup": 0.05,
     "optimizer": "adamw_torch_fused", "beta2": 0.95, "weight_decay": 0.0, "max_grad_norm": 1.0, "evaluations": 4,
     "gradient_checkpointing": False,
