@@ -1,6 +1,7 @@
 """training_methods: what every training method was seen to do. `python -m bench.training_methods [names …]`
 
-Reads   out/pretrain/model, out/reward/model, out/mix    what `dvc repro` made; --out names another folder
+Reads   params.yaml           what is common to the candidates of a stage
+        out/pretrain/model, out/reward/model, out/mix, which `dvc repro` made; --out names another folder
 Writes  docs/training.md      what stands between the marks <!-- training methods --> and <!-- /training methods -->, unless
                               methods are named
 
@@ -28,18 +29,15 @@ import yaml
 from bench.results import table
 from lingyu.files import read_json, read_table, write_table
 from lingyu.records import Dialogue, Preference, Question
+from lingyu.stage import read_yaml
 from lingyu.warm import VARIABLE
 
 OPENED, CLOSED = "<!-- training methods -->", "<!-- /training methods -->"
 PAGE = Path("docs/training.md")
 ROWS = {"train": 48, "dev": 8}
 TABLES = {"sft": Dialogue, "preference": Preference, "prompts": Question}
-COMMON = {
-    "seed": 17, "threads": 1, "precision": "fp32", "max_length": 256, "batch_size": 8, "accumulation": 1, "epochs": 2,
-    "schedule": "cosine", "warmup": 0.05,
-    "optimizer": "adamw_torch_fused", "beta2": 0.95, "weight_decay": 0.0, "max_grad_norm": 1.0, "evaluations": 4,
-    "gradient_checkpointing": False,
-}  # fmt: skip
+# Beside what params.yaml has in common for the stage.
+CHANGES = {"threads": 1, "max_length": 256, "batch_size": 8, "epochs": 2, "evaluations": 4, "weight_decay": 0.0}
 
 ALL = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 VOCABULARY = {"vocabulary": "none"}
@@ -164,7 +162,8 @@ def project(folder: Path, tried: Tried, made: Path) -> Path:
         if model.exists():
             shutil.copytree(model, folder / "out" / name / "model")
     candidate = {"start": "start", "learning_rate": tried.learning_rate, "method": tried.method}
-    sections = {tried.stage: {"common": COMMON, "candidates": {tried.name: candidate}}}
+    common = read_yaml(Path("params.yaml"))[tried.stage]["common"]
+    sections = {tried.stage: {"common": {**common, **CHANGES}, "candidates": {tried.name: candidate}}}
     (folder / "params.yaml").write_text(yaml.safe_dump(sections), encoding="utf-8")
     return folder
 
@@ -225,9 +224,9 @@ def probe(folder: str) -> dict[str, Any]:
 
     prepare(threads=1)
     model = Path(folder)
-    tokenizer, loaded = load_tokenizer(model), load_model(model, COMMON["max_length"]).eval()
+    tokenizer, loaded = load_tokenizer(model), load_model(model, CHANGES["max_length"]).eval()
     rows = list(read_table(model.parents[2] / "mix" / "dev" / "sft.parquet", Dialogue))
-    batch = Padding(tokenizer.pad_token_id)(dialogues(rows, tokenizer, COMMON["max_length"]))
+    batch = Padding(tokenizer.pad_token_id)(dialogues(rows, tokenizer, CHANGES["max_length"]))
     with torch.no_grad():
         logits = loaded(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
     learnt = batch["labels"][:, 1:] != NOT_LEARNT

@@ -73,7 +73,7 @@ def run(params: Params, models: Path, train_folder: Path, dev_folder: Path, work
     metrics = train(trainer, label)
     print(f"{label}  {summary(metrics)}", file=sys.stderr, flush=True)
 
-    tuning.save(tokenizer, out / "model")
+    tuning.save(trainer.model, tokenizer, out / "model")
     write_curves(trainer.state.log_history, out / "curves.csv")
     write_json(out / "metrics.json", {**metrics, "rows": tasks.total()})
 

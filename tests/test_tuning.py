@@ -8,14 +8,14 @@ import sys
 import pytest
 from pydantic import TypeAdapter, ValidationError
 from tiny import build_tiny_model
-from training import ROOT, TRAINING, contents, curves, write_mix
+from training import ROOT, SFT, TRAINING, contents, curves, write_mix
 from tuning_methods import ATTACHED, LORA, LOW_RANK, MERGED, METHODS, method
 
 from lingyu.files import read_json
 from lingyu.model import vocabulary
 from lingyu.model.load import load_model, load_scorer, load_tokenizer, prepare, save
 from lingyu.model.methods import Method
-from lingyu.model.tuning import Tuning, summary
+from lingyu.model.tuning import Tuning, check_method, summary
 from lingyu.stage import StageError
 from stages import package, sft
 
@@ -45,7 +45,7 @@ def extended_model(folder, tied):
 
 def trained(folder, start, method, **changes):
     """What sft makes of the model of a folder."""
-    params = sft.Params(**{**TRAINING, "epochs": 6, "evaluations": 3, **changes}, start="start", method=method)
+    params = sft.Params(**{**TRAINING, **SFT, "epochs": 6, "evaluations": 3, **changes}, start="start", method=method)
     write_mix(folder / "mix")
     (folder / "start").mkdir(parents=True)
     (folder / "start" / "model").symlink_to(start)
@@ -75,9 +75,9 @@ def test_a_method_lowers_the_loss_and_its_model_and_its_new_rows_are_in_the_fold
     told = {}
     plain_save = Tuning.save
 
-    def save_and_tell(tuning, *places):
-        told["logits"] = logits(tuning.model)
-        plain_save(tuning, *places)
+    def save_and_tell(tuning, model, *places):
+        told["logits"] = logits(model)
+        plain_save(tuning, model, *places)
 
     monkeypatch.setattr(Tuning, "save", save_and_tell)
     out = trained(tmp_path, start, method(name, "new"))
@@ -174,7 +174,7 @@ def test_an_attached_part_is_there_in_every_way_of_asking(name, longest, start, 
 
     tuning = tuning_of(start, method(name))
     stir(tuning.model)
-    tuning.save(load_tokenizer(start), tmp_path)
+    tuning.save(tuning.model, load_tokenizer(start), tmp_path)
     model, tokenizer = load_model(tmp_path, longest).eval(), load_tokenizer(tmp_path)
 
     assert torch.allclose(logits(model), logits(load_model(tmp_path, 64)), atol=1e-5)
@@ -191,7 +191,8 @@ def test_an_attached_part_is_there_in_every_way_of_asking(name, longest, start, 
 
 
 def test_who_does_not_know_the_attached_part_refuses_the_folder(start, tmp_path):
-    tuning_of(start, method("prefix")).save(load_tokenizer(start), tmp_path)
+    tuning = tuning_of(start, method("prefix"))
+    tuning.save(tuning.model, load_tokenizer(start), tmp_path)
     code = f"from transformers import AutoModelForCausalLM; AutoModelForCausalLM.from_pretrained({str(tmp_path)!r})"
 
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
@@ -206,7 +207,7 @@ def test_the_code_in_the_bento_serves_an_attached_part(name, start, tmp_path):
 
     tuning = tuning_of(start, method(name))
     stir(tuning.model)
-    tuning.save(load_tokenizer(start), tmp_path / "model")
+    tuning.save(tuning.model, load_tokenizer(start), tmp_path / "model")
     package.put_code(ROOT, tmp_path / "code")
     asked = "engine.tokens([5, 50, 100], Sampling(max_tokens=6, temperature=0, top_p=1, seed=0))"
     code = f"""
@@ -321,7 +322,7 @@ def test_all_faults_are_told_at_once(start):
 
 
 @pytest.mark.parametrize("bits", [4, 8])
-def test_weights_in_few_bits_are_refused_without_a_gpu_before_anything_is_loaded(bits, tmp_path):
+def test_weights_in_few_bits_are_refused_without_a_gpu_before_anything_is_loaded(bits):
     import torch
 
     if torch.cuda.is_available():
@@ -329,7 +330,7 @@ def test_weights_in_few_bits_are_refused_without_a_gpu_before_anything_is_loaded
     values = TypeAdapter(Method).validate_python({"name": "qlora", **LOW_RANK, "bits": bits, "vocabulary": "none"})
 
     with pytest.raises(StageError, match=rf"in {bits} bits, which needs a GPU and bitsandbytes: there is no CUDA GPU here.*method lora"):
-        Tuning(tmp_path / "no-model", 64, values, None)
+        check_method(values)
 
 
 @pytest.mark.slow

@@ -36,22 +36,22 @@ def added(tokenizer: Any) -> list[int]:
     return sorted(number for number, token in tokenizer.added_tokens_decoder.items() if not token.special and SAFE.fullmatch(token.content))
 
 
-def lay_over(model: Any, ids: Sequence[int]) -> list[Any]:
-    """Let these rows learn; the hooks that do it."""
+def lay_over(model: Any, ids: Sequence[int]) -> None:
+    """Let these rows learn."""
     embeddings, head = model.get_input_embeddings(), model.get_output_embeddings()
     model.add_module("new_rows", Rows(ids, embeddings.weight))
-    scoring = model.new_rows
     if not model.config.tie_word_embeddings:
         model.add_module("new_head_rows", Rows(ids, head.weight))
-        scoring = model.new_head_rows
-    return [embeddings.register_forward_hook(model.new_rows.embedded), head.register_forward_hook(scoring.scored)]
+    embeddings.register_forward_hook(model.new_rows.embedded)
+    head.register_forward_hook(getattr(model, "new_head_rows", model.new_rows).scored)
 
 
-def write_in(model: Any, hooks: Sequence[Any]) -> None:
+def write_in(model: Any) -> None:
     """Put what was learnt into the matrices, and take the hooks away."""
-    for hook in hooks:
-        hook.remove()
     for name, matrix in (("new_rows", model.get_input_embeddings()), ("new_head_rows", model.get_output_embeddings())):
+        for number, hook in list(matrix._forward_hooks.items()):  # a copy of the model has hooks that no handle of ours removes
+            if isinstance(getattr(hook, "__self__", None), Rows):
+                del matrix._forward_hooks[number]
         if (rows := getattr(model, name, None)) is not None:
             with torch.no_grad():
                 matrix.weight[rows.ids] = rows.values.to(matrix.weight.dtype)

@@ -38,9 +38,7 @@ class Tuning:
     """A model that learns by a method, from the folder it starts from to the folder it is saved in."""
 
     def __init__(self, folder: Path, longest: int, method: Method, tokenizer: Any) -> None:
-        self.folder, self.method, self.hooks = folder, method, []
-        if isinstance(method, Qlora):
-            need_a_gpu(method)
+        self.folder, self.method = folder, method
         self.model = load_model(folder, longest, **quantised(method))
         if faults := misfits(self.model, method):
             raise StageError("\n".join([f"method {method.name} does not fit the model in {folder}:", *faults]))
@@ -53,39 +51,42 @@ class Tuning:
         else:
             self.model.requires_grad_(False)
             put(self.model, method, tokenizer)
-            self.hooks = learn_vocabulary(self.model, method, rows)
+            learn_vocabulary(self.model, method, rows)
             # Checkpoints hold what learns, not the base once more.
             self.model._keys_to_ignore_on_save = frozen(self.model)
 
-    def save(self, tokenizer: Any, out: Path) -> None:
-        model = self.model
+    def save(self, model: Any, tokenizer: Any, out: Path) -> None:
+        """The model as training left it, which need not be this object: several processes may have parted and gathered it."""
         if isinstance(self.method, LowRank | Ia3 | Oft):
-            model = self.merged(out / "adapter")
+            model = self.merged(model, out / "adapter")
         elif not isinstance(self.method, Full):
             model._keys_to_ignore_on_save = set()
-            if self.hooks:
+            if self.method.vocabulary == "new":
                 from lingyu.model import rows
 
-                rows.write_in(model, self.hooks)
+                rows.write_in(model)
             if isinstance(self.method, ATTACHING):
                 finish(model, self.method)
         save(model, tokenizer, out)
 
-    def merged(self, adapter: Path) -> Any:
+    def merged(self, model: Any, adapter: Path) -> Any:
         """One model with the adapter in its weights; the adapter is written, too, if it says all that was learnt."""
-        config = self.model.peft_config["default"]
+        config = model.peft_config["default"]
         config.base_model_name_or_path = ""
         config.target_modules = sorted(config.target_modules)  # a set has another order in every process
         if isinstance(self.method, Qlora):
-            return dequantised(self.model, self.folder, adapter)
+            return dequantised(model, self.folder, adapter)
         if isinstance(self.method, LowRank) or self.method.vocabulary == "none":  # PEFT reads rows back for LoRA alone
-            write_adapter(self.model, adapter, self.first if isinstance(self.method, Lora) else {})
+            write_adapter(model, adapter, self.first if isinstance(self.method, Lora) else {})
         if not isinstance(self.method, LowRank):
-            rows_written_in(self.model)
-        return self.model.merge_and_unload()
+            rows_written_in(model)
+        return model.merge_and_unload()
 
 
-def need_a_gpu(method: Qlora) -> None:
+def check_method(method: Method) -> None:
+    """Raise StageError where this machine cannot do it; asked before anything is loaded."""
+    if not isinstance(method, Qlora):
+        return
     import importlib.util
 
     import torch
@@ -309,16 +310,15 @@ def first_words(method: Prompt | Ptuning | Prefix | PtuningV2, tokenizer: Any, v
     return torch.tensor((ids * method.tokens)[: method.tokens])
 
 
-def learn_vocabulary(model: Any, method: Adapting, rows: Sequence[int]) -> list[Any]:
-    """Let rows of the embeddings and the head learn; hooks that are to be taken away."""
+def learn_vocabulary(model: Any, method: Adapting, rows: Sequence[int]) -> None:
+    """Let rows of the embeddings and the head learn."""
     if method.vocabulary == "all":
         model.get_input_embeddings().requires_grad_(True)
         model.get_output_embeddings().requires_grad_(True)
-    if not rows:
-        return []
-    from lingyu.model.rows import lay_over
+    if rows:
+        from lingyu.model.rows import lay_over
 
-    return lay_over(model, rows)
+        lay_over(model, rows)
 
 
 def frozen(model: Any) -> set[str]:
