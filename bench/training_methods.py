@@ -36,8 +36,9 @@ OPENED, CLOSED = "<!-- training methods -->", "<!-- /training methods -->"
 PAGE = Path("docs/training.md")
 ROWS = {"train": 48, "dev": 8}
 TABLES = {"sft": Dialogue, "preference": Preference, "prompts": Question}
+LONGEST = 256
 # Beside what params.yaml has in common for the stage.
-CHANGES = {"threads": 1, "max_length": 256, "batch_size": 8, "epochs": 2, "evaluations": 4, "weight_decay": 0.0}
+CHANGES = {"threads": 1, "max_length": LONGEST, "batch_size": 8, "epochs": 2, "evaluations": 4, "weight_decay": 0.0}
 
 ALL = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 VOCABULARY = {"vocabulary": "none"}
@@ -224,9 +225,9 @@ def probe(folder: str) -> dict[str, Any]:
 
     prepare(threads=1)
     model = Path(folder)
-    tokenizer, loaded = load_tokenizer(model), load_model(model, CHANGES["max_length"]).eval()
+    tokenizer, loaded = load_tokenizer(model), load_model(model, LONGEST).eval()
     rows = list(read_table(model.parents[2] / "mix" / "dev" / "sft.parquet", Dialogue))
-    batch = Padding(tokenizer.pad_token_id)(dialogues(rows, tokenizer, CHANGES["max_length"]))
+    batch = Padding(tokenizer.pad_token_id)(list(dialogues(rows, tokenizer, LONGEST)))
     with torch.no_grad():
         logits = loaded(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
     learnt = batch["labels"][:, 1:] != NOT_LEARNT

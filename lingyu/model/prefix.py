@@ -28,7 +28,8 @@ class Constant(torch.nn.Module):
 
     @classmethod
     def of(cls, states: States) -> "Constant":
-        made = cls([[list(key.shape[1:]), list(value.shape[1:])] for key, value in states]).to(states[0][0].device)
+        made = cls([[list(key.shape[1:]), list(value.shape[1:])] for key, value in states])
+        made.to(states[0][0].device)
         with torch.no_grad():
             for parameters, at in ((made.keys, 0), (made.values, 1)):
                 for parameter, pair in zip(parameters, states, strict=True):

@@ -59,7 +59,7 @@ class Tuning:
         """The model as training left it, which need not be this object: several processes may have parted and gathered it."""
         if isinstance(self.method, LowRank | Ia3 | Oft):
             model = self.merged(model, out / "adapter")
-        elif not isinstance(self.method, Full):
+        elif isinstance(self.method, Adapting):
             model._keys_to_ignore_on_save = set()
             if self.method.vocabulary == "new":
                 from lingyu.model import rows
