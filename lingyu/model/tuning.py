@@ -58,7 +58,7 @@ class Tuning:
     def save(self, model: Any, tokenizer: Any, out: Path) -> None:
         """The model as training left it, which need not be this object: several processes may have parted and gathered it."""
         if isinstance(self.method, LowRank | Ia3 | Oft):
-            model = self.merged(model, out / "adapter")
+            model = self.merged(model, self.method, out / "adapter")
         elif isinstance(self.method, Adapting):
             model._keys_to_ignore_on_save = set()
             if self.method.vocabulary == "new":
@@ -69,16 +69,16 @@ class Tuning:
                 finish(model, self.method)
         save(model, tokenizer, out)
 
-    def merged(self, model: Any, adapter: Path) -> Any:
+    def merged(self, model: Any, method: LowRank | Ia3 | Oft, adapter: Path) -> Any:
         """One model with the adapter in its weights; the adapter is written, too, if it says all that was learnt."""
         config = model.peft_config["default"]
         config.base_model_name_or_path = ""
         config.target_modules = sorted(config.target_modules)  # a set has another order in every process
-        if isinstance(self.method, Qlora):
+        if isinstance(method, Qlora):
             return dequantised(model, self.folder, adapter)
-        if isinstance(self.method, LowRank) or self.method.vocabulary == "none":  # PEFT reads rows back for LoRA alone
-            write_adapter(model, adapter, self.first if isinstance(self.method, Lora) else {})
-        if not isinstance(self.method, LowRank):
+        if isinstance(method, LowRank) or method.vocabulary == "none":  # PEFT reads rows back for LoRA alone
+            write_adapter(model, adapter, self.first if isinstance(method, Lora) else {})
+        if not isinstance(method, LowRank):
             rows_written_in(model)
         return model.merge_and_unload()
 
