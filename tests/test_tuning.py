@@ -8,7 +8,7 @@ import sys
 import pytest
 from pydantic import TypeAdapter, ValidationError
 from tiny import build_tiny_model
-from training import ROOT, SFT, TRAINING, contents, curves, write_mix
+from training import ASKED, ROOT, SFT, TRAINING, contents, curves, write_mix
 from tuning_methods import ATTACHED, LORA, LOW_RANK, MERGED, METHODS, method
 
 from lingyu.files import read_json
@@ -353,3 +353,17 @@ def test_what_learnt_and_the_memory_needed_are_told():
 
     assert said.startswith("learnt 1,250 of 50,000 parameters (2.50%), at most ")
     assert int(said.split("at most ")[1].split(" MiB")[0].replace(",", "")) > 50
+
+
+@pytest.mark.slow
+def test_the_bench_sees_what_a_method_does(tiny_model, tmp_path):
+    write_mix(tmp_path / "mix", asked=ASKED * 8)
+    (tmp_path / "pretrain").mkdir()
+    (tmp_path / "pretrain" / "model").symlink_to(tiny_model)
+    command = [sys.executable, "-m", "bench.training_methods", "--out", str(tmp_path), "lora", "prefix-tuning"]
+
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+
+    assert done.returncode == 0, done.stderr
+    rows = {line.split(" | ")[0]: line.rstrip(" |").split(" | ")[3:] for line in done.stdout.splitlines()[2:]}
+    assert rows == {"| LoRA": ["yes"] * 5, "| prefix tuning": ["yes", "yes", "no: attached", "yes", "yes"]}
