@@ -3,11 +3,12 @@
 Reads   out/${item.start}/model          what the candidate starts from
         out/mix/train                    sft.parquet
         out/mix/dev                      sft.parquet, to keep the best checkpoint by
-Writes  out/sft/${key}/model             the model, an adapter merged into it (and beside it, under adapter/)
+Writes  out/sft/${key}/model             the model, an adapter merged into it (and beside it, under adapter/), or attached where none can be
         out/sft/${key}/curves.csv        losses by step
         out/sft/${key}/metrics.json      parameters, trained parameters, rows, best loss
 """
 
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,9 @@ from typing import Any
 from pydantic import NonNegativeFloat, PositiveFloat
 
 from lingyu.files import read_table, write_json
-from lingyu.model.load import load_model, load_tokenizer, prepare
-from lingyu.model.tuning import Method, merge_and_save, tuned
+from lingyu.model.load import load_tokenizer, prepare
+from lingyu.model.methods import Method
+from lingyu.model.tuning import Tuning, check_method, summary
 from lingyu.records import Dialogue
 from lingyu.stage import StageError, start
 from lingyu.train.checks import check_machine, check_model
@@ -42,6 +44,7 @@ class Params(Training):
 def run(params: Params, models: Path, train_folder: Path, dev_folder: Path, work: Path, out: Path) -> None:
     label, model = f"sft@{out.name}", models / params.start / "model"
     check_machine(params)
+    check_method(params.method)
     prepare(params.threads, params.seed)
     tokenizer = load_tokenizer(model)
     check_model(params, model, tokenizer)
@@ -55,8 +58,9 @@ def run(params: Params, models: Path, train_folder: Path, dev_folder: Path, work
         return stored(grouped(made, params.max_length) if params.packing else made, place / f"{table.parent.name}.arrow")
 
     rows, dev = (examples(table) for table in tables)
+    tuning = Tuning(model, params.max_length, params.method, tokenizer)
     trainer = causal_trainer(
-        tuned(load_model(model, params.max_length), params.method),
+        tuning.model,
         tokenizer,
         rows,
         dev or rows.select([len(rows) - 1]),
@@ -67,8 +71,9 @@ def run(params: Params, models: Path, train_folder: Path, dev_folder: Path, work
         neftune_noise_alpha=params.neftune or None,
     )
     metrics = train(trainer, label)
+    print(f"{label}  {summary(metrics)}", file=sys.stderr, flush=True)
 
-    merge_and_save(trainer.model, tokenizer, out / "model")
+    tuning.save(trainer.model, tokenizer, out / "model")
     write_curves(trainer.state.log_history, out / "curves.csv")
     write_json(out / "metrics.json", {**metrics, "rows": tasks.total()})
 

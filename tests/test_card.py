@@ -53,6 +53,17 @@ def test_the_card_of_a_derivative_names_its_base_and_stands_without_numbers(mode
     assert "model-index" not in head
 
 
+def test_the_card_says_how_a_model_with_an_attached_part_is_loaded(model):
+    plain = card.render(ABOUT, model, [], "sft", {}, {})
+    write_json(model / "config.json", {"model_type": "lingyu_qwen3", "attached": {"name": "prefix"}})
+
+    page = card.render(ABOUT, model, [], "sft", {}, {})
+
+    assert "know(Path(folder))\ntokenizer = " in page
+    assert "（prefix）" in page
+    assert "know" not in plain.split("## 训练数据")[0].split("## 使用")[1]
+
+
 @pytest.fixture
 def repository(tmp_path):
     def git(*arguments):

@@ -5,13 +5,18 @@ import signal
 
 import pytest
 from training import BEST_OF, CPO, DPO, GRPO, KTO, LORA, ORPO, PPO, RLOO, SFT, SIMPO, TRAINING, begun, contents, ended, project
+from tuning_methods import method
 
 pytestmark = pytest.mark.slow
 
 # Checkpoints fall into the middle of epochs and on their ends.
 LONG = {**TRAINING, "epochs": 8, "evaluations": 12, "learning_rate": 2.0e-3}
-TUNED = {"full": {"name": "full"}, "lora": {**LORA, "dropout": 0.1}}
-ALIGNED = {method["name"]: method for method in (DPO, KTO, ORPO, SIMPO, CPO, GRPO, RLOO, PPO, BEST_OF)}
+TUNED = {
+    "full": {"name": "full"},
+    "lora": {**LORA, "dropout": 0.1},
+    **{name: method(name, "new") for name in ("pissa", "ptuning_v2", "bottleneck")},
+}
+ALIGNED = {given["name"]: given for given in (DPO, KTO, ORPO, SIMPO, CPO, GRPO, RLOO, PPO, BEST_OF)}
 CANDIDATES = {**TUNED, **ALIGNED}
 
 
@@ -21,6 +26,9 @@ CANDIDATES = {**TUNED, **ALIGNED}
         ("pretrain", "", "muon"),
         ("sft", "full", "adamw_torch_fused"),
         ("sft", "lora", "muon"),
+        ("sft", "pissa", "adamw_torch_fused"),
+        ("sft", "ptuning_v2", "adamw_torch_fused"),
+        ("sft", "bottleneck", "muon"),
         ("reward", "", "adamw_torch_fused"),
         ("align", "dpo", "muon"),
         *(("align", name, "adamw_torch_fused") for name in ALIGNED if name != "dpo"),

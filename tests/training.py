@@ -45,6 +45,9 @@ LORA = {
     "alpha": 8,
     "dropout": 0.0,
     "rank_stabilised": False,
+    "decomposed": False,
+    "begin": "zero",
+    "vocabulary": "none",
     "targets": ["q_proj", "v_proj", "down_proj"],
 }
 DPO = {"name": "dpo", "loss": "sigmoid", "beta": 0.1, "label_smoothing": 0.0, "sft_weight": 1.0}

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from lingyu.model.attached import know
 from lingyu.stage import StageError
 
 
@@ -12,6 +13,7 @@ def load_tokenizer(folder: Path) -> Any:
 
     if not (folder / "config.json").is_file():
         raise StageError(f"there is no model in {folder}. `dvc repro` makes it; `dvc checkout` or `dvc pull` brings one back.")
+    know(folder)
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     if not tokenizer.chat_template:
         raise StageError(
@@ -29,6 +31,7 @@ def load_model(folder: Path, longest: int, **options: Any) -> Any:
     """
     from transformers import AutoModelForCausalLM
 
+    know(folder)
     return AutoModelForCausalLM.from_pretrained(folder, **loading_options(longest), **options)
 
 
@@ -36,6 +39,7 @@ def load_scorer(folder: Path, longest: int, **options: Any) -> Any:
     """The same weights with one score on top instead of the vocabulary: a reward model."""
     from transformers import AutoModelForSequenceClassification
 
+    know(folder)
     return AutoModelForSequenceClassification.from_pretrained(folder, num_labels=1, **loading_options(longest), **options)
 
 

@@ -1,60 +1,354 @@
-"""Tuning methods: which parameters learn, and how what was learnt is merged into one model again."""
+"""Tuning: which parameters learn, and how what was learnt becomes a folder that `load_model` opens.
 
+Where weights can say what was learnt they are merged, and an adapter is kept beside them (full, freeze, lora, qlora, ia3, oft).
+Where they cannot, the part stays attached (lingyu.model.attached): a prefix, whatever it was learnt by, or bottleneck adapters.
+"""
+
+import resource
+import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import Field, PositiveFloat, PositiveInt
+from lingyu.files import read_json, write_json
+from lingyu.model.attached import adopt, is_attached
+from lingyu.model.load import load_model, save
+from lingyu.model.methods import (
+    Adapting,
+    Bottleneck,
+    Freeze,
+    Full,
+    Ia3,
+    Lora,
+    LowRank,
+    Method,
+    Oft,
+    Prefix,
+    Prompt,
+    Ptuning,
+    PtuningV2,
+    Qlora,
+)
+from lingyu.stage import StageError
 
-from lingyu.model.load import save
-from lingyu.stage import StageParams
-
-
-class Full(StageParams):
-    """All parameters learn."""
-
-    name: Literal["full"]
-
-
-class Lora(StageParams):
-    """Low-rank adapters on the named projections (Hu et al. 2021); rank-stabilised scaling where asked (Kalajdzievski 2023)."""
-
-    name: Literal["lora"]
-    rank: PositiveInt
-    alpha: PositiveFloat
-    dropout: float = Field(ge=0, lt=1)
-    rank_stabilised: bool
-    targets: list[str]
-
-
-Method = Annotated[Full | Lora, Field(discriminator="name")]
+ATTACHING = (Prompt, Ptuning, Prefix, PtuningV2, Bottleneck)
 
 
-def tuned(model: Any, method: Full | Lora) -> Any:
-    """The model with the method's parameters set to learn."""
-    if isinstance(method, Full):
-        return model
-    from peft import LoraConfig, get_peft_model
+class Tuning:
+    """A model that learns by a method, from the folder it starts from to the folder it is saved in."""
 
-    return get_peft_model(
-        model,
-        LoraConfig(
-            task_type="CAUSAL_LM",
+    def __init__(self, folder: Path, longest: int, method: Method, tokenizer: Any) -> None:
+        self.folder, self.method = folder, method
+        self.model = load_model(folder, longest, **quantised(method))
+        if faults := misfits(self.model, method):
+            raise StageError("\n".join([f"method {method.name} does not fit the model in {folder}:", *faults]))
+        if isinstance(method, Full):
+            return
+        rows = new_rows(tokenizer, method)
+        if isinstance(method, LowRank | Ia3 | Oft):
+            self.model = by_peft(self.model, method, rows)
+            self.first = first_of(self.model) if isinstance(method, Lora) and method.begin == "pissa" else {}
+        else:
+            self.model.requires_grad_(False)
+            put(self.model, method, tokenizer)
+            learn_vocabulary(self.model, method, rows)
+            # Checkpoints hold what learns, not the base once more.
+            self.model._keys_to_ignore_on_save = frozen(self.model)
+
+    def save(self, model: Any, tokenizer: Any, out: Path) -> None:
+        """The model as training left it, which need not be this object: several processes may have parted and gathered it."""
+        if isinstance(self.method, LowRank | Ia3 | Oft):
+            model = self.merged(model, self.method, out / "adapter")
+        elif isinstance(self.method, Adapting):
+            model._keys_to_ignore_on_save = set()
+            if self.method.vocabulary == "new":
+                from lingyu.model import rows
+
+                rows.write_in(model)
+            if isinstance(self.method, ATTACHING):
+                finish(model, self.method)
+        save(model, tokenizer, out)
+
+    def merged(self, model: Any, method: LowRank | Ia3 | Oft, adapter: Path) -> Any:
+        """One model with the adapter in its weights; the adapter is written, too, if it says all that was learnt."""
+        config = model.peft_config["default"]
+        config.base_model_name_or_path = ""
+        config.target_modules = sorted(config.target_modules)  # a set has another order in every process
+        if isinstance(method, Qlora):
+            return dequantised(model, self.folder, adapter)
+        if isinstance(method, LowRank) or method.vocabulary == "none":  # PEFT reads rows back for LoRA alone
+            write_adapter(model, adapter, self.first if isinstance(method, Lora) else {})
+        if not isinstance(method, LowRank):
+            rows_written_in(model)
+        return model.merge_and_unload()
+
+
+def check_method(method: Method) -> None:
+    """Raise StageError where this machine cannot do it; asked before anything is loaded."""
+    if not isinstance(method, Qlora):
+        return
+    import importlib.util
+
+    import torch
+
+    faults = []
+    if not torch.cuda.is_available():
+        faults.append("there is no CUDA GPU here")
+    if importlib.util.find_spec("bitsandbytes") is None:
+        faults.append("the package bitsandbytes is not installed (pip install 'lingyu[gpu]')")
+    if faults:
+        raise StageError(
+            f"method qlora holds weights in {method.bits} bits, which needs a GPU and bitsandbytes: {'; '.join(faults)}. "
+            "Run the stage on a GPU, or take method lora with the same numbers."
+        )
+
+
+def quantised(method: Method) -> dict[str, Any]:
+    """How to load the weights; 4 bits as the paper has them, with the constants quantised too."""
+    if not isinstance(method, Qlora):
+        return {}
+    import torch
+    from transformers import BitsAndBytesConfig
+
+    if method.bits == 8:
+        return {"quantization_config": BitsAndBytesConfig(load_in_8bit=True)}
+    four = {"bnb_4bit_quant_type": "nf4", "bnb_4bit_use_double_quant": True, "bnb_4bit_compute_dtype": torch.bfloat16}
+    return {"quantization_config": BitsAndBytesConfig(load_in_4bit=True, **four)}
+
+
+def misfits(model: Any, method: Method) -> list[str]:
+    """A line for each reason why the method cannot work with this model."""
+    found = []
+    layers = layers_of(model)
+    if isinstance(method, LowRank | Ia3 | Oft):
+        linear = linear_of(model)
+        if absent := [name for name in method.targets if name not in linear]:
+            found.append(f"  targets: it has no {', '.join(absent)}. It has: {', '.join(sorted(linear))}.")
+        if isinstance(method, Oft):
+            widths = {name: linear[name] for name in method.targets if name in linear and linear[name] % method.block_size}
+            found += [f"  block_size: {method.block_size} does not divide the {width} inputs of {name}." for name, width in widths.items()]
+        if not isinstance(method, LowRank) and method.vocabulary == "all" and model.config.tie_word_embeddings:
+            found.append(
+                "  vocabulary: all would part its embeddings from its head. They are one matrix, "
+                "and PEFT keeps it one for LoRA alone. Take new."
+            )
+    elif layers is None and not isinstance(method, Full):
+        found.append(f"  {type(model).__name__} keeps its layers in no list named layers, so none can be told from another.")
+    elif isinstance(method, Freeze) and method.layers > len(layers):
+        found.append(f"  layers: {method.layers}, but it has {len(layers)}.")
+    elif isinstance(method, Bottleneck):
+        from lingyu.model.bottleneck import PARTS
+
+        parts = sorted({part for part in method.after for layer in layers if not hasattr(layer, PARTS[part])})
+        found += [f"  after: a layer has no {PARTS[part]}, which {part} stands for." for part in parts]
+    if isinstance(method, Prompt | Ptuning | Prefix | PtuningV2):
+        from lingyu.model.prefix import attentions
+
+        if layers is not None and len(attentions(model.base_model)) != len(layers):
+            found.append("  not every layer has attention with keys and values that a prefix could join.")
+        if (attention := model.config._attn_implementation) not in ("eager", "sdpa"):
+            found.append(f"  a prefix joins eager attention and SDPA, and this model computes {attention}.")
+    if isinstance(method, ATTACHING) and is_attached(model):
+        found.append(f"  it has a {model.config.attached['name']} already, and a second part would hide it. Tune it in full, or by lora.")
+    return found
+
+
+def layers_of(model: Any) -> Any:
+    return getattr(model.base_model, "layers", None)
+
+
+def linear_of(model: Any) -> dict[str, int]:
+    """The last part of the names of the linear layers, with the number of their inputs; without the head."""
+    import torch
+
+    head = model.get_output_embeddings()
+    return {
+        name.rpartition(".")[2]: module.in_features
+        for name, module in model.named_modules()
+        if isinstance(module, torch.nn.Linear) and module is not head
+    }
+
+
+def new_rows(tokenizer: Any, method: Adapting) -> list[int]:
+    if method.vocabulary != "new":
+        return []
+    from lingyu.model.rows import added
+
+    return added(tokenizer)
+
+
+def by_peft(model: Any, method: LowRank | Ia3 | Oft, rows: Sequence[int]) -> Any:
+    from peft import IA3Config, LoraConfig, OFTConfig, get_peft_model
+
+    common: dict[str, Any] = {"task_type": "CAUSAL_LM", "target_modules": list(method.targets)}
+    config: Any
+    if isinstance(method, LowRank):
+        begin = {"init_lora_weights": "pissa"} if isinstance(method, Lora) and method.begin == "pissa" else {}
+        config = LoraConfig(
+            **common,
+            **begin,
             r=method.rank,
             lora_alpha=method.alpha,
             lora_dropout=method.dropout,
             use_rslora=method.rank_stabilised,
-            target_modules=list(method.targets),
-        ),
-    )
+            use_dora=method.decomposed,
+        )
+    elif isinstance(method, Ia3):
+        config = IA3Config(**common, feedforward_modules=list(method.feedforward))
+    else:
+        config = OFTConfig(**common, oft_block_size=method.block_size, module_dropout=method.dropout)
+    # PEFT names these for LoRA alone, and heeds them for all.
+    if rows:
+        config.trainable_token_indices = vocabulary_of(model, rows)
+    if method.vocabulary == "all":
+        config.modules_to_save = [names_of(model)[0]] if model.config.tie_word_embeddings else names_of(model)
+        config.ensure_weight_tying = bool(model.config.tie_word_embeddings)
+    return get_peft_model(model, config)
 
 
-def merge_and_save(model: Any, tokenizer: Any, folder: Path) -> None:
-    """Save one model that needs no adapter; where there was one, it is kept under adapter/ too."""
-    if hasattr(model, "merge_and_unload"):
-        config = model.peft_config["default"]
-        config.base_model_name_or_path = ""
-        config.target_modules = sorted(config.target_modules)  # a set has another order in every process
-        model.save_pretrained(folder / "adapter")
-        (folder / "adapter" / "README.md").unlink(missing_ok=True)
-        model = model.merge_and_unload()
-    save(model, tokenizer, folder)
+def vocabulary_of(model: Any, rows: Sequence[int]) -> dict[str, list[int]]:
+    names = names_of(model)
+    return {name: list(rows) for name in (names[:1] if model.config.tie_word_embeddings else names)}
+
+
+def names_of(model: Any) -> list[str]:
+    """What the embeddings and the head are called."""
+    wanted = [model.get_input_embeddings(), model.get_output_embeddings()]
+    return [next(name for name, module in model.named_modules() if module is one).rpartition(".")[2] for one in wanted]
+
+
+def first_of(model: Any) -> dict[str, Any]:
+    """What the adapter began as: PiSSA took it out of the weights, so what was learnt is the difference."""
+    from peft import get_peft_model_state_dict
+
+    return {name: value.detach().cpu().clone() for name, value in get_peft_model_state_dict(model).items()}
+
+
+def write_adapter(model: Any, folder: Path, first: dict[str, Any]) -> None:
+    """The adapter, to be laid over the weights that training started from; first: what it began as, taken off again as further ranks."""
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    model.save_pretrained(folder)
+    (folder / "README.md").unlink(missing_ok=True)
+    if not first:
+        return
+    learnt = load_file(folder / "adapter_model.safetensors")
+    for name in first:
+        if ".lora_A." in name:
+            learnt[name] = torch.cat([learnt[name], first[name]])
+        elif ".lora_B." in name:
+            learnt[name] = torch.cat([learnt[name], -first[name]], dim=1)
+    save_file(learnt, folder / "adapter_model.safetensors", metadata={"format": "pt"})
+    config = read_json(folder / "adapter_config.json")
+    twice = {"r": 2 * config["r"], "lora_alpha": 2 * config["lora_alpha"], "init_lora_weights": True}
+    write_json(folder / "adapter_config.json", {**config, **twice})
+
+
+def rows_written_in(model: Any) -> None:
+    """Put rows of the vocabulary that learnt apart into their matrices; PEFT does it for LoRA alone."""
+    from peft.utils import TrainableTokensWrapper
+
+    base = model.get_base_model()
+    for name, module in list(base.named_modules()):
+        if isinstance(module, TrainableTokensWrapper):
+            parent, _, own = name.rpartition(".")
+            base.get_submodule(parent).add_module(own, module.unload_and_optionally_merge_module(True, False, None))
+
+
+def dequantised(model: Any, folder: Path, adapter: Path) -> Any:
+    """The plain model with the weights that training saw, rounded as they were, and the adapter merged into them; on the CPU."""
+    from peft import PeftModel
+    from peft.utils.integrations import dequantize_module_weight
+    from transformers import AutoModelForCausalLM
+
+    write_adapter(model, adapter, {})
+    plain = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True, use_safetensors=True, dtype="auto")
+    rounded = dict(model.get_base_model().named_modules())
+    for name, module in plain.named_modules():
+        there = rounded.get(name)
+        there = getattr(there, "base_layer", there)
+        if type(getattr(there, "weight", None)).__name__ in ("Params4bit", "Int8Params"):
+            module.weight.data = dequantize_module_weight(there).to("cpu", module.weight.dtype)
+    return PeftModel.from_pretrained(plain, adapter).merge_and_unload()
+
+
+def put(model: Any, method: Freeze | Prompt | Ptuning | Prefix | PtuningV2 | Bottleneck, tokenizer: Any) -> None:
+    """Let the method's own parameters learn."""
+    base = model.base_model
+    if isinstance(method, Freeze):
+        for layer in base.layers[-method.layers :]:
+            layer.requires_grad_(True)
+        return
+    if isinstance(method, Bottleneck):
+        from lingyu.model import bottleneck
+
+        bottleneck.put(base, method.size, method.activation, method.after)
+        return
+    import torch
+
+    from lingyu.model import prefix
+
+    words = model.get_input_embeddings().weight.detach()[first_words(method, tokenizer, len(tokenizer))]
+    if isinstance(method, Prompt):
+        prefix.put(base, prefix.Words(words))
+    elif isinstance(method, Ptuning):
+        prefix.put(base, prefix.EncodedWords(words, method.encoder, method.encoder_size))
+    else:
+        with torch.no_grad():
+            states = prefix.states_of(base, words)
+        prefix.put(base, prefix.Constant.of(states) if isinstance(method, Prefix) else prefix.EncodedStates(states, method.encoder_size))
+
+
+def first_words(method: Prompt | Ptuning | Prefix | PtuningV2, tokenizer: Any, vocabulary: int) -> Any:
+    """The ids of the words that the method's positions begin as."""
+    import torch
+
+    if not method.text:
+        return torch.randint(vocabulary, (method.tokens,))
+    ids = tokenizer(method.text, add_special_tokens=False)["input_ids"]
+    return torch.tensor((ids * method.tokens)[: method.tokens])
+
+
+def learn_vocabulary(model: Any, method: Adapting, rows: Sequence[int]) -> None:
+    """Let rows of the embeddings and the head learn."""
+    if method.vocabulary == "all":
+        model.get_input_embeddings().requires_grad_(True)
+        model.get_output_embeddings().requires_grad_(True)
+    if rows:
+        from lingyu.model.rows import lay_over
+
+        lay_over(model, rows)
+
+
+def frozen(model: Any) -> set[str]:
+    """What of the state never changes: parameters that do not learn, under all their names."""
+    return {name for name, value in model.named_parameters(remove_duplicate=False) if not value.requires_grad}
+
+
+def finish(model: Any, method: Prompt | Ptuning | Prefix | PtuningV2 | Bottleneck) -> None:
+    """What was learnt by a network, or as words, is kept as the keys and values that came of it."""
+    if isinstance(method, Bottleneck):
+        adopt(model, {"name": "bottleneck", "size": method.size, "activation": method.activation, "after": list(method.after)})
+        return
+    import torch
+
+    from lingyu.model import prefix
+
+    base = model.base_model
+    with torch.no_grad():
+        kept = prefix.Constant.of(base.prefix.states(base))
+    prefix.put(base, kept)
+    adopt(model, {"name": "prefix", "shapes": kept.shapes()})
+
+
+def summary(metrics: dict[str, float]) -> str:
+    """How many parameters learnt, and the most memory that was needed: told, not written, for no two runs need the same."""
+    import torch
+
+    learnt, all_of_them = int(metrics["trainable_parameters"]), int(metrics["parameters"])
+    if torch.cuda.is_available():
+        where, peak = "GPU memory", torch.cuda.max_memory_allocated()
+    else:
+        where, peak = "memory", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return f"learnt {learnt:,} of {all_of_them:,} parameters ({learnt / all_of_them:.2%}), at most {peak / 2**20:,.0f} MiB of {where}"

@@ -89,6 +89,7 @@ def render(
         about=about,
         architecture=", ".join(config.get("architectures") or [config["model_type"]]),
         context=config.get("max_position_embeddings"),
+        attached=config.get("attached", {}).get("name", ""),
         parameters=parameters_of(model),
         data=data,
         winner=winner,

@@ -51,7 +51,10 @@ def chosen(files: dict[str, str], weights: Weights, package: Path) -> dict[str, 
     if weights == "merged":
         return {path: path for path in files if not path.startswith("adapter/")}
     if "adapter/adapter_config.json" not in files:
-        raise StageError(f"{package} has no adapter: the winner was trained in full. Release it with --weights merged.")
+        raise StageError(
+            f"{package} has no adapter: the winner was trained in full, or by a method that PEFT has no adapter for. "
+            "Release it with --weights merged."
+        )
     base = str(read_json(package / "adapter/adapter_config.json").get("base_model_name_or_path") or "")
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", base) or Path(base).exists():
         raise StageError(

@@ -39,7 +39,10 @@ class TransformersEngine:
         from transformers import AutoModelForCausalLM
         from transformers.utils.logging import disable_progress_bar
 
+        from lingyu.model.attached import know
+
         disable_progress_bar()
+        know(folder)
         self._model: Any = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True, use_safetensors=True)
         self.context = int(self._model.config.max_position_embeddings)
         ends = self._model.generation_config.eos_token_id

@@ -1,0 +1,369 @@
+"""Tuning methods: each trains, is saved and comes back the same, and what cannot work is told before anything is trained."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from pydantic import TypeAdapter, ValidationError
+from tiny import build_tiny_model
+from training import ASKED, ROOT, SFT, TRAINING, contents, curves, write_mix
+from tuning_methods import ATTACHED, LORA, LOW_RANK, MERGED, METHODS, method
+
+from lingyu.files import read_json
+from lingyu.model import vocabulary
+from lingyu.model.load import load_model, load_scorer, load_tokenizer, prepare, save
+from lingyu.model.methods import Method
+from lingyu.model.tuning import Tuning, check_method, summary
+from lingyu.stage import StageError
+from stages import package, sft
+
+WORDS = ["land", "stay", "飞行"]
+IDS = [[5, 50, 263, 100, 262, 200, 261]]  # some of the words among them
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory):
+    """The folder of a model with words added to its vocabulary, whose head is its embeddings."""
+    return extended_model(tmp_path_factory.mktemp("start") / "model", True)
+
+
+@pytest.fixture(scope="module")
+def untied(tmp_path_factory):
+    """The same with a head of its own."""
+    return extended_model(tmp_path_factory.mktemp("untied") / "model", False)
+
+
+def extended_model(folder, tied):
+    build_tiny_model(folder, tie_word_embeddings=tied)
+    model, tokenizer = load_model(folder, 64), load_tokenizer(folder)
+    vocabulary.add(model, tokenizer, [{"term": word, "pieces": tokenizer(word)["input_ids"]} for word in WORDS], seed=0)
+    save(model, tokenizer, folder)
+    return folder
+
+
+def trained(folder, start, method, **changes):
+    """What sft makes of the model of a folder."""
+    params = sft.Params(**{**TRAINING, **SFT, "epochs": 6, "evaluations": 3, **changes}, start="start", method=method)
+    write_mix(folder / "mix")
+    (folder / "start").mkdir(parents=True)
+    (folder / "start" / "model").symlink_to(start)
+    sft.run(params, folder, folder / "mix" / "train", folder / "mix" / "dev", work=folder / "work", out=folder / "out")
+    return folder / "out"
+
+
+def logits(model):
+    import torch
+
+    model.eval()
+    with torch.no_grad():
+        return model(input_ids=torch.tensor(IDS)).logits
+
+
+def changed_rows(before, after):
+    return set((before.weight != after.weight).any(dim=1).nonzero()[:, 0].tolist())
+
+
+def tuning_of(folder, values, **changes):
+    prepare(threads=1)
+    return Tuning(folder, 64, TypeAdapter(Method).validate_python({**values, **changes}), load_tokenizer(folder))
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_method_lowers_the_loss_and_its_model_and_its_new_rows_are_in_the_folder(name, start, tmp_path, monkeypatch, capsys):
+    told = {}
+    plain_save = Tuning.save
+
+    def save_and_tell(tuning, model, *places):
+        told["logits"] = logits(model)
+        plain_save(tuning, model, *places)
+
+    monkeypatch.setattr(Tuning, "save", save_and_tell)
+    out = trained(tmp_path, start, method(name, "new"))
+
+    losses = [float(row["eval_loss"]) for row in curves(out) if row["eval_loss"]]
+    assert losses[-1] < losses[0]
+    metrics = read_json(out / "metrics.json")
+    assert 0 < metrics["trainable_parameters"] <= metrics["parameters"]
+    assert f"learnt {metrics['trainable_parameters']:,} of" in capsys.readouterr().err
+    model = load_model(out / "model", 64)
+    assert abs(logits(model) - told["logits"]).max() < 1e-5
+    assert type(model).__name__ == ("Qwen3ForCausalLM" if name in MERGED else "LingyuQwen3ForCausalLM")
+    assert not [path for path in (out / "model").rglob("*") if path.suffix in (".bin", ".pt", ".pth", ".pkl")]
+    only_new_rows_changed(start, model)
+
+
+@pytest.mark.parametrize("name", ["freeze", "dora", "oft", "ptuning_v2"])
+def test_new_rows_of_an_untied_head_learn_too(name, untied, tmp_path):
+    out = trained(tmp_path, untied, method(name, "new"), epochs=1)
+
+    only_new_rows_changed(untied, load_model(out / "model", 64))
+
+
+def only_new_rows_changed(start, after):
+    before, new = load_model(start, 64), set(load_tokenizer(start).convert_tokens_to_ids(WORDS))
+    changed = [
+        changed_rows(*(getattr(model, rows)() for model in (before, after))) for rows in ("get_input_embeddings", "get_output_embeddings")
+    ]
+    assert all(rows >= new for rows in changed)
+    assert changed == [new, new] or (after.num_parameters() == before.num_parameters() and len(changed[0]) > 200)  # in full, all learn
+    tied = [model.get_input_embeddings().weight is model.get_output_embeddings().weight for model in (before, after)]
+    assert tied[0] == tied[1] == before.config.tie_word_embeddings
+
+
+@pytest.mark.parametrize("name", ["freeze", "lora", "prefix"])
+def test_the_whole_vocabulary_can_learn(name, start, tmp_path):
+    out = trained(tmp_path, start, method(name, "all"), epochs=1)
+
+    before, after = load_model(start, 64), load_model(out / "model", 64)
+    assert len(changed_rows(before.get_output_embeddings(), after.get_output_embeddings())) > 200
+    assert after.get_input_embeddings().weight is after.get_output_embeddings().weight
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_gradient_checkpointing_changes_no_gradient(name, start):
+    import torch
+
+    found = []
+    for checkpointed in (False, True):
+        torch.manual_seed(0)
+        model = tuning_of(start, method(name, "new")).model.train()
+        stir(model)
+        if checkpointed:
+            model.activation_checkpointing_enable()
+        torch.manual_seed(1)  # of dropout
+        ids = torch.tensor(IDS)
+        model(input_ids=ids, labels=ids, use_cache=False).loss.backward()
+        found.append({name: value.grad for name, value in model.named_parameters() if value.requires_grad})
+
+    assert set(found[0]) == set(found[1])
+    assert all(gradient is not None and gradient.abs().sum() > 0 for gradient in found[0].values())
+    assert all(torch.equal(found[0][name], found[1][name]) for name in found[0])
+
+
+def stir(model):
+    """Away from beginnings that change nothing, from which some parameters have no gradient."""
+    import torch
+
+    with torch.no_grad():
+        for value in model.parameters():
+            if value.requires_grad:
+                value.add_(0.05 * torch.randn_like(value))
+
+
+@pytest.mark.parametrize("name", ["prompt", "ptuning", "prefix", "ptuning_v2"])
+def test_a_prefix_begins_as_words_that_stand_before_the_text(name, start):
+    import torch
+
+    tokenizer, words = load_tokenizer(start), "fly low"
+    plain = load_model(start, 64)
+    before = tokenizer(words)["input_ids"]
+    tokens = len(before)
+
+    tuning = tuning_of(start, {**method(name), "tokens": tokens, "text": words})
+
+    whole = plain(input_ids=torch.tensor([before + IDS[0]])).logits[:, tokens:]
+    assert torch.allclose(logits(tuning.model), whole, atol=1e-5)
+
+
+@pytest.mark.parametrize("longest", [64, 1000], ids=["eager", "sdpa"])
+@pytest.mark.parametrize("name", ATTACHED)
+def test_an_attached_part_is_there_in_every_way_of_asking(name, longest, start, tmp_path):
+    import torch
+
+    tuning = tuning_of(start, method(name))
+    stir(tuning.model)
+    tuning.save(tuning.model, load_tokenizer(start), tmp_path)
+    model, tokenizer = load_model(tmp_path, longest).eval(), load_tokenizer(tmp_path)
+
+    assert torch.allclose(logits(model), logits(load_model(tmp_path, 64)), atol=1e-5)
+    texts = ["fly", "fly low and land soon"]
+    batch = tokenizer(texts, padding=True, padding_side="left", return_tensors="pt")
+    together = model.generate(**batch, max_new_tokens=6, do_sample=False, eos_token_id=None)[:, -6:]
+    for text, made in zip(texts, together, strict=True):
+        ids = tokenizer(text, return_tensors="pt")["input_ids"]
+        for _ in range(6):  # without cache and padding
+            with torch.no_grad():
+                ids = torch.cat([ids, model(input_ids=ids, use_cache=False).logits[:, -1:].argmax(-1)], dim=1)
+        assert ids[0, -6:].tolist() == made.tolist()
+    assert abs(logits(model) - logits(load_model(start, 64))).max() > 1e-3
+
+
+def test_who_does_not_know_the_attached_part_refuses_the_folder(start, tmp_path):
+    tuning = tuning_of(start, method("prefix"))
+    tuning.save(tuning.model, load_tokenizer(start), tmp_path)
+    code = f"from transformers import AutoModelForCausalLM; AutoModelForCausalLM.from_pretrained({str(tmp_path)!r})"
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+
+    assert done.returncode
+    assert "lingyu_qwen3" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["prefix", "bottleneck"])
+def test_the_code_in_the_bento_serves_an_attached_part(name, start, tmp_path):
+    import torch
+
+    tuning = tuning_of(start, method(name))
+    stir(tuning.model)
+    tuning.save(tuning.model, load_tokenizer(start), tmp_path / "model")
+    package.put_code(ROOT, tmp_path / "code")
+    asked = "engine.tokens([5, 50, 100], Sampling(max_tokens=6, temperature=0, top_p=1, seed=0))"
+    code = f"""
+import asyncio
+from pathlib import Path
+from lingyu.serve.engine import Sampling, TransformersEngine
+engine = TransformersEngine(Path({str(tmp_path / "model")!r}))
+async def reply(): return [token async for token in {asked}]
+print(asyncio.run(reply()))"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path / "code", env={**os.environ, "PYTHONPATH": "."}, capture_output=True, text=True
+    )
+
+    assert done.returncode == 0, done.stderr
+    made = load_model(tmp_path / "model", 64).generate(torch.tensor([[5, 50, 100]]), max_new_tokens=6, do_sample=False)
+    assert json.loads(done.stdout) == made[0, 3:].tolist()
+
+
+@pytest.mark.parametrize("name", ["prefix", "bottleneck"])
+def test_a_model_with_an_attached_part_can_be_trained_on_and_scored_by(name, start, tmp_path):
+    first = trained(tmp_path / "first", start, method(name), epochs=1)
+
+    second = trained(tmp_path / "second", first / "model", method("full"), epochs=1)
+    third = trained(tmp_path / "third", second / "model", method("lora"), epochs=1)
+
+    told = [json.loads((out / "model" / "config.json").read_text()) for out in (first, second, third)]
+    assert told[0]["attached"] == told[1]["attached"] == told[2]["attached"]
+    assert abs(logits(load_model(second / "model", 64)) - logits(load_model(third / "model", 64))).max() > 1e-4
+    scorer = load_scorer(third / "model", 64, pad_token_id=0)
+    with_part = logits(scorer)
+    save(scorer, load_tokenizer(start), tmp_path / "scorer")
+    assert abs(logits(load_scorer(tmp_path / "scorer", 64)) - with_part).max() == 0
+    with pytest.raises(StageError, match=rf"it has a {name} already"):
+        tuning_of(first / "model", method("prompt"))
+
+
+@pytest.mark.parametrize("name", ["dora", "pissa", "ia3", "oft"])
+def test_the_adapter_over_the_start_is_the_merged_model(name, start, tmp_path):
+    from peft import PeftModel
+
+    out = trained(tmp_path, start, method(name), epochs=1)
+
+    adapted = PeftModel.from_pretrained(load_model(start, 64), out / "model" / "adapter")
+    assert abs(logits(adapted) - logits(load_model(out / "model", 64))).max() < 1e-5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", METHODS)
+def test_the_same_rows_give_the_same_bytes_under_every_method(name, start, tmp_path):
+    made = [contents(trained(tmp_path / copy, start, method(name, "new"), epochs=2)) for copy in ("a", "b")]
+
+    assert made[0] == made[1]
+
+
+def test_the_last_layers_learn_and_those_before_them_stay(start, tmp_path):
+    out = trained(tmp_path, start, method("freeze"))
+
+    before, after = (load_model(folder, 64).state_dict() for folder in (start, out / "model"))
+    changed = {name for name in before if (before[name] != after[name]).any()}
+    assert changed == {name for name in before if ".layers.1." in name}
+
+
+def test_checkpoints_of_an_attached_part_do_not_hold_the_base_again(start, tmp_path):
+    trained(tmp_path, start, method("ptuning_v2", "new"))
+
+    from safetensors import safe_open
+
+    [checkpoint] = (tmp_path / "work").glob("*/checkpoint-18")
+    with safe_open(checkpoint / "model.safetensors", "numpy") as file:
+        held = set(file.keys())
+    assert {name.split(".")[0] for name in held} == {"model", "new_rows"}
+    assert all(name.startswith(("model.prefix.", "new_rows.")) for name in held)
+
+
+@pytest.mark.parametrize(
+    ("values", "fault"),
+    [
+        ({**LORA, "vocabulary": "none", "targets": []}, "targets"),
+        ({**LORA, "vocabulary": "some"}, "vocabulary"),
+        ({**LORA, "vocabulary": "none", "begin": "pissa", "rank_stabilised": True}, "begin: pissa goes with neither"),
+        ({**LORA, "vocabulary": "none", "begin": "pissa", "decomposed": True}, "begin: pissa goes with neither"),
+        ({**method("ia3"), "feedforward": ["up_proj"]}, "feedforward names up_proj"),
+        ({"name": "qlora", **LOW_RANK, "bits": 3, "vocabulary": "none"}, "bits"),
+        ({**method("bottleneck"), "after": []}, "after"),
+        ({"name": "lora"}, "rank"),
+        ({"name": "adapter"}, "freeze"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused_as_they_are_read(values, fault):
+    with pytest.raises(ValidationError, match=fault):
+        TypeAdapter(Method).validate_python(values)
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "fault"),
+    [
+        ("lora", {"targets": ["q_proj", "query", "W_pack"]}, r"it has no query, W_pack\. It has: down_proj, gate_proj, k_proj, o_proj"),
+        ("ia3", {"targets": ["lm_head"], "feedforward": []}, "it has no lm_head"),
+        ("oft", {"block_size": 24}, "24 does not divide the 32 inputs of q_proj"),
+        ("ia3", {"vocabulary": "all"}, "all would part its embeddings from its head"),
+        ("freeze", {"layers": 3}, "layers: 3, but it has 2"),
+    ],
+)
+def test_a_method_that_does_not_fit_the_model_is_told_with_what_the_model_has(name, changes, fault, start):
+    with pytest.raises(StageError, match=fault):
+        tuning_of(start, {**method(name), **changes})
+
+
+def test_all_faults_are_told_at_once(start):
+    with pytest.raises(StageError, match=r"(?s)it has no query.*24 does not divide"):
+        tuning_of(start, {**method("oft"), "block_size": 24, "targets": ["query", "q_proj"]})
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+def test_weights_in_few_bits_are_refused_without_a_gpu_before_anything_is_loaded(bits):
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU here")
+    values = TypeAdapter(Method).validate_python({"name": "qlora", **LOW_RANK, "bits": bits, "vocabulary": "none"})
+
+    with pytest.raises(StageError, match=rf"in {bits} bits, which needs a GPU and bitsandbytes: there is no CUDA GPU here.*method lora"):
+        check_method(values)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("bits", [4, 8])
+def test_weights_in_few_bits_learn_and_merge_on_a_gpu(bits, start, tmp_path):
+    import torch
+
+    if not torch.cuda.is_available():
+        pytest.skip("needs a CUDA GPU")
+    pytest.importorskip("bitsandbytes", reason="needs bitsandbytes: pip install 'lingyu[gpu]'")
+    out = trained(tmp_path, start, {"name": "qlora", **LOW_RANK, "bits": bits, "vocabulary": "new"}, precision="bf16")
+
+    losses = [float(row["eval_loss"]) for row in curves(out) if row["eval_loss"]]
+    assert losses[-1] < losses[0]
+    assert type(load_model(out / "model", 64)).__name__ == "Qwen3ForCausalLM"
+
+
+def test_what_learnt_and_the_memory_needed_are_told():
+    said = summary({"trainable_parameters": 1250, "parameters": 50000})
+
+    assert said.startswith("learnt 1,250 of 50,000 parameters (2.50%), at most ")
+    assert int(said.split("at most ")[1].split(" MiB")[0].replace(",", "")) > 50
+
+
+@pytest.mark.slow
+def test_the_bench_sees_what_a_method_does(tiny_model, tmp_path):
+    write_mix(tmp_path / "mix", asked=ASKED * 8)
+    (tmp_path / "pretrain").mkdir()
+    (tmp_path / "pretrain" / "model").symlink_to(tiny_model)
+    command = [sys.executable, "-m", "bench.training_methods", "--out", str(tmp_path), "lora", "prefix-tuning"]
+
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+
+    assert done.returncode == 0, done.stderr
+    rows = {line.split(" | ")[0]: line.rstrip(" |").split(" | ")[3:] for line in done.stdout.splitlines()[2:]}
+    assert rows == {"| LoRA": ["yes"] * 5, "| prefix tuning": ["yes", "yes", "no: attached", "yes", "yes"]}
