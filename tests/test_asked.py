@@ -68,7 +68,7 @@ def test_an_opinion_sees_the_articles_and_cites_them(tmp_path):
         [row] = teach(server.url, tmp_path, lesson(CASE, WIND, opinion={"records": 1})).rows
 
     assert row.references == [CASE.id, WIND.id]
-    assert "《飞行手册》，第五条" in row.messages[-1].content
+    assert "《飞行手册》 / 第五条" in row.messages[-1].content
 
 
 def test_a_conversation_ends_in_an_answer_and_keeps_its_turns(tmp_path):
