@@ -180,6 +180,14 @@ def test_invented_citations_are_counted(tmp_path):
     assert done.invented == {("instructions", "a.md"): 2}
 
 
+def test_a_method_that_finds_nothing_to_ask_about_is_told(tmp_path, capfd):
+    with serving() as server:
+        teach(server.url, tmp_path, lesson(WIND, reliable={"records": 1}, clarify={"records": 1}))
+
+    told = capfd.readouterr().err
+    assert "no record of the training part is what clarify asks about" in told
+
+
 def test_every_prompt_stands_in_both_languages_with_the_same_blanks():
     found = sorted(prompts.FOLDER.glob("*/*.md"))
     names = {str(path.relative_to(prompts.FOLDER))[: -len(".zh.md")] for path in found}
