@@ -74,6 +74,7 @@ def made_of(source: Path) -> tuple[list[Made], list[dict[str, Any]]]:
         tasks = sorted({row.task for row in learn["labels"] if isinstance(row, Label)})
         asked = {name: {**section["asked"][name], "records": RECORDS} for name in METHODS}
         asked["nvc"]["tasks"] = tasks
+        asked["retold"]["min_chars"] = 60
         teacher = section["teacher"] | {
             "kind": "openai",
             "base_url": server.url,
@@ -81,7 +82,8 @@ def made_of(source: Path) -> tuple[list[Made], list[dict[str, Any]]]:
             "requests_a_minute": 10**6,
             "budget": {"tokens": 10**9, "money": 0.0},
         }
-        params = generate.Params.model_validate(section | {"teacher": teacher, "asked": asked})
+        articles = section["articles"] | {"held_out_share": 0.0}
+        params = generate.Params.model_validate(section | {"teacher": teacher, "asked": asked, "articles": articles})
         parts = (home / "train", home / "split" / "dev", home / "split" / "test")
         generate.run(params, *parts, out=home / "made", work=home / "work")
         rows = [

@@ -137,6 +137,7 @@ def test_the_rewriting_of_a_message_names_all_elements_and_the_risk(tmp_path):
         ([TALK], "judged", changed("Scores", scores=[1]), "scores_missing"),
         ([TALK], "judged", changed("Reply", answer="停用。"), "no_difference"),
         ([MESSAGE], "nvc", changed("Rewriting", need=" "), "element_missing"),
+        ([MESSAGE], "nvc", changed("Rewriting", feeling="抱歉，我无法回答这个问题。"), "refusal"),
         ([MESSAGE], "nvc", changed("Rewriting", risk="severe"), "not_the_json_asked_for"),
     ],
 )  # fmt: skip

@@ -333,6 +333,7 @@ def test_the_share_of_held_out_articles(share, held):
         ("It is not safe and cannot fly.", "It is safe and cannot fly."),
         ("Never fly.", "always fly."),
         ("返航。", None),
+        ("呼之不应的，立即送医。", None),
     ],
 )
 def test_a_lost_negation(text, lost):
