@@ -4,8 +4,8 @@ Writes  docs/generation.md   what stands between the marks <!-- asked --> and <!
 
 The teacher is tests/openai_server.py, no model: its answers are sentences of the passage that it is shown, and half of them are
 spoilt, each in one way that belongs to the question. So the table shows which faults the checks catch and by what name,
-and the examples what a row looks like; neither shows how good a model is. The counts are of the folders named, the
-examples of bench/records and samples/drone, which were written for this project.
+and the examples, where nothing is spoilt, what a row looks like; neither shows how good a model is. The counts are of the
+folders named, the examples of bench/records and samples/drone, which were written for this project.
 """
 
 import argparse
@@ -20,14 +20,13 @@ from pathlib import Path
 from typing import Any, get_args
 
 from bench.generation import in_a_line, parted, shortest
-from lingyu.files import read_jsonl, read_table
+from lingyu.files import read_jsonl, read_table, read_tables, write_tables
 from lingyu.records import Label, Made
 from lingyu.stage import read_params
 from lingyu.teach import MADE, Asked
 from lingyu.teach.choice import number
 from stages import generate
-
-sys.path.append("tests")  # the server is theirs
+from tests.openai_server import Reply, good, good_answer, serving
 
 OPENED, CLOSED = "<!-- asked -->", "<!-- /asked -->"
 PAGE = Path("docs/generation.md")
@@ -56,20 +55,24 @@ def main() -> None:
     parser.add_argument("folders", type=Path, nargs="+")
     given = parser.parse_args()
     with redirect_stdout(sys.stderr):
-        found, shown = [made_of(folder) for folder in given.folders], [made_of(folder) for folder in WRITTEN]
+        found, shown = [made_of(folder, spoiling) for folder in given.folders], [made_of(folder, good, whole=True) for folder in WRITTEN]
     lines = [*table(found), "", *examples([row for rows, _ in shown for row in rows])]
     page = PAGE.read_text(encoding="utf-8")
     head, tail = page.partition(OPENED)[0], page.partition(CLOSED)[2]
     PAGE.write_text(f"{head}{OPENED}\n" + "\n".join(lines) + f"\n{CLOSED}{tail}", encoding="utf-8")
 
 
-def made_of(source: Path) -> tuple[list[Made], list[dict[str, Any]]]:
-    """The rows that the teacher's methods made of a folder, and what they dropped."""
-    from openai_server import serving
-
-    with tempfile.TemporaryDirectory() as folder, serving(spoiling) as server:
+def made_of(source: Path, script: Callable[..., Any], *, whole: bool = False) -> tuple[list[Made], list[dict[str, Any]]]:
+    """The rows that the teacher's methods made of a folder, and what they dropped. whole: of all its records, none kept for tests."""
+    with tempfile.TemporaryDirectory() as folder, serving(script) as server:
         home = Path(folder)
         learn = parted(source, home, most=2000)
+        parts = [home / "train", home / "split" / "dev", home / "split" / "test"]
+        if whole:
+            learn = read_tables(home / "clean" / "tables")
+            write_tables(home / "train", learn)
+            write_tables(home / "none", {})
+            parts[1:] = [home / "none"] * 2
         section = read_params()["generate"]
         tasks = sorted({row.task for row in learn["labels"] if isinstance(row, Label)})
         asked = {name: {**section["asked"][name], "records": RECORDS} for name in METHODS}
@@ -84,7 +87,6 @@ def made_of(source: Path) -> tuple[list[Made], list[dict[str, Any]]]:
         }
         articles = section["articles"] | {"held_out_share": 0.0}
         params = generate.Params.model_validate(section | {"teacher": teacher, "asked": asked, "articles": articles})
-        parts = (home / "train", home / "split" / "dev", home / "split" / "test")
         generate.run(params, *parts, out=home / "made", work=home / "work")
         rows = [
             row for name in ("instructions", "preferences") for row in read_table(home / "made" / "made" / f"{name}.parquet", MADE[name])
@@ -94,8 +96,6 @@ def made_of(source: Path) -> tuple[list[Made], list[dict[str, Any]]]:
 
 def spoiling(body: dict[str, Any], _: int) -> Any:
     """A good answer to one question of two, else one with a fault; the same question has the same fault."""
-    from openai_server import Reply, good_answer
-
     answer = good_answer(body)
     ways = [*SPOILT, *WHOLE]
     drawn = number("spoilt", json.dumps(body, ensure_ascii=False, sort_keys=True))
