@@ -86,17 +86,24 @@ def main() -> None:
 
 
 def made_in(source: Path, home: Path, most: int) -> dict[str, list[Row]]:
-    """The tables of the training part, at most `most` rows each, from which home/made was made."""
+    """The tables of the training part, from which home/made was made."""
+    learn = parted(source, home, most)
+    section = read_params()["generate"]
+    params = {**section, **{name: {**section[name], **value} if isinstance(value, dict) else value for name, value in ON.items()}}
+    generate.run(generate.Params.model_validate(params), home / "train", home / "split" / "dev", home / "split" / "test", out=home / "made")
+    return learn
+
+
+def parted(source: Path, home: Path, most: int) -> dict[str, list[Row]]:
+    """The tables of the training part, at most `most` rows each, in home/train."""
     ingest.run(ingest.Params.load("ingest"), source, home / "ingest")
-    clean.run(clean.Params.load("clean"), home / "ingest" / "tables", home / "metrics.json", home / "clean")
+    words = Path("lingyu/corpus/words.yaml")
+    clean.run(clean.Params.load("clean"), home / "ingest" / "tables", words, home / "metrics.json", home / "clean")
     split.run(split.Params.load("split"), home / "clean" / "tables", home / "split")
     learn = {
         name: shuffled(rows, "bench")[:most] if len(rows) > most else rows for name, rows in read_tables(home / "split" / "train").items()
     }
     write_tables(home / "train", learn)
-    section = read_params()["generate"]
-    params = {**section, **{name: {**section[name], **value} if isinstance(value, dict) else value for name, value in ON.items()}}
-    generate.run(generate.Params.model_validate(params), home / "train", home / "split" / "dev", home / "split" / "test", out=home / "made")
     return learn
 
 

@@ -26,7 +26,7 @@ OPENED, CLOSED = "<!-- teacher -->", "<!-- /teacher -->"
 PAGE = Path("docs/benchmarks.md")
 LATENCY = 0.2
 TRIES = 3
-CONCURRENCIES = (4, 16, 32)
+CONCURRENCIES = (4, 8, 16, 32)
 SECONDS = 20  # about, a try: the last requests of a run, which nothing follows, then count little
 
 

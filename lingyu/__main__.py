@@ -63,7 +63,7 @@ def take_review(asked: argparse.Namespace) -> int:
         raise StageError(f"{made} is not there: run `make repro` first, so that the decisions can be held against their rows.")
     brought = bring(asked.file, corpus_of(Path("data.dvc")), made)
     count, lost = len(brought.decisions), len(brought.unmet)
-    print(f"{brought.path}: {count} decisions, {lost} of them without a row. 收回 {count} 条决定，其中 {lost} 条没有对应的行。")
+    print(f"{brought.path}: {count} decisions, {lost} of them not used. 收回 {count} 条决定，其中 {lost} 条没有用上。")
     for decision, reason in brought.unmet.items():
         print(f"  {decision.where}: {reason}: {decision.id}")
     return 0

@@ -35,6 +35,12 @@ class Document(Row):
     text: str
 
 
+def headed(title: str, section: str, text: str) -> str:
+    """A text under its title and headings: without them nobody knows whose fifth article it is, and nobody could cite it."""
+    heading = " / ".join(filter(None, (title, section)))
+    return f"{heading}\n{text}" if heading else text
+
+
 class Fact(Row):
     """One relation of an entity, from a knowledge graph. `values` are all right answers."""
 

@@ -28,13 +28,13 @@ from pydantic import PositiveInt
 from lingyu.corpus.leak import Bounds, Gate, Item
 from lingyu.files import read_table, write_json, write_jsonl, write_table
 from lingyu.ledger import Ledger
+from lingyu.mix.balance import Entry, copies, pieces, turns
+from lingyu.mix.shares import Portions, amounts, stop_at_methods, stop_at_portions
 from lingyu.model.chat import load_template, render
-from lingyu.records import Dialogue, Document, Made, Message, Preference, Question, Row
+from lingyu.records import Dialogue, Document, Made, Message, Preference, Question, Row, headed
 from lingyu.stage import StageError, start
 from lingyu.teach import MADE, classify, weak
-from lingyu.teach.balance import Entry, copies, pieces, turns
 from lingyu.teach.choice import number
-from lingyu.teach.shares import Portions, amounts, stop_at_methods, stop_at_portions
 
 
 class Params(Portions):
@@ -207,7 +207,7 @@ def fitting(table: str, rows: Sequence[Row], tokens: Tokens, params: Params, log
 
     A test text stays whole, for it is measured piece by piece anyway.
     """
-    rows = [row.model_copy(update={"text": headed(row, row.text)}) if isinstance(row, Document) else row for row in rows]
+    rows = [named(row) if isinstance(row, Document) and row.scope == "domain" else row for row in rows]
     most = params.max_prompt_tokens if ROW_TYPES[table.split("/")[1]] is Question else params.max_tokens
     for row, count in zip(rows, tokens.of_rows(rows), strict=True):
         if count <= most or table in {"test/domain", "test/general"}:
@@ -234,10 +234,9 @@ def dialogue_parts(row: Dialogue, tokens: Tokens, most: int) -> list[tuple[Row, 
     return list(zip(parts, tokens.of_rows(parts), strict=True))
 
 
-def headed(row: Document, text: str) -> str:
-    """A text of the domain under its title and headings: without them nobody knows whose fifth article it is."""
-    heading = " / ".join(filter(None, (row.title, row.section))) if row.scope == "domain" else ""
-    return f"{heading}\n{text}" if heading else text
+def named(row: Document) -> Document:
+    """A text of the domain under its headings; general text is to stay as it is."""
+    return row.model_copy(update={"text": headed(row.title, row.section, row.text)})
 
 
 def kind_of(row: Row, statements: set[str]) -> str:

@@ -143,7 +143,12 @@ def between(text: str, before: str, after: str) -> str:
 
 
 def sentences(text: str) -> list[str]:
-    return [sentence.strip() for sentence in re.split(r"(?<=[。！？])|(?<=[.!?]) |\n", text) if len(sentence.strip()) > 5]
+    """Without headings."""
+    return [
+        sentence.strip()
+        for sentence in re.split(r"(?<=[。！？])|(?<=[.!?]) |\n", text)
+        if len(sentence.strip()) > 5 and " / " not in sentence
+    ]
 
 
 def passage(text: str) -> str:

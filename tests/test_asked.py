@@ -68,7 +68,7 @@ def test_an_opinion_sees_the_articles_and_cites_them(tmp_path):
         [row] = teach(server.url, tmp_path, lesson(CASE, WIND, opinion={"records": 1})).rows
 
     assert row.references == [CASE.id, WIND.id]
-    assert "《飞行手册》，第五条" in row.messages[-1].content
+    assert "《飞行手册》 / 第五条" in row.messages[-1].content
 
 
 def test_a_conversation_ends_in_an_answer_and_keeps_its_turns(tmp_path):
@@ -137,6 +137,7 @@ def test_the_rewriting_of_a_message_names_all_elements_and_the_risk(tmp_path):
         ([TALK], "judged", changed("Scores", scores=[1]), "scores_missing"),
         ([TALK], "judged", changed("Reply", answer="停用。"), "no_difference"),
         ([MESSAGE], "nvc", changed("Rewriting", need=" "), "element_missing"),
+        ([MESSAGE], "nvc", changed("Rewriting", feeling="抱歉，我无法回答这个问题。"), "refusal"),
         ([MESSAGE], "nvc", changed("Rewriting", risk="severe"), "not_the_json_asked_for"),
     ],
 )  # fmt: skip
@@ -178,6 +179,14 @@ def test_invented_citations_are_counted(tmp_path):
         done = teach(server.url, tmp_path, lesson(CASE, WIND, opinion={"records": 1}))
 
     assert done.invented == {("instructions", "a.md"): 2}
+
+
+def test_a_method_that_finds_nothing_to_ask_about_is_told(tmp_path, capfd):
+    with serving() as server:
+        teach(server.url, tmp_path, lesson(WIND, reliable={"records": 1}, clarify={"records": 1}))
+
+    told = capfd.readouterr().err
+    assert "no record of the training part is what clarify asks about" in told
 
 
 def test_every_prompt_stands_in_both_languages_with_the_same_blanks():

@@ -40,7 +40,7 @@ def test_files_of_one_name_stand_side_by_side(project, capsys):
 
     assert sorted(path.name for path in Path("corpus/reviews").iterdir()) == ["queue-2.jsonl", "queue.jsonl"]
     told = capsys.readouterr().out
-    assert "2 decisions, 1 of them without a row. 收回 2 条决定" in told
+    assert "2 decisions, 1 of them not used. 收回 2 条决定" in told
     assert "the new file 新文件 row 2: no row has this id: gone" in told
 
 

@@ -266,6 +266,8 @@ def test_the_meaning_asks_for_the_term():
         ("违反前款规定的，应当立即停飞检查。", None, "a sentence that points at others"),
         ("安全员应当对其进行安全教育培训。", None, "a sentence that points at others"),
         ("应当检查。", None, "a sentence too short or too long to ask"),
+        ("机长是飞行的责任人，副驾驶应当协助机长。", None, "a sentence that states something before its rule"),
+        ("夜间飞行的机组不得擅自更换航线。", None, "a question that would answer itself"),
     ],
 )
 def test_what_a_sentence_settles(text, asked, verdict):
@@ -295,6 +297,13 @@ def test_what_a_list_settles(number, asked, answer):
     rows = [row for row in situations.instructions([article], 1, 1) if asked in row.messages[0].content]
 
     assert [row.messages[1].content for row in rows] == [answer]
+
+
+def test_a_consequence_that_hangs_on_more_than_the_act_is_not_attached_to_it():
+    text = "有下列情形之一，警告无效的，应当停飞：（一）酒后操作无人机；（二）超过限高飞行。"
+    (article,) = articles.articles_of([document("1", text, RULE, "第九条")], 100)
+
+    assert list(situations.instructions([article], 1, 1)) == []
 
 
 def test_a_question_names_the_title_where_two_say_the_same_or_one_speaks_of_its_own_place():

@@ -6,6 +6,7 @@ import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 from lingyu.files import read_jsonl, read_table, write_table, write_tables
+from lingyu.mix.balance import Entry, copies, pieces, replayed, weighted
 from lingyu.model.chat import CHATML, render
 from lingyu.records import Dialogue, Document, Message, Preference, Question
 from lingyu.stage import StageError
@@ -272,6 +273,42 @@ def test_same_rows_same_bytes_in_an_order_by_hash(tmp_path):
     assert sorted(ids) != ids
 
 
+@pytest.mark.parametrize(("weight", "least", "most"), [(0.0, 0, 0), (1.0, 100, 100), (2.5, 230, 270), (0.3, 15, 45)])
+def test_weights_say_how_often_rows_go_in(weight, least, most):
+    entries = [entry(f"E{number}") for number in range(100)]
+
+    assert least <= sum(times for _, times in weighted(entries, lambda _: weight, seed=1)) <= most
+
+
+@pytest.mark.parametrize(
+    ("domain", "share", "most", "tokens"),
+    [(90, 0.1, 4, 10), (9000, 0.1, 4, 400), (9000, 0.1, 1, 100), (90, 0.0, 4, 0), (0, 0.1, 4, 100)],
+)
+def test_general_rows_go_in_up_to_their_share(domain, share, most, tokens):
+    entries = [entry(f"E{number}", tokens=10) for number in range(10)]
+
+    assert sum(row.tokens * times for row, times in replayed(entries, domain, share, most, seed=1)) == tokens
+
+
+def test_copies_have_ids_of_their_own():
+    assert [copy.row.id.partition("#")[2] for copy in copies(entry("A"), 3)] == ["", "2", "3"]
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("短文。", ["短文。"]),
+        ("一二三四。\n\n五六七八。九十。", ["一二三四。\n\n", "五六七八。九十。"]),
+        ("一二三四五。六七八九十。", ["一二三四五。", "六七八九十。"]),
+        ("一二三四五六七八九十一二三四", ["一二三四五六七", "八九十一二三四"]),
+        ("", [""]),
+    ],
+)
+def test_a_long_text_is_parted_at_its_best_border_and_nothing_is_lost(text, parts):
+    assert pieces(text, lambda part: len(part) <= 8) == parts
+    assert "".join(parts) == text
+
+
 def run(folder, changed=(), *, train=(), dev=(), test=(), general=(), **made):
     """mix on these documents and made rows; what it wrote, by table."""
     parts = {"train": [*train, *general], "dev": dev, "test": test}
@@ -332,3 +369,7 @@ def preference(row_id, asked):
 def question(row_id, known="documents", asked=None, method="fact", references=()):
     messages = [Message(role="user", content=asked or f"Test {row_id}?")]
     return Question(id=row_id, messages=messages, answer="Yes.", wrong=[], known=known, **provenance(method, [*references] or [known]))
+
+
+def entry(row_id, tokens=1):
+    return Entry(document(row_id), "document", tokens)

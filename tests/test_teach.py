@@ -5,7 +5,6 @@ from rows import preference
 
 from lingyu.records import Dialogue, Document, Fact, Label, Message
 from lingyu.teach import articles, classify, corruption, facts, given, knowledge
-from lingyu.teach.balance import Entry, copies, pieces, replayed, weighted
 from lingyu.teach.choice import picks, shuffled
 
 ORIGIN = {"source": "a.jsonl", "place": "row 1", "licence": "CC0", "scope": "domain"}
@@ -334,6 +333,7 @@ def test_the_share_of_held_out_articles(share, held):
         ("It is not safe and cannot fly.", "It is safe and cannot fly."),
         ("Never fly.", "always fly."),
         ("返航。", None),
+        ("呼之不应的，立即送医。", None),
     ],
 )
 def test_a_lost_negation(text, lost):
@@ -388,42 +388,6 @@ def test_two_pairs_about_one_question_make_one_prompt():
     assert row.wrong[0] in {"照飞。", "再说。"}
 
 
-@pytest.mark.parametrize(("weight", "least", "most"), [(0.0, 0, 0), (1.0, 100, 100), (2.5, 230, 270), (0.3, 15, 45)])
-def test_weights_say_how_often_rows_go_in(weight, least, most):
-    entries = [entry(f"E{number}") for number in range(100)]
-
-    assert least <= sum(times for _, times in weighted(entries, lambda _: weight, seed=1)) <= most
-
-
-@pytest.mark.parametrize(
-    ("domain", "share", "most", "tokens"),
-    [(90, 0.1, 4, 10), (9000, 0.1, 4, 400), (9000, 0.1, 1, 100), (90, 0.0, 4, 0), (0, 0.1, 4, 100)],
-)
-def test_general_rows_go_in_up_to_their_share(domain, share, most, tokens):
-    entries = [entry(f"E{number}", tokens=10) for number in range(10)]
-
-    assert sum(row.tokens * times for row, times in replayed(entries, domain, share, most, seed=1)) == tokens
-
-
-def test_copies_have_ids_of_their_own():
-    assert [copy.row.id.partition("#")[2] for copy in copies(entry("A"), 3)] == ["", "2", "3"]
-
-
-@pytest.mark.parametrize(
-    ("text", "parts"),
-    [
-        ("短文。", ["短文。"]),
-        ("一二三四。\n\n五六七八。九十。", ["一二三四。\n\n", "五六七八。九十。"]),
-        ("一二三四五。六七八九十。", ["一二三四五。", "六七八九十。"]),
-        ("一二三四五六七八九十一二三四", ["一二三四五六七", "八九十一二三四"]),
-        ("", [""]),
-    ],
-)
-def test_a_long_text_is_parted_at_its_best_border_and_nothing_is_lost(text, parts):
-    assert pieces(text, lambda part: len(part) <= 8) == parts
-    assert "".join(parts) == text
-
-
 def fact(entity="云雀", relation="升限", values=("120米",), language="zh", kind="无人机", **origin):
     values = {**ORIGIN, **origin, "entity": entity, "relation": relation, "values": list(values), "language": language, "kind": kind}
     return Fact(id="/".join([entity, relation, language, values["place"], values["source"]]), **values)
@@ -441,7 +405,3 @@ def dialogue(reply, reasoning=None, task=""):
     messages = [Message(role="user", content="怎么办？"), Message(role="assistant", content=reply, reasoning=reasoning)]
     made = {"task": task, "references": [], "method": "given", "teacher": "", "prompt_hash": "", "review": ""}
     return Dialogue(id=f"{reply}/{reasoning}", language="zh", messages=messages, **made, **ORIGIN)
-
-
-def entry(entity, tokens=1):
-    return Entry(fact(entity=entity), "fact", tokens)

@@ -203,8 +203,18 @@ def test_an_endpoint_that_cannot_be_asked_is_told_and_nothing_is_recorded(tmp_pa
 
 
 def test_an_endpoint_that_is_down_is_told(tmp_path):
-    with pytest.raises(StageError, match=r"the teacher at http://127.0.0.1:9/v1 does not answer: ConnectError"):
+    with pytest.raises(StageError, match=r"the teacher at http://127.0.0.1:9/v1 does not answer: ClientConnectorError"):
         teach("http://127.0.0.1:9/v1", tmp_path, reliable(1), retries=0)
+
+
+@pytest.mark.parametrize(("spared", "told"), [("", "404 no such page"), ("teacher.invalid", "ClientConnectorDNSError")])
+def test_the_proxy_is_the_one_of_the_environment(tmp_path, monkeypatch, spared, told):
+    with serving() as server, monkeypatch.context() as environment:
+        environment.setenv("http_proxy", server.url.removesuffix("/v1"))
+        environment.setenv("no_proxy", spared)
+
+        with pytest.raises(StageError, match=told):
+            teach("http://teacher.invalid/v1", tmp_path, reliable(1), retries=0)
 
 
 def test_a_wrong_key_is_told_and_stands_nowhere(tmp_path, monkeypatch, capfd):

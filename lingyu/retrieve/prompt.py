@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from lingyu.records import headed
 from lingyu.retrieve.chunks import Chunk
 
 # What is said, by the service or by a model trained on it, where the passages do not answer; True for a question in Chinese.
@@ -12,14 +13,13 @@ NOTHING_FOUND = {
 
 
 def with_passages(question: str, passages: Sequence[Chunk]) -> str:
-    listed = "\n".join(f"[{number}] {headed(passage)}" for number, passage in enumerate(passages, 1))
+    listed = "\n".join(f"[{number}] {shown(passage)}" for number, passage in enumerate(passages, 1))
     return f"资料：\n{listed}\n\n问题：{question}" if is_chinese(question) else f"Passages:\n{listed}\n\nQuestion: {question}"
 
 
-def headed(passage: Chunk) -> str:
-    """A passage under its title and headings, as pretraining reads it: without them nobody could cite it. A fact names all itself."""
-    heading = " / ".join(filter(None, (passage.title, passage.section))) if passage.kind == "document" else ""
-    return f"{heading}\n{passage.text}" if heading else passage.text
+def shown(passage: Chunk) -> str:
+    """A passage under its headings, as pretraining reads it. A fact names all itself."""
+    return headed(passage.title, passage.section, passage.text) if passage.kind == "document" else passage.text
 
 
 def is_chinese(text: str) -> bool:

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lingyu.files import read_batches, read_table
-from lingyu.records import TABLES, Dialogue, Document, Exam, Fact, Label, Made, Preference, Row
+from lingyu.records import TABLES, Dialogue, Document, Exam, Fact, Label, Made, Preference, Row, headed
 from lingyu.review.shown import shown, spoken
 from lingyu.teach import MADE
 
@@ -78,8 +78,7 @@ def passages(wanted: set[str], parts: Iterable[Path]) -> dict[str, str]:
 def passage_of(row: Row) -> str:
     match row:
         case Document():
-            heading = " / ".join(filter(None, (row.title, row.section)))
-            return f"{heading}\n{row.text}" if heading else row.text
+            return headed(row.title, row.section, row.text)
         case Fact():
             kind = f"（{row.kind}）" if row.kind else ""
             return f"{row.entity}{kind} · {row.relation}：{'；'.join(row.values)}"

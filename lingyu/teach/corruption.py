@@ -15,12 +15,12 @@ from lingyu.teach.provenance import provenance, user
 
 METHOD = "corruption"
 
-# What forbids or denies, and what the sentence says without it. 不得不 and 不可 are left alone: they may deny nothing.
+# What forbids or denies, and what the sentence says without it. 不得不, 不可 and 呼之不应 are left alone: they may deny nothing.
 NEGATIONS = (
     ("不得(?!不)", "可以"),
     ("严禁", "允许"),
     ("禁止", "允许"),
-    ("不应", "应"),
+    ("(?<!之)不应(?![答期求])", "应"),
     ("不准", "准许"),
     (r"\b(must|shall|may|should|do|does|is|are) not\b", r"\1"),
     (r"\bcannot\b", "can"),

@@ -12,7 +12,7 @@ from pathlib import Path
 from lingyu.records import Dialogue, Document, Fact, Row
 from lingyu.retrieve.chunks import Chunk, chunk_of_fact, chunks_of_document
 from lingyu.retrieve.index import Knowledge, build
-from lingyu.retrieve.prompt import NOTHING_FOUND, headed, is_chinese, with_passages
+from lingyu.retrieve.prompt import NOTHING_FOUND, is_chinese, shown, with_passages
 from lingyu.teach import articles, knowledge, situations
 from lingyu.teach.articles import Article
 from lingyu.teach.choice import number
@@ -80,7 +80,7 @@ class Shelf:
 
 
 def holds(chunk: Chunk, tells: Iterable[str]) -> bool:
-    text = squeezed(headed(chunk))
+    text = squeezed(shown(chunk))
     return all(squeezed(word) in text for word in tells)
 
 

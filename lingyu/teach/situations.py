@@ -28,6 +28,10 @@ MODALS: tuple[tuple[str, str, str], ...] = (
 )
 # No rule, but part of what another speaks of: 应当知道之日, 应当缴纳的税款, 应当给予处罚的，.
 PART_OF_CASE = re.compile(r"应当(?:知道|到达)|(?:应当|必须)[^，的]{1,4}的|(?:应当|必须|不得|禁止)[^，]*的(?=，|$)")
+# Statements before the rule, which a question would swallow: 负责人是第一责任人，其他人应当 …
+STATED = re.compile(r"(?<![凡但若只还])是(?!否|指)[^，]*，")
+# What says by its own word that it is not allowed: to ask whether one may do it illegally is no question.
+ANSWERED = re.compile(r"非法|违法|违规|违反|擅自")
 # Who is meant anyway: 任何人在机场内放飞气球 → 在机场内放飞气球.
 ANYONE = re.compile(r"^任何(?:单位|组织|个人|人)(?:(?:、|和|或者?|以及)(?:单位|组织|个人))?，?")
 ANY_MODAL = re.compile(r"不得|禁止|严禁|应当|必须|不应|可以|不准")
@@ -54,6 +58,7 @@ ITEMS = re.compile(
 )
 LEAD = re.compile(r"([^。\n]+)[：:]\s*(?=[（(]一[）)])")
 WITH_CONSEQUENCE = re.compile(r"(?:违反[^，]*，)?(?P<who>[^，]{0,20}?)有下列(?:行为|情形)之一的?，(?P<then>[^第]+(?:第(?![（(])[^第]*)*)")
+FURTHER = re.compile(r"[^，；]*的，")  # 调解无效的，应当准予离婚: hangs on more than the act
 FORBIDDEN = re.compile(r"(?P<who>[^，]*?，?)(?:不得|禁止|严禁)(?P<where>在[^，]{2,30}?)?(?:有|从事|实施|进行)?下列(?:行为|活动)")
 DEMANDED = re.compile(r"(?P<who>[^，除]{2,30})应当(?:依法)?履行下列[^，]{0,12}(?:职责|义务|责任)")
 
@@ -156,12 +161,17 @@ def from_sentences(article: Article, left: Left) -> Iterator[Situation]:
             continue
         if len(modals) > 1 or "；" in sentence:
             left(article.record, "a sentence with more than one rule")
+        elif language == "zh" and STATED.search(sentence):
+            left(article.record, "a sentence that states something before its rule")
         elif POINTING.search(sentence) or "：" in sentence or "（一）" in sentence:
             left(article.record, "a sentence that points at others")
         elif not SHORTEST[language] <= len(sentence) <= LONGEST[language]:
             left(article.record, "a sentence too short or too long to ask")
         elif turned := (in_chinese if language == "zh" else in_english)(sentence):
             asked, verdict = turned
+            if verdict.startswith("不") and ANSWERED.search(asked):
+                left(article.record, "a question that would answer itself")
+                continue
             yield words.asked, asked, words.settled.format(y=verdict, t="{t}", n="{n}", s=braced(sentence))
         else:
             left(article.record, "a sentence that permits, or cannot be turned round")
@@ -192,7 +202,7 @@ def from_lists(article: Article) -> Iterator[Situation]:
     said = lead[1].strip()
     items = [item.strip().removesuffix("的") for item in ITEMS.findall(article.text[lead.end() :])]
     items = [item for item in items if 4 <= len(item) <= LONGEST["zh"] and not POINTING.search(item) and "其他" not in item]
-    if found := WITH_CONSEQUENCE.fullmatch(said):
+    if (found := WITH_CONSEQUENCE.fullmatch(said)) and not FURTHER.match(found["then"]):
         for item in items:
             yield words.treated, found["who"] + item, words.consequence.format(t="{t}", n="{n}", s=braced(found["then"]))
     elif (found := FORBIDDEN.fullmatch(said)) and not ANY_MODAL.search(found["who"]):

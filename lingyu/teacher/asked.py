@@ -96,6 +96,7 @@ def ask_all(lesson: Lesson, settings: Settings, journal: Path, output: Path) -> 
 
     with Record(journal, output) as record:
         plan = asyncio.run(lesson.all_methods(lesson.teaching(Teacher(settings, record), 1)))
+        tell_idle([name for name in methods if not plan.begun[name] and name not in {drop.method for drop in plan.drops}])
         done = plan if not plan.teacher.missing.exchanges else asyncio.run(asked(lesson, settings, record, plan))
         output.parent.mkdir(parents=True, exist_ok=True)
         record.write(output, done.used)
@@ -115,6 +116,16 @@ async def asked(lesson: Lesson, settings: Settings, record: Record, plan: Teachi
                 return await lesson.all_methods(teaching)
             except StageError as error:
                 raise StageError(f"{error}\n{unfinished(plan, teaching)}") from None
+
+
+def tell_idle(methods: list[str]) -> None:
+    """Name the methods that were switched on and find nothing to ask about: their rows would be missed only at the end."""
+    if methods:
+        print(
+            f"generate: no record of the training part is what {', '.join(methods)} asks about (docs/generation.md); nothing comes of it.\n"
+            f"generate: 训练部分没有 {'、'.join(methods)} 可用的记录，不会产生行。",
+            file=sys.stderr,
+        )
 
 
 def announce(settings: Settings, teacher: Teacher) -> None:

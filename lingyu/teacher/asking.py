@@ -12,10 +12,10 @@ from typing import Any, TypeVar
 
 from lingyu.corpus.normalise import key
 from lingyu.files import short_hash
-from lingyu.records import Dialogue, Document, Fact, Label, Message, Preference, Row
+from lingyu.records import Dialogue, Document, Fact, Label, Message, Preference, Row, headed
 from lingyu.stage import StageError
 from lingyu.teach.provenance import provenance
-from lingyu.teacher.checks import Candidate, Limits, Seen, answers_of, cited, finding, questions_of
+from lingyu.teacher.checks import Candidate, Limits, Seen, answers_of, cited, finding, ground_of, questions_of
 from lingyu.teacher.teacher import A, Given, Stopped, Teacher, Unusable
 
 T = TypeVar("T")
@@ -177,7 +177,7 @@ class Teaching:
 
     def _fault(self, ask: Ask, tried: Candidate) -> Drop | None:
         row = tried.row
-        sources = set(cited("\n".join(tried.sources)))
+        sources = ground_of("\n".join(tried.sources)).articles
         self.invented[table_of(row), row.source] += sum(article not in sources for answer in answers_of(row) for article in cited(answer))
         if told := self._told("\n".join([*questions_of(row), *answers_of(row)])):
             return Drop(ask.record, ask.method, "speaks_of_the_test", told, row.prompt_hash, row)
@@ -200,4 +200,4 @@ def table_of(row: Dialogue | Preference | None) -> str:
 
 def source_of(document: Document) -> str:
     """A document as a source: with its headings, by which it is cited."""
-    return "\n".join(filter(None, [document.title, document.section, document.text]))
+    return headed(document.title, document.section, document.text)

@@ -9,6 +9,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import chain
 
 from pydantic import Field, PositiveInt
@@ -111,24 +112,38 @@ def finding(candidate: Candidate, limits: Limits, seen: "Seen") -> Finding | Non
 
 def ungrounded(text: str, sources: Sequence[str]) -> Iterator[Finding]:
     """What the text claims and no source has."""
-    source = "\n".join(sources)
-    inside = squeezed(source)
-    articles, figures, words = set(cited(source)), set(figures_of(CITED.sub(" ", folded(source)))), latin_of(source)
+    ground = ground_of("\n".join(sources))
     for article in cited(text):
-        if article not in articles:
+        if article not in ground.articles:
             yield Finding("invented_article", article)
     for title in TITLE.findall(text):
-        if squeezed(title) not in inside:
+        if squeezed(title) not in ground.inside:
             yield Finding("invented_title", title)
     for quotation in filter(None, (one or other for one, other in QUOTED.findall(text))):
-        if squeezed(quotation).strip("。，.,！!？?；;") not in inside:
+        if squeezed(quotation).strip("。，.,！!？?；;") not in ground.inside:
             yield Finding("invented_quotation", quotation)
     for figure in figures_of(CITED.sub(" ", folded(text))):
-        if figure not in figures:
+        if figure not in ground.figures:
             yield Finding("invented_number", f"{figure:g}")
     for term in terms_of(text):
-        if not {folded(term), singular(folded(term))} & words:
+        if not {folded(term), singular(folded(term))} & ground.words:
             yield Finding("invented_term", term)
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What a source has. inside: its characters without blanks."""
+
+    inside: str
+    articles: frozenset[str]
+    figures: frozenset[float]
+    words: frozenset[str]
+
+
+@lru_cache(maxsize=64)  # of one passage come several questions and answers, one after another
+def ground_of(source: str) -> Ground:
+    figures = figures_of(CITED.sub(" ", folded(source)))
+    return Ground(squeezed(source), frozenset(cited(source)), frozenset(figures), frozenset(latin_of(source)))
 
 
 def contradicting(text: str, sources: Sequence[str]) -> Iterator[Finding]:

@@ -13,13 +13,15 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 from pydantic import BaseModel, Field, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError
 
 from lingyu.stage import StageError, StageParams
 
 if TYPE_CHECKING:
-    import httpx
+    from aiohttp import ClientSession
 
 AGAIN = {408, 409, 425, 429, 500, 502, 503, 504, 529}  # what may pass by itself
 ONE = {400, 413, 422}  # what the endpoint has against this request, and perhaps not against the next
@@ -82,8 +84,8 @@ class _Completion(BaseModel):
 class Endpoint:
     """Requests to one address. Use it as made by `opened`."""
 
-    def __init__(self, address: Address, key: str, client: "httpx.AsyncClient") -> None:
-        self._address, self._key, self._client = address, key, client
+    def __init__(self, address: Address, key: str, session: "ClientSession") -> None:
+        self._address, self._key, self._session = address, key, session
         self.slots = asyncio.Semaphore(address.concurrency)  # to be held while an answer is waited for
         self._next = 0.0  # when the next request may start
         self._url = f"{address.base_url.rstrip('/')}/chat/completions"
@@ -95,25 +97,27 @@ class Endpoint:
 
     async def answer(self, body: dict[str, Any]) -> Said:
         """What the endpoint answers, after as many tries as it takes. Raises Refused or StageError."""
-        import httpx
+        from aiohttp import ClientError
 
-        problem = ""
+        problem, sent = "", json.dumps(body, ensure_ascii=False).encode()
         for attempt in range(self._address.retries + 1):
             await self._turn()
             if self._halted:
                 break
             try:
                 async with asyncio.timeout(self._address.timeout_seconds):
-                    response = await self._client.post(self._url, json=body)
-            except (TimeoutError, httpx.TimeoutException):
+                    # A redirect would take the key elsewhere.
+                    async with self._session.post(self._url, data=sent, allow_redirects=False) as response:
+                        status, header, came = response.status, response.headers.get("Retry-After"), await response.read()
+            except TimeoutError:
                 problem, told = f"no answer within {self._address.timeout_seconds:g} s", None
-            except httpx.TransportError as error:
+            except ClientError as error:
                 problem, told = f"{type(error).__name__}: {self._shown(str(error))}", None
             else:
-                if response.status_code == 200:
-                    return self._read(response)
-                problem = self._problem(response)
-                told = self._told(response.headers.get("retry-after"))
+                if status == 200:
+                    return self._read(came)
+                problem = self._problem(status, came.decode(errors="replace"))
+                told = self._told(header)
             if told is None:
                 await asyncio.sleep(pause(attempt) if attempt < self._address.retries else 0)
             else:
@@ -129,12 +133,12 @@ class Endpoint:
         self._next = start + 60 / self._address.requests_a_minute
         await asyncio.sleep(max(0.0, start - time.monotonic()))
 
-    def _read(self, response: "httpx.Response") -> Said:
+    def _read(self, came: bytes) -> Said:
         try:
-            completion = _Completion.model_validate_json(response.content)
+            completion = _Completion.model_validate_json(came)
         except ValidationError:
             raise StageError(
-                f"{self._url} answers, but not as OpenAI's chat protocol does: {self._shown(response.text)!r}. "
+                f"{self._url} answers, but not as OpenAI's chat protocol does: {self._shown(came.decode(errors='replace'))!r}. "
                 "generate.teacher.base_url usually ends in /v1 (params.yaml)."
             ) from None
         choice, usage = completion.choices[0], completion.usage or _Usage()
@@ -148,10 +152,10 @@ class Endpoint:
             answered_tokens=usage.completion_tokens,
         )
 
-    def _problem(self, response: "httpx.Response") -> str:
+    def _problem(self, status: int, text: str) -> str:
         """What a response other than 200 says, if trying again may help; else Refused or a StageError."""
-        status, where = response.status_code, self._address.base_url
-        code, message = said_wrong(response)
+        where = self._address.base_url
+        code, message = said_wrong(text)
         told = f"{status} {self._shown(message)}".strip()
         if status in {401, 403}:
             how = "The key in" if self._key else "No key was sent: set"
@@ -187,15 +191,26 @@ class Endpoint:
 
 @asynccontextmanager
 async def opened(address: Address, key: str) -> AsyncIterator[Endpoint]:
-    """An endpoint with its connections, closed at the end. Redirects are not followed: they would take the key elsewhere."""
-    import httpx
+    """An endpoint with its connections, closed at the end. A proxy is the one that the environment names, as for other programs."""
+    from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
 
-    if not key.isascii() or any(character.isspace() for character in key):
+    if not key.isascii() or not key.isprintable() or " " in key:
         raise StageError(f"the key in the environment variable {address.key_from} has blanks or characters that no key has. Set it again.")
-    headers = {"Authorization": f"Bearer {key}"} if key else {}
-    limits = httpx.Limits(max_connections=address.concurrency, max_keepalive_connections=address.concurrency)
-    async with httpx.AsyncClient(headers=headers, limits=limits, timeout=address.timeout_seconds) as client:
-        yield Endpoint(address, key, client)
+    headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
+    async with ClientSession(
+        headers=headers,
+        connector=TCPConnector(limit=address.concurrency),
+        cookie_jar=DummyCookieJar(),
+        timeout=ClientTimeout(),  # Endpoint.answer has the clock
+        proxy=proxy_to(address.base_url),
+    ) as session:
+        yield Endpoint(address, key, session)
+
+
+def proxy_to(url: str) -> str | None:
+    """The proxy that HTTP_PROXY, HTTPS_PROXY and NO_PROXY name for this address."""
+    parts = urlsplit(url)
+    return None if proxy_bypass(parts.hostname or "") else getproxies().get(parts.scheme)
 
 
 def pause(attempt: int) -> float:
@@ -217,10 +232,10 @@ def retry_after(header: str | None) -> float | None:
         return None
 
 
-def said_wrong(response: "httpx.Response") -> tuple[str, str]:
+def said_wrong(text: str) -> tuple[str, str]:
     """Code and message of an error in OpenAI's form; the text where it has another."""
     try:
-        error = json.loads(response.text)["error"]
+        error = json.loads(text)["error"]
         return str(error.get("code", "")), str(error["message"])
     except (ValueError, KeyError, TypeError, AttributeError):
-        return "", response.text
+        return "", text

@@ -13,7 +13,7 @@ from lingyu.stage import StageParams
 from lingyu.teach.choice import shuffled
 from lingyu.teacher.asking import Ask, Learn, Teaching, Tried
 from lingyu.teacher.checks import Candidate
-from lingyu.teacher.teacher import Answer
+from lingyu.teacher.teacher import Answer, refuses
 
 METHOD = TASK = "nvc"
 
@@ -57,6 +57,8 @@ async def row(label: Label, ask: Ask) -> list[Tried]:
     elements = given.said.model_dump()
     if empty := [name for name, text in elements.items() if not text.strip()]:
         return [ask.drop("element_missing", ", ".join(empty), given.prompt_hash)]
+    if refused := [text for text in elements.values() if refuses(text)]:
+        return [ask.drop("refusal", refused[0], given.prompt_hash)]
     elements["risk"] = RISKS[label.language].get(given.said.risk, given.said.risk)
     asked, answer = ASKED[label.language].format(text=label.text), ANSWERED[label.language].format(**elements)
     return [Candidate(ask.dialogue(given, [(asked, answer)], task=TASK), [label.text], told=False)]

@@ -303,8 +303,11 @@ def reason_for(finish: str, text: str) -> str:
         return {"length": "cut_at_max_tokens", "content_filter": "filtered_by_the_endpoint"}[finish]
     if not text:
         return "empty_answer"
-    refuses = any(own_lists()[name].is_in(text) for name in ("refusal", "other_model"))
-    return "refusal" if refuses else "not_the_json_asked_for"
+    return "refusal" if refuses(text) else "not_the_json_asked_for"
+
+
+def refuses(text: str) -> bool:
+    return any(own_lists()[name].is_in(text) for name in ("refusal", "other_model"))
 
 
 def tokens_of(said: str | list[dict[str, str]]) -> int:
