@@ -1,0 +1,323 @@
+"""Pretraining and fine-tuning beside LLaMA-Factory: the same model, rows, batches, rates and number format.
+
+    python -m bench.training FOLDER [--peer VENV] [--rounds 3] [--threads 2] [--shape tiny] [--stage sft] [--settings best …]
+
+VENV is an environment with llamafactory 0.9.5 (docs/benchmarks.md says how to make it). Every run is a whole process, as a person
+would start it: our stage by `python -m stages.NAME` in a project of its own, the peer by `llamafactory-cli train FILE`. They take turns
+within a round, and a ratio is of two runs of one round. Both train, without being told of it, under one clock (bench/clock): tokens a
+second are those of the rows, padding not counted, over the steps' time, without dev loss and checkpoints, which both do at the same
+steps. Of what each leaves behind the dev loss is measured by one function.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).parent.parent
+CLOCK = ROOT / "bench" / "clock"
+STAGES = {"pretrain": "pt", "sft": "sft"}
+CANDIDATE = "full"
+BATCH = 16
+BLOCK = 64  # tokens of a packed block, as in params.yaml; a dialogue may have up to LONGEST
+LONGEST = 256
+EVALUATIONS = 2
+SEED = 17
+# The base of params.yaml, and one of five million parameters.
+SHAPES: dict[str, dict[str, int]] = {
+    "tiny": {},
+    "5M": {
+        "vocabulary": 4096,
+        "hidden_size": 256,
+        "layers": 5,
+        "heads": 4,
+        "key_value_heads": 2,
+        "head_size": 64,
+        "intermediate_size": 704,
+    },
+}
+# What may be turned for speed without changing what is learnt. Its defaults checkpoint activations and take SDPA.
+PEER: dict[str, dict[str, Any]] = {
+    "defaults": {},
+    "no checkpointing": {"disable_gradient_checkpointing": True},
+    "eager": {"disable_gradient_checkpointing": True, "flash_attn": "disabled"},
+    "grouped": {"disable_gradient_checkpointing": True, "train_sampling_strategy": "group_by_length"},
+    "eager grouped": {"disable_gradient_checkpointing": True, "flash_attn": "disabled", "train_sampling_strategy": "group_by_length"},
+    "packed": {"disable_gradient_checkpointing": True, "neat_packing": True, "per_device_train_batch_size": 4},
+    "workers": {
+        "disable_gradient_checkpointing": True,
+        "train_sampling_strategy": "group_by_length",
+        "dataloader_num_workers": 1,
+        "preprocessing_num_workers": 2,
+    },
+}
+
+
+@dataclass(frozen=True)
+class Run:
+    """seconds: of the whole process. first: until the first step began. steps: their seconds together. cpu: theirs of all processors."""
+
+    seconds: float
+    first: float
+    steps: float
+    cpu: float
+    megabytes: float
+    loss: float
+
+
+def main() -> None:
+    from lingyu.model.load import prepare
+
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="for data, models and logs; made")
+    parser.add_argument("--peer", type=Path, metavar="VENV")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--tokens", type=int, default=150_000, help="about, that each run trains on")
+    parser.add_argument("--shape", choices=SHAPES, default="tiny")
+    parser.add_argument("--stage", choices=STAGES, action="append")
+    parser.add_argument("--settings", choices=PEER, action="append", help="of the peer; all unless given")
+    given = parser.parse_args()
+    folder = given.folder.resolve()
+    prepare(given.threads)
+    make(folder, given.shape, given.tokens, given.threads)
+    for stage in given.stage or STAGES:
+        names = ["lingyu"]
+        if given.peer:
+            names += [
+                name
+                for name in given.settings or PEER
+                if stage == "sft" or not {"neat_packing", "train_sampling_strategy"} & set(PEER[name])
+            ]
+        runs: dict[str, list[Run]] = {name: [] for name in names}
+        for _ in range(given.rounds):
+            for name in names:
+                runs[name].append(run(folder, stage, name, given.peer, given.threads))
+        for line in table(stage, tokens(folder, stage), runs):
+            print(line, flush=True)
+
+
+def make(folder: Path, shape: str, count: int, threads: int) -> None:
+    """The base, the rows in both forms, and a project in which our stages find them."""
+    from bench.training_data import Writer, build_base
+    from lingyu.files import write_json, write_jsonl, write_table
+    from lingyu.model.tiny import Shape
+    from lingyu.records import Dialogue, Document, Message
+
+    shutil.rmtree(folder, ignore_errors=True)
+    params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    build_base(folder / "out/extend/model", Shape(**params["base"]["shape"] | SHAPES[shape]), SEED)
+    row = {"source": "made", "licence": "CC0-1.0", "scope": "domain", "language": "zh"}
+    made = {"task": "chat", "references": [], "method": "given", "teacher": "", "prompt_hash": "", "review": ""}
+    for part, share, seed in (("train", 1.0, 1), ("dev", 0.05, 2)):
+        writer = Writer(seed)
+        texts = writer.documents(max(1, round(count * share / 800)))
+        pairs = list(writer.dialogues(max(1, round(count * share / 80))))
+        documents = [Document(**row, id=f"d{i}", place=str(i), title="", section="", text=text) for i, text in enumerate(texts)]
+        dialogues = [
+            Dialogue(
+                **row, **made, id=f"q{i}", place=str(i), messages=[Message(role="user", content=q), Message(role="assistant", content=a)]
+            )
+            for i, (q, a) in enumerate(pairs)
+        ]
+        write_table(folder / "out/mix" / part / "pretrain.parquet", documents, Document)
+        write_table(folder / "out/mix" / part / "sft.parquet", dialogues, Dialogue)
+        write_jsonl(folder / "peer" / f"pretrain-{part}.jsonl", ({"text": text} for text in texts))
+        write_jsonl(folder / "peer" / f"sft-{part}.jsonl", ({"instruction": q, "output": a} for q, a in pairs))
+    columns = {"pretrain": {"prompt": "text"}, "sft": {"prompt": "instruction", "response": "output"}}
+    files = {
+        f"{stage}-{part}": {"file_name": f"{stage}-{part}.jsonl", "columns": columns[stage]}
+        for stage in STAGES
+        for part in ("train", "dev")
+    }
+    write_json(folder / "peer" / "dataset_info.json", files)
+
+    same = {"seed": SEED, "threads": threads, "batch_size": BATCH, "epochs": 1, "optimizer": "adamw_torch_fused", "learning_rate": 2.0e-3}
+    same |= {"precision": "fp32", "evaluations": EVALUATIONS}
+    sections = {
+        "pretrain": params["pretrain"] | same | {"max_length": BLOCK, "instructions": False},
+        "sft": {
+            "common": params["sft"]["common"] | same | {"max_length": LONGEST},
+            "candidates": {CANDIDATE: params["sft"]["candidates"][CANDIDATE] | {"start": "extend"}},
+        },
+    }
+    (folder / "params.yaml").write_text(yaml.safe_dump(sections), encoding="utf-8")
+    for package in ("lingyu", "stages"):
+        (folder / package).symlink_to(ROOT / package)
+
+
+def run(folder: Path, stage: str, name: str, peer: Path | None, threads: int) -> Run:
+    """One process from its start to its end, and the dev loss of the model it wrote."""
+    log, clock = folder / f"{name} {stage}.log", folder / "clock.json"
+    clock.unlink(missing_ok=True)
+    hidden = {"PYTHONDONTWRITEBYTECODE", "LINGYU_WARM"}
+    environment = {key: value for key, value in os.environ.items() if key not in hidden} | {
+        "PYTHONPATH": str(CLOCK),
+        "STEP_CLOCK": str(clock),
+        "OMP_NUM_THREADS": str(threads),
+        "OMP_WAIT_POLICY": "PASSIVE",
+        "HF_HUB_OFFLINE": "1",
+    }
+    if name == "lingyu" or peer is None:
+        out = folder / "out" / (stage if stage == "pretrain" else f"sft/{CANDIDATE}")
+        shutil.rmtree(folder / ".lingyu", ignore_errors=True)
+        command = [sys.executable, "-m", f"stages.{stage}", *([CANDIDATE] if stage == "sft" else [])]
+        model = out / "model"
+    else:
+        model = out = folder / "peer" / "out"
+        settings = peer_settings(folder, stage, PEER[name])
+        (folder / "peer.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
+        environment |= {"HF_DATASETS_CACHE": str(folder / "peer" / "cache"), "DISABLE_VERSION_CHECK": "1"}
+        shutil.rmtree(folder / "peer" / "cache", ignore_errors=True)
+        command = [str(peer / "bin" / "llamafactory-cli"), "train", "peer.yaml"]
+    shutil.rmtree(out, ignore_errors=True)
+    with log.open("wb") as file:
+        began = time.time()
+        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=file, stderr=file)
+        _, status, used = os.wait4(process.pid, 0)
+        seconds = time.time() - began
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SystemExit(f"{' '.join(command)}: exit status {process.returncode}; {log} says why")
+    told = json.loads(clock.read_text())
+    loss = dev_loss(folder, stage, model)
+    steps, spent, cpu = told["steps"], told["seconds"], told["cpu"]
+    line = f"{stage}, {name}: {seconds:.1f} s, {steps} steps {spent:.1f} s ({cpu:.1f} of processors), dev loss {loss:.4f}"
+    print(line, file=sys.stderr, flush=True)
+    return Run(seconds, told["began"] - began, spent, cpu, used.ru_maxrss / 2**10, loss)
+
+
+def peer_settings(folder: Path, stage: str, more: dict[str, Any]) -> dict[str, Any]:
+    """What the peer is told: the recipe of our stage, and the settings that are compared."""
+    section = yaml.safe_load((folder / "params.yaml").read_text(encoding="utf-8"))[stage]
+    ours = section.get("common", section)
+    steps = -(-len(examples(folder, stage)) // ours["batch_size"])
+    every = -(-steps // ours["evaluations"])
+    return {
+        "stage": STAGES[stage],
+        "do_train": True,
+        "finetuning_type": "full",
+        "model_name_or_path": "out/extend/model",
+        "template": "deepseek",
+        "dataset_dir": "peer",
+        "dataset": f"{stage}-train",
+        "eval_dataset": f"{stage}-dev",
+        "output_dir": "peer/out",
+        "cutoff_len": ours["max_length"],
+        "per_device_train_batch_size": ours["batch_size"],
+        "per_device_eval_batch_size": ours["batch_size"] * 2,
+        "gradient_accumulation_steps": ours["accumulation"],
+        "num_train_epochs": ours["epochs"],
+        "learning_rate": ours["learning_rate"],
+        "lr_scheduler_type": ours["schedule"],
+        "warmup_steps": ours["warmup"],
+        "optim": ours["optimizer"],
+        "adam_beta2": ours["beta2"],
+        "weight_decay": ours["weight_decay"],
+        "max_grad_norm": ours["max_grad_norm"],
+        "seed": ours["seed"],
+        "eval_strategy": "steps",
+        "eval_steps": every,
+        "save_strategy": "steps",
+        "save_steps": every,
+        "save_total_limit": 1,
+        "load_best_model_at_end": True,
+        "logging_steps": -(-every // 4),
+        "use_cpu": True,
+        "report_to": "none",
+        **more,
+    }
+
+
+def examples(folder: Path, stage: str, part: str = "train") -> list[Any]:
+    """The rows as our stage makes them token ids; the peer's are the same but for the end of a document and the last block."""
+    from lingyu.files import read_table
+    from lingyu.model.load import load_tokenizer
+    from lingyu.records import Dialogue, Document
+    from lingyu.train.data import dialogues, packed
+
+    tokenizer, table = load_tokenizer(folder / "out/extend/model"), folder / "out/mix" / part / f"{stage}.parquet"
+    if stage == "sft":
+        return list(dialogues(list(read_table(table, Dialogue)), tokenizer, LONGEST))
+    return list(packed((row.text for row in read_table(table, Document)), tokenizer, BLOCK))
+
+
+def tokens(folder: Path, stage: str) -> int:
+    return sum(len(example["input_ids"]) for example in examples(folder, stage))
+
+
+def dev_loss(folder: Path, stage: str, model: Path) -> float:
+    """Loss a learnt token of the dev rows."""
+    import torch
+
+    from lingyu.model.load import load_model
+    from lingyu.train.data import Padding
+
+    causal = load_model(model, LONGEST).eval()
+    rows, total, learnt = examples(folder, stage, "dev"), 0.0, 0
+    with torch.inference_mode():
+        for start in range(0, len(rows), 32):
+            batch = Padding(0)(rows[start : start + 32])
+            labels = batch.pop("labels")[:, 1:]
+            scores = causal(**batch).logits[:, :-1]
+            total += float(torch.nn.functional.cross_entropy(scores.flatten(0, 1), labels.flatten(), reduction="sum"))
+            learnt += int((labels != -100).sum())
+    return total / learnt
+
+
+def table(stage: str, count: int, runs: dict[str, list[Run]]) -> Iterable[str]:
+    """A line for each contestant: medians, and the ratios of ours to it, round by round."""
+    yield f"\n{stage}: {count:,} tokens, {len(runs['lingyu'])} rounds\n"
+    heads = [
+        "",
+        "tokens/s",
+        "ours × its",
+        "tokens a CPU s",
+        "ours × its",
+        "process, s",
+        "ours / its",
+        "first step after, s",
+        "MB",
+        "dev loss",
+    ]
+    yield f"| {' | '.join(heads)} |"
+    yield "|" + " --- |" * len(heads)
+    ours = runs["lingyu"]
+    for name, its in runs.items():
+        cells = [
+            name,
+            f"{count / middle(one.steps for one in its):,.0f}",
+            spread(b.steps / a.steps for a, b in zip(ours, its, strict=True)),
+            f"{count / middle(one.cpu for one in its):,.0f}",
+            spread(b.cpu / a.cpu for a, b in zip(ours, its, strict=True)),
+            f"{middle(one.seconds for one in its):.1f}",
+            spread(a.seconds / b.seconds for a, b in zip(ours, its, strict=True)),
+            f"{middle(one.first for one in its):.1f}",
+            f"{middle(one.megabytes for one in its):,.0f}",
+            f"{middle(one.loss for one in its):.4f}",
+        ]
+        yield f"| {' | '.join(cells)} |"
+
+
+def middle(values: Iterable[float]) -> float:
+    return statistics.median(values)
+
+
+def spread(values: Iterable[float]) -> str:
+    """The middle ratio, and the least and the greatest."""
+    found = sorted(values)
+    return f"{statistics.median(found):.2f} ({found[0]:.2f}–{found[-1]:.2f})"
+
+
+if __name__ == "__main__":
+    main()

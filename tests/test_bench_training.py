@@ -1,0 +1,82 @@
+"""The benchmarks of training: both sides get the same tokens, and the clock counts steps alone."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from bench import training
+from bench.training import Run, examples, make, peer_settings, table
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("bench")
+    make(folder, "tiny", 4000, 1)
+    return folder
+
+
+def test_both_sides_read_the_same_tokens(made):
+    from lingyu.model.load import load_tokenizer
+    from lingyu.train.data import NOT_LEARNT
+
+    tokenizer = load_tokenizer(made / "out/extend/model")
+    rows = [json.loads(line) for line in (made / "peer/sft-train.jsonl").read_text(encoding="utf-8").splitlines()]
+
+    ours = examples(made, "sft")
+
+    assert len(ours) == len(rows) > 40
+    for example, row in zip(ours, rows, strict=True):  # as the peer's template "deepseek" has it
+        prompt = tokenizer.encode(f"User: {row['instruction']}\n\nAssistant:", add_special_tokens=False)
+        reply = [*tokenizer.encode(row["output"], add_special_tokens=False), tokenizer.eos_token_id]
+        assert example["input_ids"] == prompt + reply
+        assert example["labels"] == [NOT_LEARNT] * len(prompt) + reply
+
+
+def test_the_peer_is_told_our_recipe(made):
+    told = peer_settings(made, "sft", {"flash_attn": "disabled"})
+
+    assert (told["cutoff_len"], told["per_device_train_batch_size"], told["lr_scheduler_type"]) == (256, 16, "cosine")
+    assert told["flash_attn"] == "disabled"
+
+
+def test_a_ratio_is_of_two_runs_of_one_round():
+    ours, its = [Run(10, 1, 2, 4, 600, 5.0), Run(20, 1, 4, 8, 600, 5.0)], [Run(20, 1, 3, 8, 700, 5.1), Run(40, 1, 8, 8, 700, 5.1)]
+
+    line = list(table("sft", 1200, {"lingyu": ours, "defaults": its}))[-1]
+
+    assert line == "| defaults | 218 | 1.75 (1.50–2.00) | 150 | 1.50 (1.00–2.00) | 30.0 | 0.50 (0.50–0.50) | 1.0 | 700 | 5.1000 |"
+
+
+def test_the_clock_counts_the_steps_of_any_trainer_and_not_what_lies_between(tmp_path):
+    program = """
+import time
+from transformers import Trainer
+import transformers.trainer
+clock = transformers.trainer.DEFAULT_CALLBACKS[-1]()
+clock.on_train_begin()
+for step in range(2):
+    clock.on_step_begin()
+    time.sleep(.05)
+    clock.on_step_end()
+    time.sleep(.5)
+    clock.on_evaluate()
+clock.on_train_end()
+"""
+    environment = {"PYTHONPATH": str(training.CLOCK), "STEP_CLOCK": str(tmp_path / "clock.json"), "PATH": ""}
+    subprocess.run([sys.executable, "-c", program], env=environment, check=True)
+
+    told = json.loads((tmp_path / "clock.json").read_text())
+    assert told["steps"] == 2
+    assert 0.1 <= told["seconds"] < 0.4
+
+
+@pytest.mark.slow
+def test_one_round_of_ours_ends_in_a_table(tmp_path, monkeypatch, capsys):
+    arguments = ["training", str(tmp_path / "bench"), "--rounds", "1", "--threads", "1", "--tokens", "4000", "--stage", "pretrain"]
+    monkeypatch.setattr(sys, "argv", arguments)
+
+    training.main()
+
+    assert "| lingyu |" in capsys.readouterr().out
