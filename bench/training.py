@@ -18,7 +18,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,8 @@ ROOT = Path(__file__).parent.parent
 CLOCK = ROOT / "bench" / "clock"
 STAGES = {"pretrain": "pt", "sft": "sft"}
 CANDIDATE = "full"
+BASE = Path("out/extend/model")
+PEER_OUT = "peer/out"
 BATCH = 16
 BLOCK = 64  # tokens of a packed block, as in params.yaml; a dialogue may have up to LONGEST
 LONGEST = 256
@@ -65,14 +67,30 @@ PEER: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Run:
-    """seconds: of the whole process. first: until the first step began. steps: their seconds together. cpu: theirs of all processors."""
+    """seconds: of the whole process. first: until the first step began. steps: each one's seconds on the clock, and of processors."""
 
     seconds: float
     first: float
-    steps: float
-    cpu: float
+    steps: list[tuple[float, float]]
     megabytes: float
-    loss: float
+    gpu: float
+    loss: float = float("nan")
+
+    @property
+    def trained(self) -> float:
+        return sum(step for step, _ in self.steps)
+
+    @property
+    def cpu(self) -> float:
+        return sum(cpu for _, cpu in self.steps)
+
+
+class Failed(SystemExit):
+    """A contestant that did not end well, and what it said."""
+
+    def __init__(self, message: str, log: Path) -> None:
+        super().__init__(message)
+        self.said = log.read_text(encoding="utf-8", errors="replace")
 
 
 def main() -> None:
@@ -110,77 +128,98 @@ def main() -> None:
 def make(folder: Path, shape: str, count: int, threads: int) -> None:
     """The base, the rows in both forms, and a project in which our stages find them."""
     from bench.training_data import Writer, build_base
-    from lingyu.files import write_json, write_jsonl, write_table
     from lingyu.model.tiny import Shape
-    from lingyu.records import Dialogue, Document, Message
 
     shutil.rmtree(folder, ignore_errors=True)
-    params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    build_base(folder / "out/extend/model", Shape(**params["base"]["shape"] | SHAPES[shape]), SEED)
-    row = {"source": "made", "licence": "CC0-1.0", "scope": "domain", "language": "zh"}
-    made = {"task": "chat", "references": [], "method": "given", "teacher": "", "prompt_hash": "", "review": ""}
+    params = parameters()
+    build_base(folder / BASE, Shape(**params["base"]["shape"] | SHAPES[shape]), SEED)
     for part, share, seed in (("train", 1.0, 1), ("dev", 0.05, 2)):
         writer = Writer(seed)
         texts = writer.documents(max(1, round(count * share / 800)))
-        pairs = list(writer.dialogues(max(1, round(count * share / 80))))
-        documents = [Document(**row, id=f"d{i}", place=str(i), title="", section="", text=text) for i, text in enumerate(texts)]
-        dialogues = [
-            Dialogue(
-                **row, **made, id=f"q{i}", place=str(i), messages=[Message(role="user", content=q), Message(role="assistant", content=a)]
-            )
-            for i, (q, a) in enumerate(pairs)
-        ]
-        write_table(folder / "out/mix" / part / "pretrain.parquet", documents, Document)
-        write_table(folder / "out/mix" / part / "sft.parquet", dialogues, Dialogue)
-        write_jsonl(folder / "peer" / f"pretrain-{part}.jsonl", ({"text": text} for text in texts))
-        write_jsonl(folder / "peer" / f"sft-{part}.jsonl", ({"instruction": q, "output": a} for q, a in pairs))
-    columns = {"pretrain": {"prompt": "text"}, "sft": {"prompt": "instruction", "response": "output"}}
-    files = {
-        f"{stage}-{part}": {"file_name": f"{stage}-{part}.jsonl", "columns": columns[stage]}
-        for stage in STAGES
-        for part in ("train", "dev")
-    }
-    write_json(folder / "peer" / "dataset_info.json", files)
-
+        write_rows(folder, part, texts, list(writer.dialogues(max(1, round(count * share / 80)))))
     same = {"seed": SEED, "threads": threads, "batch_size": BATCH, "epochs": 1, "optimizer": "adamw_torch_fused", "learning_rate": 2.0e-3}
     same |= {"precision": "fp32", "evaluations": EVALUATIONS}
-    sections = {
-        "pretrain": params["pretrain"] | same | {"max_length": BLOCK, "instructions": False},
-        "sft": {
-            "common": params["sft"]["common"] | same | {"max_length": LONGEST},
-            "candidates": {CANDIDATE: params["sft"]["candidates"][CANDIDATE] | {"start": "extend"}},
-        },
-    }
+    pretrain = params["pretrain"] | same | {"max_length": BLOCK, "instructions": False}
+    candidate = params["sft"]["candidates"][CANDIDATE] | {"start": "extend"}
+    sft = {"common": params["sft"]["common"] | same | {"max_length": LONGEST}, "candidates": {CANDIDATE: candidate}}
+    make_project(folder, {"pretrain": pretrain, "sft": sft})
+
+
+def parameters() -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    return found
+
+
+def write_rows(folder: Path, part: str, texts: list[str], pairs: list[tuple[str, str]]) -> None:
+    """Documents, and questions with their replies, where our stages and where the peer look for them."""
+    from lingyu.files import write_json, write_jsonl, write_table
+    from lingyu.records import Dialogue, Document, Message
+
+    row = {"source": "made", "licence": "CC0-1.0", "scope": "domain", "language": "zh"}
+    made = {"task": "chat", "references": [], "method": "given", "teacher": "", "prompt_hash": "", "review": ""}
+    documents = [Document(**row, id=f"d{i}", place=str(i), title="", section="", text=text) for i, text in enumerate(texts)]
+    turns = [[Message(role="user", content=asked), Message(role="assistant", content=replied)] for asked, replied in pairs]
+    dialogues = [Dialogue(**row, **made, id=f"q{i}", place=str(i), messages=messages) for i, messages in enumerate(turns)]
+    write_table(folder / "out/mix" / part / "pretrain.parquet", documents, Document)
+    write_table(folder / "out/mix" / part / "sft.parquet", dialogues, Dialogue)
+    write_jsonl(folder / "peer" / f"pretrain-{part}.jsonl", ({"text": text} for text in texts))
+    write_jsonl(folder / "peer" / f"sft-{part}.jsonl", ({"instruction": asked, "output": replied} for asked, replied in pairs))
+    columns = {"pretrain": {"prompt": "text"}, "sft": {"prompt": "instruction", "response": "output"}}
+    names = [(stage, f"{stage}-{part}") for stage in STAGES for part in ("train", "dev")]
+    write_json(
+        folder / "peer" / "dataset_info.json", {name: {"file_name": f"{name}.jsonl", "columns": columns[stage]} for stage, name in names}
+    )
+
+
+def make_project(folder: Path, sections: dict[str, Any]) -> None:
     (folder / "params.yaml").write_text(yaml.safe_dump(sections), encoding="utf-8")
     for package in ("lingyu", "stages"):
-        (folder / package).symlink_to(ROOT / package)
+        if not (folder / package).exists():
+            (folder / package).symlink_to(ROOT / package)
 
 
 def run(folder: Path, stage: str, name: str, peer: Path | None, threads: int) -> Run:
     """One process from its start to its end, and the dev loss of the model it wrote."""
-    log, clock = folder / f"{name} {stage}.log", folder / "clock.json"
+    if name == "lingyu" or peer is None:
+        model = folder / "out" / (stage if stage == "pretrain" else f"sft/{CANDIDATE}") / "model"
+        ran = ours(folder, stage, threads)
+    else:
+        model = folder / PEER_OUT
+        ran = peers(folder, name, peer, peer_settings(folder, stage, PEER[name]), threads)
+    ran = replace(ran, loss=dev_loss(folder, stage, model))
+    line = f"{len(ran.steps)} steps {ran.trained:.1f} s ({ran.cpu:.1f} of processors), dev loss {ran.loss:.4f}"
+    print(f"{stage}, {name}: {ran.seconds:.1f} s, {line}", file=sys.stderr, flush=True)
+    return ran
+
+
+def ours(folder: Path, stage: str, threads: int, candidate: str = CANDIDATE) -> Run:
+    """Our stage in the project of this folder."""
+    for left in (".lingyu", f"out/{stage}"):
+        shutil.rmtree(folder / left, ignore_errors=True)
+    return clocked(folder, "lingyu", [sys.executable, "-m", f"stages.{stage}", *([candidate] if stage == "sft" else [])], threads)
+
+
+def peers(folder: Path, name: str, peer: Path, settings: dict[str, Any], threads: int) -> Run:
+    """The peer with these settings; nothing that it kept of an earlier run is there."""
+    for left in (PEER_OUT, "peer/cache"):
+        shutil.rmtree(folder / left, ignore_errors=True)
+    (folder / "peer.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
+    return clocked(folder, name, [str(peer.absolute() / "bin" / "llamafactory-cli"), "train", "peer.yaml"], threads)
+
+
+def clocked(folder: Path, name: str, command: list[str], threads: int) -> Run:
+    log, clock = folder / f"{name}.log", folder / "clock.json"
     clock.unlink(missing_ok=True)
     hidden = {"PYTHONDONTWRITEBYTECODE", "LINGYU_WARM"}
     environment = {key: value for key, value in os.environ.items() if key not in hidden} | {
-        "PYTHONPATH": str(CLOCK),
+        "PYTHONPATH": os.pathsep.join([str(CLOCK), *filter(None, [os.environ.get("PYTHONPATH")])]),
         "STEP_CLOCK": str(clock),
         "OMP_NUM_THREADS": str(threads),
         "OMP_WAIT_POLICY": "PASSIVE",
         "HF_HUB_OFFLINE": "1",
+        "HF_DATASETS_CACHE": str(folder / "peer" / "cache"),
+        "DISABLE_VERSION_CHECK": "1",
     }
-    if name == "lingyu" or peer is None:
-        out = folder / "out" / (stage if stage == "pretrain" else f"sft/{CANDIDATE}")
-        shutil.rmtree(folder / ".lingyu", ignore_errors=True)
-        command = [sys.executable, "-m", f"stages.{stage}", *([CANDIDATE] if stage == "sft" else [])]
-        model = out / "model"
-    else:
-        model = out = folder / "peer" / "out"
-        settings = peer_settings(folder, stage, PEER[name])
-        (folder / "peer.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
-        environment |= {"HF_DATASETS_CACHE": str(folder / "peer" / "cache"), "DISABLE_VERSION_CHECK": "1"}
-        shutil.rmtree(folder / "peer" / "cache", ignore_errors=True)
-        command = [str(peer / "bin" / "llamafactory-cli"), "train", "peer.yaml"]
-    shutil.rmtree(out, ignore_errors=True)
     with log.open("wb") as file:
         began = time.time()
         process = subprocess.Popen(command, cwd=folder, env=environment, stdout=file, stderr=file)
@@ -188,31 +227,26 @@ def run(folder: Path, stage: str, name: str, peer: Path | None, threads: int) ->
         seconds = time.time() - began
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
-        raise SystemExit(f"{' '.join(command)}: exit status {process.returncode}; {log} says why")
+        raise Failed(f"{' '.join(command)}: exit status {process.returncode}; {log} says why", log)
     told = json.loads(clock.read_text())
-    loss = dev_loss(folder, stage, model)
-    steps, spent, cpu = told["steps"], told["seconds"], told["cpu"]
-    line = f"{stage}, {name}: {seconds:.1f} s, {steps} steps {spent:.1f} s ({cpu:.1f} of processors), dev loss {loss:.4f}"
-    print(line, file=sys.stderr, flush=True)
-    return Run(seconds, told["began"] - began, spent, cpu, used.ru_maxrss / 2**10, loss)
+    return Run(seconds, told["began"] - began, told["steps"], used.ru_maxrss / 2**10, told["gpu"] / 2**30)
 
 
 def peer_settings(folder: Path, stage: str, more: dict[str, Any]) -> dict[str, Any]:
     """What the peer is told: the recipe of our stage, and the settings that are compared."""
-    section = yaml.safe_load((folder / "params.yaml").read_text(encoding="utf-8"))[stage]
-    ours = section.get("common", section)
-    steps = -(-len(examples(folder, stage)) // ours["batch_size"])
+    ours = section(folder, stage)
+    steps = -(-len(examples(folder, stage)) // (ours["batch_size"] * ours["accumulation"]))
     every = -(-steps // ours["evaluations"])
     return {
         "stage": STAGES[stage],
         "do_train": True,
         "finetuning_type": "full",
-        "model_name_or_path": "out/extend/model",
+        "model_name_or_path": str(BASE),
         "template": "deepseek",
         "dataset_dir": "peer",
         "dataset": f"{stage}-train",
         "eval_dataset": f"{stage}-dev",
-        "output_dir": "peer/out",
+        "output_dir": PEER_OUT,
         "cutoff_len": ours["max_length"],
         "per_device_train_batch_size": ours["batch_size"],
         "per_device_eval_batch_size": ours["batch_size"] * 2,
@@ -239,6 +273,12 @@ def peer_settings(folder: Path, stage: str, more: dict[str, Any]) -> dict[str, A
     }
 
 
+def section(folder: Path, stage: str) -> dict[str, Any]:
+    """The parameters of the stage in this project, of its only candidate where it has candidates."""
+    found = yaml.safe_load((folder / "params.yaml").read_text(encoding="utf-8"))[stage]
+    return found["common"] | next(iter(found["candidates"].values())) if "candidates" in found else found
+
+
 def examples(folder: Path, stage: str, part: str = "train") -> list[Any]:
     """The rows as our stage makes them token ids; the peer's are the same but for the end of a document and the last block."""
     from lingyu.files import read_table
@@ -246,10 +286,11 @@ def examples(folder: Path, stage: str, part: str = "train") -> list[Any]:
     from lingyu.records import Dialogue, Document
     from lingyu.train.data import dialogues, packed
 
-    tokenizer, table = load_tokenizer(folder / "out/extend/model"), folder / "out/mix" / part / f"{stage}.parquet"
+    tokenizer, table = load_tokenizer(folder / BASE), folder / "out/mix" / part / f"{stage}.parquet"
+    longest = section(folder, stage)["max_length"]
     if stage == "sft":
-        return list(dialogues(list(read_table(table, Dialogue)), tokenizer, LONGEST))
-    return list(packed((row.text for row in read_table(table, Document)), tokenizer, BLOCK))
+        return list(dialogues(list(read_table(table, Dialogue)), tokenizer, longest))
+    return list(packed((row.text for row in read_table(table, Document)), tokenizer, longest))
 
 
 def tokens(folder: Path, stage: str) -> int:
@@ -292,16 +333,16 @@ def table(stage: str, count: int, runs: dict[str, list[Run]]) -> Iterable[str]:
     ]
     yield f"| {' | '.join(heads)} |"
     yield "|" + " --- |" * len(heads)
-    ours = runs["lingyu"]
+    first = runs["lingyu"]
     for name, its in runs.items():
         cells = [
             name,
-            f"{count / middle(one.steps for one in its):,.0f}",
-            spread(b.steps / a.steps for a, b in zip(ours, its, strict=True)),
+            f"{count / middle(one.trained for one in its):,.0f}",
+            spread(b.trained / a.trained for a, b in zip(first, its, strict=True)),
             f"{count / middle(one.cpu for one in its):,.0f}",
-            spread(b.cpu / a.cpu for a, b in zip(ours, its, strict=True)),
+            spread(b.cpu / a.cpu for a, b in zip(first, its, strict=True)),
             f"{middle(one.seconds for one in its):.1f}",
-            spread(a.seconds / b.seconds for a, b in zip(ours, its, strict=True)),
+            spread(a.seconds / b.seconds for a, b in zip(first, its, strict=True)),
             f"{middle(one.first for one in its):.1f}",
             f"{middle(one.megabytes for one in its):,.0f}",
             f"{middle(one.loss for one in its):.4f}",

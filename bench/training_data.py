@@ -3,6 +3,7 @@
 import random
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from lingyu.model.tiny import Shape
 
@@ -52,11 +53,20 @@ class Writer:
         return min(100, round(10 + self.draw.expovariate(1 / 35)))
 
 
+def bench_tokenizer(vocabulary: int, context: int) -> Any:
+    """A tokenizer that knows this language's characters, with a template that both sides render alike."""
+    from lingyu.model.tiny import build_tokenizer
+
+    unused = {"hidden_size": 1, "layers": 1, "heads": 1, "key_value_heads": 1, "head_size": 1, "intermediate_size": 1}
+    tokenizer = build_tokenizer(Writer(17).documents(200), Shape(vocabulary=vocabulary, context=context, **unused))
+    tokenizer.chat_template = TEMPLATE
+    return tokenizer
+
+
 def build_base(folder: Path, shape: Shape, seed: int) -> None:
     """An untrained base that knows this language's characters."""
     from lingyu.model.load import save
-    from lingyu.model.tiny import build_model, build_tokenizer
+    from lingyu.model.tiny import build_model
 
-    tokenizer = build_tokenizer(Writer(seed).documents(200), shape)
-    tokenizer.chat_template = TEMPLATE
+    tokenizer = bench_tokenizer(shape.vocabulary, shape.context)
     save(build_model(tokenizer, shape, seed), tokenizer, folder)

@@ -1,6 +1,6 @@
 """A clock for any program that trains with transformers' Trainer, ours or another's: this folder on PYTHONPATH, a file in STEP_CLOCK.
 
-The file gets when the first step began, how many there were, and their seconds together, on the clock and of processors. Measuring
+The file gets when the first step began, of each step the seconds on the clock and of processors, and the most memory of a GPU. Measuring
 the dev set and writing a checkpoint is not counted. Nothing is imported before the program itself imports the Trainer.
 """
 
@@ -34,16 +34,14 @@ class Finder:
 def clock(callback):
     class Clock(callback):
         def on_train_begin(self, *_, **__):
-            self.began, self.steps, self.spent = 0.0, 0, [0.0, 0.0]
+            self.began, self.steps = 0.0, []
 
         def on_step_begin(self, *_, **__):
-            self.began = self.began or time.time()
-            if not self.steps:
-                self.last = now()
+            if not self.began:
+                self.began, self.last = time.time(), now()
 
         def on_step_end(self, *_, **__):
-            self.steps += 1
-            self.spent = [total + one - before for total, one, before in zip(self.spent, now(), self.last, strict=True)]
+            self.steps.append([one - before for one, before in zip(now(), self.last, strict=True)])
             self.last = now()
 
         def on_evaluate(self, *_, **__):
@@ -52,13 +50,18 @@ def clock(callback):
         on_save = on_evaluate
 
         def on_train_end(self, *_, **__):
+            gpu = sys.modules["torch"].cuda
+            most = gpu.max_memory_reserved() if gpu.is_available() else 0
             with open(os.environ["STEP_CLOCK"], "w") as file:
-                json.dump({"began": self.began, "steps": self.steps, "seconds": self.spent[0], "cpu": self.spent[1]}, file)
+                json.dump({"began": self.began, "steps": self.steps, "gpu": most}, file)
 
     return Clock
 
 
 def now():
+    gpu = sys.modules["torch"].cuda
+    if gpu.is_initialized():
+        gpu.synchronize()
     return time.perf_counter(), time.process_time()
 
 
