@@ -1,12 +1,12 @@
 """Pretraining and fine-tuning beside LLaMA-Factory: the same model, rows, batches, rates and number format.
 
-    python -m bench.training FOLDER [--peer VENV] [--rounds 3] [--threads 2] [--shape tiny] [--stage sft] [--settings best …]
+    python -m bench.training FOLDER [--peer VENV] [--beside CHECKOUT] [--rounds 3] [--stage sft] [--settings defaults …] [--shape tiny]
 
-VENV is an environment with llamafactory 0.9.5 (docs/benchmarks.md says how to make it). Every run is a whole process, as a person
-would start it: our stage by `python -m stages.NAME` in a project of its own, the peer by `llamafactory-cli train FILE`. They take turns
-within a round, and a ratio is of two runs of one round. Both train, without being told of it, under one clock (bench/clock): tokens a
-second are those of the rows, padding not counted, over the steps' time, without dev loss and checkpoints, which both do at the same
-steps. Of what each leaves behind the dev loss is measured by one function.
+VENV is an environment with llamafactory 0.9.5 (docs/benchmarks.md says how to make it), CHECKOUT another version of this project. Every
+run is a whole process, as a person would start it: our stage by `python -m stages.NAME` in a project of its own, the peer by
+`llamafactory-cli train FILE`. They take turns within a round, which has one seed, and a ratio is of two runs of one round. Both train,
+without being told of it, under one clock (bench/clock): tokens a second are those of the rows, padding not counted, over the steps' time,
+without dev loss and checkpoints, which both do as often. Of what each leaves behind the dev loss is measured by one function.
 """
 
 import argparse
@@ -30,6 +30,7 @@ STAGES = {"pretrain": "pt", "sft": "sft"}
 CANDIDATE = "full"
 BASE = Path("out/extend/model")
 PEER_OUT = "peer/out"
+BESIDE = "lingyu beside"
 BATCH = 16
 BLOCK = 64  # tokens of a packed block, as in params.yaml; a dialogue may have up to LONGEST
 LONGEST = 256
@@ -99,6 +100,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="for data, models and logs; made")
     parser.add_argument("--peer", type=Path, metavar="VENV")
+    parser.add_argument("--beside", type=Path, metavar="CHECKOUT")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--tokens", type=int, default=150_000, help="about, that each run trains on")
@@ -110,7 +112,7 @@ def main() -> None:
     prepare(given.threads)
     make(folder, given.shape, given.tokens, given.threads)
     for stage in given.stage or STAGES:
-        names = ["lingyu"]
+        names = ["lingyu", *([BESIDE] if given.beside else [])]
         if given.peer:
             names += [
                 name
@@ -118,9 +120,10 @@ def main() -> None:
                 if stage == "sft" or not {"neat_packing", "train_sampling_strategy"} & set(PEER[name])
             ]
         runs: dict[str, list[Run]] = {name: [] for name in names}
-        for _ in range(given.rounds):
+        for number in range(given.rounds):
+            sow(folder, SEED + number)
             for name in names:
-                runs[name].append(run(folder, stage, name, given.peer, given.threads))
+                runs[name].append(run(folder, stage, name, given.peer, given.beside, given.threads))
         for line in table(stage, tokens(folder, stage), runs):
             print(line, flush=True)
 
@@ -173,14 +176,27 @@ def write_rows(folder: Path, part: str, texts: list[str], pairs: list[tuple[str,
 
 def make_project(folder: Path, sections: dict[str, Any]) -> None:
     (folder / "params.yaml").write_text(yaml.safe_dump(sections), encoding="utf-8")
+    link(folder, ROOT)
+
+
+def sow(folder: Path, seed: int) -> None:
+    """Have both sides draw from this seed: each has another order of the rows, and the loss after so few steps is partly chance."""
+    sections = yaml.safe_load((folder / "params.yaml").read_text(encoding="utf-8"))
+    sections["pretrain"]["seed"] = sections["sft"]["common"]["seed"] = seed
+    make_project(folder, sections)
+
+
+def link(folder: Path, checkout: Path) -> None:
+    """Have the project run the code of this checkout."""
     for package in ("lingyu", "stages"):
-        if not (folder / package).exists():
-            (folder / package).symlink_to(ROOT / package)
+        (folder / package).unlink(missing_ok=True)
+        (folder / package).symlink_to(checkout / package)
 
 
-def run(folder: Path, stage: str, name: str, peer: Path | None, threads: int) -> Run:
+def run(folder: Path, stage: str, name: str, peer: Path | None, beside: Path | None, threads: int) -> Run:
     """One process from its start to its end, and the dev loss of the model it wrote."""
-    if name == "lingyu" or peer is None:
+    if name == "lingyu" or name == BESIDE or peer is None:
+        link(folder, beside.resolve() if beside and name == BESIDE else ROOT)
         model = folder / "out" / (stage if stage == "pretrain" else f"sft/{CANDIDATE}") / "model"
         ran = ours(folder, stage, threads)
     else:
@@ -317,7 +333,7 @@ def dev_loss(folder: Path, stage: str, model: Path) -> float:
 
 
 def table(stage: str, count: int, runs: dict[str, list[Run]]) -> Iterable[str]:
-    """A line for each contestant: medians, and the ratios of ours to it, round by round."""
+    """A line for each contestant: medians, and the ratios of ours to it, round by round, with the least and the greatest."""
     yield f"\n{stage}: {count:,} tokens, {len(runs['lingyu'])} rounds\n"
     heads = [
         "",
@@ -345,7 +361,7 @@ def table(stage: str, count: int, runs: dict[str, list[Run]]) -> Iterable[str]:
             spread(a.seconds / b.seconds for a, b in zip(first, its, strict=True)),
             f"{middle(one.first for one in its):.1f}",
             f"{middle(one.megabytes for one in its):,.0f}",
-            f"{middle(one.loss for one in its):.4f}",
+            spread(one.loss for one in its),
         ]
         yield f"| {' | '.join(cells)} |"
 
@@ -355,7 +371,7 @@ def middle(values: Iterable[float]) -> float:
 
 
 def spread(values: Iterable[float]) -> str:
-    """The middle ratio, and the least and the greatest."""
+    """The middle one, and the least and the greatest."""
     found = sorted(values)
     return f"{statistics.median(found):.2f} ({found[0]:.2f}–{found[-1]:.2f})"
 

@@ -6,8 +6,9 @@ import sys
 
 import pytest
 
-from bench import training
-from bench.training import Run, examples, make, peer_settings, table
+from bench import gpu_training, training
+from bench.gpu_training import SMALL, TINY, Case, line
+from bench.training import Run, examples, make, peer_settings, sow, table
 
 
 @pytest.fixture(scope="module")
@@ -41,13 +42,20 @@ def test_the_peer_is_told_our_recipe(made):
     assert told["flash_attn"] == "disabled"
 
 
+def test_a_round_has_one_seed_for_both(made):
+    sow(made, 23)
+
+    assert peer_settings(made, "pretrain", {})["seed"] == 23
+    assert peer_settings(made, "sft", {})["seed"] == 23
+
+
 def test_a_ratio_is_of_two_runs_of_one_round():
     ours = [Run(10, 1, [(1, 2), (1, 2)], 600, 0, 5.0), Run(20, 1, [(4, 8)], 600, 0, 5.0)]
     its = [Run(20, 1, [(3, 8)], 700, 0, 5.1), Run(40, 1, [(8, 8)], 700, 0, 5.1)]
 
     line = list(table("sft", 1200, {"lingyu": ours, "defaults": its}))[-1]
 
-    assert line == "| defaults | 218 | 1.75 (1.50–2.00) | 150 | 1.50 (1.00–2.00) | 30.0 | 0.50 (0.50–0.50) | 1.0 | 700 | 5.1000 |"
+    assert line == "| defaults | 218 | 1.75 (1.50–2.00) | 150 | 1.50 (1.00–2.00) | 30.0 | 0.50 (0.50–0.50) | 1.0 | 700 | 5.10 (5.10–5.10) |"
 
 
 def test_the_clock_counts_the_steps_of_any_trainer_and_not_what_lies_between(tmp_path):
@@ -81,3 +89,38 @@ def test_one_round_of_ours_ends_in_a_table(tmp_path, monkeypatch, capsys):
     training.main()
 
     assert "| lingyu |" in capsys.readouterr().out
+
+
+def test_the_arithmetic_of_a_token_is_that_of_the_shape():
+    assert SMALL.multiplied == pytest.approx(1.543e9, rel=0.001)  # as its card has it, embeddings counted once: they are the head
+    assert SMALL.a_token(2048) == 4 * SMALL.multiplied + 6 * 28 * 1536 * 2048
+
+
+def test_a_case_says_whether_it_did_with_its_room():
+    case = Case(TINY, 100, 2, room=16)
+    run = Run(60, 20, [(9, 9), (9, 9), (1, 1), (1, 1)], 900, 15.5)
+
+    text = line("drone", case, "lingyu", run, run, peak=TINY.a_token(100) * 400)
+
+    assert text == "| drone | lingyu | 200 | 1.00 | 15.5 of 16 | 0% | 50% | 60 | 20 |"
+    assert "more than 16" in line("drone", case, "lingyu", Run(60, 20, run.steps, 900, 16.5), run, 1e12)
+    assert line("drone", case, "lingyu", "out of memory", run, 1e12).startswith("| drone | lingyu | out of memory |")
+
+
+def test_without_a_gpu_the_real_shapes_are_left_out_with_the_reason(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(sys, "argv", ["gpu_training", str(tmp_path)])
+
+    gpu_training.main()
+
+    assert "no GPU" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_the_tiny_shapes_go_the_road_of_the_real_ones(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["gpu_training", str(tmp_path / "bench"), "--shapes", "tiny", "--case", "tiny drone"])
+
+    gpu_training.main()
+
+    assert "| tiny drone | lingyu |" in capsys.readouterr().out
+    assert len(examples(tmp_path / "bench", "sft")) == 32
+    assert {len(example["input_ids"]) for example in examples(tmp_path / "bench", "sft")} == {64}
