@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.training import BASE, PEER, SEED, Failed, Run, make_project, ours, parameters, peer_settings, peers, write_rows
+from bench.training import BASE, PEER, SEED, Contestant, Failed, Run, make_project, ours, parameters, peer_settings, peers, write_rows
 
 SHEET = 989e12
 TARGETS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
@@ -121,21 +121,20 @@ def main() -> None:
 def lines(folder: Path, name: str, case: Case, peer: Path | None, peak: float) -> list[str]:
     """A line for us, and one for the peer, where there is one."""
     make(folder, case)
-    found: list[tuple[str, Run | str]] = [("lingyu", tried(lambda: ours(folder, "sft", 2, "lora")))]
+    found: list[tuple[str, Run | str]] = [("lingyu", tried(ours(folder, "sft", 2, "lora")))]
     if peer:
         more = PEER["defaults" if case.checkpointing else PEER_SETTINGS]
         settings = peer_settings(folder, "sft", more) | peer_method(case)
-        found.append(("LLaMA-Factory", tried(lambda: peers(folder, "peer", peer, settings, 2))))
+        found.append(("LLaMA-Factory", tried(peers(folder, "peer", peer, settings, 2))))
     return [line(name, case, who, run, found[0][1], peak) for who, run in found]
 
 
-def tried(work: Any) -> Run | str:
+def tried(contestant: Contestant) -> Run | str:
     """The run, or in a word why there is none."""
     try:
-        run: Run = work()
+        return contestant.run()
     except Failed as error:
         return "out of memory" if "out of memory" in error.said.lower() else str(error)
-    return run
 
 
 def line(name: str, case: Case, who: str, run: Run | str, first: Run | str, peak: float) -> str:

@@ -4,15 +4,17 @@
 
 VENV is an environment with llamafactory 0.9.5 (docs/benchmarks.md says how to make it), CHECKOUT another version of this project. Every
 run is a whole process, as a person would start it: our stage by `python -m stages.NAME` in a project of its own, the peer by
-`llamafactory-cli train FILE`. They take turns within a round, which has one seed, and a ratio is of two runs of one round. Both train,
-without being told of it, under one clock (bench/clock): tokens a second are those of the rows, padding not counted, over the steps' time,
-without dev loss and checkpoints, which both do as often. Of what each leaves behind the dev loss is measured by one function.
+`llamafactory-cli train FILE`. In a round, which has one seed, all run one after the other, and then all at once, taking a step each in
+turn; a ratio is of two runs of one round. All train, without being told of it, under one clock (bench/clock). Tokens a second are those of
+the rows, padding not counted, over the time of the steps taken in turn, without dev loss and checkpoints, which both do as often. Of what
+each leaves behind the dev loss is measured by one function.
 """
 
 import argparse
 import json
 import os
 import shutil
+import socket
 import statistics
 import subprocess
 import sys
@@ -29,7 +31,6 @@ CLOCK = ROOT / "bench" / "clock"
 STAGES = {"pretrain": "pt", "sft": "sft"}
 CANDIDATE = "full"
 BASE = Path("out/extend/model")
-PEER_OUT = "peer/out"
 BESIDE = "lingyu beside"
 BATCH = 16
 BLOCK = 64  # tokens of a packed block, as in params.yaml; a dialogue may have up to LONGEST
@@ -106,26 +107,40 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=150_000, help="about, that each run trains on")
     parser.add_argument("--shape", choices=SHAPES, default="tiny")
     parser.add_argument("--stage", choices=STAGES, action="append")
+    parser.add_argument("--only", choices=("steps", "processes"))
     parser.add_argument("--settings", choices=PEER, action="append", help="of the peer; all unless given")
     given = parser.parse_args()
     folder = given.folder.resolve()
     prepare(given.threads)
+    folder = given.folder.resolve()
     make(folder, given.shape, given.tokens, given.threads)
     for stage in given.stage or STAGES:
         names = ["lingyu", *([BESIDE] if given.beside else [])]
         if given.peer:
-            names += [
-                name
-                for name in given.settings or PEER
-                if stage == "sft" or not {"neat_packing", "train_sampling_strategy"} & set(PEER[name])
-            ]
-        runs: dict[str, list[Run]] = {name: [] for name in names}
+            idle = {"neat_packing", "train_sampling_strategy"} if stage == "pretrain" else set()
+            names += [name for name in given.settings or PEER if not idle & set(PEER[name])]
+        alone: dict[str, list[Run]] = {name: [] for name in names}
+        together: dict[str, list[Run]] = {name: [] for name in names}
         for number in range(given.rounds):
             sow(folder, SEED + number)
-            for name in names:
-                runs[name].append(run(folder, stage, name, given.peer, given.beside, given.threads))
-        for line in table(stage, tokens(folder, stage), runs):
+            if given.only != "steps":
+                for name in names:
+                    one = contestant(folder, stage, name, given)
+                    alone[name].append(replace(one.run(), loss=dev_loss(folder, stage, one.model)))
+                    told(stage, name, alone[name][-1])
+            if given.only != "processes":
+                taking = [contestant(folder, stage, name, given) for name in names]
+                for name, one, ran in zip(names, taking, in_turn(folder, taking), strict=True):
+                    together[name].append(replace(ran, loss=dev_loss(folder, stage, one.model)))
+                    told(f"{stage} in turn", name, together[name][-1])
+        count = tokens(folder, stage)
+        for line in [*steps_table(stage, count, together), *processes_table(stage, alone)]:
             print(line, flush=True)
+
+
+def told(stage: str, name: str, run: Run) -> None:
+    line = f"{len(run.steps)} steps {run.trained:.1f} s ({run.cpu:.1f} of processors), dev loss {run.loss:.4f}"
+    print(f"{stage}, {name}: {run.seconds:.1f} s, {line}", file=sys.stderr, flush=True)
 
 
 def make(folder: Path, shape: str, count: int, threads: int) -> None:
@@ -193,59 +208,103 @@ def link(folder: Path, checkout: Path) -> None:
         (folder / package).symlink_to(checkout / package)
 
 
-def run(folder: Path, stage: str, name: str, peer: Path | None, beside: Path | None, threads: int) -> Run:
-    """One process from its start to its end, and the dev loss of the model it wrote."""
-    if name == "lingyu" or name == BESIDE or peer is None:
-        link(folder, beside.resolve() if beside and name == BESIDE else ROOT)
-        model = folder / "out" / (stage if stage == "pretrain" else f"sft/{CANDIDATE}") / "model"
-        ran = ours(folder, stage, threads)
-    else:
-        model = folder / PEER_OUT
-        ran = peers(folder, name, peer, peer_settings(folder, stage, PEER[name]), threads)
-    ran = replace(ran, loss=dev_loss(folder, stage, model))
-    line = f"{len(ran.steps)} steps {ran.trained:.1f} s ({ran.cpu:.1f} of processors), dev loss {ran.loss:.4f}"
-    print(f"{stage}, {name}: {ran.seconds:.1f} s, {line}", file=sys.stderr, flush=True)
-    return ran
+def twin(folder: Path, checkout: Path) -> None:
+    """A project with the same inputs and parameters under beside/, but the code of this checkout."""
+    other = folder / "beside"
+    for path in ("out/extend", "out/mix"):
+        (other / path).parent.mkdir(parents=True, exist_ok=True)
+        (other / path).unlink(missing_ok=True)
+        (other / path).symlink_to(folder / path)
+    shutil.copy(folder / "params.yaml", other / "params.yaml")
+    link(other, checkout.resolve())
 
 
-def ours(folder: Path, stage: str, threads: int, candidate: str = CANDIDATE) -> Run:
-    """Our stage in the project of this folder."""
+def contestant(folder: Path, stage: str, name: str, given: argparse.Namespace) -> "Contestant":
+    if name in PEER:
+        return peers(folder, name, given.peer, peer_settings(folder, stage, PEER[name]), given.threads)
+    return ours(folder, stage, given.threads, beside=given.beside if name == BESIDE else None)
+
+
+def ours(folder: Path, stage: str, threads: int, candidate: str = CANDIDATE, beside: Path | None = None) -> "Contestant":
+    """Our stage in the project of this folder, or in its twin that has the other checkout's code."""
+    if beside:
+        twin(folder, beside)
+        folder /= "beside"
     for left in (".lingyu", f"out/{stage}"):
         shutil.rmtree(folder / left, ignore_errors=True)
-    return clocked(folder, "lingyu", [sys.executable, "-m", f"stages.{stage}", *([candidate] if stage == "sft" else [])], threads)
+    command = [sys.executable, "-m", f"stages.{stage}", *([candidate] if stage == "sft" else [])]
+    model = folder / "out" / (stage if stage == "pretrain" else f"sft/{candidate}") / "model"
+    return Contestant(folder, "beside" if beside else "lingyu", command, model, threads)
 
 
-def peers(folder: Path, name: str, peer: Path, settings: dict[str, Any], threads: int) -> Run:
+def peers(folder: Path, name: str, peer: Path, settings: dict[str, Any], threads: int) -> "Contestant":
     """The peer with these settings; nothing that it kept of an earlier run is there."""
-    for left in (PEER_OUT, "peer/cache"):
-        shutil.rmtree(folder / left, ignore_errors=True)
-    (folder / "peer.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
-    return clocked(folder, name, [str(peer.absolute() / "bin" / "llamafactory-cli"), "train", "peer.yaml"], threads)
+    out = Path("peer") / name
+    shutil.rmtree(folder / out, ignore_errors=True)
+    told = folder / f"{name}.yaml"
+    told.write_text(yaml.safe_dump(settings | {"output_dir": str(out)}), encoding="utf-8")
+    return Contestant(folder, name, [str(peer.absolute() / "bin" / "llamafactory-cli"), "train", told.name], folder / out, threads)
 
 
-def clocked(folder: Path, name: str, command: list[str], threads: int) -> Run:
-    log, clock = folder / f"{name}.log", folder / "clock.json"
-    clock.unlink(missing_ok=True)
-    hidden = {"PYTHONDONTWRITEBYTECODE", "LINGYU_WARM"}
-    environment = {key: value for key, value in os.environ.items() if key not in hidden} | {
-        "PYTHONPATH": os.pathsep.join([str(CLOCK), *filter(None, [os.environ.get("PYTHONPATH")])]),
-        "STEP_CLOCK": str(clock),
-        "OMP_NUM_THREADS": str(threads),
-        "OMP_WAIT_POLICY": "PASSIVE",
-        "HF_HUB_OFFLINE": "1",
-        "HF_DATASETS_CACHE": str(folder / "peer" / "cache"),
-        "DISABLE_VERSION_CHECK": "1",
-    }
-    with log.open("wb") as file:
-        began = time.time()
-        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=file, stderr=file)
-        _, status, used = os.wait4(process.pid, 0)
-        seconds = time.time() - began
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise Failed(f"{' '.join(command)}: exit status {process.returncode}; {log} says why", log)
-    told = json.loads(clock.read_text())
-    return Run(seconds, told["began"] - began, told["steps"], used.ru_maxrss / 2**10, told["gpu"] / 2**30)
+class Contestant:
+    """A process that trains under the clock."""
+
+    def __init__(self, folder: Path, name: str, command: list[str], model: Path, threads: int) -> None:
+        self.folder, self.command, self.model, self.threads = folder, command, model, threads
+        self.log, self.clock, self.cache = folder / f"{name}.log", folder / f"{name}.json", folder / "cache" / name
+
+    def begin(self, turn: Path | None = None) -> None:
+        """turn: the socket by which it is told that the next step is its own."""
+        self.clock.unlink(missing_ok=True)
+        shutil.rmtree(self.cache, ignore_errors=True)
+        hidden = {"PYTHONDONTWRITEBYTECODE", "LINGYU_WARM"}
+        environment = {key: value for key, value in os.environ.items() if key not in hidden} | {
+            "PYTHONPATH": os.pathsep.join([str(CLOCK), *filter(None, [os.environ.get("PYTHONPATH")])]),
+            "STEP_CLOCK": str(self.clock),
+            "OMP_NUM_THREADS": str(self.threads),
+            "OMP_WAIT_POLICY": "PASSIVE",
+            "HF_HUB_OFFLINE": "1",
+            "HF_DATASETS_CACHE": str(self.cache),
+            "DISABLE_VERSION_CHECK": "1",
+        }
+        if turn:
+            environment["STEP_TURN"] = str(turn)
+        with self.log.open("wb") as file:
+            self.began = time.time()
+            self.process = subprocess.Popen(self.command, cwd=self.folder, env=environment, stdout=file, stderr=file)
+
+    def end(self) -> Run:
+        _, status, used = os.wait4(self.process.pid, 0)
+        seconds = time.time() - self.began
+        self.process.returncode = os.waitstatus_to_exitcode(status)
+        if self.process.returncode:
+            raise Failed(f"{' '.join(self.command)}: exit status {self.process.returncode}; {self.log} says why", self.log)
+        told = json.loads(self.clock.read_text())
+        return Run(seconds, told["began"] - self.began, told["steps"], used.ru_maxrss / 2**10, told["gpu"] / 2**30)
+
+    def run(self) -> Run:
+        self.begin()
+        return self.end()
+
+
+def in_turn(folder: Path, contestants: list[Contestant]) -> list[Run]:
+    """All at once, each taking a step when the one before has taken its own."""
+    turn = folder / "turn"
+    turn.unlink(missing_ok=True)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(turn))
+        listener.listen()
+        for one in contestants:
+            one.begin(turn)
+        listener.settimeout(600)
+        waiting = [listener.accept()[0] for _ in contestants]
+    while waiting:
+        for asked in list(waiting):
+            asked.send(b".")
+            if not asked.recv(1):  # it has trained to its end
+                asked.close()
+                waiting.remove(asked)
+    return [one.end() for one in contestants]
 
 
 def peer_settings(folder: Path, stage: str, more: dict[str, Any]) -> dict[str, Any]:
@@ -262,7 +321,6 @@ def peer_settings(folder: Path, stage: str, more: dict[str, Any]) -> dict[str, A
         "dataset_dir": "peer",
         "dataset": f"{stage}-train",
         "eval_dataset": f"{stage}-dev",
-        "output_dir": PEER_OUT,
         "cutoff_len": ours["max_length"],
         "per_device_train_batch_size": ours["batch_size"],
         "per_device_eval_batch_size": ours["batch_size"] * 2,
@@ -332,38 +390,48 @@ def dev_loss(folder: Path, stage: str, model: Path) -> float:
     return total / learnt
 
 
-def table(stage: str, count: int, runs: dict[str, list[Run]]) -> Iterable[str]:
+def steps_table(stage: str, count: int, runs: dict[str, list[Run]]) -> Iterable[str]:
     """A line for each contestant: medians, and the ratios of ours to it, round by round, with the least and the greatest."""
-    yield f"\n{stage}: {count:,} tokens, {len(runs['lingyu'])} rounds\n"
-    heads = [
-        "",
-        "tokens/s",
-        "ours × its",
-        "tokens a CPU s",
-        "ours × its",
-        "process, s",
-        "ours / its",
-        "first step after, s",
-        "MB",
-        "dev loss",
-    ]
-    yield f"| {' | '.join(heads)} |"
-    yield "|" + " --- |" * len(heads)
     first = runs["lingyu"]
+    if not first:
+        return
+    yield f"\n{stage}: {count:,} tokens, steps in turn, {len(first)} rounds\n"
+    yield from heads("", "tokens/s", "ours × its", "tokens a CPU s", "ours × its", "dev loss")
     for name, its in runs.items():
-        cells = [
+        yield row(
             name,
             f"{count / middle(one.trained for one in its):,.0f}",
             spread(b.trained / a.trained for a, b in zip(first, its, strict=True)),
             f"{count / middle(one.cpu for one in its):,.0f}",
             spread(b.cpu / a.cpu for a, b in zip(first, its, strict=True)),
-            f"{middle(one.seconds for one in its):.1f}",
+            spread(one.loss for one in its),
+        )
+
+
+def processes_table(stage: str, runs: dict[str, list[Run]]) -> Iterable[str]:
+    first = runs["lingyu"]
+    if not first:
+        return
+    yield f"\n{stage}: whole processes, one after the other, {len(first)} rounds\n"
+    yield from heads("", "seconds", "ours / its", "first step after, s", "MB at most", "dev loss")
+    for name, its in runs.items():
+        yield row(
+            name,
+            spread(one.seconds for one in its),
             spread(a.seconds / b.seconds for a, b in zip(first, its, strict=True)),
-            f"{middle(one.first for one in its):.1f}",
+            spread(one.first for one in its),
             f"{middle(one.megabytes for one in its):,.0f}",
             spread(one.loss for one in its),
-        ]
-        yield f"| {' | '.join(cells)} |"
+        )
+
+
+def heads(*names: str) -> Iterable[str]:
+    yield row(*names)
+    yield "|" + " --- |" * len(names)
+
+
+def row(*cells: str) -> str:
+    return f"| {' | '.join(cells)} |"
 
 
 def middle(values: Iterable[float]) -> float:

@@ -8,7 +8,7 @@ import pytest
 
 from bench import gpu_training, training
 from bench.gpu_training import SMALL, TINY, Case, line
-from bench.training import Run, examples, make, peer_settings, sow, table
+from bench.training import Contestant, Run, examples, in_turn, make, peer_settings, processes_table, sow, steps_table
 
 
 @pytest.fixture(scope="module")
@@ -53,9 +53,35 @@ def test_a_ratio_is_of_two_runs_of_one_round():
     ours = [Run(10, 1, [(1, 2), (1, 2)], 600, 0, 5.0), Run(20, 1, [(4, 8)], 600, 0, 5.0)]
     its = [Run(20, 1, [(3, 8)], 700, 0, 5.1), Run(40, 1, [(8, 8)], 700, 0, 5.1)]
 
-    line = list(table("sft", 1200, {"lingyu": ours, "defaults": its}))[-1]
+    runs = {"lingyu": ours, "defaults": its}
 
-    assert line == "| defaults | 218 | 1.75 (1.50–2.00) | 150 | 1.50 (1.00–2.00) | 30.0 | 0.50 (0.50–0.50) | 1.0 | 700 | 5.10 (5.10–5.10) |"
+    assert list(steps_table("sft", 1200, runs))[-1] == "| defaults | 218 | 1.75 (1.50–2.00) | 150 | 1.50 (1.00–2.00) | 5.10 (5.10–5.10) |"
+    times = "30.00 (20.00–40.00) | 0.50 (0.50–0.50) | 1.00 (1.00–1.00)"
+    assert list(processes_table("sft", runs))[-1] == f"| defaults | {times} | 700 | 5.10 (5.10–5.10) |"
+
+
+def test_programs_take_a_step_each_in_turn(tmp_path):
+    program = """
+import sys, time
+import transformers.trainer
+clock = transformers.trainer.DEFAULT_CALLBACKS[-1]()
+clock.on_train_begin()
+for step in range(int(sys.argv[2])):
+    clock.on_step_begin()
+    with open("steps", "a") as file:
+        file.write(sys.argv[1])
+    clock.on_step_end()
+clock.on_train_end()
+"""
+    commands = {"a": "3", "b": "2"}
+    contestants = [
+        Contestant(tmp_path, name, [sys.executable, "-c", program, name, count], tmp_path, 1) for name, count in commands.items()
+    ]
+
+    runs = in_turn(tmp_path, contestants)
+
+    assert [len(run.steps) for run in runs] == [3, 2]
+    assert (tmp_path / "steps").read_text() in {"ababa", "babaa"}
 
 
 def test_the_clock_counts_the_steps_of_any_trainer_and_not_what_lies_between(tmp_path):
