@@ -1,7 +1,7 @@
 """training_methods: what every training method was seen to do. `python -m bench.training_methods [names …]`
 
 Reads   params.yaml           what is common to the candidates of a stage
-        out/pretrain/model, out/reward/model, out/mix, which `dvc repro` made; --out names another folder
+        out/extend/model, out/reward/model, out/mix, which `dvc repro` made; --out names another folder
 Writes  docs/training.md      what stands between the marks <!-- training methods --> and <!-- /training methods -->, unless
                               methods are named
 
@@ -159,7 +159,7 @@ def project(folder: Path, tried: Tried, made: Path) -> Path:
             if source.exists():
                 rows = sorted(read_table(source, row), key=lambda row: row.id)[:count]
                 write_table(folder / "out" / "mix" / part / source.name, rows, row)
-    for name, model in {"start": made / "pretrain" / "model", "reward": made / "reward" / "model"}.items():
+    for name, model in {"start": made / "extend" / "model", "reward": made / "reward" / "model"}.items():
         if model.exists():
             shutil.copytree(model, folder / "out" / name / "model")
     candidate = {"start": "start", "learning_rate": tried.learning_rate, "method": tried.method}

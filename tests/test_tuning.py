@@ -358,8 +358,8 @@ def test_what_learnt_and_the_memory_needed_are_told():
 @pytest.mark.slow
 def test_the_bench_sees_what_a_method_does(tiny_model, tmp_path):
     write_mix(tmp_path / "mix", asked=ASKED * 8)
-    (tmp_path / "pretrain").mkdir()
-    (tmp_path / "pretrain" / "model").symlink_to(tiny_model)
+    (tmp_path / "extend").mkdir()
+    (tmp_path / "extend" / "model").symlink_to(tiny_model)
     command = [sys.executable, "-m", "bench.training_methods", "--out", str(tmp_path), "lora", "prefix-tuning"]
 
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
