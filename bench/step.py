@@ -155,7 +155,9 @@ def through_trainer(folder: Path, params: dict[str, Any]) -> float:
     rows = [[draw.randrange(256) for _ in range(BLOCK)] for _ in range(BATCH * (TRIES + 6))]
     examples = [Example(input_ids=row, labels=row) for row in rows]
     settings: StageParams = Params(**params["pretrain"] | {"optimizer": "adamw_torch_fused", "epochs": 1, "evaluations": 1})
-    trainer = causal_trainer(load_model(folder, BLOCK), load_tokenizer(folder), examples, examples[:1], settings, folder / "work", "bench")
+    trainer = causal_trainer(
+        load_model(folder, BLOCK), load_tokenizer(folder), examples, examples[:1], settings, folder / "work", "bench", folder
+    )
     trainer.add_callback(Ends())
     trainer.train()
     return statistics.median(end - begin for begin, end in pairwise(ends[3:]))

@@ -20,6 +20,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -282,6 +283,9 @@ class Contestant:
         told = json.loads(self.clock.read_text())
         return Run(seconds, told["began"] - self.began, told["steps"], used.ru_maxrss / 2**10, told["gpu"] / 2**30)
 
+    def has_ended(self) -> bool:
+        return os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
     def run(self) -> Run:
         self.begin()
         return self.end()
@@ -296,8 +300,15 @@ def in_turn(folder: Path, contestants: list[Contestant]) -> list[Run]:
         listener.listen()
         for one in contestants:
             one.begin(turn)
-        listener.settimeout(600)
-        waiting = [listener.accept()[0] for _ in contestants]
+        listener.settimeout(1)
+        waiting: list[socket.socket] = []
+        while len(waiting) < len(contestants):
+            with suppress(TimeoutError):
+                waiting.append(listener.accept()[0])
+            if failed := [one for one in contestants if one.has_ended()]:
+                for other in set(contestants) - set(failed):
+                    other.process.kill()
+                failed[0].end()
     while waiting:
         for asked in list(waiting):
             asked.send(b".")

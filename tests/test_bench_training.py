@@ -8,7 +8,7 @@ import pytest
 
 from bench import gpu_training, training
 from bench.gpu_training import SMALL, TINY, Case, line
-from bench.training import Contestant, Run, examples, in_turn, make, peer_settings, processes_table, sow, steps_table
+from bench.training import Contestant, Failed, Run, examples, in_turn, make, peer_settings, processes_table, sow, steps_table
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +105,17 @@ clock.on_train_end()
     told = json.loads((tmp_path / "clock.json").read_text())
     assert len(told["steps"]) == 2
     assert all(0.05 <= seconds < 0.3 for seconds, _ in told["steps"])
+
+
+def test_one_that_fails_before_its_first_step_ends_the_others(tmp_path):
+    commands = {"well": "import time; time.sleep(60)", "ill": "raise SystemExit('no model')"}
+    contestants = [Contestant(tmp_path, name, [sys.executable, "-c", program], tmp_path, 1) for name, program in commands.items()]
+
+    with pytest.raises(Failed, match=r"exit status 1; .*ill.log") as told:
+        in_turn(tmp_path, contestants)
+
+    assert told.value.said == "no model\n"
+    assert contestants[0].process.wait(10) < 0
 
 
 @pytest.mark.slow
