@@ -43,7 +43,10 @@ def main() -> None:
             for part in runs[0]:
                 clock, processor = zip(*(run[part] for run in runs), strict=True)
                 print(f"| {part} | {statistics.median(clock):.2f} | {statistics.median(processor):.2f} |")
-            print(f"| shortest | {min(run['first step'][0] for run in runs):.2f} | {min(run['first step'][1] for run in runs):.2f} |", flush=True)
+            print(
+                f"| shortest | {min(run['first step'][0] for run in runs):.2f} | {min(run['first step'][1] for run in runs):.2f} |",
+                flush=True,
+            )
 
 
 @contextmanager
@@ -60,7 +63,8 @@ def warm(tree: Path) -> Iterator[dict[str, str]]:
         tempfile.TemporaryDirectory() as folder,
         subprocess.Popen(command, cwd=folder, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server,
     ):
-        assert server.stdin and server.stdout
+        assert server.stdin
+        assert server.stdout
         more = {"LINGYU_WARM": server.stdout.readline().strip()}
         subprocess.run([sys.executable, "-m", "bench.first_step", "--nothing"], cwd=folder, env={**environment, **more}, check=True)
         yield more

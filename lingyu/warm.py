@@ -30,7 +30,16 @@ from typing import Any, NoReturn
 VARIABLE = "LINGYU_WARM"
 # What the training and evaluating stages import; a module that is missing here is imported by the stage itself.
 MODULES = ["torch", "transformers", "transformers.models.qwen3.modeling_qwen3", "transformers.trainer", "datasets", "peft"]
-MODULES += ["pydantic", "yaml", "jinja2.sandbox", "trl.trainer.dpo_trainer", "trl.trainer.grpo_trainer", "trl.trainer.reward_trainer", "pyarrow.parquet", "sacrebleu"]
+MODULES += [
+    "pydantic",
+    "yaml",
+    "jinja2.sandbox",
+    "trl.trainer.dpo_trainer",
+    "trl.trainer.grpo_trainer",
+    "trl.trainer.reward_trainer",
+    "pyarrow.parquet",
+    "sacrebleu",
+]
 
 
 KILLED = (

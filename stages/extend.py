@@ -8,28 +8,39 @@ Reads   out/base/model              the base
         out/mix/dev                 pretrain.parquet, the text to measure on
 Writes  out/extend/model            the base with the longer vocabulary, or as it was where too little is gained
         out/extend/terms.csv        each added term: how often it occurs, its former pieces, tokens saved
-        out/extend/metrics.json     terms, tokens a character before and after, on held-out text
+        out/extend/metrics.json     terms; on held-out text tokens a character, and bits per byte of the model, before and after
 """
 
 import csv
+import math
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, NonNegativeInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt
 
 from lingyu.files import read_table, write_json
+from lingyu.judge import ask
 from lingyu.model import vocabulary
 from lingyu.model.load import load_model, load_tokenizer, prepare, save
 from lingyu.records import Document, Fact
-from lingyu.stage import StageParams, start
+from lingyu.stage import StageError, StageParams, start
+
+WINDOW = 512  # tokens read at once for bits per byte: scores of a large vocabulary take memory
 
 
 class Params(StageParams):
+    """recount: leave out what pays no more once the other terms are there. noise: on new rows, as a share of the spread of the old.
+    measured: characters of held-out text that bits per byte are taken of.
+    """
+
     seed: NonNegativeInt
     max_terms: NonNegativeInt
     min_count: NonNegativeInt
     min_tokens_saved: NonNegativeInt
     min_gain: float = Field(ge=0, lt=1)
+    recount: bool
+    noise: NonNegativeFloat
+    measured: NonNegativeInt
 
 
 def run(params: Params, base: Path, splits: list[Path], train_folder: Path, dev_folder: Path, out: Path) -> None:
@@ -42,31 +53,67 @@ def run(params: Params, base: Path, splits: list[Path], train_folder: Path, dev_
     facts = [fact for split in splits for fact in read_table(split / "facts.parquet", Fact)]
     terms = {term for fact in facts for term in (fact.relation, *fact.values)}
     names = {fact.entity for fact in facts}
-    rows = vocabulary.worthwhile(
-        vocabulary.candidates(texts, terms, names), tokenizer, params.max_terms, params.min_count, params.min_tokens_saved
-    )
+    bounds = (params.min_count, params.min_tokens_saved)
+    rows = vocabulary.worthwhile(vocabulary.candidates(texts, terms, names), tokenizer, params.max_terms, *bounds)
+    if params.recount:
+        rows = vocabulary.recounted(rows, texts, tokenizer, *bounds)
 
-    model = load_model(base, longest=1)
     measured = held or texts
-    before = vocabulary.fertility(measured, tokenizer)
-    vocabulary.add(model, tokenizer, rows, params.seed)
-    after = vocabulary.fertility(measured, tokenizer)
+    longer = vocabulary.extended(tokenizer, rows)
+    before, after = (vocabulary.fertility(measured, one) for one in (tokenizer, longer))
     gain = 1 - after["tokens"] / before["tokens"] if before["tokens"] else 0.0
     if gain < params.min_gain:
-        tokenizer, model, rows, after, gain = load_tokenizer(base), load_model(base, longest=1), [], before, 0.0
+        rows, longer, after, gain = [], tokenizer, before, 0.0
+    check_reading(rows, tokenizer, longer)
 
-    save(model, tokenizer, out / "model")
-    write_terms(rows, tokenizer, out / "terms.csv")
+    model = load_model(base, longest=1)
+    some = sample(measured, params.measured)
+    bits_before = bits_per_byte(model, tokenizer, some)
+    vocabulary.add(model, longer, rows, params.noise, params.seed)
+    bits_after = bits_per_byte(model, longer, some) if rows else bits_before
+
+    save(model, longer, out / "model")
+    write_terms(rows, longer, out / "terms.csv")
     write_json(
         out / "metrics.json",
         {
             "terms": len(rows),
-            "vocabulary": len(tokenizer),
+            "vocabulary": len(longer),
             "gain": gain,
             "tokens_a_character_before": before["tokens_a_character"],
             "tokens_a_character_after": after["tokens_a_character"],
+            "bits_per_byte_before": bits_before,
+            "bits_per_byte_after": bits_after,
         },
     )
+
+
+def check_reading(rows: list[dict[str, Any]], tokenizer: Any, longer: Any) -> None:
+    """Raise StageError where text with the terms in it would not come back as it was."""
+    if wrong := vocabulary.misread(rows, tokenizer, longer):
+        raise StageError(
+            f"the base's tokenizer writes a space behind {len(wrong)} of {len(rows)} added terms, first {', '.join(wrong[:5])}: it puts "
+            "one before every piece of text, not only the first (prepend_scheme, or a Prepend normalizer, in its tokenizer.json). "
+            "Set extend.max_terms to 0, or take a base whose tokenizer does not."
+        )
+
+
+def sample(texts: list[str], characters: int) -> list[str]:
+    """Every so-manieth text, as many as have about so many characters."""
+    total = sum(map(len, texts))
+    return texts[:: math.ceil(total / characters)] if total and characters else []
+
+
+def bits_per_byte(model: Any, tokenizer: Any, texts: list[str]) -> float:
+    """What the model needs to foretell the texts, comparable between vocabularies; 0 where there is none."""
+    import torch
+
+    model.to("cuda" if torch.cuda.is_available() else "cpu")
+    context = min(model.config.max_position_embeddings, WINDOW)
+    nats = ask.nats_of_texts(ask.Checkpoint(model, tokenizer, context, frozenset(), 4 * WINDOW, "fp32"), texts, WINDOW // 4)
+    model.to("cpu")
+    size = sum(len(text.encode()) for text in texts)
+    return sum(nats) / math.log(2) / size if size else 0.0
 
 
 def write_terms(rows: list[dict[str, Any]], tokenizer: object, path: Path) -> None:

@@ -1,23 +1,28 @@
 """extend: the domain's words are added where they pay, and the base stays as it was where they do not."""
 
 import csv
+import json
+import math
 
 import pytest
 from rows import document, fact
-from training import weights
+from tiny import build_tiny_model
+from tokenizer_kinds import KINDS, give
+from training import LORA, SFT, TRAINING, begun, contents, ended, project, weights
 
 from lingyu.files import read_json, write_table
-from lingyu.model.load import load_tokenizer
+from lingyu.model.load import load_model, load_tokenizer
 from lingyu.records import Document, Fact
+from lingyu.stage import StageError
 from stages import extend
 
-PARAMS = extend.Params(seed=3, max_terms=5, min_count=2, min_tokens_saved=4, min_gain=0.05)
+PARAMS = extend.Params(seed=3, max_terms=5, min_count=2, min_tokens_saved=4, min_gain=0.05, recount=False, noise=1.0, measured=1000)
 TEXTS = ["propeller torque, propeller torque", "the propeller of 旋翼机 turns", "旋翼机 has torque", "旋翼机 flies"]
 
 
 @pytest.fixture
 def run(tiny_model, tmp_path):
-    def run(params=PARAMS, train=TEXTS, dev=("torque of the propeller", "旋翼机")):
+    def run(params=PARAMS, train=TEXTS, dev=("torque of the propeller", "旋翼机"), base=tiny_model):
         for part, texts in (("train", train), ("dev", dev)):
             rows = [document(i, text) for i, text in enumerate(texts)]
             write_table(tmp_path / "mix" / part / "pretrain.parquet", rows, Document)
@@ -25,7 +30,7 @@ def run(tiny_model, tmp_path):
         splits = [tmp_path / "split" / part for part in ("train", "dev", "test")]
         for split, rows in zip(splits, (facts, [], []), strict=True):
             write_table(split / "facts.parquet", rows, Fact)
-        extend.run(params, tiny_model, splits, tmp_path / "mix" / "train", tmp_path / "mix" / "dev", out=tmp_path / "out")
+        extend.run(params, base, splits, tmp_path / "mix" / "train", tmp_path / "mix" / "dev", out=tmp_path / "out")
         return tmp_path / "out"
 
     return run
@@ -52,16 +57,19 @@ def test_words_that_pay_become_one_token_each(run, tiny_model):
     text = "the torque of 旋翼机 turns, 60 torques"
     assert len(tokenizer(text)["input_ids"]) < len(base(text)["input_ids"])
     assert tokenizer.decode(tokenizer(text)["input_ids"]) == text
-    assert AutoModelForCausalLM.from_pretrained(out / "model").config.vocab_size == len(tokenizer) == metrics["vocabulary"]
+    assert metrics["vocabulary"] == len(tokenizer)
+    assert AutoModelForCausalLM.from_pretrained(out / "model").config.vocab_size == 320  # rows that the base has beyond its vocabulary
+    assert 0 < metrics["bits_per_byte_after"] != metrics["bits_per_byte_before"] > 0
 
 
 def test_the_rows_of_the_base_stay_and_new_ones_differ(run, tiny_model):
     out = run()
 
     before, after = (weights(folder)["model.embed_tokens.weight"] for folder in (tiny_model, out / "model"))
-    old = len(load_tokenizer(tiny_model))
+    old, all_of_them = len(load_tokenizer(tiny_model)), len(load_tokenizer(out / "model"))
     assert (after[:old] == before[:old]).all()
-    new = after[old:]
+    assert (after[all_of_them:] == before[all_of_them:]).all()
+    new = after[old:all_of_them]
     assert len({row.tobytes() for row in new}) == len(new) == len(terms(out))
     assert 0.1 < new.std() / before.std() < 3
 
@@ -75,7 +83,9 @@ def test_where_too_little_is_gained_the_base_stays_as_it_was(run, tiny_model, ch
     out = run(PARAMS.model_copy(update=changes))
 
     assert terms(out) == []
-    assert read_json(out / "metrics.json")["gain"] == 0.0
+    metrics = read_json(out / "metrics.json")
+    assert metrics["gain"] == 0.0
+    assert metrics["bits_per_byte_after"] == metrics["bits_per_byte_before"] > 0
     assert (out / "model" / "model.safetensors").read_bytes() == (tiny_model / "model.safetensors").read_bytes()
     assert load_tokenizer(out / "model").get_vocab() == load_tokenizer(tiny_model).get_vocab()
 
@@ -83,7 +93,8 @@ def test_where_too_little_is_gained_the_base_stays_as_it_was(run, tiny_model, ch
 def test_a_corpus_without_text_leaves_the_base_as_it_was(run):
     out = run(train=[], dev=[])
 
-    assert read_json(out / "metrics.json")["tokens_a_character_before"] == 0.0
+    metrics = read_json(out / "metrics.json")
+    assert metrics["tokens_a_character_before"] == metrics["bits_per_byte_before"] == 0.0
     assert terms(out) == []
 
 
@@ -92,3 +103,81 @@ def test_the_same_text_gives_the_same_bytes(run):
 
     assert len(first) > 4
     assert first == {path: path.read_bytes() for path in run().rglob("*") if path.is_file()}
+
+
+def test_bits_per_byte_do_not_hang_on_the_vocabulary_of_a_model_that_knows_nothing(run, tmp_path):
+    base = build_tiny_model(tmp_path / "base", initializer_range=1e-9)  # every token is as likely as any other
+
+    metrics = read_json(run(base=base) / "metrics.json")
+
+    for when in ("before", "after"):
+        tokens_a_byte = metrics[f"tokens_a_character_{when}"] * 26 / 32  # of the held-out text
+        assert metrics[f"bits_per_byte_{when}"] == pytest.approx(tokens_a_byte * math.log2(320), rel=1e-4)
+
+
+def test_what_recounts_as_too_little_is_left_out(run):
+    texts = ["旋翼机 has torque"] * 3
+
+    added = [{row["term"] for row in terms(run(PARAMS.model_copy(update={"recount": again}), train=texts))} for again in (False, True)]
+
+    assert added[1] < added[0]
+    assert "旋" in added[0] - added[1]
+    assert "旋翼机" in added[1]
+
+
+def test_a_tokenizer_that_would_change_the_text_is_refused_with_the_way_out(run, tmp_path):
+    base = give(build_tiny_model(tmp_path / "base"), "old llama")
+
+    with pytest.raises(StageError, match=r"writes a space behind \d of \d added terms, first .*extend.max_terms to 0"):
+        run(base=base)
+
+    assert terms(run(PARAMS.model_copy(update={"max_terms": 0}), base=base)) == []
+
+
+PROBE = """
+import json, sys, torch
+from pathlib import Path
+from lingyu.model.load import load_model, load_tokenizer, prepare
+prepare(1)
+tokenizer, model = load_tokenizer(Path(sys.argv[1])), load_model(Path(sys.argv[1]), 64)
+ids = tokenizer("the torque of 旋翼机 turns", add_special_tokens=False)["input_ids"]
+with torch.no_grad():
+    print(json.dumps([ids, model(torch.tensor([ids])).logits[0, -1].tolist(), len(tokenizer)]))
+"""
+
+
+def asked(model):
+    """Token ids of a text, the scores behind it and the size of the vocabulary, by a process of its own."""
+    status, told, err = ended(begun(model, "-c", PROBE, str(model)))
+    assert status == 0, err
+    return json.loads(told)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", sorted(KINDS.keys() - {"old llama"}))
+@pytest.mark.parametrize("tied", [True, False])
+def test_a_real_kind_of_base_is_extended_trained_merged_and_reloaded_alike(run, tmp_path, kind, tied):
+    import torch
+
+    base = give(build_tiny_model(tmp_path / "base", vocab_size=384, tie_word_embeddings=tied), kind)
+
+    extended = run(base=base) / "model"
+
+    tokenizer, model = load_tokenizer(extended), load_model(extended, 64)
+    ids = tokenizer("the torque of 旋翼机 turns", add_special_tokens=False)["input_ids"]
+    added = {tokenizer.convert_tokens_to_ids(row["term"]) for row in terms(extended.parent)}
+    assert added & set(ids)
+    assert ("lm_head.weight" in weights(extended)) != tied
+    with torch.no_grad():
+        scores = model(torch.tensor([ids])).logits[0, -1].tolist()
+    assert asked(extended) == [ids, scores, len(tokenizer)]
+
+    common = {**TRAINING, **SFT, "max_length": 512}
+    folder = project(tmp_path / "project", extended, sft={"common": common, "candidates": {"lora": {"start": "start", "method": LORA}}})
+    status, _, err = ended(begun(folder, "-m", "stages.sft", "lora"))
+    assert status == 0, err
+    merged = folder / "out" / "sft" / "lora" / "model"
+    assert (merged / "tokenizer.json").read_bytes() == (extended / "tokenizer.json").read_bytes()
+    assert asked(merged)[::2] == [ids, len(tokenizer)]
+    assert asked(merged)[1] != scores
+    assert contents(merged).keys() >= {"model.safetensors", "tokenizer.json"}
