@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from training import ASKED, PPO, TRAINING, question, write_mix
+from training import ASKED, PPO, SFT, TRAINING, question, write_mix
 
 from bench.ppo import compared
 from lingyu.files import write_table
@@ -112,7 +112,7 @@ def test_ppo_raises_a_known_reward_by_a_deviation_and_beats_its_start_in_a_paire
     write_table(mix / "train" / "prompts.parquet", [question(i, text) for i, (text, _) in enumerate(ASKED * 8)], Question)
     (tmp_path / "base").mkdir()
     (tmp_path / "base" / "model").symlink_to(tiny_model)
-    tuned = sft.Params(**{**TRAINING, "epochs": 30, "evaluations": 1}, start="base", method={"name": "full"})
+    tuned = sft.Params(**{**TRAINING, **SFT, "epochs": 30, "evaluations": 1}, start="base", method={"name": "full"})
     sft.run(tuned, tmp_path, mix / "train", mix / "dev", work=tmp_path / "work", out=tmp_path / "sft")
 
     rewards = [{"name": "length", "weight": 1.0, "characters": 2}]
