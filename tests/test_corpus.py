@@ -9,12 +9,13 @@ import pytest
 from lingyu.corpus import normalise, pii
 from lingyu.corpus.language import language
 from lingyu.corpus.leak import Bounds, Gate, Item
-from lingyu.corpus.marks import ARTICLE, value
+from lingyu.corpus.marks import ARTICLE
 from lingyu.corpus.normalise import _unusual, exact_key, joined, key, language_of, normal, quick_key, simplified
 from lingyu.corpus.parts import TooFew, exceptions, number_of, parted
 from lingyu.corpus.quality import LISTS, repeated_share
 from lingyu.corpus.sections import closed, cut
 from lingyu.corpus.words import Words, lists_of
+from lingyu.numerals import value
 
 WORDS = Path(__file__).parent.parent / "lingyu/corpus/words.yaml"
 CHINESE = "第一条 为了规范飞行活动，保障公共安全，制定本规定。国家鼓励科研创新。"

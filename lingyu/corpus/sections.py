@@ -5,10 +5,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from lingyu.corpus.marks import ARTICLE, ENDS, UNIT, bare, value
+from lingyu.corpus.marks import ARTICLE, ENDS, UNIT, bare
 from lingyu.corpus.normalise import joined, language_of, normal
 from lingyu.corpus.readers import Block
 from lingyu.files import short_hash
+from lingyu.numerals import value
 from lingyu.records import Document, Scope
 
 UNIT_LEVELS = {"编": 1, "分编": 2, "章": 3, "节": 4}

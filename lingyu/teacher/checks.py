@@ -17,9 +17,9 @@ from pydantic import Field, PositiveInt
 from lingyu.corpus import quality
 from lingyu.corpus.language import is_foreign
 from lingyu.corpus.leak import same_subject
-from lingyu.corpus.marks import value
 from lingyu.corpus.similar import Grams, grams_of, similarity
 from lingyu.corpus.words import own_lists
+from lingyu.numerals import value
 from lingyu.records import Dialogue, Preference
 from lingyu.retrieve.chunks import sentences
 from lingyu.retrieve.support import NEGATION, overlap, squeezed, word_set
