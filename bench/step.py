@@ -1,8 +1,8 @@
 """Where a training step's time goes on this processor. `python -m bench.step [--threads 1] [--shape tiny]`
 
 The steps are those of pretraining (16 rows of 64 tokens) in fp32. Times are seconds of processors, the median of some tries in
-turn: other work on the machine lengthens them less than those of the clock. Share of the peak: the products' arithmetic in that
-time, beside that of the same products in a loop of nothing else, and of the best square product.
+turn: a machine's slow minutes are everyone's. Share of the peak: the products' arithmetic in a step's time, beside that of the best
+square product.
 """
 
 import argparse
@@ -10,7 +10,6 @@ import statistics
 import time
 from collections.abc import Callable
 from functools import partial
-from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -20,7 +19,8 @@ import yaml
 from bench.training import BATCH, BLOCK, ROOT, SEED, SHAPES
 from lingyu.model.tiny import Shape
 
-TRIES = 15
+TRIES = 9
+SQUARE = 1024
 
 
 def main() -> None:
@@ -39,18 +39,16 @@ def main() -> None:
     with TemporaryDirectory() as place:
         folder = Path(place)
         build_base(folder, shape, SEED)
-        best, usual = peak(), products(shape)
-        print(f"products of {given.threads} threads: {best:.0f} GF/s square, {usual:.0f} GF/s as the step has them", flush=True)
         model = load_model(folder, BLOCK)
         ids = torch.randint(0, model.config.vocab_size, (BATCH, BLOCK))
-        flops = 6 * multiplied(shape) * BATCH * BLOCK
-        parts = step(model, ids)
-        whole = sum(parts.values())
-        print(f"a step: {whole * 1e3:.1f} ms, {flops / whole / 1e9:.0f} GF/s = {flops / whole / 1e9 / best:.0%} of the square product's")
-        for name, seconds in parts.items():
+        square, alone, *parts = timed(square_product(), products(shape), *steps_of(model, ids))
+        best, whole = 2 * SQUARE**3 / square, sum(parts)
+        done = 6 * multiplied(shape) * BATCH * BLOCK
+        print(f"products of {given.threads} threads: {best / 1e9:.0f} GF/s square, {done / alone / 1e9:.0f} GF/s as the step has them")
+        print(f"a step: {whole * 1e3:.1f} ms, {done / whole / 1e9:.0f} GF/s = {done / whole / best:.0%} of the square product's")
+        for name, seconds in zip(("forward", "backward", "clipping", "AdamW"), parts, strict=True):
             print(f"  {name}: {seconds * 1e3:.1f} ms ({seconds / whole:.0%})")
-        trained = through_trainer(folder, params)
-        print(f"a step of the Trainer: {trained * 1e3:.1f} ms, {trained / whole - 1:+.0%}")
+        print(f"  the products by themselves would be {alone / whole:.0%} of it")
         print(operators(model, ids))
         print("forward and backward by attention, ms (eager, SDPA):")
         for length in (64, 128, 192, 256, 512):
@@ -70,12 +68,11 @@ def timed(*works: Callable[[], Any], tries: int = TRIES) -> list[float]:
     return [statistics.median(times) for times in spent]
 
 
-def peak(size: int = 1024) -> float:
-    """GF/s of a square product in fp32."""
+def square_product() -> Callable[[], Any]:
     import torch
 
-    one, other = torch.randn(size, size), torch.randn(size, size)
-    return 2 * size**3 / timed(lambda: one @ other)[0] / 1e9
+    one, other = torch.randn(SQUARE, SQUARE), torch.randn(SQUARE, SQUARE)
+    return lambda: one @ other
 
 
 def multiplied(shape: Shape) -> int:
@@ -84,8 +81,8 @@ def multiplied(shape: Shape) -> int:
     return shape.layers * shape.hidden_size * (heads + 3 * shape.intermediate_size) + shape.vocabulary * shape.hidden_size
 
 
-def products(shape: Shape) -> float:
-    """GF/s of a step's products by themselves: forward, and both of backward, for each matrix of the model."""
+def products(shape: Shape) -> Callable[[], Any]:
+    """A step's products by themselves: forward, and both of backward, for each matrix of the model."""
     import torch
 
     rows, hidden = BATCH * BLOCK, shape.hidden_size
@@ -100,7 +97,7 @@ def products(shape: Shape) -> float:
             back @ weight
             back.T @ given
 
-    return 6 * rows * sum(one * other for one, other in sizes) / timed(work)[0] / 1e9
+    return work
 
 
 def loss_of(model: Any, ids: Any) -> Any:
@@ -110,57 +107,23 @@ def loss_of(model: Any, ids: Any) -> Any:
     return torch.nn.functional.cross_entropy(scores.flatten(0, 1), ids[:, 1:].flatten())
 
 
-def step(model: Any, ids: Any) -> dict[str, float]:
-    """Seconds of processors for each part of a step in a loop that has nothing else."""
+def steps_of(model: Any, ids: Any) -> list[Callable[[], Any]]:
+    """The parts of a step, to be done one after the other."""
     import torch
 
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, fused=True)
-    parts: dict[str, list[float]] = {"forward": [], "backward": [], "clipping": [], "AdamW": []}
-    for number in range(TRIES + 2):
-        marks = [time.process_time()]
-        loss = loss_of(model, ids)
-        marks.append(time.process_time())
-        loss.backward()
-        marks.append(time.process_time())
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        marks.append(time.process_time())
+    losses: list[Any] = []
+
+    def update() -> None:
         optimizer.step()
         optimizer.zero_grad()
-        marks.append(time.process_time())
-        if number >= 2:
-            for times, end, begin in zip(parts.values(), marks[1:], marks, strict=False):
-                times.append(end - begin)
-    return {name: statistics.median(times) for name, times in parts.items()}
 
-
-def through_trainer(folder: Path, params: dict[str, Any]) -> float:
-    """The median seconds of processors from one step's end to the next in our Trainer."""
-    import random
-
-    from transformers import TrainerCallback
-
-    from lingyu.model.load import load_model, load_tokenizer
-    from lingyu.stage import StageParams
-    from lingyu.train.data import Example
-    from lingyu.train.run import causal_trainer
-    from stages.pretrain import Params
-
-    ends: list[float] = []
-
-    class Ends(TrainerCallback):
-        def on_step_end(self, *_: Any, **__: Any) -> None:
-            ends.append(time.process_time())
-
-    draw = random.Random(SEED)
-    rows = [[draw.randrange(256) for _ in range(BLOCK)] for _ in range(BATCH * (TRIES + 6))]
-    examples = [Example(input_ids=row, labels=row) for row in rows]
-    settings: StageParams = Params(**params["pretrain"] | {"optimizer": "adamw_torch_fused", "epochs": 1, "evaluations": 1})
-    trainer = causal_trainer(
-        load_model(folder, BLOCK), load_tokenizer(folder), examples, examples[:1], settings, folder / "work", "bench", folder
-    )
-    trainer.add_callback(Ends())
-    trainer.train()
-    return statistics.median(end - begin for begin, end in pairwise(ends[3:]))
+    return [
+        lambda: losses.append(loss_of(model, ids)),
+        lambda: losses.pop().backward(),
+        lambda: torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0),
+        update,
+    ]
 
 
 def operators(model: Any, ids: Any, shown: int = 14) -> str:
