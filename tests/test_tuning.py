@@ -38,8 +38,10 @@ def untied(tmp_path_factory):
 def extended_model(folder, tied):
     build_tiny_model(folder, tie_word_embeddings=tied)
     model, tokenizer = load_model(folder, 64), load_tokenizer(folder)
-    vocabulary.add(model, tokenizer, [{"term": word, "pieces": tokenizer(word)["input_ids"]} for word in WORDS], seed=0)
-    save(model, tokenizer, folder)
+    rows = [{"term": word, "pieces": tokenizer(word)["input_ids"]} for word in WORDS]
+    longer = vocabulary.extended(tokenizer, rows)
+    vocabulary.add(model, longer, rows, noise=1.0, seed=0)
+    save(model, longer, folder)
     return folder
 
 
