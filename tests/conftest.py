@@ -3,6 +3,7 @@
 import signal
 import sys
 
+import hypothesis
 import pytest
 from serving import content  # noqa: F401  (a fixture)
 from tiny import build_tiny_model
@@ -10,6 +11,9 @@ from training import begun
 
 # A shell that puts the tests into the background has them ignore Ctrl-C, and whatever they start as well; then nothing ends by it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+# A busy machine makes any example take long now and then.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")
