@@ -51,7 +51,7 @@ def candidates(texts: Iterable[str], terms: Iterable[str], names: Iterable[str])
 def worthwhile(found: Counter[str], tokenizer: Any, most: int, least_count: int, least_saved: int) -> list[dict[str, Any]]:
     """The terms that save the most tokens, best first, each with its pieces; none rarer or saving less than the bounds."""
     words = sorted(word for word in found if found[word] >= least_count and SAFE.fullmatch(word) and word == word.strip())
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"term": word, "count": found[word], "pieces": ids, "saved": found[word] * (len(ids) - 1)}
         for word, ids in zip(words, tokens(words, tokenizer), strict=True)
         if len(ids) > 1
