@@ -156,7 +156,7 @@ def test_a_command_is_needed(tmp_path):
 
 @pytest.mark.slow
 def test_a_stage_has_the_same_bytes_and_words_with_and_without(warm, tiny_model, tmp_path):
-    sections = {"sft": {"common": TRAINING, "candidates": {"lora": {"start": "start", "method": LORA}}}}
+    sections = {"sft": {"common": {**TRAINING, **SFT}, "candidates": {"lora": {"start": "start", "method": LORA}}}}
     folders = [project(tmp_path / name, tiny_model, **sections) for name in ("cold", "warm")]
     (tmp_path / "temporary").mkdir()
 
