@@ -7,7 +7,7 @@ import sys
 import time
 
 import pytest
-from training import LORA, TRAINING, begun, contents, ended, project, write_mix
+from training import LORA, SFT, TRAINING, begun, contents, ended, project, write_mix
 
 from lingyu.files import write_table
 from lingyu.records import Dialogue
@@ -156,7 +156,7 @@ def test_a_command_is_needed(tmp_path):
 
 @pytest.mark.slow
 def test_a_stage_has_the_same_bytes_and_words_with_and_without(warm, tiny_model, tmp_path):
-    sections = {"sft": {"common": TRAINING, "candidates": {"lora": {"start": "start", "method": LORA}}}}
+    sections = {"sft": {"common": {**TRAINING, **SFT}, "candidates": {"lora": {"start": "start", "method": LORA}}}}
     folders = [project(tmp_path / name, tiny_model, **sections) for name in ("cold", "warm")]
     (tmp_path / "temporary").mkdir()
 
@@ -173,7 +173,7 @@ def test_a_stage_has_the_same_bytes_and_words_with_and_without(warm, tiny_model,
 
 
 def test_what_a_person_can_put_right_comes_through(warm, tiny_model, tmp_path):
-    folder = project(tmp_path, tiny_model, sft={"common": TRAINING, "candidates": {"lora": {"start": "start", "method": LORA}}})
+    folder = project(tmp_path, tiny_model, sft={"common": {**TRAINING, **SFT}, "candidates": {"lora": {"start": "start", "method": LORA}}})
     write_mix(folder / "out" / "mix")
     write_table(folder / "out" / "mix" / "train" / "sft.parquet", [], Dialogue)
 
