@@ -1,7 +1,6 @@
 """What every stage shares: typed parameters, one way to start, one way to fail."""
 
 import errno
-import gc
 import os
 import shutil
 import sys
@@ -17,9 +16,6 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from lingyu.warm import handed_over
 
 PARAMS_FILE = Path("params.yaml")
-# Importing torch and transformers makes half a million objects to stay. At Python's 700 the search for cycles among them is a
-# sixth of the time that it takes.
-OBJECTS = 50_000
 
 
 class StageError(Exception):
@@ -104,7 +100,6 @@ def start(run: Callable[..., None], params: type[StageParams], *, heavy: bool = 
         speaks = is_first()  # of several processes, all of which stumble over the same
         if (status := handed_over(f"stages.{name}")) is not None:
             sys.exit(status)
-        gc.set_threshold(OBJECTS)
     item = sys.argv[1] if len(sys.argv) > 1 else None
     label = f"{name}@{item}" if item else name
     try:

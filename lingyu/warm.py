@@ -73,7 +73,7 @@ def handed_over(module: str) -> int | None:
 def serve(listener: socket.socket, life: int) -> None:
     """Import, then fork for each caller, until nobody holds the other end of `life`."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the command; a fork ends with its stage
-    gc.disable()  # half a million objects that stay: the search for cycles among them is a sixth of the time that importing takes
+    gc.disable()  # what is imported stays: to search it for cycles again and again is in vain
     for module in MODULES:
         with suppress(ImportError):
             importlib.import_module(module)
