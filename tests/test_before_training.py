@@ -141,8 +141,11 @@ def test_a_full_disk_stops_the_run_so_that_it_goes_on_afterwards(tiny_model, tmp
     words = ["-m", "stages.sft", "it"]
     limit = partial(resource.setrlimit, resource.RLIMIT_FSIZE, (20_000, 20_000))
 
+    # Python would write half of a compiled module and call it whole.
+    environment = {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
+
     full = subprocess.run(
-        [sys.executable, *words], cwd=broken, env={"PYTHONPATH": str(ROOT)}, text=True, capture_output=True, preexec_fn=limit, check=False
+        [sys.executable, *words], cwd=broken, env=environment, text=True, capture_output=True, preexec_fn=limit, check=False
     )
     assert full.returncode == 1
     assert "sft@it: the disk is full" in full.stderr

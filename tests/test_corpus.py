@@ -15,7 +15,6 @@ from lingyu.corpus.parts import TooFew, exceptions, number_of, parted
 from lingyu.corpus.quality import LISTS, repeated_share
 from lingyu.corpus.sections import closed, cut
 from lingyu.corpus.words import Words, lists_of
-from lingyu.numerals import value
 
 WORDS = Path(__file__).parent.parent / "lingyu/corpus/words.yaml"
 CHINESE = "第一条 为了规范飞行活动，保障公共安全，制定本规定。国家鼓励科研创新。"
@@ -87,13 +86,6 @@ def test_language_of(text, language):
 )
 def test_joined(first, second, whole):
     assert joined(first, second) == whole
-
-
-@pytest.mark.parametrize(
-    ("numeral", "number"), [("十", 10), ("二十一", 21), ("一百零三", 103), ("一千零七十六", 1076), ("〇", 0), ("12", 12)]
-)
-def test_value(numeral, number):
-    assert value(numeral) == number
 
 
 @pytest.mark.parametrize(

@@ -141,14 +141,6 @@ def test_a_citation_is_right_in_title_and_number(reply, asked, number, right):
     assert rules.cites(reply, asked, number) is right
 
 
-@pytest.mark.parametrize(
-    ("text", "number"),
-    [("5", 5), ("十", 10), ("十二", 12), ("二十", 20), ("一百零三", 103), ("二〇", 20), ("两千零一", 2001), ("一万二", 10002)],
-)
-def test_chinese_numerals(text, number):
-    assert rules.number_of(text) == number
-
-
 def test_the_body_of_a_recalled_article_is_what_follows_the_citation():
     assert rules.body_of("根据《消防法》第五条：任何单位：都有义务") == "任何单位：都有义务"
     assert rules.body_of("任何单位：都有义务") == "任何单位：都有义务"

@@ -324,11 +324,8 @@ def test_all_faults_are_told_at_once(start):
 
 
 @pytest.mark.parametrize("bits", [4, 8])
-def test_weights_in_few_bits_are_refused_without_a_gpu_before_anything_is_loaded(bits):
-    import torch
-
-    if torch.cuda.is_available():
-        pytest.skip("there is a GPU here")
+def test_weights_in_few_bits_are_refused_without_a_gpu_before_anything_is_loaded(bits, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     values = TypeAdapter(Method).validate_python({"name": "qlora", **LOW_RANK, "bits": bits, "vocabulary": "none"})
 
     with pytest.raises(StageError, match=rf"in {bits} bits, which needs a GPU and bitsandbytes: there is no CUDA GPU here.*method lora"):
@@ -341,7 +338,7 @@ def test_weights_in_few_bits_learn_and_merge_on_a_gpu(bits, start, tmp_path):
     import torch
 
     if not torch.cuda.is_available():
-        pytest.skip("needs a CUDA GPU")
+        pytest.skip("bitsandbytes rounds weights on a CUDA GPU alone, and there is none here")
     pytest.importorskip("bitsandbytes", reason="needs bitsandbytes: pip install 'lingyu[gpu]'")
     out = trained(tmp_path, start, {"name": "qlora", **LOW_RANK, "bits": bits, "vocabulary": "new"}, precision="bf16")
 

@@ -7,13 +7,14 @@ from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
+from lingyu import numerals
+
 STOPS = "。.!！?？;；,，"
 COPULA = re.compile(r"[是为]|\b(?:is|are|was|were)\b")
 NUMBER = re.compile(r"(?<![0-9a-z])-?\d+(?:\.\d+)?|\d+(?:\.\d+)?")
 # 无人机 and 无线 deny nothing, nor do 非常 and 否则.
 NEGATION = re.compile(r"不|未|没|勿|禁|非(?!常)|无(?!人机|线)|否(?!则)|n't|\b(?:not|no|never|none|nor|neither|without|cannot)\b")
 NUMERALS = "〇零一二三四五六七八九十百千万两"
-UNITS = {"十": 10, "百": 100, "千": 1000}
 ARTICLE = re.compile(rf"第([{NUMERALS}]+|\d+)条(?:之([{NUMERALS}]+|\d+))?|\b(?:article|section) ?(\d+[a-z]?)\b")
 TITLE = re.compile(r"《([^《》]+)》")
 
@@ -132,26 +133,10 @@ def citations(text: str) -> tuple[frozenset[str], frozenset[str]]:
     text = normalised(text)
     titles = frozenset(title.removeprefix("中华人民共和国") for title in TITLE.findall(text))
     articles = frozenset(
-        en or f"{number_of(zh)}.{number_of(part)}" if en or part else str(number_of(zh)) for zh, part, en in ARTICLE.findall(text)
+        en or f"{numerals.value(zh)}.{numerals.value(part)}" if en or part else str(numerals.value(zh))
+        for zh, part, en in ARTICLE.findall(text)
     )
     return titles, articles
-
-
-def number_of(text: str) -> int:
-    """The number that Arabic or Chinese numerals stand for: 12, 十二, 一百零三, 二〇."""
-    if text.isdecimal():
-        return int(text)
-    text = text.replace("两", "二").replace("〇", "零")
-    if not set(text) & {*UNITS, "万"}:
-        return int("".join(str("零一二三四五六七八九".index(numeral)) for numeral in text))
-    thousands, _, text = text.rpartition("万")
-    total, digit = 10000 * number_of(thousands) if thousands else 0, 0
-    for numeral in text:
-        if numeral in UNITS:
-            total, digit = total + (digit or 1) * UNITS[numeral], 0
-        else:
-            digit = "零一二三四五六七八九".index(numeral)
-    return total + digit
 
 
 def character_f1(reply: str, answer: str) -> float:

@@ -61,7 +61,7 @@ def check_model(params: Training, model: Path, tokenizer: Any) -> None:
 def check_room(model: Any, work: Path) -> None:
     """Raise StageError where two checkpoints, the best and the last, would not fit onto the disk."""
     numbers = list(model.parameters())
-    weights = sum(number.numel() * number.element_size() for number in numbers if number.requires_grad or not adapted(model))
+    weights = sum(number.numel() * number.element_size() for number in numbers if number.requires_grad or not keeps_what_learns(model))
     state = sum(number.numel() * 8 for number in numbers if number.requires_grad)  # two numbers of fp32 in Adam's
     needed, free = 2 * (weights + state), shutil.disk_usage(work).free
     if free < needed:
@@ -71,6 +71,6 @@ def check_room(model: Any, work: Path) -> None:
         )
 
 
-def adapted(model: Any) -> bool:
-    """Whether only an adapter is written into a checkpoint."""
-    return hasattr(model, "peft_config")
+def keeps_what_learns(model: Any) -> bool:
+    """Whether a checkpoint holds only what learns, as an adapter's does."""
+    return hasattr(model, "peft_config") or bool(getattr(model, "_keys_to_ignore_on_save", None))

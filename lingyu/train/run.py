@@ -15,7 +15,7 @@ from zipfile import is_zipfile
 from lingyu.files import read_json
 from lingyu.stage import StageError
 from lingyu.train import processes
-from lingyu.train.checks import check_machine, check_room
+from lingyu.train.checks import check_room
 from lingyu.train.settings import CosineToFloor, Schedule, StableThenDecay, Training
 
 CODE = Path(__file__).parents[1]
@@ -26,7 +26,6 @@ def arguments(params: Training, work: Path, examples: int) -> dict[str, Any]:
     """The settings as keyword arguments of TrainingArguments, and of TRL's configurations that extend it."""
     import torch
 
-    check_machine(params)
     on_gpu = torch.cuda.is_available()
     steps = max(1, math.ceil(examples / (params.batch_size * params.accumulation)) * params.epochs)
     every = math.ceil(steps / params.evaluations)
@@ -132,10 +131,8 @@ def with_causal_loss(trainer: Any) -> Any:
             learnt = labels != NOT_LEARNT
             seen = {name: inputs[name] for name in ("input_ids", "attention_mask", "position_ids") if name in inputs}
             plain = self.accelerator.unwrap_model(model)
-            prompted = getattr(getattr(plain, "active_peft_config", None), "is_prompt_learning", False)
-            if prompted or model is not plain or self.args.world_size > 1:
-                # What several processes or a learnt prompt hang onto forward must be called; a prompt's scores come first.
-                logits = model(**seen, use_cache=False).logits[:, -labels.shape[1] - 1 : -1][learnt]
+            if model is not plain or self.args.world_size > 1:  # what several processes hang onto forward must be called
+                logits = model(**seen, use_cache=False).logits[:, :-1][learnt]
             else:
                 causal = plain.get_base_model() if hasattr(plain, "get_base_model") else plain
                 hidden = getattr(causal, causal.base_model_prefix)(**seen, use_cache=False).last_hidden_state[:, :-1]
