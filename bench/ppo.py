@@ -55,7 +55,7 @@ def main() -> None:
 
 
 def line(out: Path, scratch: Path, seed: int) -> str:
-    values = {**read_params()["align"]["common"], **TRAINING, "seed": seed}
+    values = {**read_params()["align"]["common"], **TRAINING, "seed": seed, "start_share": 0.0}
     method = Ppo(**PPO)
     params = align.Params(**values, start="sft/full", method=method)
     align.run(params, out, out / "reward/model", out / "mix/train", out / "mix/dev", work=scratch / "work", out=scratch / "ppo")

@@ -17,7 +17,7 @@ from pydantic import Field, model_validator
 
 from lingyu.files import write_json
 from lingyu.judge import rules
-from lingyu.model.load import load_tokenizer, prepare, save
+from lingyu.model.load import load_model, load_tokenizer, prepare, save
 from lingyu.stage import start
 from lingyu.train.best_of import BestOf, best_of
 from lingyu.train.checks import check_machine, check_model
@@ -42,7 +42,10 @@ WAYS: dict[type, Callable[[Given, Any], Ready]] = {
 
 
 class Params(Training):
+    """start_share: how far the trained weights go back towards the start before they are written; .5 is the mean of both."""
+
     start: str
+    start_share: float = Field(ge=0, lt=1)
     method: Annotated[Dpo | Kto | Orpo | Simpo | Cpo | Grpo | Rloo | Ppo | BestOf, Field(discriminator="name")]
 
     @model_validator(mode="after")
@@ -72,9 +75,25 @@ def run(params: Params, models: Path, reward: Path, train_folder: Path, dev_fold
     ready = WAYS[type(params.method)](given, params.method)
     metrics = train(ready.trainer, label)
 
+    if params.start_share:
+        go_back(ready.trainer.model, load_model(model, params.max_length), params.start_share)
     save(ready.trainer.model, tokenizer, out / "model")
     write_curves(ready.trainer.state.log_history, out / "curves.csv", ready.curves)
     write_json(out / "metrics.json", {**metrics, "rows": ready.rows, **ready.more})
+
+
+def go_back(trained: Any, begun: Any, share: float) -> None:
+    """Move the trained weights back to those that training began with, by this share of the way.
+
+    Alignment moves further than what it learns asks for; half of the way keeps most of the reward and forgets less (linear
+    interpolation towards initialisation: Ramé et al. 2024, WARP).
+    """
+    import torch
+
+    first = dict(begun.named_parameters())
+    with torch.no_grad():
+        for name, weight in trained.named_parameters():
+            weight.lerp_(first[name].to(weight.device, weight.dtype), share)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 from pydantic import ValidationError
 from rows import preference
@@ -45,7 +46,7 @@ BY_REWARD = {method["name"]: method for method in (GRPO, RLOO, PPO, BEST_OF)}
 
 
 def params(method, **more):
-    return align.Params(**{**TRAINING, **more}, start="start", method=method)
+    return align.Params(**{**TRAINING, "start_share": 0.0, **more}, start="start", method=method)
 
 
 @pytest.fixture
@@ -85,6 +86,16 @@ def test_a_method_by_reward_changes_the_model_and_nothing_else_of_it(run, name, 
     assert set(before) == set(after)
     assert any((before[name] != after[name]).any() for name in before)
     assert read_json(out / "metrics.json")["rows"] == len(ASKED) - SAMPLING["dev_prompts"]
+
+
+@pytest.mark.parametrize("name", ["dpo", "grpo"])
+def test_a_share_of_the_start_is_mixed_into_the_weights(run, name, tiny_model):
+    method = BY_PAIRS.get(name) or {**BY_REWARD[name], "rewards": SHORT}
+    whole, mixed = (weights(run(params(method, start_share=share), f"{name}-{share}") / "model") for share in (0.0, 0.25))
+
+    for key, begun in weights(tiny_model).items():
+        np.testing.assert_allclose(mixed[key], 0.75 * whole[key] + 0.25 * begun, atol=1e-7)
+        assert (whole[key] != begun).any()
 
 
 @pytest.mark.parametrize("name", ["grpo", "rloo", "ppo"])

@@ -118,7 +118,9 @@ def test_ppo_raises_a_known_reward_by_a_deviation_and_beats_its_start_in_a_paire
     rewards = [{"name": "length", "weight": 1.0, "characters": 2}]
     kl = {"weight": 0.01, "target": 6.0, "horizon": 200}
     method = Ppo(**{**PPO, "rewards": rewards, "dev_prompts": 16, "max_new_tokens": 12, "rollout": 16, "passes": 4, "kl": kl})
-    params = align.Params(**{**TRAINING, "epochs": 30, "batch_size": 8, "learning_rate": 3.0e-3}, start="sft", method=method)
+    params = align.Params(
+        **{**TRAINING, "epochs": 30, "batch_size": 8, "learning_rate": 3.0e-3}, start="sft", start_share=0.0, method=method
+    )
     align.run(params, tmp_path, tmp_path / "none", mix / "train", mix / "dev", work=tmp_path / "work" / "ppo", out=tmp_path / "ppo")
 
     found = compared(params, method, tmp_path / "sft" / "model", tmp_path / "ppo" / "model", mix / "train")

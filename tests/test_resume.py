@@ -38,7 +38,7 @@ def test_a_killed_stage_ends_as_an_unbroken_one(stage, item, optimizer, warm, ti
     long = {**LONG, "optimizer": optimizer}
     section = {**long, "instructions": False, "packing": "joined"} if stage == "pretrain" else {**long, "start": "start"}
     if item:
-        common = {**long, **SFT} if stage == "sft" else long
+        common = {**long, **(SFT if stage == "sft" else {"start_share": 0.5})}
         section = {"common": common, "candidates": {item: {"start": "start", "method": CANDIDATES[item]}}}
     unbroken, broken = (project(tmp_path / name, tiny_model, tiny_reward_model, **{stage: section}) for name in ("unbroken", "broken"))
     words = ["-m", f"stages.{stage}", *filter(None, [item])]
