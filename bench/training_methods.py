@@ -1,24 +1,27 @@
 """training_methods: what every training method was seen to do. `python -m bench.training_methods [names …]`
 
 Reads   params.yaml           what is common to the candidates of a stage
-        out/extend/model, out/reward/model, out/mix, which `dvc repro` made; --out names another folder
+        out/extend/model, out/sft/full/model, out/reward/model, out/mix, which `dvc repro` made; --out names another folder
 Writes  docs/training.md      what stands between the marks <!-- training methods --> and <!-- /training methods -->, unless
                               methods are named
 
-Each method trains by its own stage on some rows of the mixed tables: once to the end, and once killed with SIGKILL and started
-again. A fresh process then opens the folders as evaluation and service do. A method of another stage is a line in TRIED.
+Each method trains by its own stage on some rows of the mixed tables: once to the end, and again and again killed with SIGKILL at
+random moments (--kills) and started anew; what comes to its end is compared byte by byte with the first, and begun once more.
+A fresh process then opens the folders as evaluation and service do.
 """
 
 import argparse
 import csv
 import json
 import os
+import random
 import re
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,14 +31,14 @@ import yaml
 
 from bench.results import table
 from lingyu.files import read_json, read_table, write_table
-from lingyu.records import Dialogue, Preference, Question
+from lingyu.records import Dialogue, Document, Preference, Question
 from lingyu.stage import read_yaml
 from lingyu.warm import VARIABLE
 
 OPENED, CLOSED = "<!-- training methods -->", "<!-- /training methods -->"
 PAGE = Path("docs/training.md")
-ROWS = {"train": 48, "dev": 8}
-TABLES = {"sft": Dialogue, "preference": Preference, "prompts": Question}
+ROWS = {"train": 48, "dev": 16}
+TABLES = {"pretrain": Document, "sft": Dialogue, "preference": Preference, "prompts": Question}
 LONGEST = 256
 # Beside what params.yaml has in common for the stage.
 CHANGES = {"threads": 1, "max_length": LONGEST, "batch_size": 8, "epochs": 2, "evaluations": 4, "weight_decay": 0.0}
@@ -49,24 +52,38 @@ LORA = {
 WORDS = {"tokens": 16, "text": "", **VOCABULARY}
 
 
+SAMPLING = {"rewards": [{"name": "length", "weight": 1.0, "characters": 4}], "max_new_tokens": 12, "temperature": 1.0, "dev_prompts": 8}
+GROUPS = {**SAMPLING, "beta": 0.01, "generations": 4}
+ROLLOUTS = {
+    "rollout": 16, "passes": 2, "clip": 0.2, "clip_value": 0.2, "value_weight": 0.1, "discount": 1.0, "trace": 0.95,
+    "normalise": True, "kl": {"weight": 0.01, "target": 6.0, "horizon": 200},
+}  # fmt: skip
+DPO = {"name": "dpo", "loss": "sigmoid", "beta": 0.1, "label_smoothing": 0.0, "sft_weight": 0.0}
+
+
 @dataclass(frozen=True)
 class Tried:
-    """A method of a stage. measure: the column of curves.csv to go by, down or up; again: it is the loss over the dev replies."""
+    """A method of a stage; method None: the stage has but one. measure: the column of curves.csv to go by, down or up."""
 
     stage: str
     title: str
     learning_rate: float
-    method: dict[str, Any]
+    method: dict[str, Any] | None
     measure: str = "eval_loss"
     up: bool = False
-    again: bool = True
 
     @property
     def name(self) -> str:
         return re.sub(r"[^a-z0-9]+", "-", self.title.lower()).strip("-")
 
+    @property
+    def made(self) -> str:
+        """What the stage writes, within the folder out."""
+        return f"{self.stage}/{self.name}" if self.method else self.stage
+
 
 TRIED = [
+    Tried("pretrain", "pretraining", 5e-3, None),
     Tried("sft", "full", 1e-3, {"name": "full"}),
     Tried("sft", "freeze", 2e-3, {"name": "freeze", "layers": 1, **VOCABULARY}),
     Tried("sft", "LoRA", 5e-3, LORA),
@@ -94,14 +111,28 @@ TRIED = [
         5e-3,
         {"name": "bottleneck", "size": 32, "activation": "relu", "after": ["feedforward"], **VOCABULARY},
     ),
+    Tried("reward", "reward model", 5e-4, None),
+    Tried("align", "DPO", 3e-4, DPO),
+    Tried("align", "DPO, IPO's loss", 1e-4, {**DPO, "loss": "ipo"}),
+    Tried("align", "DPO, hinge", 1e-4, {**DPO, "loss": "hinge"}),
+    Tried("align", "DPO, robust", 3e-4, {**DPO, "loss": "robust", "label_smoothing": 0.1}),
+    Tried("align", "KTO", 1e-4, {"name": "kto", "beta": 0.1, "desirable_weight": 1.0, "undesirable_weight": 1.0}),
+    Tried("align", "ORPO", 1e-4, {"name": "orpo", "beta": 0.5}),
+    Tried("align", "SimPO", 3e-4, {"name": "simpo", "beta": 2.0, "margin": 0.5, "sft_weight": 0.0}),
+    Tried("align", "CPO", 1e-4, {"name": "cpo", "beta": 0.1, "sft_weight": 1.0}),
+    Tried("align", "GRPO", 1e-3, {"name": "grpo", **GROUPS}, "eval_reward", up=True),
+    Tried("align", "RLOO", 1e-3, {"name": "rloo", **GROUPS}, "eval_reward", up=True),
+    Tried("align", "PPO", 1e-3, {"name": "ppo", **SAMPLING, **ROLLOUTS}, "eval_reward", up=True),
+    Tried("align", "best of n", 3e-4, {"name": "best_of", **SAMPLING, "samples": 4, "sampling_batch": 8, "least": None}),
 ]
-HEAD = ("method", "learns", "measured", "loss falls", "reloads equal", "merges", "resumes equal", "served")
+HEAD = ("method", "learns", "measured", "loss falls, reward rises", "reloads equal", "merges", "resumes equal", "served")
 
 
 def main() -> None:
     arguments = argparse.ArgumentParser(prog="python -m bench.training_methods")
     arguments.add_argument("names", nargs="*", metavar="name", help=", ".join(tried.name for tried in TRIED))
     arguments.add_argument("--out", type=Path, default=Path("out"))
+    arguments.add_argument("--kills", type=int, default=20)
     told = arguments.parse_args()
     if unknown := set(told.names) - {tried.name for tried in TRIED}:
         arguments.error(f"no method is called {', '.join(sorted(unknown))}")
@@ -112,9 +143,9 @@ def main() -> None:
         chosen = [tried for tried in TRIED if not told.names or tried.name in told.names]
         seen = []
         for tried in chosen:
-            seen.append(trained_twice(tried, Path(folder, tried.name), told.out))
+            seen.append(tried_out(tried, Path(folder, tried.name), told.out, told.kills))
             print(f"{tried.title}: {seen[-1]}", file=sys.stderr, flush=True)
-        rows = [HEAD, *(row_of(*each) for each in zip(chosen, seen, probed(chosen, Path(folder)), strict=True))]
+        rows = [HEAD, *(row_of(*each) for each in zip(chosen, seen, probed(chosen, seen, Path(folder)), strict=True))]
     if not told.names:
         page = PAGE.read_text(encoding="utf-8")
         head, tail = page.partition(OPENED)[0], page.partition(CLOSED)[2]
@@ -122,15 +153,24 @@ def main() -> None:
     print(table(rows))
 
 
-def trained_twice(tried: Tried, folder: Path, made: Path) -> dict[str, Any]:
-    """What training to the end told, and whether training that was killed came to the same bytes."""
+def tried_out(tried: Tried, folder: Path, made: Path, kills: int) -> dict[str, Any]:
+    """What training to the end told, and whether training that was killed came to the same bytes, as often as it came to its end."""
     whole, broken = (project(folder / name, tried, made) for name in ("whole", "broken"))
-    steps = trained(whole, tried, None)
-    trained(broken, tried, steps * 3 // 5)
-    trained(broken, tried, None, resumed=True)
-    out, again = (place / "out" / tried.stage / tried.name for place in (whole, broken))
+    out, again = (place / "out" / tried.made for place in (whole, broken))
+    began = time.monotonic()
+    trained(whole, tried, None)
+    longest = time.monotonic() - began
+    chance, done, went_on, same = random.Random(tried.name), 0, 0, []
+    while done < kills or not same:
+        ended, resumed = trained(broken, tried, chance.uniform(0, longest) if done < kills else None)
+        done, went_on = done + (not ended), went_on + resumed
+        if ended:
+            same.append(contents(out) == contents(again))
+            shutil.rmtree(again)
+            shutil.rmtree(broken / ".lingyu")
     measured = list(column(out / "curves.csv", tried.measure))
-    return {**read_json(out / "metrics.json"), "first": measured[0], "last": measured[-1], "resumes": contents(out) == contents(again)}
+    told = {"first": measured[0], "last": measured[-1], "kills": done, "went_on": went_on, "same": sum(same), "ended": len(same)}
+    return {**read_json(out / "metrics.json"), **told}
 
 
 def row_of(tried: Tried, seen: dict[str, Any], asked: dict[str, Any]) -> tuple[str, ...]:
@@ -140,10 +180,10 @@ def row_of(tried: Tried, seen: dict[str, Any], asked: dict[str, Any]) -> tuple[s
         f"{seen['trainable_parameters']:,} ({share:.1%})",
         f"{seen['first']:.3f} → {seen['last']:.3f}",
         said(seen["last"] > seen["first"] if tried.up else seen["last"] < seen["first"]),
-        said(abs(asked["loss"] - seen["best_eval_loss"]) < 1e-5 if tried.again else asked["finite"]),
+        said(abs(asked["loss"] - seen["best_eval_loss"]) < 1e-5 if tried.stage == "sft" else asked["same"]),
         "no: attached" if asked["attached"] else "yes",
-        said(seen["resumes"]),
-        said(asked["served"]),
+        f"{said(seen['same'] == seen['ended'])}, {seen['kills']} kills, {seen['ended']} ends",
+        said(asked["served"]) if "served" in asked else "no: it judges",
     )
 
 
@@ -157,37 +197,38 @@ def project(folder: Path, tried: Tried, made: Path) -> Path:
         for name, row in TABLES.items():
             source = made / "mix" / part / f"{name}.parquet"
             if source.exists():
-                rows = sorted(read_table(source, row), key=lambda row: row.id)[:count]
+                rows = sorted(read_table(source, row), key=lambda row: row.id)
+                rows = random.Random(0).sample(rows, min(count, len(rows)))
                 write_table(folder / "out" / "mix" / part / source.name, rows, row)
-    for name, model in {"start": made / "extend" / "model", "reward": made / "reward" / "model"}.items():
-        if model.exists():
-            shutil.copytree(model, folder / "out" / name / "model")
-    candidate = {"start": "start", "learning_rate": tried.learning_rate, "method": tried.method}
-    common = read_yaml(Path("params.yaml"))[tried.stage]["common"]
-    sections = {tried.stage: {"common": {**common, **CHANGES}, "candidates": {tried.name: candidate}}}
-    (folder / "params.yaml").write_text(yaml.safe_dump(sections), encoding="utf-8")
+    begun = made / ("extend" if tried.stage in ("pretrain", "sft") else "sft/full") / "model"
+    shutil.copytree(begun, folder / "out" / ("extend" if tried.stage == "pretrain" else "start") / "model")
+    if tried.stage == "align":
+        shutil.copytree(made / "reward" / "model", folder / "out" / "reward" / "model")
+    common = read_yaml(Path("params.yaml"))[tried.stage]
+    own = {"start": "start", "learning_rate": tried.learning_rate}
+    section = {**common.get("common", common), **CHANGES}
+    if "start_share" in section:  # what training came to, not half of it
+        section["start_share"] = 0.0
+    if tried.method:
+        section = {"common": section, "candidates": {tried.name: {**own, "method": tried.method}}}
+    else:
+        section |= {key: value for key, value in own.items() if key in section}
+    (folder / "params.yaml").write_text(yaml.safe_dump({tried.stage: section}), encoding="utf-8")
     return folder
 
 
-def trained(folder: Path, tried: Tried, killed_at: int | None, resumed: bool = False) -> int:
-    """Run the stage there, kill it once it has come to a step, if one is given; the number of steps."""
-    command = [sys.executable, "-m", f"stages.{tried.stage}", tried.name]
+def trained(folder: Path, tried: Tried, killed_after: float | None) -> tuple[bool, bool]:
+    """Run the stage there, kill it after so many seconds, if any are given; whether it ended of itself, and whether it had gone on."""
+    command = [sys.executable, "-m", f"stages.{tried.stage}", *([tried.name] if tried.method else [])]
     process = subprocess.Popen(command, cwd=folder, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    assert process.stderr is not None
-    lines, steps = [], 0
-    for line in process.stderr:
-        lines.append(line)
-        if found := re.search(r" step (\d+)/(\d+)", line):
-            steps = int(found[2])
-            if killed_at is not None and int(found[1]) >= killed_at:
-                process.kill()
-                break
-    process.communicate()
-    if process.returncode != (0 if killed_at is None else -signal.SIGKILL):
-        sys.exit("".join(lines))
-    if resumed and not any("goes on from checkpoint-" in line for line in lines):
-        sys.exit(f"{tried.name} began anew instead of going on:\n{''.join(lines)}")
-    return steps
+    try:
+        said = process.communicate(timeout=killed_after)[1]
+    except subprocess.TimeoutExpired:
+        process.kill()
+        said = process.communicate()[1]
+    if process.returncode not in (0, -signal.SIGKILL):
+        sys.exit(said)
+    return process.returncode == 0, "goes on from checkpoint-" in said
 
 
 def column(path: Path, name: str) -> Iterator[float]:
@@ -201,48 +242,62 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
-def probed(chosen: Sequence[Tried], folder: Path) -> list[dict[str, Any]]:
+def probed(chosen: Sequence[Tried], seen: Sequence[dict[str, Any]], folder: Path) -> list[dict[str, Any]]:
     """What a fresh process finds in the folders (`probe`)."""
-    models = [str(folder / tried.name / "whole" / "out" / tried.stage / tried.name / "model") for tried in chosen]
-    code = f"import json; from bench.training_methods import probe; print(json.dumps([probe(model) for model in {models!r}]))"
+    given = [(str(folder / tried.name / "whole"), tried.made, told["best_step"]) for tried, told in zip(chosen, seen, strict=True)]
+    code = f"import json; from bench.training_methods import probe; print(json.dumps([probe(*each) for each in {given!r}]))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     if done.returncode:
         sys.exit(done.stderr)
     return list(json.loads(done.stdout))
 
 
-def probe(folder: str) -> dict[str, Any]:
-    """The loss over the dev replies, as training measured it, and whether service says what the model says."""
-    import asyncio
-
+def probe(folder: str, made: str, best_step: int) -> dict[str, Any]:
+    """The loss over the dev replies, whether the weights are those of the best checkpoint, whether service says what the model says."""
     import torch
+    from safetensors.torch import load_file
 
     from lingyu.model.attached import is_attached
-    from lingyu.model.chat import render
-    from lingyu.model.load import load_model, load_tokenizer, prepare
-    from lingyu.serve.engine import Sampling, TransformersEngine
+    from lingyu.model.load import load_model, load_scorer, load_tokenizer, prepare
     from lingyu.train.data import NOT_LEARNT, Padding, dialogues
 
     prepare(threads=1)
-    model = Path(folder)
-    tokenizer, loaded = load_tokenizer(model), load_model(model, LONGEST).eval()
-    rows = list(read_table(model.parents[2] / "mix" / "dev" / "sft.parquet", Dialogue))
+    model = Path(folder, "out", made, "model")
+    tokenizer, loaded = load_tokenizer(model), (load_scorer if made == "reward" else load_model)(model, LONGEST).eval()
+    weights = loaded.state_dict()
+    (best,) = Path(folder, ".lingyu").glob(f"*/*/checkpoint-{best_step}")
+    kept = load_file(best / "model.safetensors") if (best / "model.safetensors").exists() else {}
+    both = weights.keys() & kept.keys()
+    found = {"attached": is_attached(loaded), "same": bool(both) and all(torch.equal(weights[name], kept[name]) for name in both)}
+    if made == "reward":
+        return found
+    rows = list(read_table(Path(folder, "out/mix/dev/sft.parquet"), Dialogue))
     batch = Padding(tokenizer.pad_token_id)(list(dialogues(rows, tokenizer, LONGEST)))
     with torch.no_grad():
         logits = loaded(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
     learnt = batch["labels"][:, 1:] != NOT_LEARNT
     loss = torch.nn.functional.cross_entropy(logits[:, :-1][learnt], batch["labels"][:, 1:][learnt]).item()
+    return {**found, "loss": loss, "served": said_by_service(model, tokenizer, loaded, rows[0])}
 
-    text = render(rows[0].messages[:-1], tokenizer.chat_template, add_generation_prompt=True)
+
+def said_by_service(folder: Path, tokenizer: Any, model: Any, row: Dialogue) -> bool:
+    """Whether the service's engine replies what the model does."""
+    import asyncio
+
+    import torch
+
+    from lingyu.model.chat import render
+    from lingyu.serve.engine import Sampling, TransformersEngine
+
+    text = render(row.messages[:-1], tokenizer.chat_template, add_generation_prompt=True)
     prompt = tokenizer.encode(text, add_special_tokens=False)
-    expected = loaded.generate(torch.tensor([prompt]), max_new_tokens=24, do_sample=False)[0, len(prompt) :].tolist()
+    expected = model.generate(torch.tensor([prompt]), max_new_tokens=24, do_sample=False)[0, len(prompt) :].tolist()
 
     async def reply() -> list[int]:
         sampling = Sampling(max_tokens=24, temperature=0, top_p=1, seed=0)
-        return [token async for token in TransformersEngine(model).tokens(prompt, sampling)]
+        return [token async for token in TransformersEngine(folder).tokens(prompt, sampling)]
 
-    finite = bool(torch.isfinite(logits).all())
-    return {"loss": loss, "finite": finite, "attached": is_attached(loaded), "served": asyncio.run(reply()) == expected != []}
+    return asyncio.run(reply()) == expected != []
 
 
 if __name__ == "__main__":

@@ -359,10 +359,11 @@ def test_the_bench_sees_what_a_method_does(tiny_model, tmp_path):
     write_mix(tmp_path / "mix", asked=ASKED * 8)
     (tmp_path / "extend").mkdir()
     (tmp_path / "extend" / "model").symlink_to(tiny_model)
-    command = [sys.executable, "-m", "bench.training_methods", "--out", str(tmp_path), "lora", "prefix-tuning"]
+    command = [sys.executable, "-m", "bench.training_methods", "--out", str(tmp_path), "--kills", "2", "lora", "prefix-tuning"]
 
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
 
     assert done.returncode == 0, done.stderr
-    rows = {line.split(" | ")[0]: line.rstrip(" |").split(" | ")[3:] for line in done.stdout.splitlines()[2:]}
-    assert rows == {"| LoRA": ["yes"] * 5, "| prefix tuning": ["yes", "yes", "no: attached", "yes", "yes"]}
+    rows = {cells[0]: cells[3:] for cells in (line.strip("| ").split(" | ") for line in done.stdout.splitlines()[2:])}
+    assert all(row.pop(3).startswith("yes, 2 kills, ") for row in rows.values())
+    assert rows == {"LoRA": ["yes"] * 4, "prefix tuning": ["yes", "yes", "no: attached", "yes"]}
