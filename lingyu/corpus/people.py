@@ -22,7 +22,13 @@ _OTHERS = (
 _DOUBLE = "欧阳|上官|司马|诸葛|司徒|东方|皇甫|尉迟|公孙|慕容|长孙|宇文|夏侯|端木|令狐|独孤|南宫|轩辕|闻人|百里|呼延"
 # 某 stands where somebody has taken the name out already.
 _GIVEN = rf"(?![某先女])[{_HAN}](?:(?!某)[{_HAN}])?"
-_SURE_NAME = rf"(?:(?:{_DOUBLE})|[{_SURE}]){_GIVEN}"
+# 何 and 高, unless they begin a word that follows a role.
+_NO_WORD = (
+    "何(?![时在处以种人事况必不尝其等曾如日故去须止方年因为地物者])"
+    "|高(?![度级速温空层考校等位峰达压新科管端价额于估喊兴声低烧血危龄热中手质效处薪贵超])"
+)
+# As short as it may be: what comes after decides.
+_ROLE_NAME = rf"(?:(?:{_DOUBLE})|[{_SURE}]|{_NO_WORD}){_GIVEN}?"
 _ANY_NAME = rf"(?:(?:(?:{_DOUBLE})|[{_SURE}{_OTHERS}]){_GIVEN}|[{_HAN}]{{2,6}}·[{_HAN}]{{2,8}})"
 _ROLE = (
     "原告人?|被告人?|上诉人|申请人|被执行人|嫌疑人|驾驶[人员]|当事人|患者|病人|死者|伤者|受害人|被害人|代理人|代表人|负责人|联系人|经办人"
@@ -34,7 +40,7 @@ _AFTER = "反持与和诉驾系因于在向对称等及的电手身住将已被�
 _NAMES = re.compile(
     rf"(?:{_LABEL})(?:姓名)?[:：] ?(?P<labelled>{_ANY_NAME})(?=[^{_HAN}]|\Z|{_NEXT})"
     rf"|(?:(?:{_ROLE})|(?<![{_HAN}])|(?<=[系是为]))(?P<sexed>{_ANY_NAME})(?=[,，、（(] ?[男女][,，、。;；）) ])"
-    rf"|(?:{_ROLE})(?P<role>{_SURE_NAME}?)(?=[,，。、；;:：（( ]|\Z|[{_AFTER}])"
+    rf"|(?:{_ROLE})(?P<role>{_ROLE_NAME})(?=[,，。、；;:：（( ]|\Z|[{_AFTER}])"
     rf"|(?P<titled>(?:(?:{_DOUBLE})|[{_SURE}何高马白石金毛洪康江万安欧关苗方]){_GIVEN})(?=先生|女士|小姐)"
     r"|(?<![A-Za-z])(?:(?:Mr|Mrs|Ms|Miss|Dr|Prof)\.?|Dear(?! (?:Mr|Ms|Miss|Dr|Prof))) "
     r"(?P<english>[A-Z][a-z]+(?: [A-Z]\.)?(?: [A-Z][a-z'’-]+){0,2})"
