@@ -15,8 +15,7 @@ from lingyu.judge.significance import group_sums, swap_test
 from lingyu.model.load import load_model, load_tokenizer, prepare
 from lingyu.stage import read_params
 from lingyu.train.given import Given
-from lingyu.train.policy import Sampling, prompts_of, sampled
-from lingyu.train.ppo import Ppo
+from lingyu.train.policy import Ppo, Sampling, prompts_of, sampled
 from lingyu.train.rewards import Prompt, measures, together
 from lingyu.train.rollouts import likelihoods
 from lingyu.train.settings import Training

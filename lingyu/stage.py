@@ -1,8 +1,5 @@
 """What every stage shares: typed parameters, one way to start, one way to fail."""
 
-import errno
-import os
-import shutil
 import sys
 from collections.abc import Callable, Iterator
 from copy import deepcopy
@@ -13,13 +10,11 @@ from typing import Any, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from lingyu.errors import FULL, LEFT, disk_is_full
+from lingyu.errors import StageError as StageError
 from lingyu.warm import handed_over
 
 PARAMS_FILE = Path("params.yaml")
-
-
-class StageError(Exception):
-    """Something the person running the stage can put right. Shown without a traceback."""
 
 
 class StageParams(BaseModel):
@@ -115,29 +110,6 @@ def start(run: Callable[..., None], params: type[StageParams], *, heavy: bool = 
         sys.exit(f"{label}: {FULL}\n{LEFT}" if speaks else 1)
 
 
-def disk_is_full(error: Exception) -> bool:
-    """Whether an error comes of it. Arrow and safetensors only say so in words, torch that writing failed; else the disk is asked."""
-    told = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-    words = [*map(os.strerror, told), "iostream error", "PytorchStreamWriter failed writing"]
-    of_file = isinstance(error, OSError) and error.errno in told
-    return of_file or any(word in str(error) for word in words) or no_room()
-
-
-def no_room(folder: Path = Path(".")) -> bool:
-    """Whether the disk of the folder has no room left to write into."""
-    return shutil.disk_usage(folder).free < 2**20
-
-
 def filled(path: Any, item: str | None) -> Any:
     """A path, or a list of them, with the item in place of `{item}`."""
     return [filled(one, item) for one in path] if isinstance(path, list) else Path(str(path).format(item=item))
-
-
-LEFT = (
-    "Nothing made by an earlier run is lost: `dvc checkout` brings back the outputs that belong to dvc.lock, git their small files.\n"
-    "以前的产出没有丢失：`dvc checkout` 恢复与 dvc.lock 对应的产出，其中的小文件在 git 里。"
-)
-FULL = (
-    "the disk is full, or a limit on files is reached. Free some space and run `make repro` again; what is finished is not made twice.\n"
-    "磁盘已满，或达到了文件大小的限额。请腾出空间再运行 `make repro`；已完成的部分不会重做。"
-)

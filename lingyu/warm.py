@@ -148,7 +148,7 @@ def and_end(act: Callable[..., int | None], *arguments: Any) -> NoReturn:
 
 def tell_of_full_disk() -> None:
     """DVC names each file that it could not store, but not what to do."""
-    from lingyu.stage import FULL, no_room
+    from lingyu.errors import FULL, no_room
 
     if no_room():
         print(FULL, file=sys.stderr)

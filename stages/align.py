@@ -22,8 +22,8 @@ from lingyu.stage import start
 from lingyu.train.best_of import BestOf, best_of
 from lingyu.train.checks import check_machine, check_model
 from lingyu.train.given import Given, Ready
-from lingyu.train.policy import Grpo, Rloo, grpo
-from lingyu.train.ppo import Ppo, ppo
+from lingyu.train.policy import Grpo, Ppo, Rloo, grpo
+from lingyu.train.ppo import ppo
 from lingyu.train.preference import Cpo, Dpo, Kto, Orpo, Simpo, dpo, kto, orpo, simpo
 from lingyu.train.run import train, workplace, write_curves
 from lingyu.train.settings import Training

@@ -7,7 +7,7 @@ from training import ASKED, PPO, SFT, TRAINING, question, write_mix
 from bench.ppo import compared
 from lingyu.files import write_table
 from lingyu.records import Question
-from lingyu.train.ppo import Ppo
+from lingyu.train.policy import Ppo
 from lingyu.train.rollouts import Critic, Rollout, advantages, policy_loss, value_loss, whitened
 from stages import align, sft
 

@@ -6,8 +6,9 @@ from types import SimpleNamespace
 import pytest
 from pydantic import PositiveInt
 
+from lingyu.errors import FULL, LEFT, disk_is_full
 from lingyu.files import write_json
-from lingyu.stage import FULL, LEFT, StageError, StageParams, disk_is_full, filled, start
+from lingyu.stage import StageError, StageParams, filled, start
 
 
 class Params(StageParams):

@@ -1,4 +1,4 @@
-"""Learning from one's own replies: what GRPO, RLOO, PPO and best-of-n share, and the first two, by TRL's trainers."""
+"""Learning from one's own replies: what GRPO, RLOO, PPO and best-of-n share, their settings, and the first two, by TRL's trainers."""
 
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
@@ -38,6 +38,31 @@ class Rloo(Sampling):
     name: Literal["rloo"]
     beta: NonNegativeFloat
     generations: int = Field(ge=2)
+
+
+class Kl(StageParams):
+    """weight: of the KL to the start, in nats, in the reward. With a target (nats a reply) the weight is moved towards it, slower the
+    longer the horizon (replies); null: it stays."""
+
+    weight: NonNegativeFloat
+    target: PositiveFloat | None
+    horizon: PositiveInt
+
+
+class Ppo(Sampling):
+    """rollout: replies sampled a step. passes: times that they are learnt from. clip: how far the policy, clip_value how far the value may
+    move in a step. trace: lambda of GAE. normalise: scores by their running mean and deviation."""
+
+    name: Literal["ppo"]
+    rollout: PositiveInt
+    passes: PositiveInt
+    clip: float = Field(gt=0, lt=1)
+    clip_value: PositiveFloat
+    value_weight: PositiveFloat
+    discount: float = Field(gt=0, le=1)
+    trace: float = Field(ge=0, le=1)
+    normalise: bool
+    kl: Kl
 
 
 def grpo(given: Given, method: Grpo | Rloo) -> Ready:

@@ -5,43 +5,13 @@ head on the policy's own hidden states foretells what is to come, and against it
 followed, `passes` times over the replies in batches. The step itself: rollouts.py.
 """
 
-from typing import Literal
-
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
-
 from lingyu.model.load import load_model
-from lingyu.stage import StageParams
 from lingyu.train.given import Given, Ready, watched
-from lingyu.train.policy import BY_REWARD, Sampling, prompts_of
+from lingyu.train.policy import BY_REWARD, Ppo, prompts_of
 from lingyu.train.rewards import measures, together
 from lingyu.train.run import arguments, optimised, resumable
 
 CURVES = ["reward", "eval_reward", "kl", "eval_kl", "kl_weight", "value_loss", "clipped"]
-
-
-class Kl(StageParams):
-    """weight: of the KL to the start, in nats, in the reward. With a target (nats a reply) the weight is moved towards it, slower the
-    longer the horizon (replies); null: it stays."""
-
-    weight: NonNegativeFloat
-    target: PositiveFloat | None
-    horizon: PositiveInt
-
-
-class Ppo(Sampling):
-    """rollout: replies sampled a step. passes: times that they are learnt from. clip: how far the policy, clip_value how far the value may
-    move in a step. trace: lambda of GAE. normalise: scores by their running mean and deviation."""
-
-    name: Literal["ppo"]
-    rollout: PositiveInt
-    passes: PositiveInt
-    clip: float = Field(gt=0, lt=1)
-    clip_value: PositiveFloat
-    value_weight: PositiveFloat
-    discount: float = Field(gt=0, le=1)
-    trace: float = Field(ge=0, le=1)
-    normalise: bool
-    kl: Kl
 
 
 def ppo(given: Given, method: Ppo) -> Ready:

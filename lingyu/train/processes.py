@@ -12,7 +12,7 @@ import threading
 import time
 from typing import Any, Literal
 
-from lingyu.stage import StageError
+from lingyu.errors import StageError
 
 WORKER = "TORCHELASTIC_RUN_ID"
 

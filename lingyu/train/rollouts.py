@@ -11,8 +11,7 @@ from typing import Any, NamedTuple
 import torch
 
 from lingyu.train.given import Given
-from lingyu.train.policy import sampled
-from lingyu.train.ppo import Ppo
+from lingyu.train.policy import Ppo, sampled
 from lingyu.train.rewards import Measure, Prompt
 
 
