@@ -5,6 +5,7 @@ import os
 import shutil
 from pathlib import Path
 
+
 class StageError(Exception):
     """Something the person running the stage can put right. Shown without a traceback."""
 

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from lingyu.errors import FULL, LEFT, disk_is_full
 from lingyu.errors import StageError as StageError
+from lingyu.launch import end_with_parent, is_first, launched
 from lingyu.warm import handed_over
 
 PARAMS_FILE = Path("params.yaml")
@@ -89,8 +90,6 @@ def start(run: Callable[..., None], params: type[StageParams], *, heavy: bool = 
     name = Path(sys.argv[0]).stem
     speaks = True
     if heavy:
-        from lingyu.train.processes import end_with_parent, is_first, launched
-
         end_with_parent()
         speaks = is_first()  # of several processes, all of which stumble over the same
         if (status := handed_over(f"stages.{name}")) is not None:

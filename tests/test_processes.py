@@ -9,8 +9,8 @@ import pytest
 from training import LORA, SFT, TRAINING, begun, contents, curves, ended, project, weights
 
 from lingyu.files import read_json
+from lingyu.launch import launched
 from lingyu.stage import StageError
-from lingyu.train.processes import launched
 
 pytestmark = pytest.mark.slow
 

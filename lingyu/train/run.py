@@ -13,6 +13,7 @@ from typing import Any
 from zipfile import is_zipfile
 
 from lingyu.files import read_json
+from lingyu.launch import is_first
 from lingyu.stage import StageError
 from lingyu.train import processes
 from lingyu.train.checks import check_room
@@ -208,7 +209,7 @@ def progress(label: str, curves: Path | None = None, columns: Sequence[str] = ()
             values = {key: value for key, value in (logs or {}).items() if key in {"loss", "eval_loss", "reward"}}
             if any(not math.isfinite(float(value)) for value in values.values()):
                 raise StageError(f"training diverged at step {state.global_step}: {values}. Lower learning_rate, or raise warmup.")
-            if curves and values and processes.is_first():
+            if curves and values and is_first():
                 write_curves(state.log_history, curves, columns)
             losses = [entry["loss"] for entry in state.log_history if "loss" in entry]
             if len(losses) > LOGS and stop_above < math.inf and min(losses[-LOGS:]) > stop_above * losses[0]:
@@ -217,7 +218,7 @@ def progress(label: str, curves: Path | None = None, columns: Sequence[str] = ()
                     f"above {stop_above} times its start (stop_above) for {LOGS * args.logging_steps:.0f} steps. "
                     "Lower learning_rate, or raise warmup."
                 )
-            if values and processes.is_first():
+            if values and is_first():
                 self.tell(state, values)
 
         def tell(self, state: Any, values: dict[str, Any]) -> None:
@@ -251,7 +252,7 @@ def train(trainer: Any, label: str) -> dict[str, float]:
         checkpoint = last_whole_checkpoint(work, trainer.args.world_size)
     if checkpoint is None:
         check_room(trainer.model, work)
-    elif processes.is_first():
+    elif is_first():
         print(f"{label}  goes on from {checkpoint.name}", file=sys.stderr, flush=True)
     sharded = trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled
     whole = processes.outline(trainer.model) if sharded else None
@@ -305,7 +306,7 @@ def workplace(work: Path, params: Training, inputs: Iterable[Path]) -> Path:
         with file.open("rb") as opened:
             digest.update(hashlib.file_digest(opened, "sha256").digest())
     mine = work / digest.hexdigest()[:16]
-    for other in work.glob("*") if processes.is_first() else ():
+    for other in work.glob("*") if is_first() else ():
         if other != mine:
             shutil.rmtree(other)
     mine.mkdir(parents=True, exist_ok=True)
