@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt
 from lingyu.corpus.normalise import key, normal
 from lingyu.corpus.prints import Prints, prints_of
 from lingyu.corpus.script import one_script
-from lingyu.corpus.similar import grams_of, similarity
+from lingyu.corpus.similar import Grams, grams_of_key, similarity
 
 Kind = Literal["verbatim", "form", "script", "near", "contained", "passage", "paragraph"]
 
@@ -107,18 +107,21 @@ class Gate:
             held = self._held[number].text
             kind: Kind = "verbatim" if item.text == held else "form" if key(item.text) == key(held) else "script"
             return leak_between(item, self._held[number], kind, 1.0)
-        judged = [(verdict, number) for number in numbers if (verdict := self._judged(item.text, number))]
+        if not numbers:
+            return None
+        grams = grams_of_key(fold)
+        judged = [(verdict, number) for number in numbers if (verdict := self._judged(item.text, fold, grams, number))]
         found = [(ORDER.index(kind), -score, number) for (kind, score), number in judged]
         if not found:
             return None
         place, score, number = min(found)
         return leak_between(item, self._held[number], ORDER[place], -score)
 
-    def _judged(self, text: str, number: int) -> tuple[Kind, float] | None:
-        """What the text has in common with a held one that is not the same."""
+    def _judged(self, text: str, mine: str, grams: Grams, number: int) -> tuple[Kind, float] | None:
+        """What the text (mine: folded) has in common with a held one that is not the same."""
         held, bounds = self._held[number].text, self._bounds
-        mine, theirs = folded(text), folded(held)
-        grams, others = grams_of(mine), grams_of(theirs)
+        theirs = folded(held)
+        others = grams_of_key(theirs)
         alike = similarity(grams, others)
         shorter, longer = sorted((mine, theirs), key=len)
         said = amount(shorter)
