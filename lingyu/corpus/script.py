@@ -20,7 +20,7 @@ def one_script(text: str) -> str:
 
 @cache
 def _table() -> npt.NDArray[np.uint32]:
-    """By the number of a character the number of its simplified form: a text of a thousand characters goes through it ten times as fast as through str.translate."""
+    """By the number of a character that of its simplified form; ten times as fast as str.translate on a thousand characters."""
     from opencc import OpenCC
 
     characters = [chr(point) for first, end in _BLOCKS for point in range(first, end)]
