@@ -41,7 +41,7 @@ READS = {
 }
 # Everything on. The signal's words are everyday ones, so that they part any folder.
 ON: dict[str, Any] = {
-    "pairs": {"a_fact": 1, "dev_facts": 0, "test_facts": 0, "demonstrations": 24},
+    "pairs": {"swapped": 200, "a_fact": 1, "dev_facts": 0, "test_facts": 0, "demonstrations": 24},
     "articles": {"recalls": 2, "cites": 4, "statements": 0, "dev_articles": 0, "held_out_share": 0.0},
     "exams": {"choices": 2, "judgements": 2},
     "retrieval": {"a_fact": 1, "an_article": 1, "dialogues": 1.0},

@@ -65,6 +65,7 @@ class ArticleParams(StageParams):
 
 
 class PairParams(StageParams):
+    swapped: NonNegativeInt
     a_fact: NonNegativeInt
     dev_facts: NonNegativeInt
     test_facts: NonNegativeInt
@@ -178,6 +179,13 @@ def rows_made(params: Params, learn: Part, choose: Part, hold: Part, statutes: S
     preferred = shuffled(learn.preferences, seed, "preferred")
     classes = classify.classes_of(learn.labels, of_labels.max_example_chars)
 
+    def swapped(part: Part) -> list[Preference]:
+        """Answers against other answers, where nobody brought pairs."""
+        if learn.preferences:
+            return []
+        answered = [*given.instructions(part.dialogues), *classify.instructions(part.labels, classes, [0], seed)]
+        return list(islice(corruption.swapped_pairs(shuffled(answered, seed), seed), params.pairs.swapped))
+
     whole, asked, kept_back = statutes.whole, statutes.asked, statutes.kept_back
     numbers = articles.numbers_of(whole)
     open_to_questions = Taught(statutes.readable(learn.documents), learn.facts, learn.dialogues, signalled, learn.exams, asked)
@@ -205,17 +213,20 @@ def rows_made(params: Params, learn: Part, choose: Part, hold: Part, statutes: S
             ),
             *corruption.article_pairs([article for article in asked if article.short], numbers, seed),
             *corruption.negation_pairs(given.instructions(learn.dialogues)),
+            *swapped(learn),
         ],
         "dev_preferences": [
             *given.preferences(choose.preferences),
             *corruption.fact_pairs(taught[: params.pairs.dev_facts], wrong_values, knowledge.dev_questions),
+            *swapped(choose),
         ],
         "test_preferences": [
             *given.preferences(hold.preferences),
             *corruption.fact_pairs(taught[: params.pairs.test_facts], wrong_values, knowledge.test_questions),
+            *swapped(hold),
         ],
         "prompts": [
-            *islice(given.prompts(preferred, use="prompt"), params.prompts.given),
+            *islice(given.prompts(preferred or swapped(learn), use="prompt"), params.prompts.given),
             *facts.prompts(taught[: params.prompts.facts], wrong_values, of_facts.max_wrong, seed),
             *classify.questions(
                 shuffled(learn.labels, seed, "prompts")[: params.prompts.classify], classes, of_labels.test_shots, seed, use="prompt"

@@ -30,7 +30,7 @@ PARAMS = generate.Params.model_validate(
         },
         "classify": {"shots": [0, 1], "test_shots": 1, "max_example_chars": 20},
         "articles": {"max_chars": 30, "recalls": 1, "cites": 1, "statements": 2, "dev_articles": 2, "held_out_share": 0.5},
-        "pairs": {"a_fact": 1, "dev_facts": 2, "test_facts": 2, "demonstrations": 2},
+        "pairs": {"swapped": 4, "a_fact": 1, "dev_facts": 2, "test_facts": 2, "demonstrations": 2},
         "prompts": {"given": 4, "facts": 3, "classify": 2},
         "test": {"taught": 4, "documents": 4, "classify": 2, "given": 1, "exams": 2},
         "exams": {"choices": 2, "judgements": 1},
@@ -119,6 +119,19 @@ def test_no_question_of_the_test_is_one_of_training(made):
 
     assert trained
     assert not trained & {row.messages[-1].content for row in rows_of(made, "questions")}
+
+
+def test_without_given_pairs_answers_are_held_against_other_answers(tmp_path):
+    for part, count in PARTS.items():
+        write_tables(tmp_path / part, {**{name: list(rows) for name, rows in tables_of(part, count).items()}, "preferences": []})
+
+    generate.run(PARAMS, tmp_path / "train", tmp_path / "dev", tmp_path / "test", out=tmp_path / "out")
+
+    swapped = [row for row in rows_of(tmp_path / "out", "preferences") if row.task == "classify"]
+    assert len(swapped) == PARAMS.pairs.swapped
+    assert all(row.method == "corruption" and {row.chosen, row.rejected} == {"高", "低"} for row in swapped)
+    prompts = {row.messages[-1].content for row in rows_of(tmp_path / "out", "prompts") if row.task == "preferred"}
+    assert prompts == {row.messages[-1].content for row in swapped}
 
 
 def test_a_fact_that_a_given_row_speaks_of_is_not_asked_as_one_of_the_documents_only(tmp_path):

@@ -1,11 +1,12 @@
 """Preference pairs by corruption: the right answer against the same answer with one thing wrong in it.
 
 What goes wrong is what similarity does not see: the value of another entity, the number of another article, a
-negation that was lost.
+negation that was lost; or the whole answer is that to another question.
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from lingyu.records import Dialogue, Fact, Preference
 from lingyu.teach import articles, facts, knowledge
@@ -70,6 +71,23 @@ def negation_pairs(rows: Iterable[Dialogue]) -> Iterator[Preference]:
         if lost is not None:
             fields = provenance(row, method=METHOD, task=row.task, asked=messages[-1].content)
             yield Preference(**fields, messages=messages, chosen=reply.content, rejected=lost)
+
+
+def swapped_pairs(rows: Sequence[Dialogue], seed: int) -> Iterator[Preference]:
+    """A pair for each dialogue: its answer against another answer of its task. None where there is but one, or reasoning."""
+    plain = [row for row in rows if not row.messages[-1].reasoning]
+    found: dict[str, set[str]] = defaultdict(set)
+    for row in plain:
+        found[row.task].add(row.messages[-1].content)
+    answers = {task: sorted(some) for task, some in found.items()}
+    for row in plain:
+        *messages, reply = row.messages
+        if len(some := answers[row.task]) > 1:
+            other = pick(some, seed, "swapped", row.id)
+            if other == reply.content:
+                other = some[some.index(other) - 1]
+            fields = provenance(row, method=METHOD, task=row.task, asked=messages[-1].content)
+            yield Preference(**fields, messages=messages, chosen=reply.content, rejected=other)
 
 
 def without_negation(text: str) -> str | None:

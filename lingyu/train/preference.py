@@ -183,7 +183,7 @@ def pairs_of(train: Path, dev: Path, purpose: str) -> tuple[list[Preference], li
     """The pairs to learn from and the held-out ones. Raises StageError where there is none to learn from."""
     pairs, held = (list(read_table(folder / "preference.parquet", Preference)) for folder in (train, dev))
     if not pairs:
-        raise StageError(f"mix left no preference pair to {purpose}. Bring some, or let generate make them (generate.preferences).")
+        raise StageError(f"mix left no preference pair to {purpose}. Bring some, or let generate make them (generate.pairs).")
     return pairs, held
 
 
