@@ -94,7 +94,7 @@ TRIED = [
     Tried("sft", "LoRA, all rows", 5e-3, {**LORA, "vocabulary": "all"}),
     Tried("sft", "IA3", 2e-2, {"name": "ia3", "targets": ["k_proj", "v_proj", "down_proj"], "feedforward": ["down_proj"], **VOCABULARY}),
     Tried("sft", "OFT", 5e-3, {"name": "oft", "block_size": 32, "dropout": 0.0, "targets": ALL, **VOCABULARY}),
-    Tried("sft", "prompt tuning", 5e-2, {"name": "prompt", **WORDS}),
+    Tried("sft", "prompt tuning", 1e-2, {"name": "prompt", **WORDS}),
     Tried("sft", "P-tuning, MLP", 1e-2, {"name": "ptuning", **WORDS, "encoder": "mlp", "encoder_size": 128}),
     Tried("sft", "P-tuning, LSTM", 1e-2, {"name": "ptuning", **WORDS, "encoder": "lstm", "encoder_size": 64}),
     Tried("sft", "prefix tuning", 5e-2, {"name": "prefix", **WORDS}),
