@@ -27,7 +27,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 
 from lingyu.files import read_table, write_jsonl, write_table
 from lingyu.ledger import Ledger
-from lingyu.records import TABLES, Dialogue, Document, Exam, Fact, Label, Made, Preference, Row
+from lingyu.records import TABLES, Dialogue, Document, Exam, Fact, Label, Language, Made, Preference, Row
 from lingyu.stage import StageParams, start
 from lingyu.teach import MADE, articles, classify, corruption, exams, facts, given, knowledge, skills, weak
 from lingyu.teach.articles import Article
@@ -179,12 +179,7 @@ def rows_made(params: Params, learn: Part, choose: Part, hold: Part, statutes: S
     preferred = shuffled(learn.preferences, seed, "preferred")
     classes = classify.classes_of(learn.labels, of_labels.max_example_chars)
 
-    def swapped(part: Part) -> list[Preference]:
-        """Answers against other answers, where nobody brought pairs."""
-        if learn.preferences:
-            return []
-        answered = [*given.instructions(part.dialogues), *classify.instructions(part.labels, classes, [0], seed)]
-        return list(islice(corruption.swapped_pairs(shuffled(answered, seed), seed), params.pairs.swapped))
+    pairs, dev_pairs, test_pairs = ([] if learn.preferences else swapped(part, classes, params) for part in (learn, choose, hold))
 
     whole, asked, kept_back = statutes.whole, statutes.asked, statutes.kept_back
     numbers = articles.numbers_of(whole)
@@ -213,20 +208,20 @@ def rows_made(params: Params, learn: Part, choose: Part, hold: Part, statutes: S
             ),
             *corruption.article_pairs([article for article in asked if article.short], numbers, seed),
             *corruption.negation_pairs(given.instructions(learn.dialogues)),
-            *swapped(learn),
+            *pairs,
         ],
         "dev_preferences": [
             *given.preferences(choose.preferences),
             *corruption.fact_pairs(taught[: params.pairs.dev_facts], wrong_values, knowledge.dev_questions),
-            *swapped(choose),
+            *dev_pairs,
         ],
         "test_preferences": [
             *given.preferences(hold.preferences),
             *corruption.fact_pairs(taught[: params.pairs.test_facts], wrong_values, knowledge.test_questions),
-            *swapped(hold),
+            *test_pairs,
         ],
         "prompts": [
-            *islice(given.prompts(preferred or swapped(learn), use="prompt"), params.prompts.given),
+            *islice(given.prompts(preferred or pairs, use="prompt"), params.prompts.given),
             *facts.prompts(taught[: params.prompts.facts], wrong_values, of_facts.max_wrong, seed),
             *classify.questions(
                 shuffled(learn.labels, seed, "prompts")[: params.prompts.classify], classes, of_labels.test_shots, seed, use="prompt"
@@ -260,6 +255,12 @@ def rows_made(params: Params, learn: Part, choose: Part, hold: Part, statutes: S
             ((fact, knowledge.test_statements(fact)) for fact in stated), of_facts.statements_per_document, seed
         ),
     }
+
+
+def swapped(part: Part, classes: dict[tuple[str, Language], classify.Classes], params: Params) -> list[Preference]:
+    """Answers against other answers, for a corpus that nobody brought pairs for."""
+    answered = [*given.instructions(part.dialogues), *classify.instructions(part.labels, classes, [0], params.seed)]
+    return list(islice(corruption.swapped_pairs(shuffled(answered, params.seed), params.seed), params.pairs.swapped))
 
 
 def lesson_of(params: Params, learn: Part, statutes: Statutes, kept: list[Fact], rows: list[Row]) -> Lesson:
