@@ -1,10 +1,10 @@
-"""base: fetch the base model at a pinned revision, or build the tiny one and train it on the general sample.
+"""base: fetch the base model at a pinned revision, or build the tiny one and train it on general text.
 
-Reads   out/split/train             general documents and dialogues, for the tiny base only
+Reads   out/split/train             the general rows, or where there are none those of the domain, for the tiny base only
         out/split/dev               the same, to measure by
 Writes  out/base/model              weights, tokenizer and chat template
         out/base/curves.csv         losses of the tiny base by step
-        out/base/metrics.json       parameters, and what its training came to
+        out/base/metrics.json       parameters, what its training came to, and of which scope its text was
 """
 
 from pathlib import Path
@@ -13,10 +13,11 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from lingyu.files import read_table, write_json
+from lingyu.launch import is_first
 from lingyu.model import hub, tiny
 from lingyu.model.chat import render
 from lingyu.model.load import load_tokenizer, prepare, save
-from lingyu.records import Dialogue, Document
+from lingyu.records import TABLES, Dialogue, Document, Exam, Fact, Label, Message, Preference, Row, Scope
 from lingyu.stage import StageError, StageParams, start
 from lingyu.train.checks import check_machine
 from lingyu.train.data import packed, stored
@@ -66,12 +67,10 @@ def run(params: Params, train_folder: Path, dev_folder: Path, work: Path, out: P
 
     check_machine(params.training)
     prepare(params.training.threads, params.training.seed)
-    texts, held = general_texts(train_folder), general_texts(dev_folder)
-    if not texts:
-        raise StageError(
-            "no general text to build the tiny base from: data/ holds no file of scope general. "
-            "Add a folder general/ to your data, as samples/drone/general, or name a base under base.model in params.yaml."
-        )
+    scope = scope_of(train_folder)
+    texts, held = texts_of(train_folder, scope), texts_of(dev_folder, scope)
+    if scope == "domain" and is_first():
+        print(NO_GENERAL.format(count=len(texts)), flush=True)
     tokenizer = tiny.build_tokenizer(texts, params.shape)
     model = tiny.build_model(tokenizer, params.shape, params.training.seed)
 
@@ -85,7 +84,7 @@ def run(params: Params, train_folder: Path, dev_folder: Path, work: Path, out: P
 
     save(trainer.model, tokenizer, out / "model")
     write_curves(trainer.state.log_history, out / "curves.csv")
-    write_json(out / "metrics.json", {**metrics, "vocabulary": len(tokenizer)})
+    write_json(out / "metrics.json", {**metrics, "vocabulary": len(tokenizer), "learnt_from": scope})
 
 
 def complete(model: Path) -> None:
@@ -95,11 +94,44 @@ def complete(model: Path) -> None:
         tokenizer.save_pretrained(model)
 
 
-def general_texts(folder: Path) -> list[str]:
-    """General documents as they are, general dialogues as the chat template writes them."""
-    documents = [row.text for row in read_table(folder / "documents.parquet", Document) if row.scope == "general"]
-    dialogues = [render(row.messages) for row in read_table(folder / "dialogues.parquet", Dialogue) if row.scope == "general"]
-    return documents + dialogues
+NO_GENERAL = (
+    "data/ holds no text of scope general: the tiny base learns its language from the domain's own {count} training texts, and the run "
+    "cannot tell what a model forgets. A folder general/ with everyday text beside your files mends both.\n"
+    "data/ 中没有通用文本：微型基座从领域自身的 {count} 段训练文本学习语言，遗忘无从测量。在文件旁加一个 general/ 目录（日常文本）即可。"
+)
+
+
+def scope_of(folder: Path) -> Scope:
+    """Whose text the tiny base learns from: general text where there is any, for that is what the domain's is added to."""
+    scopes = {row.scope for table, row_type in TABLES.items() for row in read_table(folder / f"{table}.parquet", row_type)}
+    if not scopes:
+        raise StageError(
+            f"{folder} holds no row, so there is no text to build the tiny base from. Bring more files, hold fewer of them out "
+            "(params.yaml, split.tables), or name a base under base.model in params.yaml."
+        )
+    return "general" if "general" in scopes else "domain"
+
+
+def texts_of(folder: Path, scope: Scope) -> list[str]:
+    """What the rows of the scope say, table by table."""
+    rows = (row for table, row_type in TABLES.items() for row in read_table(folder / f"{table}.parquet", row_type))
+    return [text_of(row) for row in rows if row.scope == scope]
+
+
+def text_of(row: Row) -> str:
+    """Text as it stands, talk as the chat template writes it."""
+    match row:
+        case Document() | Label():
+            return row.text
+        case Dialogue():
+            return render(row.messages)
+        case Preference():
+            return render([*row.messages, Message(role="assistant", content=row.chosen)])
+        case Exam():
+            return "\n".join([row.question, *row.options])
+        case Fact():
+            return " ".join([row.entity, row.relation, *row.values])
+    raise TypeError(f"no such row: {type(row)}")
 
 
 if __name__ == "__main__":

@@ -89,12 +89,18 @@ def run(params: Params, base: Path, train: Path, dev: Path, test: Path, approved
             f"no row is left to train on; left out by reason: {log.reasons()}. Add documents or facts, "
             "or loosen the bounds in params.yaml, section mix."
         )
+    if bare := [name for name, share in params.general_share if share and "general" not in metrics[f"train/{name}"]["by_scope"]]:
+        print(NO_REPLAY.format(tables=", ".join(bare)), flush=True)
     write_jsonl(out / "leaks.jsonl", leaked)
     write_jsonl(out / "dropped.jsonl", log.dropped)
     log.ledger.write(out / "ledger.json")
     write_json(out / "metrics.json", metrics)
 
 
+NO_REPLAY = (
+    "nothing general is replayed against forgetting in {tables}: the corpus has no such rows of scope general (mix.general_share).\n"
+    "{tables} 中没有重放通用文本以防遗忘：语料里没有这类 scope 为 general 的行（mix.general_share）。"
+)
 ROW_TYPES: dict[str, type[Row]] = {
     "pretrain": Document,
     "domain": Document,

@@ -27,8 +27,6 @@ from lingyu.judge.metrics import Change, Measure, Prediction
 from lingyu.records import Question
 from lingyu.stage import StageError, StageParams, read_params, start
 
-GENERAL = "general_bits_per_byte"
-
 
 class Pair(StageParams):
     """A checkpoint and what it grew out of; zh, en: what was added. guarded: the later one must lose nothing."""
@@ -86,11 +84,13 @@ def run(params: Params, made: Path, test: Path, template: Path, out: Path) -> No
     choice = chosen(admitted, primary, measures, predictions, params) if admitted else None
     winner = choice["checkpoint"] if choice else None
 
+    why = report.why(choice, primary, measures, barred, params.max_general_rise, params.general_reference)
+    print(f"{why['en']}\n{why['zh']}", flush=True)
     verdict = {
         "checkpoint": winner,
         "folder": f"out/{params.checkpoints[winner]}/model" if winner else None,
         "primary": primary,
-        "why": report.why(choice, primary, measures, barred, params.max_general_rise, params.general_reference),
+        "why": why,
         "tests": choice["tests"] if choice else [],
         "barred": {name: reasons for name, reasons in barred.items() if reasons},
     }
@@ -143,7 +143,7 @@ def reasons_to_bar(
 ) -> list[report.Text]:
     """Why a checkpoint may not win, in both languages: general ability lost, or anything lost against what it was to improve."""
     reasons = []
-    before, after = measures.get(params.general_reference, {}).get(GENERAL), measures[name].get(GENERAL)
+    before, after = measures.get(params.general_reference, {}).get(report.GENERAL), measures[name].get(report.GENERAL)
     if before and after and after["value"] > before["value"] * (1 + params.max_general_rise):
         reasons.append(report.general_loss(before["value"], after["value"], params.general_reference, params.max_general_rise))
     for pair in pairs:

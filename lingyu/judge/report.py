@@ -11,6 +11,7 @@ from lingyu.judge.names import name_of
 from lingyu.records import Question
 
 Curve = list[dict[str, float | None]]
+GENERAL = "general_bits_per_byte"
 WIDTH, HEIGHT = 320, 150  # of a chart, in its own units
 LEFT, BOTTOM = 34, 20
 
@@ -45,7 +46,7 @@ def why(
     max_rise: float,
     reference: str,
 ) -> Text:
-    """The choice in a few sentences."""
+    """The choice in a few sentences, and what the gate could not see."""
     title = name_of(primary)
     zh, en = [], []
     if choice is None:
@@ -72,9 +73,16 @@ def why(
     if out:
         zh.append(f"未过关口：{'、'.join(out)}。")
         en.append(f"Held back by the gate: {', '.join(out)}.")
-    zh.append(f"关口：通用文本的比特/字节相对 {reference} 升高不超过 {max_rise:.0%}，且对齐后不得在任何指标上显著变差。")
-    en.append(f"The gate: bits per byte of general text may rise by {max_rise:.0%} against {reference} at most,")
-    en.append("and alignment may lose nothing that a test can see.")
+    if GENERAL in measures.get(reference, {}):
+        zh.append(f"关口：通用文本的比特/字节相对 {reference} 升高不超过 {max_rise:.0%}，且对齐后不得在任何指标上显著变差。")
+        en.append(f"The gate: bits per byte of general text may rise by {max_rise:.0%} against {reference} at most,")
+        en.append("and alignment may lose nothing that a test can see.")
+    else:
+        zh.append("关口：对齐后不得在任何指标上显著变差。没有留出通用文档，因此未测量遗忘，模型可能丢失了通用能力。")
+        en.append(
+            "The gate: alignment may lose nothing that a test can see. No general document was held out, so forgetting was not measured:"
+        )
+        en.append("the model may have lost general ability.")
     return {"zh": "".join(zh), "en": " ".join(en)}
 
 
