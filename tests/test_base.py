@@ -4,13 +4,13 @@ import shutil
 
 import pytest
 from pydantic import ValidationError
-from rows import dialogue, document
+from rows import dialogue, document, exam, fact, label, preference
 from training import TRAINING, curves
 
-from lingyu.files import read_json, write_json, write_table
+from lingyu.files import read_json, write_json, write_tables
 from lingyu.model.chat import CHATML, render
 from lingyu.model.load import load_tokenizer
-from lingyu.records import Dialogue, Document
+from lingyu.records import Message
 from lingyu.stage import StageError
 from stages import base
 
@@ -33,14 +33,16 @@ def params(**model):
 
 @pytest.fixture
 def run(tmp_path):
-    """Runs the stage on general and domain rows; `rows` replaces those of train."""
+    """Runs the stage on these rows, in train and dev alike."""
 
-    def run(params, documents=(("The wind turns. 风向变了。", "general"), ("secret drones", "domain")), dialogues=(("q", "a"),)):
+    def run(params, rows=None):
+        if rows is None:
+            rows = {
+                "documents": [document(0, "The wind turns. 风向变了。", scope="general"), document(1, "secret drones")],
+                "dialogues": [dialogue(0, "q", "a", scope="general")],
+            }
         for part in ("train", "dev"):
-            texts = [document(i, text, scope=scope) for i, (text, scope) in enumerate(documents)]
-            asked = [dialogue(i, *pair, scope="general") for i, pair in enumerate(dialogues)]
-            write_table(tmp_path / part / "documents.parquet", texts, Document)
-            write_table(tmp_path / part / "dialogues.parquet", asked, Dialogue)
+            write_tables(tmp_path / part, rows)
         base.run(params, tmp_path / "train", tmp_path / "dev", work=tmp_path / "work", out=tmp_path / "base")
         return tmp_path / "base"
 
@@ -77,18 +79,43 @@ def test_the_tiny_tokenizer_gives_every_text_back_and_marks_are_one_token(run):
     assert tokenizer.decode(tokenizer("<think>x</think><|im_end|>")["input_ids"], skip_special_tokens=True) == "<think>x</think>"
 
 
-def test_only_general_rows_build_the_tiny_base(run, tmp_path):
-    run(params())
+def test_only_general_rows_build_the_tiny_base_where_there_are_any(run, tmp_path, capsys):
+    out = run(params())
 
-    assert base.general_texts(tmp_path / "train") == ["The wind turns. 风向变了。", render(dialogue(0, "q", "a").messages)]
+    assert base.scope_of(tmp_path / "train") == read_json(out / "metrics.json")["learnt_from"] == "general"
+    assert base.texts_of(tmp_path / "train", "general") == ["The wind turns. 风向变了。", render(dialogue(0, "q", "a").messages)]
+    assert "holds no text" not in capsys.readouterr().out
 
 
-def test_no_general_text_is_told(run):
-    with pytest.raises(
-        StageError,
-        match=r"no general text .* Add a folder general/ to your data, as samples/drone/general, or name a base under base\.model",
-    ):
-        run(params(), documents=[("drones", "domain")], dialogues=[])
+def test_without_general_rows_the_tiny_base_learns_from_all_of_the_domain_s_and_says_so(run, tmp_path, capsys):
+    rows = {
+        "documents": [document(0, "无人机不得超过限高。")],
+        "facts": [fact(1, "苍鹰五号", "续航", "52分钟", "一小时")],
+        "dialogues": [dialogue(2, "限高多少？", "60米。")],
+        "labels": [label(3, "电池起火", "高")],
+        "exams": [exam(4, "限高是？", ["60米", "90米"], [0])],
+        "preferences": [preference(5, "能飞吗？", "不能。", "能。")],
+    }
+
+    out = run(params(), rows)
+
+    assert base.texts_of(tmp_path / "train", "domain") == [
+        "无人机不得超过限高。",
+        "苍鹰五号 续航 52分钟 一小时",
+        render(rows["dialogues"][0].messages),
+        "电池起火",
+        "限高是？\n60米\n90米",
+        render([*rows["preferences"][0].messages, Message(role="assistant", content="不能。")]),
+    ]
+    assert read_json(out / "metrics.json")["learnt_from"] == "domain"
+    said = capsys.readouterr().out
+    assert "holds no text of scope general: the tiny base learns its language from the domain's own 6 training texts" in said
+    assert "没有通用文本" in said
+
+
+def test_no_row_to_learn_from_is_told(run):
+    with pytest.raises(StageError, match=r"train holds no row, so there is no text to build the tiny base from\. Bring more files"):
+        run(params(), {})
 
 
 def test_a_base_from_a_folder_is_taken_as_it_is(run, tiny_model, tmp_path):

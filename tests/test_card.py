@@ -53,6 +53,16 @@ def test_the_card_of_a_derivative_names_its_base_and_stands_without_numbers(mode
     assert "model-index" not in head
 
 
+def test_the_card_says_where_forgetting_was_not_measured(model):
+    measured = {**MEASURED, "general_bits_per_byte": {"value": 3.1, "low": 3.0, "high": 3.2, "count": 6}}
+
+    silent, told = (card.render(ABOUT, model, [], "sft-full", metrics, BASE) for metrics in (measured, MEASURED))
+
+    assert "forgetting was not measured" not in silent
+    assert "未测量遗忘" in told
+    assert "forgetting was not measured" in told
+
+
 def test_the_card_says_how_a_model_with_an_attached_part_is_loaded(model):
     plain = card.render(ABOUT, model, [], "sft", {}, {})
     write_json(model / "config.json", {"model_type": "lingyu_qwen3", "attached": {"name": "prefix"}})

@@ -166,6 +166,17 @@ def test_a_long_dialogue_is_parted_at_its_turns(tmp_path):
     assert [(row["id"], row["reason"]) for row in read_jsonl(tmp_path / "out" / "dropped.jsonl")] == [("i1", "too long")]
 
 
+def test_nothing_general_to_replay_is_said(tmp_path, capsys):
+    run(tmp_path / "bare", train=[document("d1")], instructions=[instruction("i1")])
+    assert "nothing general is replayed against forgetting in pretrain, sft:" in capsys.readouterr().out
+
+    run(tmp_path / "half", train=[document("d1")], general=[document("g1", scope="general")], instructions=[instruction("i1")])
+    assert "forgetting in sft:" in capsys.readouterr().out
+
+    run(tmp_path / "off", {"general_share": {"pretrain": 0, "sft": 0}}, train=[document("d1")])
+    assert capsys.readouterr().out == ""
+
+
 def test_general_rows_fill_their_share_and_no_more(tmp_path):
     general = [document(f"g{number}", scope="general") for number in range(20)]
 

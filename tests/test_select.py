@@ -30,11 +30,11 @@ PARAMS = select.Params(
 FACTS, CHATS = 40, 20
 
 
-def made(tmp_path, right: dict[str, tuple[int, int]], bits: dict[str, float] | None = None, task="fact") -> Path:
+def made(tmp_path, right: dict[str, tuple[int, int]], bits: dict[str, float] | None = None, task="fact", general=3) -> Path:
     """A folder as evaluate leaves it: for each checkpoint, how many facts and general questions it got right."""
     for name, (facts, chats) in right.items():
         rows = [answered(task, i, i < facts) for i in range(FACTS)] + [answered("chat", i, i < chats) for i in range(CHATS)]
-        rows += [blank("general", i, nats=100 * (bits or {}).get(name, 1.0), bytes=100) for i in range(3)]
+        rows += [blank("general", i, nats=100 * (bits or {}).get(name, 1.0), bytes=100) for i in range(general)]
         rows += [
             blank("classify", i, answer="低", label="低" if i < 3 else "invalid", options=["低", "高"], correct=i < 3) for i in range(4)
         ]
@@ -103,6 +103,27 @@ def test_whoever_forgot_general_text_is_held_back(tmp_path):
 
     assert winner["checkpoint"] == "sft-full"
     assert "+20%, limit +10%" in winner["barred"]["align-dpo"][0]["en"]
+
+
+def test_without_general_documents_the_choice_says_that_forgetting_was_not_measured(tmp_path, capsys):
+    folder = made(tmp_path, {"base": (0, 10), "sft-full": (20, 10)}, general=0)
+    params = PARAMS.model_copy(update={"checkpoints": {name: PARAMS.checkpoints[name] for name in ("base", "sft-full")}})
+
+    winner = selected(folder, params)
+
+    assert winner["checkpoint"] == "sft-full"
+    assert "未测量遗忘" in winner["why"]["zh"]
+    assert winner["why"]["en"].endswith("so forgetting was not measured: the model may have lost general ability.")
+    assert winner["why"]["en"] in capsys.readouterr().out
+    assert winner["why"]["en"] in (tmp_path / "select/report.html").read_text(encoding="utf-8")
+
+
+def test_a_reference_that_was_not_evaluated_is_told(tmp_path):
+    folder = made(tmp_path, {"base": (0, 10), "sft-full": (20, 10), "align-dpo": (35, 10)})
+
+    winner = selected(folder, PARAMS.model_copy(update={"general_reference": "bsae"}))
+
+    assert "bsae (select.general_reference) was not evaluated, so forgetting was not measured" in winner["why"]["en"]
 
 
 def test_a_guarded_checkpoint_that_lost_something_is_held_back(tmp_path):

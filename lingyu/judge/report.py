@@ -78,10 +78,10 @@ def why(
         en.append(f"The gate: bits per byte of general text may rise by {max_rise:.0%} against {reference} at most,")
         en.append("and alignment may lose nothing that a test can see.")
     else:
-        zh.append("关口：对齐后不得在任何指标上显著变差。没有留出通用文档，因此未测量遗忘，模型可能丢失了通用能力。")
-        en.append(
-            "The gate: alignment may lose nothing that a test can see. No general document was held out, so forgetting was not measured:"
-        )
+        lacks_zh = "没有留出通用文档" if reference in measures else f"没有评测 {reference}（select.general_reference）"
+        lacks = "No general document was held out" if reference in measures else f"{reference} (select.general_reference) was not evaluated"
+        zh.append(f"关口：对齐后不得在任何指标上显著变差。{lacks_zh}，因此未测量遗忘，模型可能丢失了通用能力。")
+        en.append(f"The gate: alignment may lose nothing that a test can see. {lacks}, so forgetting was not measured:")
         en.append("the model may have lost general ability.")
     return {"zh": "".join(zh), "en": " ".join(en)}
 
