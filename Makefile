@@ -40,14 +40,14 @@ serve: setup
 
 # make data FROM=folder: the folder's files become data/, under DVC.
 data: setup
-	@test -d "$(FROM)" || { echo "make data FROM=folder: '$(FROM)' is no folder. Name the one that holds your documents."; exit 1; }
+	@python -m stages "$(FROM)"
 	rm -rf data
-	dvc import-url --quiet --force "$(FROM)" data
+	dvc import-url --force "$(FROM)" data
 	@echo "data/ now holds $(FROM). Next: make repro"
 
 # make recipe NAME=statutes DATA=folder: params.yaml as recipes/NAME.yaml has it, and the folder's files as data/.
 recipe: setup
-	@test -d "$(DATA)" || { echo "make recipe NAME=… DATA=folder: '$(DATA)' is no folder. Name the one that holds your documents."; exit 1; }
+	@python -m stages "$(DATA)"
 	python -m recipes "$(NAME)"
 	@$(MAKE) --no-print-directory data FROM="$(DATA)"
 

@@ -1,4 +1,5 @@
-"""Check, before anything runs, what a run would stumble over later: `python -m stages`, which `make repro` does first.
+"""Check, before anything runs, what a run would stumble over later: `python -m stages`, which `make repro` does first; and
+`python -m stages FOLDER`, which `make data` does before the folder's files take the place of data/.
 
 Every section of params.yaml against the stage or flow that it belongs to, and that data/ holds a file. DVC removes the
 outputs of a stage before it starts it, and a slip in the last section would show after hours of training.
@@ -12,8 +13,9 @@ from typing import Any
 
 import yaml
 
+from lingyu.corpus.readers import Unreadable
 from lingyu.stage import StageError, StageParams, read_params
-from stages.ingest import DATA, EMPTY, files_of
+from stages.ingest import DATA, EMPTY, check_file, files_of, shown
 
 
 def faults() -> Iterator[str]:
@@ -37,9 +39,30 @@ def faults() -> Iterator[str]:
         yield EMPTY
 
 
-def main() -> None:
+def faults_of_folder(name: str) -> Iterator[str]:
+    """A text for each reason why the folder cannot become data/. DVC would follow a link, or drop it, without a word."""
+    folder, data = Path(name), DATA.resolve()
+    place = folder.resolve()
+    if not name or not folder.is_dir():
+        yield f"'{name}' is no folder. Name the one that holds your documents: make data FROM=folder. 请用 FROM=目录 给出存放文件的目录。"
+    elif place == data or data in place.parents or place in data.parents:
+        yield f"{folder} is data/, in it or around it, and data/ is about to be replaced. Put your files elsewhere. 请把文件放在别处。"
+    elif not (files := files_of(folder)):
+        yield f"{folder} holds no file. 目录里没有文件。"
+    else:
+        for path in files:
+            name = path.relative_to(folder).as_posix()
+            try:
+                if path.is_symlink() or shown(name) != name:
+                    check_file(path, shown(name))
+            except Unreadable as error:
+                if error.reason != "link":  # what it leads to is in the folder, and comes with it
+                    yield f"{folder}/{shown(name)}: {error.detail}"
+
+
+def main(folder: str | None = None) -> None:
     try:
-        found = list(faults())
+        found = list(faults() if folder is None else faults_of_folder(folder))
     except StageError as error:
         found = [str(error)]
     if found:
@@ -49,4 +72,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])

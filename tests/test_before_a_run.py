@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from stages.__main__ import main
+from stages.__main__ import faults_of_folder, main
 
 ROOT = Path(__file__).parent.parent
 
@@ -53,3 +53,45 @@ def test_a_file_that_is_no_yaml_is_one_fault(project):
 
     with pytest.raises(SystemExit, match=r"params\.yaml is not YAML"):
         main()
+
+
+def test_a_folder_of_files_may_become_data(project):
+    (project / "mine").mkdir()
+    (project / "mine/好 文件 🚁.md").write_text("可以。", encoding="utf-8")
+    (project / "mine/again.md").symlink_to("好 文件 🚁.md")
+
+    assert list(faults_of_folder("mine")) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("", "'' is no folder"),
+        ("nowhere", "'nowhere' is no folder"),
+        ("bare", "bare holds no file"),
+        ("data", "data is data/, in it or around it"),
+        ("data/part", "data/part is data/, in it or around it"),
+        (".", ". is data/, in it or around it"),
+    ],
+)
+def test_what_cannot_become_data_is_told_before_data_is_replaced(project, name, told):
+    (project / "bare").mkdir()
+    (project / "data/part").mkdir()
+
+    (fault,) = faults_of_folder(name)
+
+    assert fault.startswith(told)
+
+
+def test_every_link_that_dvc_would_follow_out_of_a_folder_or_drop_is_told(project):
+    (project / "mine").mkdir()
+    (project / "secret.md").write_text("秘密", encoding="utf-8")
+    for name, target in [("a.md", "../secret.md"), ("b.md", "nowhere"), ("c", project / "data"), ("d", ".")]:
+        (project / "mine" / name).symlink_to(target)
+
+    with pytest.raises(SystemExit) as ended:
+        main("mine")
+
+    told = str(ended.value.code).splitlines()
+    assert [line.partition(":")[0] for line in told[:-2]] == ["mine/a.md", "mine/b.md", "mine/c"]
+    assert told[-2] == "Nothing was started, nothing changed. Mend this first."

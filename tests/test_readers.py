@@ -613,7 +613,11 @@ def swelling() -> bytes:
         ("a.docx", lambda: zipped({"x": "y"}), "wrong_ending", "a zip archive"),
         ("a.docx", lambda: pdf(story(("BodyText", "x"))), "wrong_ending", "it is PDF; name it .pdf"),
         ("a.txt", lambda: docx(paragraph("x")), "wrong_ending", "it is DOCX; name it .docx"),
-        ("a.xlsx", lambda: b"<html><table><tr><td>1</table>", "unreadable", "it holds HTML: name it .html"),
+        ("a.xlsx", lambda: b"<table><tr><td>1</table>", "unreadable", "it holds HTML: name it .html"),
+        ("a.xls", lambda: b"<html><table><tr><td>1</table>", "wrong_ending", "it is HTML; name it .html"),
+        ("a.txt", lambda: b"\xef\xbb\xbf\n<!DOCTYPE html><p>x</p>", "wrong_ending", "it is HTML; name it .html"),
+        ("a.jpg", lambda: b"\xff\xd8\xff\xe0", "unknown_format", "it is an image; convert it to a format that is read"),
+        ("a.zip", lambda: zipped({"x": "y"}), "unknown_format", "it is a zip archive; unpack it"),
         ("a.xls", lambda: b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600), "old_format", "save it as .xlsx"),
         ("a.doc", lambda: b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600), "old_format", "save it as .docx"),
         (

@@ -1,5 +1,6 @@
 """Which format a file has: what its name says, checked against what it holds. A name that lies is never followed in silence."""
 
+import codecs
 import zipfile
 from pathlib import Path
 
@@ -21,6 +22,8 @@ STARTS = {
     b"II*\0": "an image",
     b"SQLite format 3": "SQLite",
 }
+ARCHIVES = {"a zip archive", "gzip", "7z", "RAR"}
+HTML = (b"<!doctype html", b"<html")
 OLD_OFFICE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 SAVE_AS = {".doc": ".docx", ".wps": ".docx", ".rtf": ".docx", ".xls": ".xlsx", ".et": ".xlsx", ".ppt": ".pptx", ".dps": ".pptx"}
 # Deflate packs runs of one byte 1:1000; real Office parts of this size stay under 1:50.
@@ -42,11 +45,10 @@ def format_of(path: Path, max_unpacked: int) -> Format:
         raise Unreadable("old_format", f"{ending} is not read; open it in Office or WPS and save it as {SAVE_AS[ending]}")
     if held is not None and held != named:
         known = next((known for known, name in ENDINGS.items() if name == held), None)
-        raise Unreadable(
-            "wrong_ending" if named or known else "unknown_format",
-            f"its name ends in {ending or 'nothing'} but it is {held}; "
-            + (f"name it {known}" if known else "convert it to one that is read"),
-        )
+        advice = f"name it {known}" if known else "unpack it" if held in ARCHIVES else "convert it to a format that is read"
+        if named or known:
+            raise Unreadable("wrong_ending", f"its name ends in {ending or 'nothing'} but it is {held}; {advice}")
+        raise Unreadable("unknown_format", f"it is {held}; {advice}")
     if held is None and named and not FORMATS[named].text:
         html = b"<html" in start.lower() or b"<table" in start.lower()
         what = (
@@ -65,7 +67,7 @@ def format_of(path: Path, max_unpacked: int) -> Format:
 
 
 def held_by(path: Path, start: bytes) -> str | None:
-    """The binary format that the first bytes show; None for text, or what shows nothing."""
+    """The format that the first bytes show, HTML or a binary one; None for other text, or what shows nothing."""
     if start.startswith(b"PK\x03\x04"):
         try:
             with zipfile.ZipFile(path) as parts:
@@ -75,7 +77,7 @@ def held_by(path: Path, start: bytes) -> str | None:
             raise Unreadable(
                 "truncated" if named else "unknown_format", f"a zip that breaks off or is damaged ({error}); copy it anew"
             ) from None
-        return next((name for part, name in PARTS.items() if part in names), "a zip archive; unpack it")
+        return next((name for part, name in PARTS.items() if part in names), "a zip archive")
     if start.startswith(OLD_OFFICE):
         if "EncryptedPackage".encode("utf-16-le") in path.read_bytes()[:50_000_000]:
             raise Unreadable("password", "protected by a password; save it without one")
@@ -83,6 +85,8 @@ def held_by(path: Path, start: bytes) -> str | None:
         raise Unreadable("old_format", f"an Office file of before 2007; open it in Office or WPS and save it as {saved}")
     if path.suffix.lower() == ".pdf" and b"%PDF-" in start[:1024]:  # some have a mail's head before it
         return "PDF"
+    if start.removeprefix(codecs.BOM_UTF8).lstrip().lower().startswith(HTML):
+        return "HTML"
     return next((name for mark, name in STARTS.items() if start.startswith(mark)), None)
 
 
