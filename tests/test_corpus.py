@@ -272,6 +272,7 @@ BOUNDS = Bounds(near=0.8, near_long=0.5, contained=0.9, min_contained=10, passag
 QUESTION = "B7电池的最长续航是多少分钟，需要留多少余量？"
 ASKED = "How long does battery B7 last in the cold, and how much of it should be left?"
 OTHER = "另外，请再说明夜间任务与白天任务在人员安排上有何差别，并举例。"
+DEADLINE = "审批部门应当自收到申请之日起十二个工作日内作出是否准许飞行的决定，并以书面形式通知申请人。"
 PASSAGE = (
     "起飞前，机长应当检查电池、桨叶与遥控器的连接，确认航线上没有人群和高压线，并在任务单上写明风速、能见度与备降点；"
     "任何一项不合格都不得起飞。"
@@ -307,6 +308,11 @@ PASSAGE = (
             "Which month comes after May, and how many days has it got?",
             None,
         ),
+        (DEADLINE.replace("十二个", "十市个"), DEADLINE, "near"),
+        (DEADLINE.replace("书面", "书九"), DEADLINE, "near"),
+        (DEADLINE.replace("十二个", "十三个"), DEADLINE, None),
+        (DEADLINE.replace("十二个", "十个"), DEADLINE, None),
+        (DEADLINE.replace("十二个", "二十二个"), DEADLINE, None),
         ("三月之后的那个月份一共有多少天，又叫什么名字？", "十月之后的那个月份一共有多少天，又叫什么名字？", None),
     ],
 )

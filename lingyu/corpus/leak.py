@@ -28,6 +28,7 @@ Kind = Literal["verbatim", "form", "script", "near", "contained", "passage", "pa
 SHORT = 128  # characters; in a text shorter than this a number or code says what it is about
 TYPO = 0.7  # likeness of two words from which one is a slip of the other; wind and winter have .6
 SLOTS = 32  # Chinese characters; in a text no longer, one other word makes another question of it
+NUMERALS = frozenset("〇零一二三四五六七八九十百千万两")
 BATCH = 2000
 COMPARED = 4  # held texts that a text is compared with character by character
 
@@ -131,7 +132,7 @@ class Gate:
         fits = alike * (grams.size + others.size) / (1 + alike) >= bounds.contained * min(grams.size, others.size)  # else no runs can
         if fits and said >= bounds.min_contained and said >= amount(theirs) / 2:
             share = 1.0 if shorter in longer else shared_runs(shorter, longer)
-            whole = share == 1 and (len(shorter) >= SHORT or codes(min(text, held, key=len)) <= codes(max(text, held, key=len)))
+            whole = share == 1 and (len(shorter) >= SHORT or numbers(min(text, held, key=len)) <= numbers(max(text, held, key=len)))
             if whole or (bounds.contained <= share < 1 and same_subject(text, held)):
                 return "contained", share
         if self._run:
@@ -179,7 +180,7 @@ def same_subject(text: str, held: str) -> bool:
     """Whether two texts that are nearly the same are about the same: if short, the same numbers, and no word for quite another."""
     if max(len(text), len(held)) >= SHORT:
         return True
-    if codes(text) != codes(held):
+    if codes(text) != codes(held) or (numerals(text) != numerals(held) and not are_slips(text, held)):
         return False
     words, others = (Counter(re.findall(r"[^\W\d_]+", re.sub(r"[⺀-\U0003ffff]", " ", normal(one).casefold()))) for one in (text, held))
     gone, come = list((words - others).elements()), list((others - words).elements())
@@ -193,8 +194,26 @@ def is_slip(word: str, other: str) -> bool:
     return SequenceMatcher(None, word, other).ratio() >= TYPO
 
 
+def numbers(text: str) -> set[str]:
+    """The numbers of a text, in digits and in Chinese, and its codes."""
+    return codes(text) | numerals(text)
+
+
 def codes(text: str) -> set[str]:
-    """The numbers, in digits and in Chinese, and the codes (a word with a digit in it) of a text. 一 and 两 alone count nothing."""
-    text = normal(text).casefold()
-    words = {word for word in re.findall(r"[a-z0-9]+(?:[.\-][a-z0-9]+)*", text) if any(map(str.isdigit, word))}
-    return words | set(re.findall("[〇零一二三四五六七八九十百千万两]{2,}|[二三四五六七八九十百千]", text))
+    """The words of a text with a digit in them."""
+    return {word for word in re.findall(r"[a-z0-9]+(?:[.\-][a-z0-9]+)*", normal(text).casefold()) if any(map(str.isdigit, word))}
+
+
+def numerals(text: str) -> set[str]:
+    """The numbers in Chinese. 一 and 两 alone count nothing."""
+    return set(re.findall("[〇零一二三四五六七八九十百千万两]{2,}|[二三四五六七八九十百千]", normal(text)))
+
+
+def are_slips(text: str, held: str) -> bool:
+    """Whether each numeral in which two texts differ stands for a character that is none: 十市 may be 十二 mistyped, 十三 and 十 not."""
+    mine, theirs = normal(text), normal(held)
+    for tag, a, b, c, d in SequenceMatcher(None, mine, theirs, autojunk=False).get_opcodes():
+        counted = [not NUMERALS.isdisjoint(part) for part in (mine[a:b], theirs[c:d])]
+        if tag != "equal" and any(counted) and (all(counted) or b - a != d - c):
+            return False
+    return True
