@@ -14,6 +14,7 @@ from lingyu.corpus.normalise import _unusual, exact_key, joined, key, language_o
 from lingyu.corpus.parts import TooFew, exceptions, number_of, parted
 from lingyu.corpus.quality import LISTS, repeated_share
 from lingyu.corpus.sections import closed, cut
+from lingyu.corpus.similar import Sketches, grams_of
 from lingyu.corpus.words import Words, lists_of
 
 WORDS = Path(__file__).parent.parent / "lingyu/corpus/words.yaml"
@@ -338,6 +339,32 @@ def test_a_long_text_is_found_among_many_with_one_character_in_thirty_changed():
 
     assert found == [(str(number), str(number), "near") for number in range(300)]
     assert list(gate.leaks(Item("", long_text(number), "", "") for number in range(300, 600))) == []
+
+
+def test_what_a_sketch_says_that_texts_share_at_most_is_never_less_than_they_do():
+    draw = random.Random(5)
+    texts = [long_text(number)[: draw.randrange(1, 200)] * draw.choice([1, 1, 9]) for number in range(60)]
+    texts += [text[: len(text) // 2] + draw.choice(texts) for text in texts]
+    grams, sketches = [grams_of(text) for text in texts], Sketches()
+    for own in grams:
+        sketches.add(own)
+
+    for own in grams:
+        sizes, most = sketches.compared(own, range(len(texts)))
+        shared = [len(set(own.tolist()) & set(other.tolist())) for other in grams]
+        assert sizes.tolist() == [other.size for other in grams]
+        assert all(real <= bound <= min(own.size, size) for real, bound, size in zip(shared, most.tolist(), sizes.tolist(), strict=True))
+
+
+def test_unrelated_texts_of_a_thousand_characters_seem_little_alike_by_their_sketches():
+    grams = [grams_of("".join(long_text(number + part) for part in (0, 100, 200))[:1000]) for number in range(40)]
+    sketches = Sketches()
+    for own in grams[1:]:
+        sketches.add(own)
+
+    sizes, most = sketches.compared(grams[0], range(39))
+
+    assert max(most / (sizes + grams[0].size - most)) < BOUNDS.near_long - 0.1
 
 
 def test_an_instruction_that_many_questions_begin_with_is_no_passage():

@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt
 from lingyu.corpus.normalise import key, normal
 from lingyu.corpus.prints import Prints, prints_of
 from lingyu.corpus.script import one_script
-from lingyu.corpus.similar import Grams, grams_of_key, similarity
+from lingyu.corpus.similar import Grams, Sketches, grams_of_key, similarity
 
 Kind = Literal["verbatim", "form", "script", "near", "contained", "passage", "paragraph"]
 
@@ -83,9 +83,16 @@ class Gate:
         self._bounds, self._run = bounds, bounds.passage if passages else 0
         self._held = [item for item in held if key(item.text)]
         self._same: dict[str, int] = {}
+        self._sketches = Sketches()
+        self._prints = Prints(self._folds())
+
+    def _folds(self) -> Iterator[str]:
+        """The held texts folded, each remembered and sketched as it passes."""
         for number, item in enumerate(self._held):
-            self._same.setdefault(folded(item.text), number)
-        self._prints = Prints(folded(item.text) for item in self._held)
+            fold = folded(item.text)
+            self._same.setdefault(fold, number)
+            self._sketches.add(grams_of_key(fold))
+            yield fold
 
     def leaks(self, items: Iterable[Item]) -> Iterator[Leak]:
         """A leak for each item that gives a held one away, in the order of the items."""
@@ -111,12 +118,23 @@ class Gate:
         if not numbers:
             return None
         grams = grams_of_key(fold)
+        numbers = self._worth_comparing(fold, grams, numbers)
         judged = [(verdict, number) for number in numbers if (verdict := self._judged(item.text, fold, grams, number))]
         found = [(ORDER.index(kind), -score, number) for (kind, score), number in judged]
         if not found:
             return None
         place, score, number = min(found)
         return leak_between(item, self._held[number], ORDER[place], -score)
+
+    def _worth_comparing(self, fold: str, grams: Grams, numbers: list[int]) -> list[int]:
+        """Those of the held texts that may turn out to be given away; by far the most share too few grams for that."""
+        if self._run and len(fold) >= self._run:
+            return numbers
+        bounds = self._bounds
+        sizes, shared = self._sketches.compared(grams, numbers)
+        alike = shared / (sizes + grams.size - shared) >= min(bounds.near, bounds.near_long)
+        fits = shared + 1e-6 >= bounds.contained * np.minimum(sizes, grams.size)  # as _judged has it, which rounds
+        return [number for number, worth in zip(numbers, alike | fits, strict=True) if worth]
 
     def _judged(self, text: str, mine: str, grams: Grams, number: int) -> tuple[Kind, float] | None:
         """What the text (mine: folded) has in common with a held one that is not the same."""

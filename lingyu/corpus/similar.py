@@ -1,5 +1,7 @@
 """Texts that share most of their character n-grams, in Chinese and English alike."""
 
+from array import array
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +12,7 @@ from lingyu.corpus.normalise import key
 Grams = npt.NDArray[np.uint64]
 
 _SHIFT, _HALF, _ODD = np.uint64(21), np.uint64(32), np.uint64(0x9E3779B97F4A7C15)
+SKETCH = 2048  # bits; of two unrelated texts of a thousand characters it says that they are a third alike at most
 GRAM = 3  # characters; one changed character in a question of thirty still leaves a similarity above .8
 
 
@@ -17,6 +20,41 @@ def similarity(one: Grams, other: Grams) -> float:
     """Jaccard: grams in both over grams in either."""
     shared = np.intersect1d(one, other, assume_unique=True).size
     return float(shared / (one.size + other.size - shared)) if one.size or other.size else 0.0
+
+
+class Sketches:
+    """Of each of many texts what tells, in 256 bytes, how many grams it can share with another at most: a bound, never less."""
+
+    def __init__(self) -> None:
+        self._drawn, self._sizes, self._hidden = bytearray(), array("l"), array("l")
+
+    def add(self, grams: Grams) -> None:
+        bits = sketch(grams)
+        self._drawn += bits.tobytes()
+        self._sizes.append(grams.size)
+        self._hidden.append(hidden(grams, bits))
+
+    def compared(self, grams: Grams, numbers: Sequence[int]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Of the texts of these numbers how many grams each has, and how many of them the given ones can be at most."""
+        mine = sketch(grams)
+        sizes, unseen = (np.frombuffer(column, np.int64)[numbers] for column in (self._sizes, self._hidden))
+        common = np.bitwise_count(np.frombuffer(self._drawn, np.uint64).reshape(-1, SKETCH // 64)[numbers] & mine).sum(
+            axis=1, dtype=np.int64
+        )
+        shared: npt.NDArray[np.int64] = common + np.minimum(unseen, hidden(grams, mine))
+        return sizes, np.minimum(shared, np.minimum(sizes, grams.size))
+
+
+def hidden(grams: Grams, bits: npt.NDArray[np.uint64]) -> int:
+    """How many grams fell on a bit that another had set: so many more than there are bits in common may be shared."""
+    return grams.size - int(np.bitwise_count(bits).sum(dtype=np.int64))
+
+
+def sketch(grams: Grams) -> npt.NDArray[np.uint64]:
+    """A bit for each gram, chosen by its value."""
+    bits = np.zeros(SKETCH, bool)
+    bits[(grams % np.uint64(SKETCH)).astype(np.int64)] = True
+    return np.packbits(bits).view(np.uint64)
 
 
 def grams_of(text: str) -> Grams:
