@@ -130,6 +130,36 @@ def test_a_docx_gives_headings_paragraphs_and_tables_in_order(tmp_path):
     assert row.text == "先看下表。\n| 机型 | 限高 |\n| --- | --- |\n| 云雀 | 120米\\|1 |\n表格之后。"
 
 
+LINES = [
+    "第一章 总则",
+    "第一条 按照第三章的规定，制定本办法。",
+    "第二条 适用于本市。",
+    "第二章 飞行",
+    "第三条 应当报备，依照第一条办理。",
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.txt", "\n".join(LINES)),
+        ("a.md", "# 办法\n\n" + "\n".join(LINES).replace("第三章的", "\n第三章的").replace("第一条办", "\n第一条办")),
+        ("a.html", f"<h1>办法</h1><p>{'<br>'.join(LINES[:3])}</p><p>{'<br>'.join(LINES[3:])}</p>"),
+    ],
+)
+def test_articles_that_a_mere_line_break_parts_are_articles(tmp_path, name, text):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / name).write_text(text, encoding="utf-8")
+
+    ingest.run(PARAMS, tmp_path / "data", tmp_path / "out")
+
+    assert [(row.section, row.text) for row in read_tables(tmp_path / "out/tables")["documents"]] == [
+        ("第一章 总则 / 第一条", "第一条 按照第三章的规定，制定本办法。"),
+        ("第一章 总则 / 第二条", "第二条 适用于本市。"),
+        ("第二章 飞行 / 第三条", "第三条 应当报备，依照第一条办理。"),
+    ]
+
+
 def test_a_broken_paragraph_of_a_statute_in_docx_is_joined_and_a_bare_chapter_name_recognised(tmp_path):
     import docx
 

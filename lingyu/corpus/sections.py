@@ -31,10 +31,11 @@ class Origin:
 
 def documents(blocks: list[Block], origin: Origin, title: str, max_chars: int) -> Iterator[Document]:
     """A row for each run of text under one heading or article, cut at sentence ends where it is longer than max_chars."""
-    statute = sum(bool(ARTICLE.match(bare(block.text))) for block in blocks if block.kind == "paragraph") >= FEW
     title, blocks = titled(blocks, title)
+    parted = [part for block in blocks for part in at_articles(block)]
+    statute = sum(bool(ARTICLE.match(bare(block.text))) for block in parted if block.kind == "paragraph") >= FEW
     if statute:
-        blocks = list(with_units(whole_paragraphs(blocks)))
+        blocks = list(with_units(whole_paragraphs(parted)))
     seen: dict[str, int] = {}
     for path, place, text in sections(blocks, statute):
         section = " / ".join(path)
@@ -69,6 +70,17 @@ def titled(blocks: list[Block], otherwise: str) -> tuple[str, list[Block]]:
     if not headings or any(other.level <= headings[0].level for other in headings[1:]) or UNIT.match(bare(headings[0].text)):
         return otherwise, blocks
     return headings[0].text, [block for block in blocks if block is not headings[0]]
+
+
+def at_articles(block: Block) -> Iterator[Block]:
+    """A paragraph parted before the lines that begin an article or a unit: many a statute has a line break there and no more."""
+    begun: list[str] = []
+    for line in block.text.split("\n") if block.kind == "paragraph" else [block.text]:
+        if begun and (ARTICLE.match(bare(line)) or UNIT.match(bare(line))):
+            yield replace(block, text="\n".join(begun))
+            begun = []
+        begun.append(line)
+    yield replace(block, text="\n".join(begun))
 
 
 def whole_paragraphs(blocks: list[Block]) -> Iterator[Block]:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
-from lingyu.corpus.marks import ENDS, LIST_ITEM
+from lingyu.corpus.marks import ARTICLE, ENDS, LIST_ITEM, PART, UNIT, bare
 from lingyu.corpus.normalise import joined
 from lingyu.corpus.readers import Block, Fault, Reading
 from lingyu.corpus.readers.encoding import whole_text
@@ -51,10 +51,16 @@ def paragraph_or_table(lines: list[str]) -> Iterator[Block]:
         return
     paragraph = lines[0].rstrip()
     for before, line in pairwise(lines):
-        apart = LIST_ITEM.match(line) or before.endswith("  ")
+        apart = LIST_ITEM.match(line) or before.endswith("  ") or begins_part(line, before)
         paragraph = f"{paragraph}\n{line.rstrip()}" if apart else joined(paragraph, line.strip())
     if re.sub(r"[\s*_-]", "", paragraph):  # a mere rule across the page says nothing
         yield Block("paragraph", paragraph)
+
+
+def begins_part(line: str, before: str) -> bool:
+    """Whether an article or a chapter begins with the line, and not the rest of a sentence that refers to one."""
+    text = bare(line)
+    return bool(PART.match(text)) or (before.rstrip().endswith(ENDS) and bool(ARTICLE.match(text) or UNIT.match(text)))
 
 
 def plain(path: Path, how: Reading) -> Iterator[Block | Fault]:
