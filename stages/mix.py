@@ -89,6 +89,9 @@ def run(params: Params, base: Path, train: Path, dev: Path, test: Path, approved
             f"no row is left to train on; left out by reason: {log.reasons()}. Add documents or facts, "
             "or loosen the bounds in params.yaml, section mix."
         )
+    if long := log.too_long():
+        told = ", ".join(f"{table} {count}/{len(rows[table])}" for table, count in long.items())
+        print(TOO_LONG.format(told=told, most=params.max_tokens, prompt=params.max_prompt_tokens), flush=True)
     if bare := [name for name, share in params.general_share if share and "general" not in metrics[f"train/{name}"]["by_scope"]]:
         print(NO_REPLAY.format(tables=", ".join(bare)), flush=True)
     write_jsonl(out / "leaks.jsonl", leaked)
@@ -100,6 +103,12 @@ def run(params: Params, base: Path, train: Path, dev: Path, test: Path, approved
 NO_REPLAY = (
     "nothing general is replayed against forgetting in {tables}: the corpus has no such rows of scope general (mix.general_share).\n"
     "{tables} 中没有重放通用文本以防遗忘：语料里没有这类 scope 为 general 的行（mix.general_share）。"
+)
+TOO_LONG = (
+    "rows too long for the model are left out: {told}. Raise mix.max_tokens ({most}), or max_prompt_tokens ({prompt}) for prompts, with "
+    "max_length in sft, reward and align, and base.shape.context of the tiny base; out/mix/dropped.jsonl has the rows.\n"
+    "过长而未用的行：{told}。可提高 mix.max_tokens（{most}）和 max_prompt_tokens（{prompt}），"
+    "同时提高 sft、reward、align 的 max_length 与微型基座的 base.shape.context。"
 )
 ROW_TYPES: dict[str, type[Row]] = {
     "pretrain": Document,
@@ -132,6 +141,10 @@ class Log:
             self.ledger.made(table, entry.row.source, "repeat", times - 1)
         self.ledger.left(table, entry.row.source, times)
         return list(copies(entry, times))
+
+    def too_long(self) -> dict[str, int]:
+        """By table, in their order."""
+        return dict(Counter(row["table"] for row in self.dropped if row["reason"] == "too long"))
 
     def reasons(self) -> dict[str, int]:
         return dict(sorted(Counter(row["reason"] for row in self.dropped).items()))

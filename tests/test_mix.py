@@ -190,6 +190,14 @@ def test_general_rows_fill_their_share_and_no_more(tmp_path):
     assert 0 <= tokens["general"] - tokens["domain"] < 12
 
 
+def test_rows_left_out_as_too_long_are_told_with_what_to_raise(tmp_path, capsys):
+    run(tmp_path, instructions=[instruction("i1", answer="x" * 300), instruction("i2")], questions=[question("q1", asked="y" * 200)])
+
+    told = capsys.readouterr().out
+    assert "rows too long for the model are left out: train/sft 1/2, test/questions 1/1. Raise mix.max_tokens (200)" in told
+    assert "过长而未用的行：train/sft 1/2" in told
+
+
 def test_a_long_document_is_parted_and_a_long_dialogue_refused(tmp_path):
     long = document("d1", text="One sentence stands here. " * 20)
 
