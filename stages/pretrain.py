@@ -3,7 +3,7 @@
 Reads   out/extend/model               the base with the domain's vocabulary
         out/mix/train                  pretrain.parquet: documents, statements of facts, general replay; and sft.parquet
         out/mix/dev                    pretrain.parquet: held-out text, to keep the best checkpoint by
-Writes  out/pretrain/model             the pretrained model
+Writes  out/pretrain/model             the pretrained model; the one it came with where there is no text
         out/pretrain/curves.csv        losses by step
         out/pretrain/metrics.json      parameters, tokens, best loss
 """
@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lingyu.files import read_table, write_json
+from lingyu.launch import is_first
 from lingyu.model.chat import render
 from lingyu.model.load import load_model, load_tokenizer, prepare, save
 from lingyu.records import Dialogue, Document
-from lingyu.stage import StageError, start
+from lingyu.stage import start
 from lingyu.train.checks import check_machine, check_model
 from lingyu.train.data import batches, packed, stored
 from lingyu.train.run import causal_trainer, train, workplace, write_curves
@@ -47,8 +48,13 @@ def run(params: Params, model: Path, train_folder: Path, dev_folder: Path, work:
         if params.instructions:
             yield from short_dialogues(tables[1], tokenizer, params.max_length)
 
-    if next(read_table(tables[0], Document), None) is None:
-        raise StageError("mix left no text to pretrain on. See out/mix/ledger.json for the rows that were dropped, and why.")
+    if next(texts(), None) is None:
+        if is_first():
+            print(NOTHING, flush=True)
+            save(load_model(model, params.max_length), tokenizer, out / "model")
+            write_curves([], out / "curves.csv")
+            write_json(out / "metrics.json", {"steps": 0, "tokens_an_epoch": 0})
+        return
     examples = stored(packed(texts(), tokenizer, params.max_length, separate), place / "train.arrow")
     held = (row.text for row in read_table(tables[2], Document))
     dev = stored(packed(held, tokenizer, params.max_length, separate), place / "dev.arrow")
@@ -68,6 +74,13 @@ def run(params: Params, model: Path, train_folder: Path, dev_folder: Path, work:
     save(trainer.model, tokenizer, out / "model")
     write_curves(trainer.state.log_history, out / "curves.csv")
     write_json(out / "metrics.json", {**metrics, "tokens_an_epoch": sum(examples["length"])})
+
+
+NOTHING = (
+    "nothing to pretrain on: out/mix/train has no document, no statement of a fact and no dialogue within pretrain.max_length. The model "
+    "goes on as it came. Documents in data/ would change that; out/mix/dropped.jsonl has what mix left out.\n"
+    "没有可供继续预训练的文本：out/mix/train 中没有文档、事实陈述，也没有 pretrain.max_length 以内的对话，模型原样传给下一步。"
+)
 
 
 def short_dialogues(table: Path, tokenizer: Any, block: int) -> Iterator[str]:

@@ -8,7 +8,6 @@ from lingyu.files import read_json, write_table
 from lingyu.model.chat import render
 from lingyu.model.load import load_tokenizer
 from lingyu.records import Dialogue, Document
-from lingyu.stage import StageError
 from stages import pretrain
 
 PARAMS = pretrain.Params(**{**TRAINING, "max_length": 16, "epochs": 6}, instructions=False, packing="joined")
@@ -66,11 +65,28 @@ def test_no_held_out_text_is_no_fault(run, tmp_path):
     assert "eval_loss" in curves(run())[0]
 
 
-def test_no_text_at_all_is_told(run, tmp_path):
+def test_without_documents_the_short_dialogues_are_read(run, tiny_model, tmp_path):
+    write_table(tmp_path / "mix" / "train" / "pretrain.parquet", [], Document)
+    write_table(tmp_path / "mix" / "train" / "sft.parquet", [dialogue(1, "up?", "no")], Dialogue)
+
+    metrics = read_json(run(PARAMS.model_copy(update={"max_length": 32, "instructions": True})) / "metrics.json")
+
+    assert metrics["steps"] == 6
+    assert metrics["tokens_an_epoch"] == len(load_tokenizer(tiny_model)(render(dialogue(1, "up?", "no").messages))["input_ids"]) + 1
+
+
+def test_with_no_text_at_all_the_model_goes_on_as_it_came_and_this_is_said(run, tiny_model, tmp_path, capsys):
+    from transformers import AutoModelForCausalLM
+
     write_table(tmp_path / "mix" / "train" / "pretrain.parquet", [], Document)
 
-    with pytest.raises(StageError, match=r"no text to pretrain on\. See out/mix/ledger\.json"):
-        run()
+    out = run()
+
+    before, after = (AutoModelForCausalLM.from_pretrained(folder).state_dict() for folder in (tiny_model, out / "model"))
+    assert all(before[name].equal(after[name]) for name in before)
+    assert load_tokenizer(out / "model").chat_template == load_tokenizer(tiny_model).chat_template
+    assert (read_json(out / "metrics.json"), curves(out)) == ({"steps": 0, "tokens_an_epoch": 0}, [])
+    assert "nothing to pretrain on" in capsys.readouterr().out
 
 
 def test_texts_kept_apart_are_learnt_too(run):
