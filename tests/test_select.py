@@ -240,7 +240,16 @@ def test_examples_come_from_every_task_in_turn():
     [(4.4, [0, 2, 4]), (1.0, [0, 0.5, 1.0]), (0.3, [0, 0.1, 0.2, 0.3]), (2500, [0, 1000, 2000]), (7, [0, 2, 4, 6])],
 )
 def test_ticks_are_round(high, expected):
-    assert report.ticks(high) == pytest.approx(expected)
+    assert report.ticks(0, high) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("losses", [[-0.4, -0.1], [0.3, -0.2], [0.0, 0.0]])
+def test_losses_below_zero_stay_within_the_chart(losses):
+    drawn = report.chart([{"step": float(step), "train_loss": loss, "eval_loss": loss} for step, loss in enumerate(losses, 1)])
+
+    heights = [down for _, down in drawn["dots"]] + [down for down, _ in drawn["losses"]]
+    assert all(8 <= down <= report.HEIGHT - report.BOTTOM for down in heights)
+    assert "0" in [label for _, label in drawn["losses"]]
 
 
 def test_a_curve_without_losses_has_no_chart():

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import cycle, islice
-from math import floor, log10
+from math import ceil, floor, log10
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -162,13 +162,15 @@ def chart(curve: Curve) -> dict[str, Any]:
     points = [point for line in lines.values() for point in line]
     if not points:
         return {}
-    last, high = max(step for step, _ in points) or 1.0, max(loss for _, loss in points) or 1.0
+    last = max(step for step, _ in points) or 1.0
+    low, high = min(0.0, *(loss for _, loss in points)), max(0.0, *(loss for _, loss in points))  # a policy's loss may fall below zero
+    high = high if high > low else 1.0
 
     def across(step: float) -> float:
         return round(LEFT + (WIDTH - LEFT - 12) * step / last, 1)
 
     def down(loss: float) -> float:
-        return round(8 + (HEIGHT - BOTTOM - 8) * (1 - loss / high), 1)
+        return round(8 + (HEIGHT - BOTTOM - 8) * (1 - (loss - low) / (high - low)), 1)
 
     return {
         "width": WIDTH,
@@ -177,17 +179,17 @@ def chart(curve: Curve) -> dict[str, Any]:
         "lines": {name: " ".join(f"{across(step)},{down(loss)}" for step, loss in line) for name, line in lines.items()},
         "dots": [(across(step), down(loss)) for step, loss in lines["eval_loss"]],
         "last": {name: line[-1][1] for name, line in lines.items() if line},
-        "losses": [(down(loss), f"{loss:.3g}") for loss in ticks(high)],
-        "steps": [(across(step), f"{step:.0f}") for step in ticks(last)],
+        "losses": [(down(loss), f"{loss:.3g}") for loss in ticks(low, high)],
+        "steps": [(across(step), f"{step:.0f}") for step in ticks(0.0, last)],
     }
 
 
-def ticks(high: float) -> list[float]:
-    """Zero and round numbers, four at most, up to `high`."""
-    rough = high / 4
+def ticks(low: float, high: float) -> list[float]:
+    """Round numbers, six at most, from `low` to `high`, zero among them where it lies between."""
+    rough = (high - low) / 4
     unit = 10.0 ** floor(log10(rough))
     step = next(unit * factor for factor in (1, 2, 5, 10) if unit * factor >= rough)
-    return [step * turn for turn in range(floor(high / step + 1e-9) + 1)]
+    return [step * turn for turn in range(ceil(low / step - 1e-9), floor(high / step + 1e-9) + 1)]
 
 
 def reach(measures: Mapping[str, Mapping[str, Measure]], metric: str) -> tuple[float, float]:
