@@ -26,7 +26,7 @@ class Sketches:
     """Of each of many texts what tells, in 256 bytes, how many grams it can share with another at most: a bound, never less."""
 
     def __init__(self) -> None:
-        self._drawn, self._sizes, self._hidden = bytearray(), array("l"), array("l")
+        self._drawn, self._sizes, self._hidden = bytearray(), array("q"), array("q")
 
     def add(self, grams: Grams) -> None:
         bits = sketch(grams)
