@@ -127,23 +127,21 @@ def with_causal_loss(trainer: Any) -> Any:
                 return self.summed(model, inputs)
 
         def summed(self, model: Any, inputs: Any) -> tuple[Any, Any]:
+            from lingyu.train.kernels import summed_loss
+
             inputs = dict(inputs)
             labels, weights = inputs.pop("labels")[:, 1:], inputs.pop("weights", None)
             learnt = labels != NOT_LEARNT
             seen = {name: inputs[name] for name in ("input_ids", "attention_mask", "position_ids") if name in inputs}
+            shares = None if weights is None else weights[:, 1:][learnt]
             plain = self.accelerator.unwrap_model(model)
             if model is not plain or self.args.world_size > 1:  # what several processes hang onto forward must be called
                 logits = model(**seen, use_cache=False).logits[:, :-1][learnt]
-            else:
-                causal = plain.get_base_model() if hasattr(plain, "get_base_model") else plain
-                hidden = getattr(causal, causal.base_model_prefix)(**seen, use_cache=False).last_hidden_state[:, :-1]
-                logits = causal.get_output_embeddings()(hidden[learnt])
-            if weights is None:
-                total = torch.nn.functional.cross_entropy(logits.float(), labels[learnt], reduction="sum")
-            else:
                 losses = torch.nn.functional.cross_entropy(logits.float(), labels[learnt], reduction="none")
-                total = (losses * weights[:, 1:][learnt]).sum()
-            return total, learnt.sum()
+                return (losses if shares is None else losses * shares).sum(), learnt.sum()
+            causal = plain.get_base_model() if hasattr(plain, "get_base_model") else plain
+            hidden = getattr(causal, causal.base_model_prefix)(**seen, use_cache=False).last_hidden_state[:, :-1]
+            return summed_loss(hidden[learnt], causal.get_output_embeddings(), labels[learnt], shares), learnt.sum()
 
         def prediction_step(self, model: Any, inputs: Any, prediction_loss_only: bool, ignore_keys: Any = None) -> Any:
             with torch.no_grad():
@@ -241,10 +239,14 @@ def boards(params: Training, work: Path, label: str) -> list[Any]:
     return [TensorBoardCallback(SummaryWriter(work.parents[1] / "tensorboard" / label))]
 
 
-def train(trainer: Any, label: str) -> dict[str, float]:
+def train(trainer: Any, label: str, kernels: str) -> dict[str, float]:
     """Train to the end, from the last whole checkpoint if there is one; the model in the trainer is then the best by dev loss."""
     from transformers.trainer_callback import PrinterCallback
 
+    from lingyu.train.kernels import put_under
+
+    if kernels == "auto" and trainer.args.device.type == "cpu":
+        put_under()
     trainer.remove_callback(PrinterCallback)
     work = Path(trainer.args.output_dir)
     sizes = [(parameter.numel(), parameter.requires_grad) for parameter in trainer.model.parameters()]

@@ -32,7 +32,8 @@ class Training(StageParams):
     threads: CPU threads a process; another number gives other bits. precision: of the matrix products, weights stay fp32 on a CPU.
     batch_size: rows an update sees before accumulation, over all processes. warmup: share of the steps. evaluations: how often
     the dev set is measured and a checkpoint written. max_length: tokens a row or block. optimizer: also muon (lingyu.train.muon),
-    whose rates are for the hidden matrices. processes, sharding: lingyu.train.processes. kernels: Liger's, on a GPU.
+    whose rates are for the hidden matrices. processes, sharding: lingyu.train.processes. kernels: auto is Liger's on a GPU and
+    lingyu.train.kernels on a CPU; none is transformers' own.
     tensorboard: logs under .lingyu/tensorboard. stop_above: a loss so many times its first one, for as long as between two
     evaluations, ends the run.
     """
