@@ -5,7 +5,7 @@
 
 VENV is an environment with llamafactory 0.9.5 (docs/benchmarks.md says how to make it), CHECKOUT another version of this project. Every
 run is a whole process, as a person would start it: our stage by `python -m stages.NAME` in a project of its own, the peer by
-`llamafactory-cli train FILE`. In a round, which has one seed, all run one after the other, and then all at once, taking a step each in
+`llamafactory-cli train FILE`. In a round, which has one seed, all run one after the other, and then all at once, taking eight steps each in
 turn; a ratio is of two runs of one round. All train, without being told of it, under one clock (bench/clock). Tokens a second are those of
 the rows, padding not counted, over the time of the steps taken in turn, without dev loss and checkpoints, which both do as often. Of what
 each leaves behind the dev loss is measured by one function.
@@ -296,7 +296,7 @@ class Contestant:
 
 
 def in_turn(folder: Path, contestants: list[Contestant]) -> list[Run]:
-    """All at once, each taking a step when the one before has taken its own."""
+    """All at once, each taking some steps when the one before has taken its own."""
     turn = folder / "turn"
     turn.unlink(missing_ok=True)
     with socket.socket(socket.AF_UNIX) as listener:
