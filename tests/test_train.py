@@ -324,10 +324,9 @@ def test_muon_is_an_optimizer_that_the_settings_can_name(tiny_model, tokenizer, 
 def test_the_state_of_a_checkpoint_is_written_last(tiny_model, tokenizer, tmp_path):
     """last_whole_checkpoint takes its file for a sign that the others are whole."""
     examples = list(dialogues(ROWS, tokenizer, 100))
-    train(
-        causal_trainer(load_model(tiny_model, 64), tokenizer, examples, examples, Training(**TRAINING), tmp_path, "test", tmp_path), "test"
-    )
+    trainer = causal_trainer(load_model(tiny_model, 64), tokenizer, examples, examples, Training(**TRAINING), tmp_path, "test", tmp_path)
 
+    train(trainer, "test", "auto")
     folder = last_whole_checkpoint(tmp_path)
 
     files = sorted((file for file in folder.iterdir()), key=lambda file: file.stat().st_mtime_ns)
