@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 from pydantic import ValidationError
-from training import LORA, ROOT, SFT, TRAINING, begun, contents, ended, project
+from training import LORA, ROOT, SFT, TRAINING, contents, ended, project, staged
 
 from lingyu.model.load import load_model, load_tokenizer
 from lingyu.stage import StageError
@@ -133,25 +133,23 @@ def test_a_checkpoint_cut_off_anywhere_is_not_whole(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("method", [FULL, LORA], ids=["full", "lora"])
-def test_a_full_disk_stops_the_run_so_that_it_goes_on_afterwards(tiny_model, tmp_path, method):
+def test_a_full_disk_stops_the_run_so_that_it_goes_on_afterwards(tiny_model, warm, tmp_path, method):
     """Files of more than the limit cannot be written: the stage fails at its first checkpoint, as on a full disk."""
     common = {**TRAINING, **SFT, "start": "start"}
     section = {"common": common, "candidates": {"it": {"method": method}}}
     unbroken, broken = (project(tmp_path / name, tiny_model, sft=section) for name in ("unbroken", "broken"))
-    words = ["-m", "stages.sft", "it"]
     limit = partial(resource.setrlimit, resource.RLIMIT_FSIZE, (20_000, 20_000))
 
     # Python would write half of a compiled module and call it whole.
     environment = {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
 
-    full = subprocess.run(
-        [sys.executable, *words], cwd=broken, env=environment, text=True, capture_output=True, preexec_fn=limit, check=False
-    )
+    command = [sys.executable, "-m", "stages.sft", "it"]
+    full = subprocess.run(command, cwd=broken, env=environment, text=True, capture_output=True, preexec_fn=limit, check=False)
     assert full.returncode == 1
     assert "sft@it: the disk is full" in full.stderr
     assert "Traceback" not in full.stderr
     for folder in (unbroken, broken):
-        status, _, err = ended(begun(folder, *words))
+        status, _, err = ended(staged(folder, "sft", "it", warm=warm))
         assert status == 0, err
 
     assert contents(unbroken / "out" / "sft") == contents(broken / "out" / "sft")

@@ -8,7 +8,7 @@ import pytest
 from rows import document, fact
 from tiny import build_tiny_model
 from tokenizer_kinds import give
-from training import LORA, SFT, TRAINING, begun, contents, ended, project, weights
+from training import LORA, SFT, TRAINING, begun, contents, ended, project, staged, weights
 
 from lingyu.files import read_json, write_table
 from lingyu.model.load import load_model, load_tokenizer
@@ -155,7 +155,7 @@ def asked(model):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("kind", "tied"), [("qwen", True), ("llama", False), ("unigram", True)])
-def test_a_real_kind_of_base_is_extended_trained_merged_and_reloaded_alike(run, tmp_path, kind, tied):
+def test_a_real_kind_of_base_is_extended_trained_merged_and_reloaded_alike(run, warm, tmp_path, kind, tied):
     import torch
 
     base = give(build_tiny_model(tmp_path / "base", vocab_size=384, tie_word_embeddings=tied), kind)
@@ -173,7 +173,7 @@ def test_a_real_kind_of_base_is_extended_trained_merged_and_reloaded_alike(run, 
 
     common = {**TRAINING, **SFT, "max_length": 512}
     folder = project(tmp_path / "project", extended, sft={"common": common, "candidates": {"lora": {"start": "start", "method": LORA}}})
-    status, _, err = ended(begun(folder, "-m", "stages.sft", "lora"))
+    status, _, err = ended(staged(folder, "sft", "lora", warm=warm))
     assert status == 0, err
     merged = folder / "out" / "sft" / "lora" / "model"
     assert (merged / "tokenizer.json").read_bytes() == (extended / "tokenizer.json").read_bytes()

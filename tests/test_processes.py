@@ -6,7 +6,7 @@ import time
 
 import numpy as np
 import pytest
-from training import LORA, SFT, TRAINING, begun, contents, curves, ended, project, weights
+from training import LORA, SFT, TRAINING, contents, curves, ended, project, staged, weights
 
 from lingyu.files import read_json
 from lingyu.launch import launched
@@ -22,7 +22,7 @@ FULL = {"name": "full"}
 
 def sft(folder, tiny_model, name="full", method=FULL, **changes):
     place = project(folder, tiny_model, asked=ROWS, sft={"common": {**COMMON, **changes}, "candidates": {name: {"method": method}}})
-    return place, ["-m", "stages.sft", name]
+    return place, ["sft", name]
 
 
 @pytest.mark.parametrize(
@@ -30,11 +30,11 @@ def sft(folder, tiny_model, name="full", method=FULL, **changes):
     [(FULL, {"processes": 2}), (LORA, {"processes": 2}), (FULL, {"processes": 2, "sharding": "fsdp"})],
     ids=["full", "lora", "fsdp"],
 )
-def test_two_processes_learn_what_one_does(tiny_model, tmp_path, method, changes):
+def test_two_processes_learn_what_one_does(tiny_model, warm, tmp_path, method, changes):
     outs = []
     for name, more in {"one": {}, "two": changes}.items():
         place, words = sft(tmp_path / name, tiny_model, method=method, **more)
-        status, _, err = ended(begun(place, *words))
+        status, _, err = ended(staged(place, *words, warm=warm))
         assert status == 0, err
         outs.append(place / "out" / "sft" / "full")
 
@@ -53,11 +53,11 @@ def test_two_processes_learn_what_one_does(tiny_model, tmp_path, method, changes
     assert contents(outs[0])["model/config.json"] == contents(outs[1])["model/config.json"]
 
 
-def test_two_killed_processes_go_on_where_they_were(tiny_model, tmp_path):
+def test_two_killed_processes_go_on_where_they_were(tiny_model, warm, tmp_path):
     folders = [sft(tmp_path / name, tiny_model, processes=2, evaluations=6) for name in ("unbroken", "broken")]
     for index, (place, words) in enumerate(folders):
         if index:
-            process = begun(place, *words)
+            process = staged(place, *words)
             for line in process.stderr:
                 if "step 6/12  eval_loss" in line:
                     break
@@ -65,7 +65,7 @@ def test_two_killed_processes_go_on_where_they_were(tiny_model, tmp_path):
             process.communicate()
             assert process.returncode == -signal.SIGKILL
             time.sleep(2)  # its workers see that it is gone
-        status, _, err = ended(begun(place, *words))
+        status, _, err = ended(staged(place, *words, warm=warm))
         assert status == 0, err
 
     assert "goes on from checkpoint-" in err
@@ -73,10 +73,10 @@ def test_two_killed_processes_go_on_where_they_were(tiny_model, tmp_path):
     assert unbroken == broken
 
 
-def test_what_a_person_must_mend_is_said_once(tiny_model, tmp_path):
+def test_what_a_person_must_mend_is_said_once(tiny_model, warm, tmp_path):
     place, words = sft(tmp_path, tiny_model, processes=2, max_length=12)
 
-    status, _, err = ended(begun(place, *words))
+    status, _, err = ended(staged(place, *words, warm=warm))
 
     assert status == 1
     assert err.count("rows are longer than 12 tokens") == 1
