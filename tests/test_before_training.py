@@ -59,6 +59,9 @@ def test_what_this_machine_can_do_passes():
         ({"sharding": "fsdp"}, "parts a model over several processes, but processes is 1"),
         ({"sharding": "fsdp", "processes": 2, "optimizer": "muon"}, "muon needs whole matrices"),
         ({"schedule": {"name": "warmup_stable_decay", "decay": 0.2}}, "floor"),
+        ({"schedule": "cosinus"}, r"1 validation error for Training\nschedule\n  no such schedule\. Known: linear, .*cosine_with_min_lr"),
+        ({"schedule": {"name": "wsd", "decay": 0.2}}, r"1 validation error .*\nschedule\n  no such schedule\. Known: linear"),
+        ({"learning_rate": float("inf")}, r"learning_rate\n  Input should be a finite number"),
         ({"stop_above": 1.0}, "greater than 1"),
     ],
 )

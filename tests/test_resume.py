@@ -61,6 +61,7 @@ def test_a_killed_stage_ends_as_an_unbroken_one(stage, item, optimizer, warm, ti
     status, _, err = ended(staged(broken, *words, warm=where))
 
     assert status == 0, err
+    assert "Warning" not in err
     assert "goes on from checkpoint-" in err
     made = [contents(folder / "out" / stage / item) for folder in (unbroken, broken)]
     assert "model/model.safetensors" in made[0]

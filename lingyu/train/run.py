@@ -21,6 +21,7 @@ from lingyu.train.settings import CosineToFloor, Schedule, StableThenDecay, Trai
 
 CODE = Path(__file__).parents[1]
 LOGS = 4  # between two evaluations
+SLOWER = "Lower learning_rate, or raise warmup."
 
 
 def arguments(params: Training, work: Path, examples: int) -> dict[str, Any]:
@@ -208,15 +209,14 @@ def progress(label: str, curves: Path | None = None, columns: Sequence[str] = ()
         def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **others: Any) -> None:
             values = {key: value for key, value in (logs or {}).items() if key in {"loss", "eval_loss", "reward"}}
             if any(not math.isfinite(float(value)) for value in values.values()):
-                raise StageError(f"training diverged at step {state.global_step}: {values}. Lower learning_rate, or raise warmup.")
+                raise StageError(f"training diverged at step {state.global_step}: {values}. {SLOWER}")
             if curves and values and is_first():
                 write_curves(state.log_history, curves, columns)
             losses = [entry["loss"] for entry in state.log_history if "loss" in entry]
             if len(losses) > LOGS and stop_above < math.inf and min(losses[-LOGS:]) > stop_above * losses[0]:
                 raise StageError(
                     f"training diverged: the loss, {losses[0]:.3f} at first, is {losses[-1]:.3f} at step {state.global_step} and has been "
-                    f"above {stop_above} times its start (stop_above) for {LOGS * args.logging_steps:.0f} steps. "
-                    "Lower learning_rate, or raise warmup."
+                    f"above {stop_above} times its start (stop_above) for {LOGS * args.logging_steps:.0f} steps. {SLOWER}"
                 )
             if values and is_first():
                 self.tell(state, values)
@@ -256,7 +256,14 @@ def train(trainer: Any, label: str) -> dict[str, float]:
         print(f"{label}  goes on from {checkpoint.name}", file=sys.stderr, flush=True)
     sharded = trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled
     whole = processes.outline(trainer.model) if sharded else None
-    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    try:
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    except RuntimeError as error:  # a policy without numbers cannot be sampled from, which happens before its loss is logged
+        if "probability tensor contains" not in str(error):
+            raise
+        raise StageError(
+            f"training diverged at step {trainer.state.global_step}: the model gives no probabilities any more. {SLOWER}"
+        ) from error
     if trainer.args.world_size > 1:
         trainer.model = processes.gathered(trainer, whole)
     measure, choose = trainer.args.metric_for_best_model, max if trainer.args.greater_is_better else min
