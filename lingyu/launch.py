@@ -1,10 +1,11 @@
 """A stage in several processes, one a GPU, started by the stage itself.
 
-Over several nodes, each starts the stage with LINGYU_NODES (how many) and LINGYU_RENDEZVOUS (host:port of the first) in its
-environment, on a folder that all of them see; only the first process of the first node writes the outputs.
+Over several nodes, each starts the stage with LINGYU_NODES (how many), LINGYU_NODE (which one it is, from 0) and LINGYU_RENDEZVOUS
+(host:port of node 0) in its environment, on a folder that all of them see; only the first process of node 0 writes the outputs.
 """
 
 import os
+import socket
 import sys
 import threading
 import time
@@ -28,7 +29,7 @@ def launched(module: str, processes: int) -> int | None:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    nodes = int(os.environ.get("LINGYU_NODES", "1"))
+    nodes, node, endpoint = place()
     if processes % nodes:
         raise StageError(f"processes is {processes}, which {nodes} nodes (LINGYU_NODES) cannot share evenly.")
     here, cards = processes // nodes, torch.cuda.device_count()
@@ -40,8 +41,9 @@ def launched(module: str, processes: int) -> int | None:
         max_nodes=nodes,
         nproc_per_node=here,
         run_id="lingyu",
-        rdzv_backend="c10d",
-        rdzv_endpoint=os.environ.get("LINGYU_RENDEZVOUS", "localhost:0"),
+        rdzv_backend="static",  # the dynamic one numbers nodes by their names, and looks through all modules at every word between them
+        rdzv_endpoint=endpoint,
+        rdzv_configs={"rank": node},
         max_restarts=0,
         monitor_interval=0.1,
     )
@@ -53,6 +55,23 @@ def launched(module: str, processes: int) -> int | None:
     except SignalException as error:
         return 128 + int(error.sigval)
     return 0
+
+
+def place() -> tuple[int, int, str]:
+    """How many nodes there are, which one this is, and where they meet."""
+    asked = {name: os.environ.get(f"LINGYU_{name}", "") for name in ("NODES", "NODE", "RENDEZVOUS")}
+    if not any(asked.values()):
+        with socket.socket() as free:
+            free.bind(("localhost", 0))
+            return 1, 0, f"localhost:{free.getsockname()[1]}"
+    nodes, node, (host, _, port) = asked["NODES"], asked["NODE"], asked["RENDEZVOUS"].rpartition(":")
+    if not (nodes.isdecimal() and node.isdecimal() and int(node) < int(nodes) and host and port.isdecimal()):
+        told = ", ".join(f"LINGYU_{name}={value!r}" for name, value in asked.items())
+        raise StageError(
+            f"{told}: over several nodes each needs all three, as LINGYU_NODES=2, LINGYU_NODE=0 on the first and 1 on the second, and "
+            "LINGYU_RENDEZVOUS=node1:29500, the address of the first and a free port there. For one node set none."
+        )
+    return int(nodes), int(node), asked["RENDEZVOUS"]
 
 
 def is_first() -> bool:

@@ -1,14 +1,10 @@
 """What a training would stumble over is told before it starts, or stops it so that it can go on."""
 
-import resource
 import shutil
-import subprocess
-import sys
-from functools import partial
 
 import pytest
 from pydantic import ValidationError
-from training import LORA, ROOT, SFT, TRAINING, contents, ended, project, staged
+from training import ASK, LORA, SFT, TRAINING, begun, contents, ended, project, staged
 
 from lingyu.model.load import load_model, load_tokenizer
 from lingyu.stage import StageError
@@ -134,6 +130,14 @@ def test_a_checkpoint_cut_off_anywhere_is_not_whole(tmp_path):
         assert not is_whole(file.parent, 1, writers=2), name
 
 
+LIMITED = """
+import resource, runpy, sys
+sys.dont_write_bytecode = True  # Python would write half of a compiled module and call it whole
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+runpy.run_module("stages.sft", run_name="__main__", alter_sys=True)
+"""
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("method", [FULL, LORA], ids=["full", "lora"])
 def test_a_full_disk_stops_the_run_so_that_it_goes_on_afterwards(tiny_model, warm, tmp_path, method):
@@ -141,16 +145,12 @@ def test_a_full_disk_stops_the_run_so_that_it_goes_on_afterwards(tiny_model, war
     common = {**TRAINING, **SFT, "start": "start"}
     section = {"common": common, "candidates": {"it": {"method": method}}}
     unbroken, broken = (project(tmp_path / name, tiny_model, sft=section) for name in ("unbroken", "broken"))
-    limit = partial(resource.setrlimit, resource.RLIMIT_FSIZE, (20_000, 20_000))
+    (broken / "limited.py").write_text(LIMITED)
 
-    # Python would write half of a compiled module and call it whole.
-    environment = {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
-
-    command = [sys.executable, "-m", "stages.sft", "it"]
-    full = subprocess.run(command, cwd=broken, env=environment, text=True, capture_output=True, preexec_fn=limit, check=False)
-    assert full.returncode == 1
-    assert "sft@it: the disk is full" in full.stderr
-    assert "Traceback" not in full.stderr
+    status, _, err = ended(begun(broken, "-c", ASK, "limited", "it", warm=warm))
+    assert status == 1
+    assert "sft@it: the disk is full" in err
+    assert "Traceback" not in err
     for folder in (unbroken, broken):
         status, _, err = ended(staged(folder, "sft", "it", warm=warm))
         assert status == 0, err

@@ -1,7 +1,7 @@
 """Training in several processes is what it is in one, up to rounding, and starts, fails and ends as a stage does."""
 
-import os
 import signal
+import socket
 import time
 
 import numpy as np
@@ -83,9 +83,43 @@ def test_what_a_person_must_mend_is_said_once(tiny_model, warm, tmp_path):
     assert "Traceback" not in err
 
 
+def test_two_nodes_learn_what_one_process_does_and_the_first_speaks(tiny_model, warm, tmp_path):
+    """Two nodes on one machine and in one folder, as on a file system that both see."""
+    alone, shared = (sft(tmp_path / name, tiny_model, processes=count)[0] for name, count in {"alone": 1, "shared": 2}.items())
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        environment = {"LINGYU_NODES": "2", "LINGYU_RENDEZVOUS": f"127.0.0.1:{free.getsockname()[1]}"}
+
+    second, first = (staged(shared, "sft", "full", warm=warm, **environment, LINGYU_NODE=node) for node in "10")
+    results = [ended(each) for each in (first, second, staged(alone, "sft", "full", warm=warm))]
+
+    assert [status for status, _, _ in results] == [0, 0, 0], results
+    assert "step 12/12" in results[0][2]
+    assert "step" not in results[1][2]
+    metrics = [read_json(place / "out" / "sft" / "full" / "metrics.json") for place in (alone, shared)]
+    assert metrics[1] == pytest.approx(metrics[0], rel=1e-4)
+
+
 def test_nodes_share_the_processes_evenly(monkeypatch):
-    monkeypatch.setenv("LINGYU_NODES", "2")
+    for name, value in {"NODES": "2", "NODE": "0", "RENDEZVOUS": "127.0.0.1:29500"}.items():
+        monkeypatch.setenv(f"LINGYU_{name}", value)
 
     with pytest.raises(StageError, match=r"processes is 3, which 2 nodes \(LINGYU_NODES\) cannot share"):
         launched("stages.sft", 3)
-    assert os.environ["LINGYU_NODES"] == "2"
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"NODES": "2"},
+        {"NODES": "2", "NODE": "2", "RENDEZVOUS": "a:1"},
+        {"NODES": "2", "NODE": "0", "RENDEZVOUS": "a"},
+        {"RENDEZVOUS": "a:1"},
+    ],
+)
+def test_a_node_that_is_half_told_where_it_stands_is_refused(given, monkeypatch):
+    for name, value in given.items():
+        monkeypatch.setenv(f"LINGYU_{name}", value)
+
+    with pytest.raises(StageError, match=r"LINGYU_NODES='.*each needs all three.*LINGYU_RENDEZVOUS=node1:29500"):
+        launched("stages.sft", 2)
