@@ -22,6 +22,9 @@ def launched(module: str, processes: int) -> int | None:
     if processes == 1:
         os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")  # else transformers would part batches over all of them in one process
         return None
+    nodes, node, endpoint = place()
+    if processes % nodes:
+        raise StageError(f"processes is {processes}, which {nodes} nodes (LINGYU_NODES) cannot share evenly.")
     import logging
 
     import torch
@@ -29,9 +32,6 @@ def launched(module: str, processes: int) -> int | None:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    nodes, node, endpoint = place()
-    if processes % nodes:
-        raise StageError(f"processes is {processes}, which {nodes} nodes (LINGYU_NODES) cannot share evenly.")
     here, cards = processes // nodes, torch.cuda.device_count()
     if cards and here > cards:
         raise StageError(f"processes asks for {here} GPUs on this machine, which has {cards}. Lower processes, or set LINGYU_NODES.")
