@@ -28,6 +28,7 @@ def launched(module: str, processes: int) -> int | None:
     import logging
 
     import torch
+    from torch.distributed import DistError
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
@@ -52,6 +53,11 @@ def launched(module: str, processes: int) -> int | None:
     except ChildFailedError as error:
         codes = [failure.exitcode for failure in error.failures.values()]
         return next((code for code in codes if code > 0), 1)
+    except DistError as error:
+        raise StageError(
+            f"node {node} did not meet the others at {endpoint}: {error}. Name node 0 by its address and a port that is free there "
+            "(LINGYU_RENDEZVOUS), and start all nodes within ten minutes."
+        ) from error
     except SignalException as error:
         return 128 + int(error.sigval)
     return 0
@@ -87,5 +93,5 @@ def end_with_parent() -> None:
 
 def watch(parent: int) -> None:
     while os.getppid() == parent:
-        time.sleep(1)
+        time.sleep(0.1)
     os._exit(1)

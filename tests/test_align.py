@@ -111,7 +111,7 @@ def test_the_best_reward_on_held_prompts_decides(run, name):
 
 @pytest.mark.parametrize("name", ["grpo", "rloo", "ppo"])
 def test_a_policy_whose_numbers_ran_away_is_told(run, name):
-    with pytest.raises(StageError, match=r"training diverged at step \d+: .*Lower learning_rate"):
+    with pytest.raises(StageError, match=r"training diverged.*Lower learning_rate"):
         run(params(BY_REWARD[name], learning_rate=1e30), name)
 
 

@@ -83,21 +83,51 @@ def test_what_a_person_must_mend_is_said_once(tiny_model, warm, tmp_path):
     assert "Traceback" not in err
 
 
-def test_two_nodes_learn_what_one_process_does_and_the_first_speaks(tiny_model, warm, tmp_path):
+def nodes(folder, warm):
     """Two nodes on one machine and in one folder, as on a file system that both see."""
-    alone, shared = (sft(tmp_path / name, tiny_model, processes=count)[0] for name, count in {"alone": 1, "shared": 2}.items())
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        environment = {"LINGYU_NODES": "2", "LINGYU_RENDEZVOUS": f"127.0.0.1:{free.getsockname()[1]}"}
+        where = {"LINGYU_NODES": "2", "LINGYU_RENDEZVOUS": f"127.0.0.1:{free.getsockname()[1]}"}
+    return [staged(folder, "sft", "full", warm=warm, **where, LINGYU_NODE=node) for node in "01"]
 
-    second, first = (staged(shared, "sft", "full", warm=warm, **environment, LINGYU_NODE=node) for node in "10")
-    results = [ended(each) for each in (first, second, staged(alone, "sft", "full", warm=warm))]
+
+def test_two_nodes_learn_what_one_process_does_also_after_one_was_lost(tiny_model, warm, tmp_path):
+    long = {"epochs": 18, "evaluations": 9}  # the others must learn of the loss before they have come to the end
+    alone, shared = (sft(tmp_path / name, tiny_model, processes=count, **long)[0] for name, count in {"alone": 1, "shared": 2}.items())
+    first, second = nodes(shared, warm)
+    for line in first.stderr:
+        if "step 5/36  loss" in line:
+            break
+    second.kill()
+
+    assert ended(second)[0] == -signal.SIGKILL
+    status, _, err = ended(first)
+    assert status == 1
+    assert "sft@full: another process of this training was lost. Start it again" in err
+    assert "Traceback" not in err
+
+    results = [ended(each) for each in (*nodes(shared, warm), staged(alone, "sft", "full", warm=warm))]
 
     assert [status for status, _, _ in results] == [0, 0, 0], results
-    assert "step 12/12" in results[0][2]
-    assert "step" not in results[1][2]
+    assert "goes on from checkpoint-" in results[0][2]
+    assert results[1][2] == ""
     metrics = [read_json(place / "out" / "sft" / "full" / "metrics.json") for place in (alone, shared)]
     assert metrics[1] == pytest.approx(metrics[0], rel=1e-4)
+
+
+def test_nodes_that_cannot_meet_are_told(tiny_model, warm, tmp_path):
+    place, words = sft(tmp_path, tiny_model, processes=2)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        where = {"LINGYU_NODES": "2", "LINGYU_NODE": "0", "LINGYU_RENDEZVOUS": f"127.0.0.1:{taken.getsockname()[1]}"}
+
+        status, _, err = ended(staged(place, *words, warm=warm, **where))
+
+    assert status == 1
+    assert "sft@full: node 0 did not meet the others at 127.0.0.1:" in err
+    assert "address already in use" in err
+    assert "Traceback" not in err
 
 
 def test_nodes_share_the_processes_evenly(monkeypatch):

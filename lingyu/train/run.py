@@ -258,12 +258,10 @@ def train(trainer: Any, label: str) -> dict[str, float]:
     whole = processes.outline(trainer.model) if sharded else None
     try:
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    except RuntimeError as error:  # a policy without numbers cannot be sampled from, which happens before its loss is logged
-        if "probability tensor contains" not in str(error):
-            raise
-        raise StageError(
-            f"training diverged at step {trainer.state.global_step}: the model gives no probabilities any more. {SLOWER}"
-        ) from error
+    except RuntimeError as error:
+        if fault := fault_of(error):
+            raise StageError(f"{fault} (step {trainer.state.global_step})") from error
+        raise
     if trainer.args.world_size > 1:
         trainer.model = processes.gathered(trainer, whole)
     measure, choose = trainer.args.metric_for_best_model, max if trainer.args.greater_is_better else min
@@ -275,6 +273,17 @@ def train(trainer: Any, label: str) -> dict[str, float]:
         "best_step": trainer.state.best_global_step or trainer.state.global_step,
         f"best_{measure}": choose(measured) if measured else math.nan,
     }
+
+
+def fault_of(error: RuntimeError) -> str | None:
+    """What a person can mend of what torch stumbled over; None for the rest."""
+    from torch.distributed import DistError
+
+    if "probability tensor contains" in str(error):  # a policy is sampled from before its loss is logged
+        return f"training diverged: the model gives no probabilities any more. {SLOWER}"
+    if isinstance(error, DistError) or "gloo/transport" in str(error):
+        return "another process of this training was lost. Start it again, on every node: it goes on from the last whole checkpoint."
+    return None
 
 
 def last_whole_checkpoint(work: Path, writers: int = 1) -> Path | None:
