@@ -36,8 +36,7 @@ COLD = {"full"}
         ("sft", "ptuning_v2", "adamw_torch_fused"),
         ("sft", "bottleneck", "muon"),
         ("reward", "", "adamw_torch_fused"),
-        ("align", "dpo", "muon"),
-        *(("align", name, "adamw_torch_fused") for name in ALIGNED if name != "dpo"),
+        *(("align", name, "muon" if name in ("dpo", "cpo") else "adamw_torch_fused") for name in ALIGNED),
     ],
 )
 def test_a_killed_stage_ends_as_an_unbroken_one(stage, item, optimizer, warm, tiny_model, tiny_reward_model, tmp_path):

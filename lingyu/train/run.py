@@ -161,6 +161,8 @@ def optimised(trainer: Any, params: Training) -> Any:
     if params.optimizer != "muon":
         return trainer
 
+    rates = (params.learning_rate, params.beta2, params.weight_decay)
+
     class Optimised(trainer):
         optimizer: Any
 
@@ -168,7 +170,7 @@ def optimised(trainer: Any, params: Training) -> Any:
             from lingyu.train.muon import Muon
 
             if self.optimizer is None:
-                self.optimizer = Muon(model or self.model, params.learning_rate, params.beta2, params.weight_decay)
+                self.optimizer = Muon(model or self.model, *rates)
             return self.optimizer
 
     return Optimised
