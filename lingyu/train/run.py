@@ -21,6 +21,7 @@ from lingyu.train.settings import CosineToFloor, Schedule, StableThenDecay, Trai
 
 CODE = Path(__file__).parents[1]
 LOGS = 4  # between two evaluations
+SLOWER = "Lower learning_rate, or raise warmup."
 
 
 def arguments(params: Training, work: Path, examples: int) -> dict[str, Any]:
@@ -158,6 +159,8 @@ def optimised(trainer: Any, params: Training) -> Any:
     if params.optimizer != "muon":
         return trainer
 
+    rates = (params.learning_rate, params.beta2, params.weight_decay)
+
     class Optimised(trainer):
         optimizer: Any
 
@@ -165,7 +168,7 @@ def optimised(trainer: Any, params: Training) -> Any:
             from lingyu.train.muon import Muon
 
             if self.optimizer is None:
-                self.optimizer = Muon(model or self.model, params.learning_rate, params.beta2, params.weight_decay)
+                self.optimizer = Muon(model or self.model, *rates)
             return self.optimizer
 
     return Optimised
@@ -206,15 +209,14 @@ def progress(label: str, curves: Path | None = None, columns: Sequence[str] = ()
         def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **others: Any) -> None:
             values = {key: value for key, value in (logs or {}).items() if key in {"loss", "eval_loss", "reward"}}
             if any(not math.isfinite(float(value)) for value in values.values()):
-                raise StageError(f"training diverged at step {state.global_step}: {values}. Lower learning_rate, or raise warmup.")
+                raise StageError(f"training diverged at step {state.global_step}: {values}. {SLOWER}")
             if curves and values and is_first():
                 write_curves(state.log_history, curves, columns)
             losses = [entry["loss"] for entry in state.log_history if "loss" in entry]
             if len(losses) > LOGS and stop_above < math.inf and min(losses[-LOGS:]) > stop_above * losses[0]:
                 raise StageError(
                     f"training diverged: the loss, {losses[0]:.3f} at first, is {losses[-1]:.3f} at step {state.global_step} and has been "
-                    f"above {stop_above} times its start (stop_above) for {LOGS * args.logging_steps:.0f} steps. "
-                    "Lower learning_rate, or raise warmup."
+                    f"above {stop_above} times its start (stop_above) for {LOGS * args.logging_steps:.0f} steps. {SLOWER}"
                 )
             if values and is_first():
                 self.tell(state, values)
@@ -258,7 +260,12 @@ def train(trainer: Any, label: str, kernels: str) -> dict[str, float]:
         print(f"{label}  goes on from {checkpoint.name}", file=sys.stderr, flush=True)
     sharded = trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled
     whole = processes.outline(trainer.model) if sharded else None
-    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    try:
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    except RuntimeError as error:
+        if fault := fault_of(error):
+            raise StageError(f"{fault} (step {trainer.state.global_step})") from error
+        raise
     if trainer.args.world_size > 1:
         trainer.model = processes.gathered(trainer, whole)
     measure, choose = trainer.args.metric_for_best_model, max if trainer.args.greater_is_better else min
@@ -270,6 +277,17 @@ def train(trainer: Any, label: str, kernels: str) -> dict[str, float]:
         "best_step": trainer.state.best_global_step or trainer.state.global_step,
         f"best_{measure}": choose(measured) if measured else math.nan,
     }
+
+
+def fault_of(error: RuntimeError) -> str | None:
+    """What a person can mend of what torch stumbled over; None for the rest."""
+    from torch.distributed import DistError
+
+    if "probability tensor contains" in str(error):  # a policy is sampled from before its loss is logged
+        return f"training diverged: the model gives no probabilities any more. {SLOWER}"
+    if isinstance(error, DistError) or "gloo/transport" in str(error):
+        return "another process of this training was lost. Start it again, on every node: it goes on from the last whole checkpoint."
+    return None
 
 
 def last_whole_checkpoint(work: Path, writers: int = 1) -> Path | None:
