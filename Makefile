@@ -8,6 +8,8 @@ unexport PYTHONDONTWRITEBYTECODE
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
+# Most tests use one core; past four processes their imports cost more than they save. A file's tests stay together until one runs idle.
+TESTS := pytest --numprocesses logical --maxprocesses 4 --dist worksteal
 
 .PHONY: setup repro test check serve data recipe review
 
@@ -27,13 +29,13 @@ repro: setup
 	python -m lingyu.warm dvc repro
 
 test: setup
-	pytest
+	$(TESTS)
 
 check: setup
 	ruff format --check .
 	ruff check .
 	mypy
-	pytest
+	$(TESTS)
 
 serve: setup
 	bentoml serve $(CURDIR)/out/package/bento

@@ -1,10 +1,11 @@
 """Pretraining and fine-tuning beside LLaMA-Factory: the same model, rows, batches, rates and number format.
 
     python -m bench.training FOLDER [--peer VENV] [--beside CHECKOUT] [--rounds 3] [--stage sft] [--settings defaults …] [--shape tiny]
+        [--precision fp32]
 
 VENV is an environment with llamafactory 0.9.5 (docs/benchmarks.md says how to make it), CHECKOUT another version of this project. Every
 run is a whole process, as a person would start it: our stage by `python -m stages.NAME` in a project of its own, the peer by
-`llamafactory-cli train FILE`. In a round, which has one seed, all run one after the other, and then all at once, taking a step each in
+`llamafactory-cli train FILE`. In a round, which has one seed, all run one after the other, and then all at once, taking eight steps each in
 turn; a ratio is of two runs of one round. All train, without being told of it, under one clock (bench/clock). Tokens a second are those of
 the rows, padding not counted, over the time of the steps taken in turn, without dev loss and checkpoints, which both do as often. Of what
 each leaves behind the dev loss is measured by one function.
@@ -107,6 +108,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--tokens", type=int, default=150_000, help="about, that each run trains on")
     parser.add_argument("--shape", choices=SHAPES, default="tiny")
+    parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
     parser.add_argument("--stage", choices=STAGES, action="append")
     parser.add_argument("--only", choices=("steps", "processes"))
     parser.add_argument("--settings", choices=PEER, action="append", help="of the peer; all unless given")
@@ -114,7 +116,7 @@ def main() -> None:
     folder = given.folder.resolve()
     prepare(given.threads)
     folder = given.folder.resolve()
-    make(folder, given.shape, given.tokens, given.threads)
+    make(folder, given.shape, given.tokens, given.threads, given.precision)
     for stage in given.stage or STAGES:
         names = ["lingyu", *([BESIDE] if given.beside else [])]
         if given.peer:
@@ -144,7 +146,7 @@ def told(stage: str, name: str, run: Run) -> None:
     print(f"{stage}, {name}: {run.seconds:.1f} s, {line}", file=sys.stderr, flush=True)
 
 
-def make(folder: Path, shape: str, count: int, threads: int) -> None:
+def make(folder: Path, shape: str, count: int, threads: int, precision: str = "fp32") -> None:
     """The base, the rows in both forms, and a project in which our stages find them."""
     from bench.training_data import Writer, build_base
     from lingyu.model.tiny import Shape
@@ -157,7 +159,7 @@ def make(folder: Path, shape: str, count: int, threads: int) -> None:
         texts = writer.documents(max(1, round(count * share / 800)))
         write_rows(folder, part, texts, list(writer.dialogues(max(1, round(count * share / 80)))))
     same = {"seed": SEED, "threads": threads, "batch_size": BATCH, "epochs": 1, "optimizer": "adamw_torch_fused", "learning_rate": 2.0e-3}
-    same |= {"precision": "fp32", "evaluations": EVALUATIONS}
+    same |= {"precision": precision, "evaluations": EVALUATIONS}
     pretrain = params["pretrain"] | same | {"max_length": BLOCK, "instructions": False}
     candidate = params["sft"]["candidates"][CANDIDATE] | {"start": "extend"}
     sft = {"common": params["sft"]["common"] | same | {"max_length": LONGEST}, "candidates": {CANDIDATE: candidate}}
@@ -263,7 +265,9 @@ class Contestant:
             "PYTHONPATH": os.pathsep.join([str(CLOCK), *filter(None, [os.environ.get("PYTHONPATH")])]),
             "STEP_CLOCK": str(self.clock),
             "OMP_NUM_THREADS": str(self.threads),
+            # As lingyu sets them for itself: threads that always sleep cost a step of two a third.
             "OMP_WAIT_POLICY": "PASSIVE",
+            "GOMP_SPINCOUNT": "20000",
             "HF_HUB_OFFLINE": "1",
             "HF_DATASETS_CACHE": str(self.cache),
             "DISABLE_VERSION_CHECK": "1",
@@ -292,7 +296,7 @@ class Contestant:
 
 
 def in_turn(folder: Path, contestants: list[Contestant]) -> list[Run]:
-    """All at once, each taking a step when the one before has taken its own."""
+    """All at once, each taking some steps when the one before has taken its own."""
     turn = folder / "turn"
     turn.unlink(missing_ok=True)
     with socket.socket(socket.AF_UNIX) as listener:
@@ -353,6 +357,7 @@ def peer_settings(folder: Path, stage: str, more: dict[str, Any]) -> dict[str, A
         "load_best_model_at_end": True,
         "logging_steps": -(-every // 4),
         "use_cpu": True,
+        "bf16": ours["precision"] == "bf16",
         "report_to": "none",
         **more,
     }

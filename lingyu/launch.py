@@ -1,10 +1,11 @@
 """A stage in several processes, one a GPU, started by the stage itself.
 
-Over several nodes, each starts the stage with LINGYU_NODES (how many) and LINGYU_RENDEZVOUS (host:port of the first) in its
-environment, on a folder that all of them see; only the first process of the first node writes the outputs.
+Over several nodes, each starts the stage with LINGYU_NODES (how many), LINGYU_NODE (which one it is, from 0) and LINGYU_RENDEZVOUS
+(host:port of node 0) in its environment, on a folder that all of them see; only the first process of node 0 writes the outputs.
 """
 
 import os
+import socket
 import sys
 import threading
 import time
@@ -21,16 +22,17 @@ def launched(module: str, processes: int) -> int | None:
     if processes == 1:
         os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")  # else transformers would part batches over all of them in one process
         return None
+    nodes, node, endpoint = place()
+    if processes % nodes:
+        raise StageError(f"processes is {processes}, which {nodes} nodes (LINGYU_NODES) cannot share evenly.")
     import logging
 
     import torch
+    from torch.distributed import DistError
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    nodes = int(os.environ.get("LINGYU_NODES", "1"))
-    if processes % nodes:
-        raise StageError(f"processes is {processes}, which {nodes} nodes (LINGYU_NODES) cannot share evenly.")
     here, cards = processes // nodes, torch.cuda.device_count()
     if cards and here > cards:
         raise StageError(f"processes asks for {here} GPUs on this machine, which has {cards}. Lower processes, or set LINGYU_NODES.")
@@ -40,8 +42,9 @@ def launched(module: str, processes: int) -> int | None:
         max_nodes=nodes,
         nproc_per_node=here,
         run_id="lingyu",
-        rdzv_backend="c10d",
-        rdzv_endpoint=os.environ.get("LINGYU_RENDEZVOUS", "localhost:0"),
+        rdzv_backend="static",  # the dynamic one numbers nodes by their names, and looks through all modules at every word between them
+        rdzv_endpoint=endpoint,
+        rdzv_configs={"rank": node},
         max_restarts=0,
         monitor_interval=0.1,
     )
@@ -50,9 +53,31 @@ def launched(module: str, processes: int) -> int | None:
     except ChildFailedError as error:
         codes = [failure.exitcode for failure in error.failures.values()]
         return next((code for code in codes if code > 0), 1)
+    except DistError as error:
+        raise StageError(
+            f"node {node} did not meet the others at {endpoint}: {error}. Name node 0 by its address and a port that is free there "
+            "(LINGYU_RENDEZVOUS), and start all nodes within ten minutes."
+        ) from error
     except SignalException as error:
         return 128 + int(error.sigval)
     return 0
+
+
+def place() -> tuple[int, int, str]:
+    """How many nodes there are, which one this is, and where they meet."""
+    asked = {name: os.environ.get(f"LINGYU_{name}", "") for name in ("NODES", "NODE", "RENDEZVOUS")}
+    if not any(asked.values()):
+        with socket.socket() as free:
+            free.bind(("localhost", 0))
+            return 1, 0, f"localhost:{free.getsockname()[1]}"
+    nodes, node, (host, _, port) = asked["NODES"], asked["NODE"], asked["RENDEZVOUS"].rpartition(":")
+    if not (nodes.isdecimal() and node.isdecimal() and int(node) < int(nodes) and host and port.isdecimal()):
+        told = ", ".join(f"LINGYU_{name}={value!r}" for name, value in asked.items())
+        raise StageError(
+            f"{told}: over several nodes each needs all three, as LINGYU_NODES=2, LINGYU_NODE=0 on the first and 1 on the second, and "
+            "LINGYU_RENDEZVOUS=node1:29500, the address of the first and a free port there. For one node set none."
+        )
+    return int(nodes), int(node), asked["RENDEZVOUS"]
 
 
 def is_first() -> bool:
@@ -68,5 +93,5 @@ def end_with_parent() -> None:
 
 def watch(parent: int) -> None:
     while os.getppid() == parent:
-        time.sleep(1)
+        time.sleep(0.1)
     os._exit(1)

@@ -21,7 +21,7 @@ PARAMS_FILE = Path("params.yaml")
 class StageParams(BaseModel):
     """One section of params.yaml. A missing, extra or ill-typed key is an error."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     @classmethod
     def load(cls, section: str, item: str | None = None) -> Self:
@@ -77,8 +77,10 @@ def faults(error: ValidationError, where: list[str]) -> Iterator[str]:
     """A line for each fault, with the key as a person writes it and the value found there."""
     for fault in error.errors():
         key = ".".join(map(str, (*where, *fault["loc"])))
-        found = "" if fault["type"] in {"missing", "extra_forbidden"} else f" (found {fault['input']!r})"
-        yield f"  {key}: {fault['msg']}{found}"
+        told = fault["type"] in {"missing", "extra_forbidden", "union_tag_invalid"} or (
+            fault["type"] == "value_error" and isinstance(fault["input"], dict)  # of keys that do not go together, which it names
+        )
+        yield f"  {key}: {fault['msg']}" + ("" if told else f" (found {fault['input']!r})")
 
 
 def start(run: Callable[..., None], params: type[StageParams], *, heavy: bool = False, **paths: Any) -> None:

@@ -5,6 +5,7 @@ lingyu.warm COMMAND…` imports them once, runs the command with LINGYU_WARM nam
 A stage that finds the socket (lingyu.stage.start) hands over its arguments, folder, environment and streams, and
 waits for the exit status of the fork; without one it runs where it is. Both give the same bytes: the fork holds
 third-party modules only, none of ours, and no computation has happened in it. A fork whose stage was killed ends too.
+The processes that a fork starts, as a stage in several processes does, ask for forks of their own.
 What a library reads from the environment at its import (HF_ENDPOINT, say) it has from the command's environment.
 """
 
@@ -28,6 +29,7 @@ from io import TextIOWrapper
 from typing import Any, NoReturn
 
 VARIABLE = "LINGYU_WARM"
+FORK = "LINGYU_WARM_FORK"  # the fork itself, which asks for no other
 # What the training and evaluating stages import; a module that is missing here is imported by the stage itself.
 MODULES = ["torch", "transformers", "transformers.models.qwen3.modeling_qwen3", "transformers.trainer", "datasets", "peft"]
 MODULES += [
@@ -51,7 +53,7 @@ KILLED = (
 def handed_over(module: str) -> int | None:
     """Run `python -m module argv…` in a fork of the warm process; its exit status, or None where there is none to ask."""
     address = os.environ.get(VARIABLE)
-    if not address or None in (sys.stdin, sys.stdout, sys.stderr):
+    if not address or os.environ.get(FORK) == str(os.getpid()) or None in (sys.stdin, sys.stdout, sys.stderr):
         return None
     request = json.dumps({"module": module, "argv": sys.argv[1:], "folder": os.getcwd(), "environment": dict(os.environ)}).encode()
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asked:
@@ -99,7 +101,7 @@ def answer(asked: socket.socket) -> int:
         sys.stdout.reconfigure(line_buffering=True)
     os.environ.clear()
     os.environ.update(request["environment"])
-    del os.environ[VARIABLE]
+    os.environ[FORK] = str(os.getpid())
     os.chdir(request["folder"])
     sys.path[0] = request["folder"]
     del sys.modules["lingyu"]  # another folder may hold other code

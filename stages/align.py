@@ -73,7 +73,7 @@ def run(params: Params, models: Path, reward: Path, train_folder: Path, dev_fold
     given = Given(params, model, reward, tokenizer, train_folder, dev_folder, place, label, out)
 
     ready = WAYS[type(params.method)](given, params.method)
-    metrics = train(ready.trainer, label)
+    metrics = train(ready.trainer, label, params.kernels)
 
     if params.start_share:
         go_back(ready.trainer.model, load_model(model, params.max_length), params.start_share)

@@ -80,7 +80,7 @@ def run(params: Params, train_folder: Path, dev_folder: Path, work: Path, out: P
         for name, part in (("train", texts), ("dev", held or texts[:1]))
     )
     trainer = causal_trainer(model, tokenizer, examples, dev, params.training, place, "base", out)
-    metrics: dict[str, Any] = train(trainer, "base")
+    metrics: dict[str, Any] = train(trainer, "base", params.training.kernels)
 
     save(trainer.model, tokenizer, out / "model")
     write_curves(trainer.state.log_history, out / "curves.csv")

@@ -69,7 +69,7 @@ def run(params: Params, model: Path, train_folder: Path, dev_folder: Path, work:
         "pretrain",
         out,
     )
-    metrics = train(trainer, "pretrain")
+    metrics = train(trainer, "pretrain", params.kernels)
 
     save(trainer.model, tokenizer, out / "model")
     write_curves(trainer.state.log_history, out / "curves.csv")

@@ -47,7 +47,7 @@ def run(params: Params, models: Path, train_folder: Path, dev_folder: Path, work
         processing_class=tokenizer,
         callbacks=[progress("reward", out / "curves.csv", CURVES, params.stop_above), *boards(params, place, "reward")],
     )
-    metrics: dict[str, Any] = train(trainer, "reward")
+    metrics: dict[str, Any] = train(trainer, "reward", params.kernels)
 
     save(trainer.model, tokenizer, out / "model")
     write_curves(trainer.state.log_history, out / "curves.csv", CURVES)

@@ -70,7 +70,7 @@ def run(params: Params, models: Path, train_folder: Path, dev_folder: Path, work
         out,
         neftune_noise_alpha=params.neftune or None,
     )
-    metrics = train(trainer, label)
+    metrics = train(trainer, label, params.kernels)
     print(f"{label}  {summary(metrics)}", file=sys.stderr, flush=True)
 
     tuning.save(trainer.model, tokenizer, out / "model")

@@ -109,6 +109,12 @@ def test_the_best_reward_on_held_prompts_decides(run, name):
     assert metrics["best_eval_reward"] == max(measured)
 
 
+@pytest.mark.parametrize("name", ["grpo", "rloo", "ppo"])
+def test_a_policy_whose_numbers_ran_away_is_told(run, name):
+    with pytest.raises(StageError, match=r"training diverged.*Lower learning_rate"):
+        run(params(BY_REWARD[name], learning_rate=1e30), name)
+
+
 def test_several_rewards_add_up_by_weight_and_are_shown_one_by_one(run):
     out = run(params({**GRPO, "rewards": [*SHORT, {"name": "text", "text": "e", "weight": -0.5}]}, epochs=1), "grpo")
 

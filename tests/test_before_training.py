@@ -1,14 +1,10 @@
 """What a training would stumble over is told before it starts, or stops it so that it can go on."""
 
-import resource
 import shutil
-import subprocess
-import sys
-from functools import partial
 
 import pytest
 from pydantic import ValidationError
-from training import LORA, ROOT, SFT, TRAINING, begun, contents, ended, project
+from training import ASK, LORA, SFT, TRAINING, begun, contents, ended, project, staged
 
 from lingyu.model.load import load_model, load_tokenizer
 from lingyu.stage import StageError
@@ -59,6 +55,9 @@ def test_what_this_machine_can_do_passes():
         ({"sharding": "fsdp"}, "parts a model over several processes, but processes is 1"),
         ({"sharding": "fsdp", "processes": 2, "optimizer": "muon"}, "muon needs whole matrices"),
         ({"schedule": {"name": "warmup_stable_decay", "decay": 0.2}}, "floor"),
+        ({"schedule": "cosinus"}, r"1 validation error for Training\nschedule\n  no such schedule\. Known: linear, .*cosine_with_min_lr"),
+        ({"schedule": {"name": "wsd", "decay": 0.2}}, r"1 validation error .*\nschedule\n  no such schedule\. Known: linear"),
+        ({"learning_rate": float("inf")}, r"learning_rate\n  Input should be a finite number"),
         ({"stop_above": 1.0}, "greater than 1"),
     ],
 )
@@ -131,27 +130,29 @@ def test_a_checkpoint_cut_off_anywhere_is_not_whole(tmp_path):
         assert not is_whole(file.parent, 1, writers=2), name
 
 
+LIMITED = """
+import resource, runpy, sys
+sys.dont_write_bytecode = True  # Python would write half of a compiled module and call it whole
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+runpy.run_module("stages.sft", run_name="__main__", alter_sys=True)
+"""
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("method", [FULL, LORA], ids=["full", "lora"])
-def test_a_full_disk_stops_the_run_so_that_it_goes_on_afterwards(tiny_model, tmp_path, method):
+def test_a_full_disk_stops_the_run_so_that_it_goes_on_afterwards(tiny_model, warm, tmp_path, method):
     """Files of more than the limit cannot be written: the stage fails at its first checkpoint, as on a full disk."""
     common = {**TRAINING, **SFT, "start": "start"}
     section = {"common": common, "candidates": {"it": {"method": method}}}
     unbroken, broken = (project(tmp_path / name, tiny_model, sft=section) for name in ("unbroken", "broken"))
-    words = ["-m", "stages.sft", "it"]
-    limit = partial(resource.setrlimit, resource.RLIMIT_FSIZE, (20_000, 20_000))
+    (broken / "limited.py").write_text(LIMITED)
 
-    # Python would write half of a compiled module and call it whole.
-    environment = {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
-
-    full = subprocess.run(
-        [sys.executable, *words], cwd=broken, env=environment, text=True, capture_output=True, preexec_fn=limit, check=False
-    )
-    assert full.returncode == 1
-    assert "sft@it: the disk is full" in full.stderr
-    assert "Traceback" not in full.stderr
+    status, _, err = ended(begun(broken, "-c", ASK, "limited", "it", warm=warm))
+    assert status == 1
+    assert "sft@it: the disk is full" in err
+    assert "Traceback" not in err
     for folder in (unbroken, broken):
-        status, _, err = ended(begun(folder, *words))
+        status, _, err = ended(staged(folder, "sft", "it", warm=warm))
         assert status == 0, err
 
     assert contents(unbroken / "out" / "sft") == contents(broken / "out" / "sft")

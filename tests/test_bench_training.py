@@ -60,7 +60,7 @@ def test_a_ratio_is_of_two_runs_of_one_round():
     assert list(processes_table("sft", runs))[-1] == f"| defaults | {times} | 700 | 5.10 (5.10–5.10) |"
 
 
-def test_programs_take_a_step_each_in_turn(tmp_path):
+def test_programs_take_eight_steps_each_in_turn(tmp_path):
     program = """
 import sys, time
 import transformers.trainer
@@ -73,15 +73,18 @@ for step in range(int(sys.argv[2])):
     clock.on_step_end()
 clock.on_train_end()
 """
-    commands = {"a": "3", "b": "2"}
+    (tmp_path / "transformers").mkdir()  # of the real one only torch matters here, and each process would import it
+    (tmp_path / "transformers" / "__init__.py").touch()
+    (tmp_path / "transformers" / "trainer.py").write_text("import torch; DEFAULT_CALLBACKS, TrainerCallback = [], object")
+    commands = {"a": "17", "b": "9"}
     contestants = [
         Contestant(tmp_path, name, [sys.executable, "-c", program, name, count], tmp_path, 1) for name, count in commands.items()
     ]
 
     runs = in_turn(tmp_path, contestants)
 
-    assert [len(run.steps) for run in runs] == [3, 2]
-    assert (tmp_path / "steps").read_text() in {"ababa", "babaa"}
+    assert [len(run.steps) for run in runs] == [17, 9]
+    assert (tmp_path / "steps").read_text() in {"a" * 8 + "b" * 8 + "a" * 8 + "ba", "b" * 8 + "a" * 8 + "b" + "a" * 9}
 
 
 def test_the_clock_counts_the_steps_of_any_trainer_and_not_what_lies_between(tmp_path):

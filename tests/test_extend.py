@@ -8,7 +8,7 @@ import pytest
 from rows import document, fact
 from tiny import build_tiny_model
 from tokenizer_kinds import give
-from training import LORA, SFT, TRAINING, begun, contents, ended, project, weights
+from training import ASK, LORA, SFT, TRAINING, begun, contents, ended, project, staged, weights
 
 from lingyu.files import read_json, write_table
 from lingyu.model.load import load_model, load_tokenizer
@@ -146,16 +146,17 @@ with torch.no_grad():
 """
 
 
-def asked(model):
+def asked(model, warm, folder):
     """Token ids of a text, the scores behind it and the size of the vocabulary, by a process of its own."""
-    status, told, err = ended(begun(model, "-c", PROBE, str(model)))
+    (folder / "probe.py").write_text(PROBE, encoding="utf-8")
+    status, told, err = ended(begun(folder, "-c", ASK, "probe", str(model), warm=warm))
     assert status == 0, err
     return json.loads(told)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("kind", "tied"), [("qwen", True), ("llama", False), ("unigram", True)])
-def test_a_real_kind_of_base_is_extended_trained_merged_and_reloaded_alike(run, tmp_path, kind, tied):
+def test_a_real_kind_of_base_is_extended_trained_merged_and_reloaded_alike(run, warm, tmp_path, kind, tied):
     import torch
 
     base = give(build_tiny_model(tmp_path / "base", vocab_size=384, tie_word_embeddings=tied), kind)
@@ -169,15 +170,15 @@ def test_a_real_kind_of_base_is_extended_trained_merged_and_reloaded_alike(run, 
     assert ("lm_head.weight" in weights(extended)) != tied
     with torch.no_grad():
         scores = model(torch.tensor([ids])).logits[0, -1].tolist()
-    assert asked(extended) == [ids, scores, len(tokenizer)]
+    assert asked(extended, warm, tmp_path) == [ids, scores, len(tokenizer)]
 
     common = {**TRAINING, **SFT, "max_length": 512}
     folder = project(tmp_path / "project", extended, sft={"common": common, "candidates": {"lora": {"start": "start", "method": LORA}}})
-    status, _, err = ended(begun(folder, "-m", "stages.sft", "lora"))
+    status, _, err = ended(staged(folder, "sft", "lora", warm=warm))
     assert status == 0, err
     merged = folder / "out" / "sft" / "lora" / "model"
     assert (merged / "tokenizer.json").read_bytes() == (extended / "tokenizer.json").read_bytes()
-    again, learnt, size = asked(merged)
+    again, learnt, size = asked(merged, warm, tmp_path)
     assert (again, size) == (ids, len(tokenizer))
     assert learnt != scores
     assert contents(merged).keys() >= {"model.safetensors", "tokenizer.json"}

@@ -4,7 +4,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from pydantic import PositiveInt
+from pydantic import PositiveInt, model_validator
 
 from lingyu.errors import FULL, LEFT, disk_is_full
 from lingyu.files import write_json
@@ -47,6 +47,22 @@ def test_all_faults_are_told_at_once_with_key_and_value(params):
         "  fly.name: Field required",
         "  fly.step: Extra inputs are not permitted",
     ]
+
+
+def test_keys_that_do_not_go_together_are_told_without_the_whole_section(params):
+    class Pair(Params):
+        @model_validator(mode="after")
+        def even(self):
+            if self.steps % 2:
+                raise ValueError(f"steps {self.steps} is odd, and {self.name} needs pairs")
+            return self
+
+    params("fly: {steps: 3, name: far}")
+
+    with pytest.raises(StageError) as raised:
+        Pair.load("fly")
+
+    assert str(raised.value).splitlines()[1:] == ["  fly: Value error, steps 3 is odd, and far needs pairs"]
 
 
 def test_a_fault_of_a_candidate_names_where_it_stands(params):

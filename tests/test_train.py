@@ -185,7 +185,7 @@ def test_a_loss_that_is_no_number_stops_with_a_clear_word(tiny_model, tokenizer,
     trainer = causal_trainer(load_model(tiny_model, 64), tokenizer, examples, examples, params, tmp_path, "test", tmp_path)
 
     with pytest.raises(StageError, match=r"training diverged at step \d+: .*nan.*Lower learning_rate"):
-        train(trainer, "test")
+        train(trainer, "test", "auto")
 
     assert "test  step 1/9  loss" in capsys.readouterr().err
 
@@ -224,7 +224,7 @@ def test_the_curves_grow_while_it_trains(tiny_model, tokenizer, tmp_path):
     )
     trainer.add_callback(Look())
 
-    train(trainer, "t")
+    train(trainer, "t", "auto")
 
     assert [row["step"] for row in grown] == ["1", "2", "3", "4", "5"]
     assert curves(tmp_path / "out")[:5] == grown
@@ -248,7 +248,7 @@ def test_an_optimizer_of_the_library_learns_with_bf16_products_and_recomputed_ac
     model.model.layers[0].mlp.down_proj.register_forward_hook(lambda module, given, made: seen.add(str(made.dtype)))
     trainer = causal_trainer(model, tokenizer, examples, examples, params, tmp_path, "test", tmp_path)
 
-    train(trainer, "test")
+    train(trainer, "test", "auto")
 
     logs = [entry for entry in trainer.state.log_history if "loss" in entry]
     assert seen == {"torch.bfloat16"}
@@ -265,7 +265,7 @@ def test_training_keeps_the_best_by_dev_loss_and_says_so(tiny_model, tokenizer, 
     params = Training(**{**TRAINING, "epochs": 12, "learning_rate": 2e-2, "schedule": "constant"})
     trainer = causal_trainer(load_model(tiny_model, 64), tokenizer, learnt, other, params, tmp_path, "test", tmp_path)
 
-    metrics = train(trainer, "test")
+    metrics = train(trainer, "test", "auto")
 
     write_curves(trainer.state.log_history, tmp_path / "curves.csv")
     measured = {int(row["step"]): float(row["eval_loss"]) for row in curves(tmp_path) if row["eval_loss"]}
@@ -314,7 +314,7 @@ def test_muon_is_an_optimizer_that_the_settings_can_name(tiny_model, tokenizer, 
     params = Training(**{**TRAINING, "optimizer": "muon", "epochs": 20})
     trainer = causal_trainer(load_model(tiny_model, 64), tokenizer, examples, examples, params, tmp_path, "test", tmp_path)
 
-    train(trainer, "test")
+    train(trainer, "test", "auto")
 
     assert type(trainer.optimizer.optimizer).__name__ == "Muon"
     losses = [entry["eval_loss"] for entry in trainer.state.log_history if "eval_loss" in entry]
@@ -324,10 +324,9 @@ def test_muon_is_an_optimizer_that_the_settings_can_name(tiny_model, tokenizer, 
 def test_the_state_of_a_checkpoint_is_written_last(tiny_model, tokenizer, tmp_path):
     """last_whole_checkpoint takes its file for a sign that the others are whole."""
     examples = list(dialogues(ROWS, tokenizer, 100))
-    train(
-        causal_trainer(load_model(tiny_model, 64), tokenizer, examples, examples, Training(**TRAINING), tmp_path, "test", tmp_path), "test"
-    )
+    trainer = causal_trainer(load_model(tiny_model, 64), tokenizer, examples, examples, Training(**TRAINING), tmp_path, "test", tmp_path)
 
+    train(trainer, "test", "auto")
     folder = last_whole_checkpoint(tmp_path)
 
     files = sorted((file for file in folder.iterdir()), key=lambda file: file.stat().st_mtime_ns)

@@ -203,29 +203,32 @@ def test_who_does_not_know_the_attached_part_refuses_the_folder(start, tmp_path)
     assert "lingyu_qwen3" in done.stderr
 
 
-@pytest.mark.parametrize("name", ["prefix", "bottleneck"])
-def test_the_code_in_the_bento_serves_an_attached_part(name, start, tmp_path):
+def test_the_code_in_the_bento_serves_attached_parts(start, tmp_path):
     import torch
 
-    tuning = tuning_of(start, method(name))
-    stir(tuning.model)
-    tuning.save(tuning.model, load_tokenizer(start), tmp_path / "model")
+    folders = [tmp_path / name for name in ("prefix", "bottleneck")]
+    for folder in folders:
+        tuning = tuning_of(start, method(folder.name))
+        stir(tuning.model)
+        tuning.save(tuning.model, load_tokenizer(start), folder)
     package.put_code(ROOT, tmp_path / "code")
     asked = "engine.tokens([5, 50, 100], Sampling(max_tokens=6, temperature=0, top_p=1, seed=0))"
     code = f"""
-import asyncio
+import asyncio, sys
 from pathlib import Path
 from lingyu.serve.engine import Sampling, TransformersEngine
-engine = TransformersEngine(Path({str(tmp_path / "model")!r}))
-async def reply(): return [token async for token in {asked}]
-print(asyncio.run(reply()))"""
+async def reply(engine): return [token async for token in {asked}]
+print([asyncio.run(reply(TransformersEngine(Path(folder)))) for folder in sys.argv[1:]])"""
+    environment = {**os.environ, "PYTHONPATH": "."}
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path / "code", env={**os.environ, "PYTHONPATH": "."}, capture_output=True, text=True
+        [sys.executable, "-c", code, *map(str, folders)], cwd=tmp_path / "code", env=environment, capture_output=True, text=True
     )
 
     assert done.returncode == 0, done.stderr
-    made = load_model(tmp_path / "model", 64).generate(torch.tensor([[5, 50, 100]]), max_new_tokens=6, do_sample=False)
-    assert json.loads(done.stdout) == made[0, 3:].tolist()
+    prompt = torch.tensor([[5, 50, 100]])
+    made = [load_model(folder, 64).generate(prompt, max_new_tokens=6, do_sample=False) for folder in folders]
+    assert json.loads(done.stdout) == [ids[0, 3:].tolist() for ids in made]
+    assert len(set(map(str, json.loads(done.stdout)))) == 2
 
 
 @pytest.mark.parametrize("name", ["prefix", "bottleneck"])

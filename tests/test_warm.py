@@ -51,7 +51,7 @@ def gone(number, group=False, seconds=240):
         "print('said')",
         "print('no end of line', end='')",
         "print(sys.stdin.read())",
-        "print(os.getcwd(), sys.path[0] == os.getcwd(), sys.argv[1:], os.environ['HERE'], 'LINGYU_WARM' in os.environ)",
+        "print(os.getcwd(), sys.path[0] == os.getcwd(), sys.argv[1:], os.environ['HERE'])",
         "os.write(2, b'below Python')",
         "print('x' * 100_000)",
         "sys.exit(3)",
@@ -82,6 +82,14 @@ def test_a_fork_has_the_libraries_imported_and_ours_not(probe, warm):
 
     assert ended(probe(code, warm))[1] == "True False PASSIVE True\n"
     assert ended(probe(code))[1] == "False False PASSIVE True\n"
+
+
+def test_what_a_fork_starts_gets_a_fork_of_its_own(probe, warm):
+    """As the processes of a stage do; itself it does not ask again."""
+    code = "import subprocess; print('torch' in sys.modules, flush=True)"
+    again = "subprocess.run([sys.executable, '-m', 'probe', 'print(\"torch\" in sys.modules, sys.argv[1:])'], check=True)"
+
+    assert ended(probe(f"{code}; {again}", warm))[:2] == (0, "True\nTrue ['print(\"torch\" in sys.modules, sys.argv[1:])']\n")
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])

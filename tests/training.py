@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import yaml
 from rows import MADE, common, dialogue, document, preference
 
@@ -124,6 +125,22 @@ def begun(folder: Path, *words: str, warm: str = "", **more) -> subprocess.Popen
         environment["LINGYU_WARM"] = warm
     pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
     return subprocess.Popen([sys.executable, *words], cwd=folder, env=environment, text=True, start_new_session=True, **pipes)
+
+
+# As little as can ask for a fork: the stage's own module takes half a second to import, and then only asks.
+ASK = "import sys; from lingyu.warm import handed_over; sys.exit(handed_over(sys.argv.pop(1)))"
+
+
+def staged(folder: Path, stage: str, *item: str, warm: str = "", **more) -> subprocess.Popen:
+    """A stage as a process of its own, run in the folder; warm: as a fork of the process with this socket."""
+    return begun(folder, *(("-c", ASK) if warm else ("-m",)), f"stages.{stage}", *item, warm=warm, **more)
+
+
+def worker(process: subprocess.Popen, folder: Path) -> int:
+    """The number of the process that does a stage's work in the folder: a fork, if one was asked for."""
+    found = [each.pid for each in psutil.process_iter(["cwd"]) if each.info["cwd"] == str(folder) and each.pid != process.pid]
+    assert len(found) <= 1
+    return found[0] if found else process.pid
 
 
 def ended(process: subprocess.Popen, said: str = "") -> tuple[int, str, str]:

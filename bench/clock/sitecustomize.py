@@ -2,7 +2,8 @@
 
 The file gets when the first step began, of each step the seconds on the clock and of processors, and the most memory of a GPU. Measuring
 the dev set and writing a checkpoint is not counted. Nothing is imported before the program itself imports the Trainer.
-With a socket in STEP_TURN several such programs run at once and take a step each in turn: all then have the same machine, slow or fast.
+With a socket in STEP_TURN several such programs run at once and take STEPS each in turn: all then have the same machine, slow or fast, and
+only the first of their steps finds the caches full of another's.
 """
 
 import importlib.util
@@ -13,6 +14,7 @@ import sys
 import time
 
 TRAINER = "transformers.trainer"
+STEPS = 8
 
 
 class Finder:
@@ -49,7 +51,7 @@ def clock(callback):
 
         def on_step_end(self, *_, **__):
             self.steps.append([one - before for one, before in zip(now(), self.last, strict=True)])
-            if self.others:
+            if self.others and len(self.steps) % STEPS == 0:
                 self.others.send(b".")
                 self.others.recv(1)
             self.last = now()

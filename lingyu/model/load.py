@@ -1,8 +1,10 @@
 """Loading and saving: safetensors only, no code from a model folder unless a person turned it on."""
 
+import os
 from pathlib import Path
 from typing import Any
 
+from lingyu.launch import WORKER
 from lingyu.model.attached import know
 from lingyu.stage import StageError
 
@@ -75,6 +77,8 @@ def prepare(threads: int, seed: int = 0) -> None:
     from transformers.utils import logging
 
     torch.set_num_threads(threads)
+    if WORKER in os.environ:  # else accelerate sets the machine's number where a node has but one process
+        os.environ["OMP_NUM_THREADS"] = str(threads)
     set_seed(seed)
     logging.set_verbosity_error()
     logging.disable_progress_bar()

@@ -130,11 +130,13 @@ def simpo(given: Given, method: Simpo | Cpo) -> Ready:
 def without_reference(given: Given, trainer: Any, config: Any, losses: dict[str, Any]) -> Ready:
     """TRL's two older trainers, which tell where a reply begins by the merged text; here the prompt is encoded by itself, as in service."""
 
+    tokenizer = given.tokenizer  # datasets takes a print of what tokenize_row refers to, which cannot be had of all that is given
+
     class Encoded(trainer):
         def tokenize_row(self, feature: dict[str, str], model: Any = None) -> dict[str, list[int]]:
-            prompt, chosen, rejected = given.tokenizer(
-                [feature[name] for name in ("prompt", "chosen", "rejected")], add_special_tokens=False
-            )["input_ids"]
+            prompt, chosen, rejected = tokenizer([feature[name] for name in ("prompt", "chosen", "rejected")], add_special_tokens=False)[
+                "input_ids"
+            ]
             row = {"prompt_input_ids": prompt, "prompt_attention_mask": [1] * len(prompt)}
             for side, reply in (("chosen", chosen), ("rejected", rejected)):
                 row |= {

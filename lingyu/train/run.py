@@ -21,6 +21,7 @@ from lingyu.train.settings import CosineToFloor, Schedule, StableThenDecay, Trai
 
 CODE = Path(__file__).parents[1]
 LOGS = 4  # between two evaluations
+SLOWER = "Lower learning_rate, or raise warmup."
 
 
 def arguments(params: Training, work: Path, examples: int) -> dict[str, Any]:
@@ -127,23 +128,21 @@ def with_causal_loss(trainer: Any) -> Any:
                 return self.summed(model, inputs)
 
         def summed(self, model: Any, inputs: Any) -> tuple[Any, Any]:
+            from lingyu.train.kernels import summed_loss
+
             inputs = dict(inputs)
             labels, weights = inputs.pop("labels")[:, 1:], inputs.pop("weights", None)
             learnt = labels != NOT_LEARNT
             seen = {name: inputs[name] for name in ("input_ids", "attention_mask", "position_ids") if name in inputs}
+            shares = None if weights is None else weights[:, 1:][learnt]
             plain = self.accelerator.unwrap_model(model)
             if model is not plain or self.args.world_size > 1:  # what several processes hang onto forward must be called
                 logits = model(**seen, use_cache=False).logits[:, :-1][learnt]
-            else:
-                causal = plain.get_base_model() if hasattr(plain, "get_base_model") else plain
-                hidden = getattr(causal, causal.base_model_prefix)(**seen, use_cache=False).last_hidden_state[:, :-1]
-                logits = causal.get_output_embeddings()(hidden[learnt])
-            if weights is None:
-                total = torch.nn.functional.cross_entropy(logits.float(), labels[learnt], reduction="sum")
-            else:
                 losses = torch.nn.functional.cross_entropy(logits.float(), labels[learnt], reduction="none")
-                total = (losses * weights[:, 1:][learnt]).sum()
-            return total, learnt.sum()
+                return (losses if shares is None else losses * shares).sum(), learnt.sum()
+            causal = plain.get_base_model() if hasattr(plain, "get_base_model") else plain
+            hidden = getattr(causal, causal.base_model_prefix)(**seen, use_cache=False).last_hidden_state[:, :-1]
+            return summed_loss(hidden[learnt], causal.get_output_embeddings(), labels[learnt], shares), learnt.sum()
 
         def prediction_step(self, model: Any, inputs: Any, prediction_loss_only: bool, ignore_keys: Any = None) -> Any:
             with torch.no_grad():
@@ -160,6 +159,8 @@ def optimised(trainer: Any, params: Training) -> Any:
     if params.optimizer != "muon":
         return trainer
 
+    rates = (params.learning_rate, params.beta2, params.weight_decay)
+
     class Optimised(trainer):
         optimizer: Any
 
@@ -167,7 +168,7 @@ def optimised(trainer: Any, params: Training) -> Any:
             from lingyu.train.muon import Muon
 
             if self.optimizer is None:
-                self.optimizer = Muon(model or self.model, params.learning_rate, params.beta2, params.weight_decay)
+                self.optimizer = Muon(model or self.model, *rates)
             return self.optimizer
 
     return Optimised
@@ -208,15 +209,14 @@ def progress(label: str, curves: Path | None = None, columns: Sequence[str] = ()
         def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **others: Any) -> None:
             values = {key: value for key, value in (logs or {}).items() if key in {"loss", "eval_loss", "reward"}}
             if any(not math.isfinite(float(value)) for value in values.values()):
-                raise StageError(f"training diverged at step {state.global_step}: {values}. Lower learning_rate, or raise warmup.")
+                raise StageError(f"training diverged at step {state.global_step}: {values}. {SLOWER}")
             if curves and values and is_first():
                 write_curves(state.log_history, curves, columns)
             losses = [entry["loss"] for entry in state.log_history if "loss" in entry]
             if len(losses) > LOGS and stop_above < math.inf and min(losses[-LOGS:]) > stop_above * losses[0]:
                 raise StageError(
                     f"training diverged: the loss, {losses[0]:.3f} at first, is {losses[-1]:.3f} at step {state.global_step} and has been "
-                    f"above {stop_above} times its start (stop_above) for {LOGS * args.logging_steps:.0f} steps. "
-                    "Lower learning_rate, or raise warmup."
+                    f"above {stop_above} times its start (stop_above) for {LOGS * args.logging_steps:.0f} steps. {SLOWER}"
                 )
             if values and is_first():
                 self.tell(state, values)
@@ -241,10 +241,14 @@ def boards(params: Training, work: Path, label: str) -> list[Any]:
     return [TensorBoardCallback(SummaryWriter(work.parents[1] / "tensorboard" / label))]
 
 
-def train(trainer: Any, label: str) -> dict[str, float]:
+def train(trainer: Any, label: str, kernels: str) -> dict[str, float]:
     """Train to the end, from the last whole checkpoint if there is one; the model in the trainer is then the best by dev loss."""
     from transformers.trainer_callback import PrinterCallback
 
+    from lingyu.train.kernels import put_under
+
+    if kernels == "auto" and trainer.args.device.type == "cpu":
+        put_under()
     trainer.remove_callback(PrinterCallback)
     work = Path(trainer.args.output_dir)
     sizes = [(parameter.numel(), parameter.requires_grad) for parameter in trainer.model.parameters()]
@@ -256,7 +260,12 @@ def train(trainer: Any, label: str) -> dict[str, float]:
         print(f"{label}  goes on from {checkpoint.name}", file=sys.stderr, flush=True)
     sharded = trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled
     whole = processes.outline(trainer.model) if sharded else None
-    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    try:
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    except RuntimeError as error:
+        if fault := fault_of(error):
+            raise StageError(f"{fault} (step {trainer.state.global_step})") from error
+        raise
     if trainer.args.world_size > 1:
         trainer.model = processes.gathered(trainer, whole)
     measure, choose = trainer.args.metric_for_best_model, max if trainer.args.greater_is_better else min
@@ -268,6 +277,17 @@ def train(trainer: Any, label: str) -> dict[str, float]:
         "best_step": trainer.state.best_global_step or trainer.state.global_step,
         f"best_{measure}": choose(measured) if measured else math.nan,
     }
+
+
+def fault_of(error: RuntimeError) -> str | None:
+    """What a person can mend of what torch stumbled over; None for the rest."""
+    from torch.distributed import DistError
+
+    if "probability tensor contains" in str(error):  # a policy is sampled from before its loss is logged
+        return f"training diverged: the model gives no probabilities any more. {SLOWER}"
+    if isinstance(error, DistError) or "gloo/transport" in str(error):
+        return "another process of this training was lost. Start it again, on every node: it goes on from the last whole checkpoint."
+    return None
 
 
 def last_whole_checkpoint(work: Path, writers: int = 1) -> Path | None:

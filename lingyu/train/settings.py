@@ -1,8 +1,8 @@
 """What every training stage lets a person turn."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import Discriminator, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Tag, model_validator
 
 from lingyu.stage import StageParams
 
@@ -22,8 +22,25 @@ class CosineToFloor(StageParams):
     floor: float = Field(ge=0, lt=1)
 
 
-Plain = Literal["linear", "cosine", "constant", "constant_with_warmup"]
-Schedule = Plain | Annotated[StableThenDecay | CosineToFloor, Field(discriminator="name")]
+def name_of(schedule: Any) -> Any:
+    """The word, or the name in a mapping: so that one that is misspelt is told once, not as a fault of each kind."""
+    return schedule.get("name") if isinstance(schedule, dict) else getattr(schedule, "name", schedule)
+
+
+Schedule = Annotated[
+    Annotated[Literal["linear"], Tag("linear")]
+    | Annotated[Literal["cosine"], Tag("cosine")]
+    | Annotated[Literal["constant"], Tag("constant")]
+    | Annotated[Literal["constant_with_warmup"], Tag("constant_with_warmup")]
+    | Annotated[StableThenDecay, Tag("warmup_stable_decay")]
+    | Annotated[CosineToFloor, Tag("cosine_with_min_lr")],
+    Discriminator(
+        name_of,
+        custom_error_type="schedule",
+        custom_error_message="no such schedule. Known: linear, cosine, constant, constant_with_warmup; "
+        "as mappings with a name and keys, warmup_stable_decay and cosine_with_min_lr",
+    ),
+]
 
 
 class Training(StageParams):
@@ -32,7 +49,8 @@ class Training(StageParams):
     threads: CPU threads a process; another number gives other bits. precision: of the matrix products, weights stay fp32 on a CPU.
     batch_size: rows an update sees before accumulation, over all processes. warmup: share of the steps. evaluations: how often
     the dev set is measured and a checkpoint written. max_length: tokens a row or block. optimizer: also muon (lingyu.train.muon),
-    whose rates are for the hidden matrices. processes, sharding: lingyu.train.processes. kernels: Liger's, on a GPU.
+    whose rates are for the hidden matrices. processes, sharding: lingyu.train.processes. kernels: auto is Liger's on a GPU and
+    lingyu.train.kernels on a CPU; none is transformers' own.
     tensorboard: logs under .lingyu/tensorboard. stop_above: a loss so many times its first one, for as long as between two
     evaluations, ends the run.
     """
