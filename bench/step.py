@@ -1,8 +1,8 @@
-"""Where a training step's time goes on this processor. `python -m bench.step [--threads 1] [--shape tiny]`
+"""Where a training step's time goes on this processor. `python -m bench.step [--threads 1] [--shape tiny] [--precision fp32]`
 
-The steps are those of pretraining (16 rows of 64 tokens) in fp32. Times are seconds of processors, the median of some tries in
-turn: a machine's slow minutes are everyone's. Share of the peak: the products' arithmetic in a step's time, beside that of the best
-square product.
+The steps are those of pretraining (16 rows of 64 tokens), as transformers computes a layer and the loss and as lingyu.train.kernels does.
+Times are seconds of processors, the median of some tries in turn: a machine's slow minutes are everyone's. Share of the peak: the
+products' arithmetic in a step's time, beside that of the best square product.
 """
 
 import argparse
@@ -21,6 +21,7 @@ from lingyu.model.tiny import Shape
 
 TRIES = 9
 SQUARE = 1024
+PARTS = ("forward", "backward", "clipping", "AdamW")
 
 
 def main() -> None:
@@ -32,27 +33,35 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--shape", choices=SHAPES, default="tiny")
+    parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
     given = parser.parse_args()
     prepare(given.threads)
     params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     shape = Shape(**params["base"]["shape"] | SHAPES[given.shape])
+    kind = torch.bfloat16 if given.precision == "bf16" else torch.float32
     with TemporaryDirectory() as place:
         folder = Path(place)
         build_base(folder, shape, SEED)
         model = load_model(folder, BLOCK)
         ids = torch.randint(0, model.config.vocab_size, (BATCH, BLOCK))
-        square, alone, *parts = timed(square_product(), products(shape), *steps_of(model, ids))
-        best, whole = 2 * SQUARE**3 / square, sum(parts)
-        done = 6 * multiplied(shape) * BATCH * BLOCK
+        ways = {"as transformers computes it": plain, "by lingyu.train.kernels": ours}
+        works = [work for way in ways.values() for work in steps_of(model, ids, kind, way)]
+        square, alone, *parts = timed(square_product(kind), products(shape, kind), *works)
+        best, done = 2 * SQUARE**3 / square, 6 * multiplied(shape) * BATCH * BLOCK
         print(f"products of {given.threads} threads: {best / 1e9:.0f} GF/s square, {done / alone / 1e9:.0f} GF/s as the step has them")
-        print(f"a step: {whole * 1e3:.1f} ms, {done / whole / 1e9:.0f} GF/s = {done / whole / best:.0%} of the square product's")
-        for name, seconds in zip(("forward", "backward", "clipping", "AdamW"), parts, strict=True):
-            print(f"  {name}: {seconds * 1e3:.1f} ms ({seconds / whole:.0%})")
-        print(f"  the products by themselves would be {alone / whole:.0%} of it")
-        print(operators(model, ids))
-        print("forward and backward by attention, ms (eager, SDPA):")
+        for number, (name, way) in enumerate(ways.items()):
+            its = parts[number * len(PARTS) : (number + 1) * len(PARTS)]
+            whole = sum(its)
+            print(
+                f"\na step {name}: {whole * 1e3:.1f} ms, {done / whole / 1e9:.0f} GF/s = {done / whole / best:.0%} of the square product's"
+            )
+            print(f"  the products by themselves would be {alone / whole:.0%} of it")
+            for part, seconds in zip(PARTS, its, strict=True):
+                print(f"  {part}: {seconds * 1e3:.1f} ms ({seconds / whole:.0%})")
+            print(operators(partial(way, model, ids, kind)))
+        print("\nforward and backward as transformers computes them, by attention, ms (eager, SDPA):")
         for length in (64, 128, 192, 256, 512):
-            eager, sdpa = attention(folder, length)
+            eager, sdpa = attention(folder, length, kind)
             print(f"  {length} tokens a row: {eager * 1e3:.1f}, {sdpa * 1e3:.1f}; SDPA takes {sdpa / eager:.2f} of eager's time")
 
 
@@ -68,10 +77,10 @@ def timed(*works: Callable[[], Any], tries: int = TRIES) -> list[float]:
     return [statistics.median(times) for times in spent]
 
 
-def square_product() -> Callable[[], Any]:
+def square_product(kind: Any) -> Callable[[], Any]:
     import torch
 
-    one, other = torch.randn(SQUARE, SQUARE), torch.randn(SQUARE, SQUARE)
+    one, other = torch.randn(SQUARE, SQUARE).to(kind), torch.randn(SQUARE, SQUARE).to(kind)
     return lambda: one @ other
 
 
@@ -81,7 +90,7 @@ def multiplied(shape: Shape) -> int:
     return shape.layers * shape.hidden_size * (heads + 3 * shape.intermediate_size) + shape.vocabulary * shape.hidden_size
 
 
-def products(shape: Shape) -> Callable[[], Any]:
+def products(shape: Shape, kind: Any) -> Callable[[], Any]:
     """A step's products by themselves: forward, and both of backward, for each matrix of the model."""
     import torch
 
@@ -89,7 +98,7 @@ def products(shape: Shape) -> Callable[[], Any]:
     heads, shared = shape.heads * shape.head_size, shape.key_value_heads * shape.head_size
     wide = [(hidden, heads), (hidden, shared), (hidden, shared), (heads, hidden), *[(hidden, shape.intermediate_size)] * 3]
     sizes = [*wide * shape.layers, (hidden, shape.vocabulary)]
-    made = [(torch.randn(rows, one), torch.randn(other, one), torch.randn(rows, other)) for one, other in sizes]
+    made = [[torch.randn(size).to(kind) for size in ((rows, one), (other, one), (rows, other))] for one, other in sizes]
 
     def work() -> None:
         for given, weight, back in made:
@@ -100,14 +109,30 @@ def products(shape: Shape) -> Callable[[], Any]:
     return work
 
 
-def loss_of(model: Any, ids: Any) -> Any:
+def plain(model: Any, ids: Any, kind: Any) -> Any:
+    """The loss as transformers and torch compute it."""
+    import torch
+    from transformers.models.qwen3.modeling_qwen3 import Qwen3DecoderLayer
+
+    Qwen3DecoderLayer.forward = getattr(Qwen3DecoderLayer.forward, "__wrapped__", Qwen3DecoderLayer.forward)
+    with torch.autocast("cpu", kind, enabled=kind != torch.float32):
+        scores = model(input_ids=ids, use_cache=False).logits[:, :-1]
+        return torch.nn.functional.cross_entropy(scores.flatten(0, 1).float(), ids[:, 1:].flatten())
+
+
+def ours(model: Any, ids: Any, kind: Any) -> Any:
+    """The loss as the training stages compute it."""
     import torch
 
-    scores = model(input_ids=ids, use_cache=False).logits[:, :-1]
-    return torch.nn.functional.cross_entropy(scores.flatten(0, 1), ids[:, 1:].flatten())
+    from lingyu.train.kernels import put_under, summed_loss
+
+    put_under()
+    with torch.autocast("cpu", kind, enabled=kind != torch.float32):
+        hidden = model.model(input_ids=ids, use_cache=False).last_hidden_state[:, :-1].flatten(0, 1)
+        return summed_loss(hidden, model.lm_head, ids[:, 1:].flatten()) / len(hidden)
 
 
-def steps_of(model: Any, ids: Any) -> list[Callable[[], Any]]:
+def steps_of(model: Any, ids: Any, kind: Any, way: Callable[..., Any]) -> list[Callable[[], Any]]:
     """The parts of a step, to be done one after the other."""
     import torch
 
@@ -119,27 +144,27 @@ def steps_of(model: Any, ids: Any) -> list[Callable[[], Any]]:
         optimizer.zero_grad()
 
     return [
-        lambda: losses.append(loss_of(model, ids)),
+        lambda: losses.append(way(model, ids, kind)),
         lambda: losses.pop().backward(),
         lambda: torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0),
         update,
     ]
 
 
-def operators(model: Any, ids: Any, shown: int = 14) -> str:
+def operators(way: Callable[[], Any], shown: int = 12) -> str:
     """The operators that take most of a step, without those that they call."""
     from torch.profiler import ProfilerActivity, profile
 
     with profile(activities=[ProfilerActivity.CPU]) as found:
         for _ in range(5):
-            loss_of(model, ids).backward()
+            way().backward()
     events = sorted(found.key_averages(), key=lambda each: -each.self_cpu_time_total)
     whole = sum(each.self_cpu_time_total for each in events)
     lines = [f"  {each.key}: {each.self_cpu_time_total / whole:.1%}, {each.count // 5} calls a step" for each in events[:shown]]
     return "\n".join(["operators of forward and backward:", *lines])
 
 
-def attention(folder: Path, length: int) -> list[float]:
+def attention(folder: Path, length: int, kind: Any) -> list[float]:
     """Forward and backward of 1,024 tokens in rows of this length: eager, then SDPA."""
     import torch
 
@@ -148,7 +173,7 @@ def attention(folder: Path, length: int) -> list[float]:
     ids = torch.randint(0, 256, (max(1, BATCH * BLOCK // length), length))
 
     def work(model: Any) -> None:
-        loss_of(model, ids).backward()
+        plain(model, ids, kind).backward()
 
     models = [load_model(folder, BLOCK) for _ in range(2)]
     for model, name in zip(models, ("eager", "sdpa"), strict=True):
