@@ -179,28 +179,33 @@ def rows_made(params: Params, learn: Part, choose: Part, hold: Part, statutes: S
     preferred = shuffled(learn.preferences, seed, "preferred")
     classes = classify.classes_of(learn.labels, of_labels.max_example_chars)
 
-    pairs, dev_pairs, test_pairs = ([] if learn.preferences else swapped(part, classes, params) for part in (learn, choose, hold))
-
     whole, asked, kept_back = statutes.whole, statutes.asked, statutes.kept_back
     numbers = articles.numbers_of(whole)
     open_to_questions = Taught(statutes.readable(learn.documents), learn.facts, learn.dialogues, signalled, learn.exams, asked)
 
+    instructions = [
+        *given.instructions(learn.dialogues),
+        *given.demonstrations(preferred[: params.pairs.demonstrations]),
+        *facts.instructions(learn.facts, of_facts.questions, seed),
+        *classify.instructions(learn.labels, classes, of_labels.shots, seed),
+        *articles.instructions(asked, of_articles.recalls, of_articles.cites, seed),
+        *more_instructions(params, open_to_questions, of_labels.shots, of_labels.max_example_chars, seed, reasons),
+    ]
+    dev_instructions = [
+        *given.instructions(choose.dialogues),
+        *facts.dev_instructions([*taught[: of_facts.dev_facts], *shuffled(choose.facts, seed)[: of_facts.dev_facts]]),
+        *classify.instructions(choose.labels, classes, of_labels.shots, seed),
+        *articles.dev_instructions(asked, of_articles.dev_articles, seed),
+        *exams.dev_instructions(choose.exams if params.exams.choices else []),
+    ]
+
+    pairs, dev_pairs, test_pairs = ([] if learn.preferences else swapped(part, classes, params) for part in (learn, choose, hold))
+    if not (learn.preferences or pairs):  # neither talk nor classes: what was made of documents, facts and exams
+        pairs, dev_pairs = (other_answers(rows, params) for rows in (instructions, dev_instructions))
+
     return {
-        "instructions": [
-            *given.instructions(learn.dialogues),
-            *given.demonstrations(preferred[: params.pairs.demonstrations]),
-            *facts.instructions(learn.facts, of_facts.questions, seed),
-            *classify.instructions(learn.labels, classes, of_labels.shots, seed),
-            *articles.instructions(asked, of_articles.recalls, of_articles.cites, seed),
-            *more_instructions(params, open_to_questions, of_labels.shots, of_labels.max_example_chars, seed, reasons),
-        ],
-        "dev_instructions": [
-            *given.instructions(choose.dialogues),
-            *facts.dev_instructions([*taught[: of_facts.dev_facts], *shuffled(choose.facts, seed)[: of_facts.dev_facts]]),
-            *classify.instructions(choose.labels, classes, of_labels.shots, seed),
-            *articles.dev_instructions(asked, of_articles.dev_articles, seed),
-            *exams.dev_instructions(choose.exams if params.exams.choices else []),
-        ],
+        "instructions": instructions,
+        "dev_instructions": dev_instructions,
         "preferences": [
             *given.preferences(learn.preferences),
             *corruption.fact_pairs(
@@ -259,8 +264,11 @@ def rows_made(params: Params, learn: Part, choose: Part, hold: Part, statutes: S
 
 def swapped(part: Part, classes: dict[tuple[str, Language], classify.Classes], params: Params) -> list[Preference]:
     """Answers against other answers, for a corpus that nobody brought pairs for."""
-    answered = [*given.instructions(part.dialogues), *classify.instructions(part.labels, classes, [0], params.seed)]
-    return list(islice(corruption.swapped_pairs(shuffled(answered, params.seed), params.seed), params.pairs.swapped))
+    return other_answers([*given.instructions(part.dialogues), *classify.instructions(part.labels, classes, [0], params.seed)], params)
+
+
+def other_answers(rows: list[Dialogue], params: Params) -> list[Preference]:
+    return list(islice(corruption.swapped_pairs(shuffled(rows, params.seed), params.seed), params.pairs.swapped))
 
 
 def lesson_of(params: Params, learn: Part, statutes: Statutes, kept: list[Fact], rows: list[Row]) -> Lesson:

@@ -134,6 +134,18 @@ def test_without_given_pairs_answers_are_held_against_other_answers(tmp_path):
     assert prompts == {row.messages[-1].content for row in swapped}
 
 
+@pytest.mark.parametrize("table", ["documents", "facts", "exams"])
+def test_a_corpus_of_one_kind_has_pairs_and_prompts(tmp_path, table):
+    for part, count in PARTS.items():
+        write_tables(tmp_path / part, {table: list(tables_of(part, count)[table])})
+
+    generate.run(PARAMS, tmp_path / "train", tmp_path / "dev", tmp_path / "test", out=tmp_path / "out")
+
+    pairs, prompts = (rows_of(tmp_path / "out", name) for name in ("preferences", "prompts"))
+    assert all(row.chosen != row.rejected for row in pairs)
+    assert {row.messages[-1].content for row in prompts} & {row.messages[-1].content for row in pairs}
+
+
 def test_a_fact_that_a_given_row_speaks_of_is_not_asked_as_one_of_the_documents_only(tmp_path):
     write_parts(tmp_path)
     tables = tables_of("train", 1)
