@@ -93,7 +93,10 @@ def serve(listener: socket.socket, life: int) -> None:
 def answer(asked: socket.socket) -> int:
     """In the fork: become the stage, run it, send back its exit status. Fork first, thread later: no lock is held across a fork."""
     length, streams, *_ = socket.recv_fds(asked, 4, 3)
-    request = json.loads(asked.makefile("rb").read(int.from_bytes(length, "big")))
+    written = asked.makefile("rb").read(size := int.from_bytes(length, "big"))
+    if not size or len(written) < size:  # whoever asked was killed while asking
+        return 1
+    request = json.loads(written)
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
         os.close(stream)

@@ -2,6 +2,7 @@
 
 import copy
 import json
+from zipfile import ZipFile
 
 import pytest
 from rows import dialogue
@@ -9,7 +10,7 @@ from tokenizers import Tokenizer
 from training import ASKED, TRAINING, curves
 
 from lingyu.model.chat import prompt_and_reply, render
-from lingyu.model.load import load_model, load_tokenizer
+from lingyu.model.load import load_model, load_tokenizer, save
 from lingyu.records import Message
 from lingyu.stage import StageError
 from lingyu.train.data import NOT_LEARNT, Padding, dialogues, packed
@@ -117,6 +118,18 @@ def test_the_dev_set_is_measured_so_many_times_and_a_checkpoint_written_each_tim
     assert settings["eval_steps"] == settings["save_steps"] == steps_between
 
 
+def write_checkpoint(folder, state, without=()):
+    from safetensors.numpy import save_file
+
+    folder.mkdir()
+    if "model.safetensors" not in without:
+        save_file({}, folder / "model.safetensors")
+    for name in {"optimizer.pt", "scheduler.pt", "rng_state.pth"} - set(without):
+        ZipFile(folder / name, "w").close()
+    if state is not None:
+        (folder / "trainer_state.json").write_text(state)
+
+
 def test_the_last_whole_checkpoint_is_found_and_halves_are_removed(tmp_path):
     states = {
         "checkpoint-8": '{"global_step": 8}',
@@ -128,12 +141,28 @@ def test_the_last_whole_checkpoint_is_found_and_halves_are_removed(tmp_path):
         "checkpoint-14": None,
     }
     for name, state in states.items():
-        (tmp_path / name).mkdir()
-        if state is not None:
-            (tmp_path / name / "trainer_state.json").write_text(state)
+        write_checkpoint(tmp_path / name, state)
 
     assert last_whole_checkpoint(tmp_path) == tmp_path / "checkpoint-10"
     assert sorted(folder.name for folder in tmp_path.iterdir()) == ["checkpoint-10", "checkpoint-8", "checkpoint-9"]
+
+
+@pytest.mark.parametrize("gone", ["model.safetensors", "optimizer.pt", "scheduler.pt", "rng_state.pth"])
+def test_a_checkpoint_that_was_being_removed_is_none(tmp_path, gone):
+    write_checkpoint(tmp_path / "checkpoint-8", '{"global_step": 8}')
+    write_checkpoint(tmp_path / "checkpoint-9", '{"global_step": 9}', without=[gone])
+
+    assert last_whole_checkpoint(tmp_path) == tmp_path / "checkpoint-8"
+
+
+def test_what_a_killed_run_was_writing_is_not_in_the_model_of_the_next(tiny_model, tokenizer, tmp_path):
+    (tmp_path / "adapter").mkdir()
+    for left in (tmp_path / ".tmpPe5llX", tmp_path / "adapter" / ".tmpq1"):
+        left.write_bytes(b"half of the weights")
+
+    save(load_model(tiny_model, 64), tokenizer, tmp_path)
+
+    assert {file.name for file in tmp_path.rglob("*") if file.is_file()} == {file.name for file in tiny_model.iterdir()}
 
 
 def test_without_a_checkpoint_training_begins_at_the_start(tmp_path):

@@ -63,6 +63,8 @@ def save(model: Any, tokenizer: Any, folder: Path) -> None:
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     (folder / "README.md").unlink(missing_ok=True)
+    for left in folder.rglob(".tmp*"):  # what safetensors was writing when an earlier run was killed
+        left.unlink()
 
 
 def prepare(threads: int, seed: int = 0) -> None:

@@ -303,7 +303,7 @@ def last_whole_checkpoint(work: Path, writers: int = 1) -> Path | None:
 
 
 def is_whole(folder: Path, step: int, writers: int) -> bool:
-    """Whether the last file of a checkpoint is there and none was cut off, as a disk without room or power leaves them."""
+    """Whether a checkpoint has all its files, and none that was cut off: a kill leaves it half written, or half removed."""
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -314,8 +314,12 @@ def is_whole(folder: Path, step: int, writers: int) -> bool:
     except (OSError, ValueError, KeyError, SafetensorError):
         return False
     states = [*folder.glob("*.pt"), *folder.glob("*.pth")]  # torch writes archives, whose index comes last
-    random = [folder / f"rng_state_{rank}.pth" for rank in range(writers)] if writers > 1 else []
-    return finished and all(is_zipfile(file) for file in [*states, *random])
+    if writers == 1:
+        needed = [folder / name for name in ("optimizer.pt", "scheduler.pt", "rng_state.pth")]
+        finished = finished and any(folder.glob("*.safetensors"))
+    else:
+        needed = [folder / f"rng_state_{rank}.pth" for rank in range(writers)]
+    return finished and all(is_zipfile(file) for file in [*states, *needed])
 
 
 def workplace(work: Path, params: Training, inputs: Iterable[Path]) -> Path:
