@@ -8,7 +8,7 @@ from training import ASK, LORA, SFT, TRAINING, begun, contents, ended, project, 
 
 from lingyu.model.load import load_model, load_tokenizer
 from lingyu.stage import StageError
-from lingyu.train.checks import check_machine, check_model, check_room
+from lingyu.train.checks import check_machine, check_model, check_room, multiplies_bf16
 from lingyu.train.run import arguments, is_whole
 from lingyu.train.settings import Training
 
@@ -46,6 +46,14 @@ def test_a_package_that_is_missing_is_named(changes, package, monkeypatch):
 def test_what_this_machine_can_do_passes():
     for optimizer in ("muon", "adamw_torch_fused", "adamw_torch", "adafactor"):
         check_machine(settings(optimizer=optimizer, precision="bf16"))
+
+
+def test_bf16_on_a_processor_without_such_products_is_told_to_be_slow(capsys):
+    import torch
+
+    check_machine(settings(precision="bf16"))
+
+    assert ("ten times" in capsys.readouterr().err) == (not torch.cuda.is_available() and not multiplies_bf16())
 
 
 @pytest.mark.parametrize(

@@ -2,16 +2,22 @@
 
 import json
 import shutil
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from lingyu.launch import is_first
 from lingyu.stage import StageError
 from lingyu.train.settings import Training
 
 # What an option needs: a GPU, packages by module and by what pip calls them.
 EIGHT_BIT = {"lion_8bit", "adamw_8bit", "paged_adamw_8bit"}
 OF_BITSANDBYTES = {*EIGHT_BIT, "lion_32bit"}
+SLOW = (
+    "precision bf16: this processor does not multiply in bf16, and a step takes ten times as long as in fp32.\n"
+    "precision bf16：这块处理器没有 bf16 乘法，每一步的用时约为 fp32 的十倍。"
+)
 OPTIMIZERS_FOR_A_CPU = "adamw_torch_fused, adafactor or muon"
 
 
@@ -39,8 +45,17 @@ def check_machine(params: Training) -> None:
         faults.append(f"sharding {params.sharding} needs GPUs and the package deepspeed: pip install 'lingyu[gpu]'; or write fsdp")
     if params.tensorboard and not find_spec("tensorboard"):
         faults.append("tensorboard: true needs the package tensorboard: pip install 'lingyu[tensorboard]'; or write false")
+    if params.precision == "bf16" and not on_gpu and not multiplies_bf16() and is_first():
+        print(SLOW, file=sys.stderr, flush=True)
     if faults:
         raise StageError("this machine cannot train as params.yaml says:\n" + "\n".join(f"  {fault}" for fault in faults))
+
+
+def multiplies_bf16() -> bool:
+    """Whether products in bf16 are fast on this processor."""
+    import torch
+
+    return torch.backends.mkldnn.is_available() and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def check_model(params: Training, model: Path, tokenizer: Any) -> None:

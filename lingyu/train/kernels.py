@@ -29,13 +29,16 @@ def forward_of(plain: Callable[..., Any]) -> Callable[..., Any]:
         if attention_mask is None or more.get("past_key_values") is not None or not (hidden_states.is_cpu and learns_at_once(self)):
             return plain(self, hidden_states, attention_mask=attention_mask, **more)
         cos, sin = more["position_embeddings"]
-        norms = (self.input_layernorm, self.self_attn.q_norm, self.self_attn.k_norm, self.post_attention_layernorm)
-        weights = [module.weight for module in (*norms, *projections(self))]
-        settings = (norms[0].variance_epsilon, self.self_attn.scaling, product_type(hidden_states))
+        weights = [module.weight for module in (*norms(self), *projections(self))]
+        settings = (self.input_layernorm.variance_epsilon, self.self_attn.scaling, product_type(hidden_states))
         return Layer.apply(hidden_states, attention_mask, cos, sin, settings, *weights)
 
     forward.learns_at_once = True  # type: ignore[attr-defined]  # by which put_under knows it
     return forward
+
+
+def norms(layer: Any) -> list[Any]:
+    return [layer.input_layernorm, layer.self_attn.q_norm, layer.self_attn.k_norm, layer.post_attention_layernorm]
 
 
 def projections(layer: Any) -> list[Any]:
@@ -45,8 +48,8 @@ def projections(layer: Any) -> list[Any]:
 
 def learns_at_once(layer: Any) -> bool:
     """Whether a layer is trained, and by nothing but its own weights: no adapter, prefix, hook or dropout, and by eager attention."""
-    attention = layer.self_attn
-    inside = [module for module in layer.modules() if module is not layer]
+    attention, mlp = layer.self_attn, layer.mlp
+    inside = (attention, mlp, *norms(layer), *projections(layer))
     return (
         torch.is_grad_enabled()
         and attention.config._attn_implementation == "eager"
