@@ -10,7 +10,7 @@ import os
 import sys
 from pathlib import Path
 
-from lingyu.account import WORDS, disagreements, read_account, shown
+from lingyu.account import WORDS, disagreements, of_data_before, read_account, shown
 from lingyu.stage import StageError
 
 
@@ -52,6 +52,8 @@ def show_ledger(asked: argparse.Namespace) -> int:
         return 1
     for line in shown(account, asked.lang, detailed=asked.source is not None):
         print(line)
+    if of_data_before(asked.out.absolute().parent):
+        print(words["before"])
     return 1 if any(disagreements(account)) else 0
 
 

@@ -30,6 +30,7 @@ WORDS: dict[Language, dict[str, str]] = {
         "none": "no ledger in {out}: nothing has run yet. Start with `make repro`.",
         "unmatched": "no ledger speaks of a file like {pattern!r}.",
         "missing": "not run yet: {stages}.",
+        "before": "These are the rows of the data before: data.dvc names other data now, which `dvc repro` has not read yet.",
         "right": "Every row is accounted for.",
         "wrong": "The numbers do not add up; rows were lost or doubled between or in these stages. If the stages are not all of one run "
         "(`dvc status`), run `dvc repro`; otherwise please report it:",
@@ -44,6 +45,7 @@ WORDS: dict[Language, dict[str, str]] = {
         "none": "{out} 中没有账目：还没有运行过。请先运行 `make repro`。",
         "unmatched": "账目中没有与 {pattern!r} 相符的文件。",
         "missing": "尚未运行：{stages}。",
+        "before": "以上是此前数据的账目：data.dvc 现在指向另一份数据，`dvc repro` 尚未读入。",
         "right": "每一行都有去处。",
         "wrong": "账目不平：以下阶段之间或之内有行丢失或重复。如果各阶段不是同一次运行的结果（`dvc status`），请运行 `dvc repro`；"
         "否则请报告此问题：",
@@ -87,6 +89,18 @@ def read_account(out: Path, pattern: str = "*") -> Account:
             if path.exists()
         }
     )
+
+
+def of_data_before(project: Path) -> bool:
+    """Whether data.dvc names other data than ingest, by dvc.lock, has read."""
+    import yaml
+
+    try:
+        named, locked = (yaml.safe_load((project / name).read_text(encoding="utf-8")) for name in ("data.dvc", "dvc.lock"))
+        read = next(dep["md5"] for dep in locked["stages"]["ingest"]["deps"] if dep["path"] == "data")
+        return bool(named["outs"][0]["md5"] != read)
+    except (OSError, LookupError, TypeError, StopIteration, yaml.YAMLError):
+        return False
 
 
 def shown(account: Account, language: Language, *, detailed: bool) -> Iterator[str]:

@@ -126,6 +126,16 @@ def test_what_mix_did_not_get_is_told_and_so_is_a_ledger_that_was_changed(tmp_pa
     assert "split, review → mix: train/pretrain of 文件/b.md: 2 out, 3 in" in said
 
 
+def test_ledgers_of_the_data_before_are_told_as_such(tmp_path, capsys):
+    out = written(tmp_path / "out")
+    (tmp_path / "dvc.lock").write_text("stages: {ingest: {deps: [{path: lingyu/corpus, md5: c}, {path: data, md5: a.dir}]}}")
+
+    (tmp_path / "data.dvc").write_text("outs: [{path: data, md5: a.dir}]")
+    assert "data before" not in asked(capsys, out)[1]
+    (tmp_path / "data.dvc").write_text("outs: [{path: data, md5: b.dir}]")
+    assert "rows of the data before" in asked(capsys, out)[1]
+
+
 def test_without_a_run_or_a_file_like_that_there_is_a_word_on_what_to_do(tmp_path, capsys):
     assert main(["ledger", "--out", str(tmp_path), "--lang", "en"]) == 1
     assert "make repro" in capsys.readouterr().err
