@@ -1,13 +1,16 @@
 """lingyu.train: rows to token ids, checkpoints that survive a kill, curves."""
 
 import copy
+import ctypes
 import json
+import subprocess
+import sys
 from zipfile import ZipFile
 
 import pytest
 from rows import dialogue
 from tokenizers import Tokenizer
-from training import ASKED, TRAINING, curves
+from training import ASKED, ROOT, TRAINING, curves
 
 from lingyu.model.chat import prompt_and_reply, render
 from lingyu.model.load import load_model, load_tokenizer, save
@@ -362,3 +365,34 @@ def test_the_state_of_a_checkpoint_is_written_last(tiny_model, tokenizer, tmp_pa
     assert files[-1].name == "trainer_state.json"
     assert {"model.safetensors", "optimizer.pt", "scheduler.pt", "rng_state.pth"} <= {file.name for file in files}
     assert json.loads(files[-1].read_text())["global_step"] == 9
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="another C library")
+def test_memory_that_tensors_leave_is_kept_for_the_next_ones():
+    """Else every step asks the system for each page anew."""
+    code = """
+import resource, torch
+from lingyu.model.load import prepare
+
+def work():
+    made = [torch.ones(1 << 21) for _ in range(3)]
+
+def faults():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+prepare(threads=1)
+for _ in range(3):
+    work()
+before = faults()
+for _ in range(5):
+    work()
+print(faults() - before)
+"""
+
+    assert int(subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout) < 1000
+
+
+def test_the_end_of_a_process_does_not_look_through_all_that_was_imported():
+    code = "import atexit, gc; atexit.register(lambda: print(gc.get_freeze_count() > 1000)); import lingyu.stage"
+
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout == "True\n"
