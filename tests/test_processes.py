@@ -1,12 +1,13 @@
 """Training in several processes is what it is in one, up to rounding, and starts, fails and ends as a stage does."""
 
+import os
 import signal
 import socket
 import time
 
 import numpy as np
 import pytest
-from training import LORA, SFT, TRAINING, contents, curves, ended, project, staged, weights
+from training import LORA, ROOT, SFT, TRAINING, contents, curves, ended, project, staged, weights
 
 from lingyu.files import read_json
 from lingyu.launch import launched
@@ -71,6 +72,30 @@ def test_two_killed_processes_go_on_where_they_were(tiny_model, warm, tmp_path):
     assert "goes on from checkpoint-" in err
     unbroken, broken = (contents(place / "out" / "sft") for place, _ in folders)
     assert unbroken == broken
+
+
+# For the second process, when all have the model but its own part is to be written.
+LOST = """
+import os, signal, sys
+
+def lost(event, arguments):
+    if event == "os.mkdir" and str(arguments[0]).endswith("checkpoint-8"):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+if os.environ.get("RANK") == "1":
+    sys.addaudithook(lost)
+"""
+
+
+def test_a_process_lost_in_the_middle_of_a_checkpoint_leaves_the_one_before(tiny_model, warm, tmp_path):
+    place, words = sft(tmp_path / "project", tiny_model, processes=2)
+    (tmp_path / "sitecustomize.py").write_text(LOST)
+
+    assert ended(staged(place, *words, PYTHONPATH=f"{tmp_path}{os.pathsep}{ROOT}"))[0] == 1
+    status, _, err = ended(staged(place, *words, warm=warm))
+
+    assert status == 0, err
+    assert "goes on from checkpoint-4" in err
 
 
 def test_what_a_person_must_mend_is_said_once(tiny_model, warm, tmp_path):

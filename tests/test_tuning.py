@@ -244,7 +244,8 @@ def test_a_model_with_an_attached_part_can_be_trained_on_and_scored_by(name, sta
     scorer = load_scorer(third / "model", 64, pad_token_id=0)
     with_part = logits(scorer)
     save(scorer, load_tokenizer(start), tmp_path / "scorer")
-    assert abs(logits(load_scorer(tmp_path / "scorer", 64)) - with_part).max() == 0
+    # Not 0: some processors add up a product in another order where its memory begins at another place.
+    assert abs(logits(load_scorer(tmp_path / "scorer", 64)) - with_part).max() < 1e-6
     with pytest.raises(StageError, match=rf"it has a {name} already"):
         tuning_of(first / "model", method("prompt"))
 

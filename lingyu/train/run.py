@@ -177,7 +177,8 @@ def optimised(trainer: Any, params: Training) -> Any:
 def resumable(trainer: Any) -> Any:
     """The class of trainer, with the order of the rows drawn from seed and epoch alone, whatever the number of processes.
 
-    The samplers that group by length and that repeat prompts draw it from a generator whose state no checkpoint holds.
+    The samplers that group by length and that repeat prompts draw it from a generator whose state no checkpoint holds. And a checkpoint
+    is there until every process has written its part of the next one.
     """
     import torch
 
@@ -190,6 +191,11 @@ def resumable(trainer: Any) -> Any:
                 sampler.lengths = list(sampler.lengths)  # out of the table, which is slow to ask for one
                 sampler.batch_size *= self.args.world_size
             return sampler
+
+        def _save_rng_state(self, output_dir: str) -> None:
+            super()._save_rng_state(output_dir)
+            if self.args.world_size > 1:
+                torch.distributed.barrier()  # the first removes the checkpoint before as soon as its own part of this one is written
 
     return Resumable
 
