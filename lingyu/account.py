@@ -8,8 +8,11 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Literal
 
+from yaml import YAMLError
+
 from lingyu.files import read_json
 from lingyu.records import TABLES
+from lingyu.stage import parsed
 from lingyu.teach import MADE
 
 Language = Literal["zh", "en"]
@@ -93,13 +96,11 @@ def read_account(out: Path, pattern: str = "*") -> Account:
 
 def of_data_before(project: Path) -> bool:
     """Whether data.dvc names other data than ingest, by dvc.lock, has read."""
-    import yaml
-
     try:
-        named, locked = (yaml.safe_load((project / name).read_text(encoding="utf-8")) for name in ("data.dvc", "dvc.lock"))
+        named, locked = (parsed((project / name).read_text(encoding="utf-8")) for name in ("data.dvc", "dvc.lock"))
         read = next(dep["md5"] for dep in locked["stages"]["ingest"]["deps"] if dep["path"] == "data")
         return bool(named["outs"][0]["md5"] != read)
-    except (OSError, LookupError, TypeError, StopIteration, yaml.YAMLError):
+    except (OSError, LookupError, TypeError, StopIteration, YAMLError):
         return False
 
 

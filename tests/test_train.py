@@ -367,7 +367,7 @@ def test_the_state_of_a_checkpoint_is_written_last(tiny_model, tokenizer, tmp_pa
     assert json.loads(files[-1].read_text())["global_step"] == 9
 
 
-@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="another C library")
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="only glibc has mallopt")
 def test_memory_that_tensors_leave_is_kept_for_the_next_ones():
     """Else every step asks the system for each page anew."""
     code = """
