@@ -1,8 +1,9 @@
 """What every stage shares: typed parameters, one way to start, one way to fail."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
+from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Self
@@ -41,7 +42,7 @@ class StageParams(BaseModel):
         try:
             return cls.model_validate(values)
         except ValidationError as error:
-            raise StageError("\n".join([f"{PARAMS_FILE} does not fit this stage:", *faults(error, where)])) from error
+            raise StageError("\n".join([f"{PARAMS_FILE} does not fit this stage:", *faults(error, where, values)])) from error
 
 
 def read_params() -> dict[str, Any]:
@@ -73,14 +74,43 @@ def read_yaml(path: Path) -> Any:
         raise StageError(f"{path} is not YAML: {error}") from error
 
 
-def faults(error: ValidationError, where: list[str]) -> Iterator[str]:
-    """A line for each fault, with the key as a person writes it and the value found there."""
-    for fault in error.errors():
-        key = ".".join(map(str, (*where, *fault["loc"])))
-        told = fault["type"] in {"missing", "extra_forbidden", "union_tag_invalid"} or (
-            fault["type"] == "value_error" and isinstance(fault["input"], dict)  # of keys that do not go together, which it names
-        )
-        yield f"  {key}: {fault['msg']}" + ("" if told else f" (found {fault['input']!r})")
+def faults(error: ValidationError, where: list[str], values: Any = None) -> Iterator[str]:
+    """A line for each fault, with the key as a person writes it and the value found there. values: those that do not fit."""
+    found = error.errors()
+    places = [as_written(fault["loc"], values) for fault in found]
+    missing = [place for place, fault in zip(places, found, strict=True) if fault["type"] == "missing"]
+    for place, fault in zip(places, found, strict=True):
+        *into, last = place or ("",)
+        if fault["type"] == "missing":
+            text = "missing"
+        elif fault["type"] == "extra_forbidden":
+            meant = get_close_matches(str(last), [str(key) for *within, key in missing if within == into], 1)
+            text = "there is no such key" + (f"; {meant[0]} is meant?" if meant else "")
+        elif fault["type"] == "union_tag_not_found":  # of which kind a mapping is, its name tells
+            place, text = [*place, "name"], "missing"
+        elif fault["type"] == "union_tag_invalid":
+            place, text = [*place, "name"], f"should be one of {fault['ctx']['expected_tags']} (found {fault['ctx']['tag']!r})"
+        else:
+            text = fault["msg"].removeprefix("Value error, ").replace("Input should", "should").partition(", unable to parse")[0]
+            if fault["type"] in {"model_type", "model_attributes_type", "dict_type"}:
+                text = "should be a mapping of keys to values"
+            if not (fault["type"] == "value_error" and isinstance(fault["input"], dict)):  # of keys that do not go together, which it names
+                text += f" (found {fault['input']!r})"
+        yield f"  {'.'.join(map(str, (*where, *place)))}: {text}"
+
+
+def as_written(place: Sequence[str | int], values: Any) -> list[str | int]:
+    """The keys down to a fault, without the names of kinds that pydantic puts in between."""
+    keys: list[str | int] = []
+    for key in place:
+        if isinstance(values, dict) and values.get("name") == key and key not in values:
+            continue
+        keys.append(key)
+        try:
+            values = values[key]
+        except (KeyError, IndexError, TypeError):
+            values = None
+    return keys
 
 
 def start(run: Callable[..., None], params: type[StageParams], *, heavy: bool = False, **paths: Any) -> None:

@@ -8,6 +8,7 @@ outputs of a stage before it starts it, and a slip in the last section would sho
 import importlib
 import sys
 from collections.abc import Iterator
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +32,26 @@ def faults() -> Iterator[str]:
         of_section = sections.get(name)
         items = (of_section.get("candidates") or {}) if isinstance(of_section, dict) and "foreach" in stage else [None]
         for item in items:
+            label = f"{name}@{item}" if item else name
             try:
-                params.load(name, item)
+                values = params.load(name, item)
             except StageError as error:
-                yield f"{name}@{item}: {error}" if item else f"{name}: {error}"
+                yield f"{label}: {error}"
+                continue
+            for key in ("start", "checkpoint"):
+                model = getattr(values, key, None)
+                if model is not None and model not in (models := models_of(sections)):
+                    meant = get_close_matches(model, models, 1)
+                    told = f"; {meant[0]} is meant?" if meant else "."
+                    yield f"{label}: {key}: no stage makes a model {model!r}{told} There are {', '.join(models)}."
     if not any(files_of(DATA)):
         yield EMPTY
+
+
+def models_of(sections: dict[str, Any]) -> list[str]:
+    """The folders under out/ whose model a stage may start from, or score."""
+    named = {name: sections[name] for name in ("sft", "align") if isinstance(sections.get(name), dict)}
+    return ["base", "extend", "pretrain", *(f"{name}/{item}" for name, its in named.items() for item in its.get("candidates") or {})]
 
 
 def faults_of_folder(name: str) -> Iterator[str]:

@@ -41,11 +41,27 @@ def test_all_faults_of_all_sections_are_told_at_once(project):
     told = str(ended.value.code)
     assert "no stage or flow is named 'indx'" in told
     assert "index: params.yaml has no section 'index'" in told
-    assert "ingest.max_char: Extra inputs" in told
+    assert "ingest.max_char: there is no such key; max_chars is meant?" in told
     assert "sft@lora: " in told
-    assert "sft.candidates.lora.learning_rat: Extra inputs" in told
+    assert "sft.candidates.lora.learning_rat: there is no such key" in told
     assert "data/ holds no file" in told
     assert told.endswith("请先改正以上问题。")
+
+
+def test_a_model_that_no_stage_makes_is_told_with_the_one_that_is_meant(project):
+    params = project / "params.yaml"
+    text = params.read_text(encoding="utf-8").replace("reward:\n  start: sft/full", "reward:\n  start: sft/ful")
+    params.write_text(text.replace("checkpoint: align/dpo", "checkpoint: reward"), encoding="utf-8")
+
+    with pytest.raises(SystemExit) as ended:
+        main()
+
+    told = str(ended.value.code).splitlines()
+    there = "There are base, extend, pretrain, sft/full, sft/lora, sft/direct, align/dpo, align/grpo."
+    assert told[:-2] == [
+        f"reward: start: no stage makes a model 'sft/ful'; sft/full is meant? {there}",
+        f"evaluate@align-dpo: checkpoint: no stage makes a model 'reward'. {there}",
+    ]
 
 
 def test_a_file_that_is_no_yaml_is_one_fault(project):

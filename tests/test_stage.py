@@ -2,9 +2,10 @@
 
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Annotated, Literal
 
 import pytest
-from pydantic import PositiveInt, model_validator
+from pydantic import Field, PositiveInt, model_validator
 
 from lingyu.errors import FULL, LEFT, disk_is_full
 from lingyu.files import write_json
@@ -43,9 +44,9 @@ def test_all_faults_are_told_at_once_with_key_and_value(params):
 
     assert str(raised.value).splitlines() == [
         "params.yaml does not fit this stage:",
-        "  fly.steps: Input should be a valid integer, unable to parse string as an integer (found 'none')",
-        "  fly.name: Field required",
-        "  fly.step: Extra inputs are not permitted",
+        "  fly.steps: should be a valid integer (found 'none')",
+        "  fly.name: missing",
+        "  fly.step: there is no such key",
     ]
 
 
@@ -62,7 +63,41 @@ def test_keys_that_do_not_go_together_are_told_without_the_whole_section(params)
     with pytest.raises(StageError) as raised:
         Pair.load("fly")
 
-    assert str(raised.value).splitlines()[1:] == ["  fly: Value error, steps 3 is odd, and far needs pairs"]
+    assert str(raised.value).splitlines()[1:] == ["  fly: steps 3 is odd, and far needs pairs"]
+
+
+class Wing(StageParams):
+    name: Literal["wing"]
+    span: PositiveInt
+
+
+class Rotor(StageParams):
+    name: Literal["rotor"]
+    blades: PositiveInt
+
+
+class Craft(StageParams):
+    lifts: list[Annotated[Wing | Rotor, Field(discriminator="name")]]
+    engine: Wing
+
+
+@pytest.mark.parametrize(
+    ("lift", "fault"),
+    [
+        ("{name: wing, spna: 3}", ["lifts.0.span: missing", "lifts.0.spna: there is no such key; span is meant?"]),
+        ("{name: wing, span: 0}", ["lifts.0.span: should be greater than 0 (found 0)"]),
+        ("{name: wnig, span: 3}", ["lifts.0.name: should be one of 'wing', 'rotor' (found 'wnig')"]),
+        ("{span: 3}", ["lifts.0.name: missing"]),
+        ("wing", ["lifts.0: should be a mapping of keys to values (found 'wing')"]),
+    ],
+)
+def test_a_fault_in_something_that_has_kinds_is_told_with_the_keys_of_the_file(params, lift, fault):
+    params(f"fly: {{lifts: [{lift}], engine: {{name: wing, span: 3}}}}")
+
+    with pytest.raises(StageError) as raised:
+        Craft.load("fly")
+
+    assert str(raised.value).splitlines()[1:] == [f"  fly.{line}" for line in fault]
 
 
 def test_a_fault_of_a_candidate_names_where_it_stands(params):
