@@ -1,5 +1,7 @@
 """What every stage shares: typed parameters, one way to start, one way to fail."""
 
+import atexit
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
@@ -133,12 +135,20 @@ def start(run: Callable[..., None], params: type[StageParams], *, heavy: bool = 
         if heavy and (status := launched(f"stages.{name}", getattr(values, "processes", 1))) is not None:
             sys.exit(status)
         run(values, **{key: filled(path, item) for key, path in paths.items()})
+        forget_compile_times()
     except StageError as error:
         sys.exit(f"{label}: {error}\n{LEFT}" if speaks else 1)
     except Exception as error:
         if not disk_is_full(error):
             raise
         sys.exit(f"{label}: {FULL}\n{LEFT}" if speaks else 1)
+
+
+def forget_compile_times() -> None:
+    """Torch's compiler, which transformers imports, ends a process with a table of its times, for a log that is off: .2 s of imports."""
+    compiler = sys.modules.get("torch._dynamo.utils")
+    if (at_end := getattr(compiler, "dump_compile_times", None)) and "TORCH_LOGS" not in os.environ:
+        atexit.unregister(at_end)
 
 
 def filled(path: Any, item: str | None) -> Any:

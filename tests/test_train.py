@@ -3,6 +3,7 @@
 import copy
 import ctypes
 import json
+import os
 import subprocess
 import sys
 from zipfile import ZipFile
@@ -396,3 +397,19 @@ def test_the_end_of_a_process_does_not_look_through_all_that_was_imported():
     code = "import atexit, gc; atexit.register(lambda: print(gc.get_freeze_count() > 1000)); import lingyu.stage"
 
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout == "True\n"
+
+
+def test_no_table_of_what_was_compiled_is_made_at_the_end_of_a_stage(tmp_path):
+    (tmp_path / "params.yaml").write_text("fly: {}", encoding="utf-8")
+    code = """
+import atexit, sys
+atexit.register(lambda: print("tabulate" in sys.modules))
+import torch._dynamo.utils
+from lingyu.stage import StageParams, start
+sys.argv = ["fly.py"]
+start(lambda values: None, StageParams)
+"""
+    command = [sys.executable, "-c", code]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+
+    assert subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True).stdout == "False\n"
