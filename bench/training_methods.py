@@ -41,7 +41,7 @@ ROWS = {"train": 48, "dev": 16}
 TABLES = {"pretrain": Document, "sft": Dialogue, "preference": Preference, "prompts": Question}
 LONGEST = 256
 # Beside what params.yaml has in common for the stage.
-CHANGES = {"threads": 1, "max_length": LONGEST, "batch_size": 8, "epochs": 2, "evaluations": 4, "weight_decay": 0.0}
+CHANGES = {"threads": 1, "max_length": LONGEST, "batch_size": 8, "evaluations": 4, "weight_decay": 0.0}
 
 ALL = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 VOCABULARY = {"vocabulary": "none"}
@@ -71,6 +71,7 @@ class Tried:
     method: dict[str, Any] | None
     measure: str = "eval_loss"
     up: bool = False
+    epochs: int = 2
 
     @property
     def name(self) -> str:
@@ -122,7 +123,7 @@ TRIED = [
     Tried("align", "CPO", 1e-4, {"name": "cpo", "beta": 0.1, "sft_weight": 1.0}),
     Tried("align", "GRPO", 1e-3, {"name": "grpo", **GROUPS}, "eval_reward", up=True),
     Tried("align", "RLOO", 1e-3, {"name": "rloo", **GROUPS}, "eval_reward", up=True),
-    Tried("align", "PPO", 1e-3, {"name": "ppo", **SAMPLING, **ROLLOUTS}, "eval_reward", up=True),
+    Tried("align", "PPO", 1e-3, {"name": "ppo", **SAMPLING, **ROLLOUTS}, "eval_reward", up=True, epochs=8),
     Tried("align", "best of n", 3e-4, {"name": "best_of", **SAMPLING, "samples": 4, "sampling_batch": 8, "least": None}),
 ]
 HEAD = ("method", "learns", "measured", "loss falls, reward rises", "reloads equal", "merges", "resumes equal", "served")
@@ -205,7 +206,7 @@ def project(folder: Path, tried: Tried, made: Path) -> Path:
     if tried.stage == "align":
         shutil.copytree(made / "reward" / "model", folder / "out" / "reward" / "model")
     common = read_yaml(Path("params.yaml"))[tried.stage]
-    own = {"start": "start", "learning_rate": tried.learning_rate}
+    own = {"start": "start", "learning_rate": tried.learning_rate, "epochs": tried.epochs}
     section = {**common.get("common", common), **CHANGES}
     if "start_share" in section:  # what training came to, not half of it
         section["start_share"] = 0.0

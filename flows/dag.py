@@ -83,10 +83,11 @@ def stale() -> dict[str, list[Any]]:
         return dict(repo.status())
 
 
-def running(*arguments: str) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "dvc", *arguments]
+def running(*words: str, **environment: str) -> subprocess.Popen[bytes]:
+    """`python -m words`, with this in its environment besides."""
     # Python holds back what it prints into a pipe; here somebody watches.
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env={**os.environ, "PYTHONUNBUFFERED": "1"})
+    more = {**os.environ, "PYTHONUNBUFFERED": "1", **environment}
+    return subprocess.Popen([sys.executable, "-m", *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=more)
 
 
 def lines(output: IO[bytes], every: float = 30.0) -> Iterator[str]:

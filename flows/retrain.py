@@ -86,27 +86,27 @@ def reproduce(step: dag.Step, stale: bool, upstream: list[bool]) -> bool | State
         return Completed(name="Cached", message="fresh", data=False)
     if step.runner != dag.HERE:
         get_run_logger().info("%s asks for the runner %r; run here", step.name, step.runner)
-    if f"Stage '{step.name}' didn't change, skipping" in logged("repro", "--single-item", step.name):
+    if f"Stage '{step.name}' didn't change, skipping" in logged("dvc", "repro", "--single-item", step.name):
         return Completed(name="Cached", message="what it reads came out as before", data=False)
     return True
 
 
 @task(cache_policy=NO_CACHE, retries=2, retry_delay_seconds=10)
 def dvc(*arguments: str) -> None:
-    logged(*arguments)
+    logged("dvc", *arguments)
 
 
-def logged(*arguments: str) -> list[str]:
-    """Run dvc, what it prints in the log of the task; its lines. Raises StageError with the last of them when it fails."""
+def logged(*words: str, **environment: str) -> list[str]:
+    """Run `python -m words`, what it prints in the log of the run; its lines. Raises StageError with the last of them when it fails."""
     log, lines = get_run_logger(), []
-    with dag.running(*arguments) as process:
+    with dag.running(*words, **environment) as process:
         assert process.stdout is not None
         for line in dag.lines(process.stdout):
             if not line.lstrip().startswith(HINTS):
                 log.info("%s", line)
             lines.append(line)
     if process.returncode:
-        raise StageError("\n  ".join([f"`dvc {' '.join(arguments)}` failed:", *lines[-LAST_LINES:]]))
+        raise StageError("\n  ".join([f"`{' '.join(words)}` failed:", *lines[-LAST_LINES:]]))
     return lines
 
 
