@@ -56,7 +56,7 @@ def together(stage: str, pool: str, nodes: int, rendezvous: str) -> None:
         return
     check_workers(pool, nodes)
     runs = [begun(number, stage, pool, nodes, rendezvous) for number in range(nodes)]
-    failed = [f"node {number}" for number, run in enumerate(watched(runs)) if not (run.state and run.state.is_completed())]
+    failed = [said_of(number, run) for number, run in enumerate(watched(runs)) if not (run.state and run.state.is_completed())]
     if failed:
         raise StageError(
             f"{stage}: {' and '.join(failed)} of {nodes} nodes did not come to the end. What each said stands above, and in the log of its "
@@ -64,12 +64,19 @@ def together(stage: str, pool: str, nodes: int, rendezvous: str) -> None:
         )
 
 
+def said_of(number: int, run: FlowRun) -> str:
+    return f"node {number}" if run.run_count else f"node {number} (no worker took it from the queue node{number})"
+
+
 def due(stage: str, nodes: int) -> bool:
     """Whether there is anything to train. Raises StageError where the nodes could not do it."""
+    if nodes < 2:
+        raise StageError(f"nodes is {nodes}. On one machine `dvc repro {stage}` does it.")
     every, changed = dag.steps(), dag.stale()
     leading = [step.name for step in dag.leading_to(stage, every)]
     if leading[-1] != stage:
-        raise StageError(f"{stage} has several items, and one is trained at a time: {', '.join(items(stage, every))}.")
+        items = [step.name for step in every if step.stage == stage]
+        raise StageError(f"{stage} has several items, and one is trained at a time: {', '.join(items)}.")
     if waiting := [name for name in leading[:-1] if name in changed]:
         raise StageError(f"{stage} reads from what is not up to date: {', '.join(waiting)}. First `dvc repro {waiting[-1]}`.")
     name, _, item = stage.partition("@")
@@ -77,10 +84,6 @@ def due(stage: str, nodes: int) -> bool:
     if processes == 1 or processes % nodes:
         raise StageError(f"{stage} trains in {processes} processes, which {nodes} nodes cannot share evenly: see its `processes`.")
     return stage in changed
-
-
-def items(stage: str, every: list[dag.Step]) -> list[str]:
-    return [step.name for step in every if step.stage == stage]
 
 
 def check_workers(pool: str, nodes: int) -> None:

@@ -59,16 +59,18 @@ def pool(project, prefect_server):
 @pytest.fixture
 def workers(pool, warm):
     """One worker for each of two nodes."""
+    processes: list[subprocess.Popen] = []
     with ExitStack() as stack:
         for number in range(2):
             queue = ("--work-queue", f"node{number}", "--name", f"w{number}", "--limit", "1")
             process = stack.enter_context(prefect("worker", "start", "--pool", pool, *queue, LINGYU_WARM=warm))
             stack.callback(process.terminate)
+            processes.append(process)
         end = time.monotonic() + 120
         while not online(pool):
             assert time.monotonic() < end
             time.sleep(0.2)
-        yield
+        yield processes
 
 
 def online(pool: str) -> bool:
@@ -114,6 +116,11 @@ def test_two_workers_train_one_stage_and_none_waits_for_one_that_failed(pool, wo
 
     assert any("address already in use" in line for line in caplog.messages)
 
+    workers[1].terminate()
+    monkeypatch.setattr(nodes, "MEETING", 15.0)
+    with pytest.raises(StageError, match=r"sft@lora: node 0 and node 1 \(no worker took it from the queue node1\) of 2 nodes did not"):
+        nodes.together("sft@lora", pool, 2, meeting())
+
 
 @pytest.mark.parametrize(
     ("stage", "count", "told"),
@@ -122,6 +129,7 @@ def test_two_workers_train_one_stage_and_none_waits_for_one_that_failed(pool, wo
         ("sft", 2, r"sft has several items, and one is trained at a time: sft@full, sft@lora\."),
         ("sft@full", 3, r"sft@full trains in 2 processes, which 3 nodes cannot share evenly"),
         ("select", 2, r"select reads from what is not up to date: sft@full\. First `dvc repro sft@full`"),
+        ("sft@full", 1, r"nodes is 1\. On one machine `dvc repro sft@full` does it"),
         ("fly", 2, r"no stage named 'fly'\. Known: sft@full"),
     ],
 )
