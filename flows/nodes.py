@@ -125,7 +125,7 @@ def watched(runs: list[FlowRun]) -> list[FlowRun]:
                 elif not any(state.is_scheduled() or state.is_pending() for state in states):
                     end = math.inf  # all have begun
                 if time.monotonic() > end:
-                    stop(client, [run for run in now if run.state and not run.state.is_final()])
+                    stop(client, runs)
                 time.sleep(EVERY)  # the last lines come after the state
                 for number, run in enumerate(runs):
                     told[number] += tell(client, number, run, told[number])
@@ -147,9 +147,11 @@ def tell(client: SyncPrefectClient, number: int, run: FlowRun, told: int) -> int
 
 
 def stop(client: SyncPrefectClient, runs: list[FlowRun]) -> None:
-    """Have the workers end these runs; one that has not begun never does."""
+    """Have the workers end what is left of these runs; one that has not begun never does."""
     for run in runs:
-        client.set_flow_run_state(run.id, State(type=StateType.CANCELLING))
+        state = client.read_flow_run(run.id).state
+        if not (state and state.is_final()):
+            client.set_flow_run_state(run.id, State(type=StateType.CANCELLING))
 
 
 def main() -> None:
