@@ -26,7 +26,7 @@ setup: .venv/ready
 repro: setup
 	@test -e data || dvc update --quiet data.dvc
 	@python -m stages
-	python -m lingyu.warm dvc repro
+	python -m lingyu.runtime.warm dvc repro
 
 test: setup
 	$(TESTS)

@@ -21,10 +21,10 @@ from typing import Any, get_args
 
 from bench.generation import in_a_line, parted, shortest
 from lingyu.files import read_jsonl, read_table, read_tables, write_tables
+from lingyu.generate.stable_choice import number
+from lingyu.generate.tables import MADE, Asked
 from lingyu.records import Label, Made
 from lingyu.stage import read_params
-from lingyu.teach import MADE, Asked
-from lingyu.teach.choice import number
 from stages import generate
 from tests.openai_server import Reply, good, good_answer, serving
 

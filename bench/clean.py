@@ -39,7 +39,7 @@ from stages import clean
 
 if __name__ == "__main__":
     home = Path(sys.argv[1])
-    clean.run(clean.Params.load("clean"), home / "in", Path("lingyu/corpus/words.yaml"), home / "metrics.json", home / "out")
+    clean.run(clean.Params.load("clean"), home / "in", Path("lingyu/text/word_lists.yaml"), home / "metrics.json", home / "out")
     total = json.loads((home / "out" / "ledger.json").read_text(encoding="utf-8"))["total"]
     assert total["in"] == total["out"] + sum(total["dropped"].values())
     (home / "kept").write_text(str(total["out"]))

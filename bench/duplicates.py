@@ -166,8 +166,8 @@ def batches(path: Path) -> Iterator[list[bytes]]:
 
 
 def marked(lines: list[bytes]) -> Any:
-    from lingyu.corpus.minhash import signatures
-    from lingyu.corpus.normalise import key
+    from lingyu.clean.minhash import signatures
+    from lingyu.text.normalise import key
 
     keys = [key(json.loads(line)["text"]) for line in lines]
     return keys, signatures(keys)
@@ -177,8 +177,8 @@ def lingyu(folder: Path) -> Any:
     sys.path.insert(0, str(Path(__file__).parent.parent))
     import numpy as np
 
-    from lingyu.corpus.minhash import NearDuplicates
-    from lingyu.engine import Workers
+    from lingyu.clean.minhash import NearDuplicates
+    from lingyu.workers import Workers
 
     def work() -> list[int]:
         near, kept, count = NearDuplicates(THRESHOLD, folder), list[int](), 0

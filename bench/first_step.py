@@ -1,6 +1,6 @@
 """sft up to the end of its first step, and then no further: the seconds after which each part of its start was done.
 
-`bench.startup` runs it, by itself or in a fork of lingyu.warm. Where the stage was started is in FIRST_STEP_BEGAN, of time.monotonic.
+`bench.startup` runs it, by itself or in a fork of the warm process. Where the stage was started is in FIRST_STEP_BEGAN, of time.monotonic.
 """
 
 import functools
@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from lingyu.warm import handed_over
+from lingyu.runtime.warm import handed_over
 
 BEGAN = "FIRST_STEP_BEGAN"
 PARTS: dict[str, tuple[float, float]] = {}

@@ -17,11 +17,11 @@ from sys import stderr
 from typing import Any
 
 from lingyu.files import read_table, read_tables, write_tables
+from lingyu.generate.stable_choice import shuffled
+from lingyu.generate.tables import MADE
 from lingyu.records import Dialogue, Made, Preference, Row
 from lingyu.retrieve.support import NUMBER, squeezed, stands_in
 from lingyu.stage import read_params
-from lingyu.teach import MADE
-from lingyu.teach.choice import shuffled
 from stages import clean, generate, ingest, split
 
 READS = {
@@ -97,7 +97,7 @@ def made_in(source: Path, home: Path, most: int) -> dict[str, list[Row]]:
 def parted(source: Path, home: Path, most: int) -> dict[str, list[Row]]:
     """The tables of the training part, at most `most` rows each, in home/train."""
     ingest.run(ingest.Params.load("ingest"), source, home / "ingest")
-    words = Path("lingyu/corpus/words.yaml")
+    words = Path("lingyu/text/word_lists.yaml")
     clean.run(clean.Params.load("clean"), home / "ingest" / "tables", words, home / "metrics.json", home / "clean")
     split.run(split.Params.load("split"), home / "clean" / "tables", home / "split")
     learn = {

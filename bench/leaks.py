@@ -18,10 +18,10 @@ from pathlib import Path
 
 import yaml
 
-from lingyu.corpus.duplicates import question_of
-from lingyu.corpus.leak import Bounds, Gate, Item, amount, folded
 from lingyu.files import read_tables
 from lingyu.records import Dialogue, Document, Label
+from lingyu.split.leak import Bounds, Gate, Item, amount, folded
+from lingyu.text.questions import question_of
 
 OPENED, CLOSED = "<!-- leaks -->", "<!-- /leaks -->"
 PAGE = Path("docs/benchmarks.md")

@@ -16,15 +16,15 @@ from pathlib import Path
 from scipy.stats import binomtest
 
 from bench.pii_set import KINDS, Sample, blind_samples, samples
-from lingyu.corpus import pii
-from lingyu.corpus.normalise import language_of, normal
+from lingyu.clean import pii
+from lingyu.text.normalise import language_of, normal
 
 # What the default of params.yaml has on.
 NUMBERS = [kind for kind in KINDS if kind not in {"address", "name"}]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Measure what lingyu.corpus.pii finds.")
+    parser = argparse.ArgumentParser(description="Measure what lingyu.clean.pii finds.")
     parser.add_argument("--seed", type=int, default=20)
     parser.add_argument("--count", type=int, default=1000, help="texts with a value, and near-misses, a kind")
     parser.add_argument("--peers", help="a Python that has presidio-analyzer, datatrove and scrubadub")

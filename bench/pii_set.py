@@ -1,4 +1,4 @@
-"""A labelled set of texts with and without personal data, made up from a seed. Shares no code with lingyu/corpus/pii.py.
+"""A labelled set of texts with and without personal data, made up from a seed. Shares no code with lingyu/clean/pii.py.
 
 Every value is invented; check characters are computed here, from the standards. For each kind as many near-misses as values: numbers whose
 check character is right but which the text calls something else, numbers of the right shape whose check character is wrong, and what

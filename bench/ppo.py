@@ -11,13 +11,13 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from lingyu.judge.significance import group_sums, swap_test
+from lingyu.align.context import Given
+from lingyu.align.policy import Ppo, Sampling, prompts_of, sampled
+from lingyu.align.rewards import Prompt, measures, together
+from lingyu.align.rollouts import likelihoods
 from lingyu.model.load import load_model, load_tokenizer, prepare
 from lingyu.stage import read_params
-from lingyu.train.given import Given
-from lingyu.train.policy import Ppo, Sampling, prompts_of, sampled
-from lingyu.train.rewards import Prompt, measures, together
-from lingyu.train.rollouts import likelihoods
+from lingyu.statistics import group_sums, swap_test
 from lingyu.train.settings import Training
 from stages import align
 

@@ -18,11 +18,11 @@ from typing import Any, Literal
 import numpy as np
 import yaml
 
+from lingyu.evaluate.metrics import Change, named
 from lingyu.files import read_json
-from lingyu.judge.metrics import Change, named
-from lingyu.judge.names import name_of
-from lingyu.judge.report import figure, interval, movement, signed
-from lingyu.judge.significance import wilson
+from lingyu.select.names import name_of
+from lingyu.select.report import figure, interval, movement, signed
+from lingyu.statistics import wilson
 from stages.package import read_leaderboard
 
 Language = Literal["zh", "en"]

@@ -72,11 +72,11 @@ def run_stage(stage: str, folder: Path) -> None:
     import importlib
 
     module = importlib.import_module(f"stages.{stage}")
-    out, words = folder / "out", Path("lingyu/corpus/words.yaml")
+    out, words = folder / "out", Path("lingyu/text/word_lists.yaml")
     tables = out / "ingest/tables"
     paths = {
         "ingest": [folder / "data"],
-        "validate": [tables, Path("lingyu/expect"), words],
+        "validate": [tables, Path("lingyu/validate"), words],
         "clean": [tables, words, out / "validate/metrics.json"],
         "split": [out / "clean/tables"],
     }

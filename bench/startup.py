@@ -1,7 +1,7 @@
 """startup: how long a training stage takes until the end of its first step. `python -m bench.startup [PROJECT] [--other TREE]`
 
 Begins sft@full anew, again and again, on out/ and params.yaml of a project (this one, unless another is named): as a process of its own,
-and in a fork of lingyu.warm. --other: the code of another checkout in turn with this one's. Prints the median seconds of the clock
+and in a fork of lingyu.runtime.warm. --other: the code of another checkout in turn with this one's. Prints the median seconds of the clock
 after which each part was done, then those of the processor, and the shortest of all beside the last.
 """
 
@@ -58,7 +58,7 @@ def nothing() -> Iterator[dict[str, str]]:
 def warm(tree: Path) -> Iterator[dict[str, str]]:
     """What the environment has to say for a stage to be forked from a warm process of this code, which has imported all."""
     environment = {**os.environ, "PYTHONPATH": f"{tree}:{HERE}"}
-    command = [sys.executable, "-m", "lingyu.warm", sys.executable, "-c", HOLD]
+    command = [sys.executable, "-m", "lingyu.runtime.warm", sys.executable, "-c", HOLD]
     with (
         tempfile.TemporaryDirectory() as folder,
         subprocess.Popen(command, cwd=folder, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server,

@@ -17,7 +17,7 @@ from typing import Any
 import yaml
 
 from bench.training import BATCH, BLOCK, ROOT, SEED, SHAPES
-from lingyu.model.tiny import Shape
+from lingyu.base.tiny import Shape
 
 TRIES = 9
 SQUARE = 1024

@@ -16,11 +16,11 @@ from pathlib import Path
 import yaml
 
 from lingyu.files import short_hash
+from lingyu.generate.llm.checks import Limits
+from lingyu.generate.llm.client import Settings
+from lingyu.generate.llm.method import Learn
+from lingyu.generate.llm.run import Counts, Lesson, ask_all
 from lingyu.records import Document
-from lingyu.teacher.asked import Counts, Lesson, ask_all
-from lingyu.teacher.asking import Learn
-from lingyu.teacher.checks import Limits
-from lingyu.teacher.teacher import Settings
 
 OPENED, CLOSED = "<!-- teacher -->", "<!-- /teacher -->"
 PAGE = Path("docs/benchmarks.md")

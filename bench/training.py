@@ -149,7 +149,7 @@ def told(stage: str, name: str, run: Run) -> None:
 def make(folder: Path, shape: str, count: int, threads: int, precision: str = "fp32") -> None:
     """The base, the rows in both forms, and a project in which our stages find them."""
     from bench.training_data import Writer, build_base
-    from lingyu.model.tiny import Shape
+    from lingyu.base.tiny import Shape
 
     shutil.rmtree(folder, ignore_errors=True)
     params = parameters()

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from lingyu.model.tiny import Shape
+from lingyu.base.tiny import Shape
 
 WORDS = 1500
 SUCCESSORS = 5
@@ -55,7 +55,7 @@ class Writer:
 
 def bench_tokenizer(vocabulary: int, context: int) -> Any:
     """A tokenizer that knows this language's characters, with a template that both sides render alike."""
-    from lingyu.model.tiny import build_tokenizer
+    from lingyu.base.tiny import build_tokenizer
 
     unused = {"hidden_size": 1, "layers": 1, "heads": 1, "key_value_heads": 1, "head_size": 1, "intermediate_size": 1}
     tokenizer = build_tokenizer(Writer(17).documents(200), Shape(vocabulary=vocabulary, context=context, **unused))
@@ -65,8 +65,8 @@ def bench_tokenizer(vocabulary: int, context: int) -> Any:
 
 def build_base(folder: Path, shape: Shape, seed: int) -> None:
     """An untrained base that knows this language's characters."""
+    from lingyu.base.tiny import build_model
     from lingyu.model.load import save
-    from lingyu.model.tiny import build_model
 
     tokenizer = bench_tokenizer(shape.vocabulary, shape.context)
     save(build_model(tokenizer, shape, seed), tokenizer, folder)

@@ -32,8 +32,8 @@ import yaml
 from bench.results import table
 from lingyu.files import read_json, read_table, write_table
 from lingyu.records import Dialogue, Document, Preference, Question
+from lingyu.runtime.warm import VARIABLE
 from lingyu.stage import read_yaml
-from lingyu.warm import VARIABLE
 
 OPENED, CLOSED = "<!-- training methods -->", "<!-- /training methods -->"
 PAGE = Path("docs/training.md")
@@ -139,7 +139,9 @@ def main() -> None:
         arguments.error(f"no method is called {', '.join(sorted(unknown))}")
     if VARIABLE not in os.environ:  # the stages' imports are paid once
         environment = {**os.environ, "PYTHONPATH": os.getcwd()}
-        os.execve(sys.executable, [sys.executable, "-m", "lingyu.warm", sys.executable, "-m", __spec__.name, *sys.argv[1:]], environment)
+        os.execve(
+            sys.executable, [sys.executable, "-m", "lingyu.runtime.warm", sys.executable, "-m", __spec__.name, *sys.argv[1:]], environment
+        )
     with tempfile.TemporaryDirectory() as folder:
         chosen = [tried for tried in TRIED if not told.names or tried.name in told.names]
         seen = []

@@ -19,7 +19,7 @@ from flows import start
 from lingyu.files import read_json, write_json
 from lingyu.release.hubs import Hub, Kind, deliver, open_hub
 from lingyu.release.manifest import sha256
-from lingyu.release.parcel import MANIFEST, Weights, staged
+from lingyu.release.staging import MANIFEST, Weights, staged
 from lingyu.stage import StageError, StageParams, faults
 
 PACKAGE = Path("out/package/release")

@@ -10,7 +10,7 @@ import os
 import sys
 from pathlib import Path
 
-from lingyu.account import WORDS, disagreements, of_data_before, read_account, shown
+from lingyu.ledger_report import WORDS, disagreements, of_data_before, read_account, shown
 from lingyu.stage import StageError
 
 
@@ -58,7 +58,7 @@ def show_ledger(asked: argparse.Namespace) -> int:
 
 
 def take_review(asked: argparse.Namespace) -> int:
-    from lingyu.review.bring import bring, corpus_of
+    from lingyu.review.import_decisions import bring, corpus_of
 
     made = asked.out / "generate" / "made"
     if not made.is_dir():

@@ -1,7 +1,5 @@
 """What every stage shares: typed parameters, one way to start, one way to fail."""
 
-import atexit
-import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
@@ -16,7 +14,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from lingyu.errors import FULL, LEFT, disk_is_full
 from lingyu.errors import StageError as StageError
 from lingyu.launch import end_with_parent, is_first, launched
-from lingyu.warm import handed_over
+from lingyu.runtime import fast_process
+from lingyu.runtime.warm import handed_over
 
 PARAMS_FILE = Path("params.yaml")
 
@@ -119,8 +118,16 @@ def start(run: Callable[..., None], params: type[StageParams], *, heavy: bool = 
     """Run a stage as `python -m stages.<name> [item]`, its parameters from the section of that name.
 
     `{item}` in a path stands for the item. heavy: the stage imports torch, and runs in the warm process if there is
-    one (lingyu.warm). What a person can put right ends in one message and exit status 1.
+    one (lingyu.runtime.warm). What a person can put right ends in one message and exit status 1.
     """
+    if heavy:
+        with fast_process():
+            run_stage(run, params, heavy=True, paths=paths)
+    else:
+        run_stage(run, params, heavy=False, paths=paths)
+
+
+def run_stage(run: Callable[..., None], params: type[StageParams], *, heavy: bool, paths: dict[str, Any]) -> None:
     name = Path(sys.argv[0]).stem
     speaks = True
     if heavy:
@@ -135,20 +142,12 @@ def start(run: Callable[..., None], params: type[StageParams], *, heavy: bool = 
         if heavy and (status := launched(f"stages.{name}", getattr(values, "processes", 1))) is not None:
             sys.exit(status)
         run(values, **{key: filled(path, item) for key, path in paths.items()})
-        forget_compile_times()
     except StageError as error:
         sys.exit(f"{label}: {error}\n{LEFT}" if speaks else 1)
     except Exception as error:
         if not disk_is_full(error):
             raise
         sys.exit(f"{label}: {FULL}\n{LEFT}" if speaks else 1)
-
-
-def forget_compile_times() -> None:
-    """Torch's compiler, which transformers imports, ends a process with a table of its times, for a log that is off: .2 s of imports."""
-    compiler = sys.modules.get("torch._dynamo.utils")
-    if (at_end := getattr(compiler, "dump_compile_times", None)) and "TORCH_LOGS" not in os.environ:
-        atexit.unregister(at_end)
 
 
 def filled(path: Any, item: str | None) -> Any:

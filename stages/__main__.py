@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from lingyu.corpus.readers import Unreadable
+from lingyu.ingest.readers import Unreadable
 from lingyu.stage import StageError, StageParams, read_params
 from stages.ingest import DATA, EMPTY, check_file, files_of, shown
 

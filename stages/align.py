@@ -15,16 +15,16 @@ from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
+from lingyu.align.best_of import BestOf, best_of
+from lingyu.align.context import Given, Ready
+from lingyu.align.policy import Grpo, Ppo, Rloo, grpo
+from lingyu.align.ppo import ppo
+from lingyu.align.preference import Cpo, Dpo, Kto, Orpo, Simpo, dpo, kto, orpo, simpo
+from lingyu.evaluate import rules
 from lingyu.files import write_json
-from lingyu.judge import rules
 from lingyu.model.load import load_model, load_tokenizer, prepare, save
 from lingyu.stage import start
-from lingyu.train.best_of import BestOf, best_of
 from lingyu.train.checks import check_machine, check_model
-from lingyu.train.given import Given, Ready
-from lingyu.train.policy import Grpo, Ppo, Rloo, grpo
-from lingyu.train.ppo import ppo
-from lingyu.train.preference import Cpo, Dpo, Kto, Orpo, Simpo, dpo, kto, orpo, simpo
 from lingyu.train.run import train, workplace, write_curves
 from lingyu.train.settings import Training
 

@@ -12,9 +12,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
+from lingyu.base import hub, tiny
 from lingyu.files import read_table, write_json
 from lingyu.launch import is_first
-from lingyu.model import hub, tiny
 from lingyu.model.chat import render
 from lingyu.model.load import load_tokenizer, prepare, save
 from lingyu.records import TABLES, Dialogue, Document, Exam, Fact, Label, Message, Preference, Row, Scope

@@ -1,7 +1,7 @@
 """clean: normalise, mask personal data, drop poor and duplicate rows, and say why each was dropped.
 
 Reads   out/ingest/tables           the rows as they were read
-        lingyu/corpus/words.yaml    lists of words by which rows are poor, for people to read and extend
+        lingyu/text/word_lists.yaml    lists of words by which rows are poor, for people to read and extend
         out/validate/metrics.json   only so that nothing is cleaned before the expectations hold
 Writes  out/clean/tables            the rows kept, in their order
         out/clean/dropped.jsonl     the others, each with its table and reason, and the row because of which
@@ -20,17 +20,17 @@ from typing import Literal, Self, TextIO
 import pyarrow as pa
 from pydantic import Field, NonNegativeInt, field_validator, model_validator
 
-from lingyu.corpus import ner, pii
-from lingyu.corpus.duplicates import KEPT, Duplicates, Facts, Labels, Verdict
-from lingyu.corpus.mending import Rules, Worked, work
-from lingyu.corpus.minhash import NearDuplicates
-from lingyu.corpus.quality import LISTS, Limits
-from lingyu.corpus.words import Words, lists_of
-from lingyu.engine import Engine, Workers
+from lingyu.clean import ner, pii
+from lingyu.clean.duplicates import KEPT, Duplicates, Facts, Labels, Verdict
+from lingyu.clean.minhash import NearDuplicates
+from lingyu.clean.quality import LISTS, Limits
+from lingyu.clean.rows import Rules, Worked, work
 from lingyu.files import read_batches, schema_of, write_batches
 from lingyu.ledger import Ledger
 from lingyu.records import TABLES
 from lingyu.stage import StageError, StageParams, start
+from lingyu.text.word_lists import Words, lists_of
+from lingyu.workers import Engine, Workers
 
 # Tables in which rows about the same may contradict each other.
 ABOUT: dict[str, type[Labels | Facts]] = {"labels": Labels, "facts": Facts}
@@ -183,7 +183,7 @@ if __name__ == "__main__":
         run,
         Params,
         tables=Path("out/ingest/tables"),
-        words=Path("lingyu/corpus/words.yaml"),
+        words=Path("lingyu/text/word_lists.yaml"),
         validated=Path("out/validate/metrics.json"),
         out=Path("out/clean"),
     )

@@ -17,9 +17,9 @@ from typing import Any, Literal
 
 from pydantic import NonNegativeInt, PositiveInt
 
+from lingyu.evaluate import ask, metrics, rules
+from lingyu.evaluate.metrics import Prediction
 from lingyu.files import read_table, write_json, write_table
-from lingyu.judge import ask, metrics, rules
-from lingyu.judge.metrics import Prediction
 from lingyu.model.chat import prompt_and_reply, render
 from lingyu.model.load import load_scorer, load_tokenizer, prepare
 from lingyu.model.scoring import scored_text, scores

@@ -18,8 +18,8 @@ from typing import Any
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt
 
+from lingyu.evaluate import ask
 from lingyu.files import read_table, write_json
-from lingyu.judge import ask
 from lingyu.model import vocabulary
 from lingyu.model.load import load_model, load_tokenizer, prepare, save
 from lingyu.records import Document, Fact

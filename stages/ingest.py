@@ -17,16 +17,16 @@ from typing import Any
 
 from pydantic import Field, PositiveFloat, PositiveInt, field_validator
 
-from lingyu.corpus.normalise import normal
-from lingyu.corpus.readers import Block, Fault, Reading, Record, Unreadable, scans
-from lingyu.corpus.readers.encoding import encoding_of
-from lingyu.corpus.readers.formats import format_of
-from lingyu.corpus.sections import Origin, documents, missing_articles
-from lingyu.corpus.shapes import SHAPES, TRIPLES, Mapping, Misfit, rows_of, together
 from lingyu.files import open_tables
+from lingyu.ingest.readers import Block, Fault, Reading, Record, Unreadable, scans
+from lingyu.ingest.readers.encoding import encoding_of
+from lingyu.ingest.readers.formats import format_of
+from lingyu.ingest.sections import Origin, documents, missing_articles
+from lingyu.ingest.shapes import SHAPES, TRIPLES, Mapping, Misfit, rows_of, together
 from lingyu.ledger import Ledger
 from lingyu.records import REVIEWS, Fact, Row, Scope
 from lingyu.stage import StageError, StageParams, start
+from lingyu.text.normalise import normal
 
 DVC_CACHE = ("files", "md5")  # where DVC keeps files, when it is set to put links to them into data/
 DATA = Path("data")

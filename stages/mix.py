@@ -25,16 +25,17 @@ from typing import Any, Literal
 
 from pydantic import PositiveInt
 
-from lingyu.corpus.leak import Bounds, Gate, Item
 from lingyu.files import read_table, write_json, write_jsonl, write_table
+from lingyu.generate.rules import classify, weak
+from lingyu.generate.stable_choice import number
+from lingyu.generate.tables import MADE
 from lingyu.ledger import Ledger
 from lingyu.mix.balance import Entry, copies, pieces, turns
 from lingyu.mix.shares import Portions, amounts, stop_at_methods, stop_at_portions
 from lingyu.model.chat import load_template, render
 from lingyu.records import Dialogue, Document, Made, Message, Preference, Question, Row, headed
+from lingyu.split.leak import Bounds, Gate, Item
 from lingyu.stage import StageError, start
-from lingyu.teach import MADE, classify, weak
-from lingyu.teach.choice import number
 
 
 class Params(Portions):

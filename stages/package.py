@@ -5,7 +5,7 @@ Reads   out/select/model             the winner
         out/select/leaderboard.csv   what was measured of it and of the base
         out/index/knowledge          the knowledge base of professional mode
         out/clean/tables             sources and licences for the card
-        service.py, bentofile.yaml, web/chat, lingyu/serve, lingyu/retrieve, lingyu/records.py, lingyu/numerals.py, lingyu/files.py,
+        service.py, bentofile.yaml, web/chat, lingyu/serve, lingyu/retrieve, lingyu/records.py, lingyu/text/numerals.py, lingyu/files.py,
         and of lingyu/model attached.py, bottleneck.py, chat.py, prefix.py: the code that goes into the Bento
         dvc.yaml, dvc.lock, params.yaml and git, of which the manifest tells
 Writes  out/package/bento            a Bento: `bentoml serve out/package/bento`
@@ -36,7 +36,8 @@ CODE = (
     "lingyu/__init__.py",
     "lingyu/files.py",
     "lingyu/records.py",
-    "lingyu/numerals.py",
+    "lingyu/text/__init__.py",
+    "lingyu/text/numerals.py",
     "lingyu/model/__init__.py",
     "lingyu/model/attached.py",
     "lingyu/model/bottleneck.py",

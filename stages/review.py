@@ -26,6 +26,7 @@ from typing import TextIO
 from pydantic import Field, NonNegativeInt, field_validator
 
 from lingyu.files import read_table, write_json, write_table
+from lingyu.generate.tables import MADE, fault_of_names
 from lingyu.ledger import Ledger
 from lingyu.records import REVIEWS, Made, Row
 from lingyu.review import label_studio
@@ -35,8 +36,6 @@ from lingyu.review.queue import Waiting, add_passages, made_rows
 from lingyu.review.rulings import VERDICTS, Rulings, applied, misfits
 from lingyu.review.workbook import write_workbook
 from lingyu.stage import StageError, StageParams, start
-from lingyu.teach import MADE
-from lingyu.teach.by_method import fault_of_names
 
 
 class Params(StageParams):

@@ -12,13 +12,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from lingyu.align.preference import datasets, pairs_of, refuse_long
 from lingyu.files import write_json
 from lingyu.model.load import load_scorer, load_tokenizer, prepare, save
 from lingyu.model.scoring import scored_text, scores
 from lingyu.records import Preference
 from lingyu.stage import start
 from lingyu.train.checks import check_machine, check_model
-from lingyu.train.preference import datasets, pairs_of, refuse_long
 from lingyu.train.run import arguments, boards, optimised, progress, train, workplace, write_curves
 from lingyu.train.settings import Training
 

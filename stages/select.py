@@ -21,10 +21,12 @@ from typing import Any, Self
 
 from pydantic import Field, NonNegativeInt, PositiveInt
 
+from lingyu import statistics
+from lingyu.evaluate import metrics
+from lingyu.evaluate.metrics import Change, Measure, Prediction
 from lingyu.files import read_json, read_table, write_json
-from lingyu.judge import metrics, report, significance
-from lingyu.judge.metrics import Change, Measure, Prediction
 from lingyu.records import Question
+from lingyu.select import report
 from lingyu.stage import StageError, StageParams, read_params, start
 
 
@@ -150,7 +152,7 @@ def reasons_to_bar(
         if pair.guarded and pair.after == name:
             # Likelihood of texts is what tuning on replies is allowed to cost, within the gate above.
             moved = {metric: change for metric, change in changes[pair.before, name].items() if not metric.endswith("_bits_per_byte")}
-            chances = significance.holm({metric: change["chance"] for metric, change in moved.items()})
+            chances = statistics.holm({metric: change["chance"] for metric, change in moved.items()})
             lost = [metric for metric, change in moved.items() if change["difference"] < 0 and chances[metric] < params.level]
             reasons += [report.metric_loss(metric, moved[metric], pair.before, chances[metric]) for metric in lost]
     return reasons
@@ -177,7 +179,7 @@ def chosen(
         if name != best
     }
     tests = {name: change for name, change in moved.items() if change}
-    chances = significance.holm({name: change["chance"] for name, change in tests.items()})
+    chances = statistics.holm({name: change["chance"] for name, change in tests.items()})
     winner = next(name for name in admitted if name == best or chances.get(name, 1.0) >= params.level)
     return {
         "checkpoint": winner,

@@ -1,8 +1,8 @@
 """validate: check the rows against the expectations; a broken blocking one stops here.
 
 Reads   out/ingest/tables             the rows as they were read
-        lingyu/expect                 a suite a table, for people to read and extend
-        lingyu/corpus/words.yaml      lists of words that the suites name, as well
+        lingyu/validate                 a suite a table, for people to read and extend
+        lingyu/text/word_lists.yaml      lists of words that the suites name, as well
 Writes  out/validate/report           index.html, and the Data Docs page of each table
         out/validate/metrics.json     by table: rows, files, expectations, met, broken (blocking), warned; rows failing each
 """
@@ -13,12 +13,12 @@ from typing import Any
 import pyarrow.parquet as pq
 from pydantic import NonNegativeInt
 
-from lingyu.expect.report import state_of, told, write_report
-from lingyu.expect.run import Checker, Outcome
-from lingyu.expect.suites import suite_of
 from lingyu.files import write_json
 from lingyu.records import TABLES
 from lingyu.stage import StageError, StageParams, start
+from lingyu.validate.report import state_of, told, write_report
+from lingyu.validate.run import Checker, Outcome
+from lingyu.validate.suites import suite_of
 
 
 class Params(StageParams):
@@ -77,7 +77,7 @@ if __name__ == "__main__":
         run,
         Params,
         tables=Path("out/ingest/tables"),
-        suites=Path("lingyu/expect"),
-        words=Path("lingyu/corpus/words.yaml"),
+        suites=Path("lingyu/validate"),
+        words=Path("lingyu/text/word_lists.yaml"),
         out=Path("out/validate"),
     )

@@ -32,7 +32,7 @@ def tiny_reward_model(tmp_path_factory):
 def warm(tmp_path_factory):
     """What LINGYU_WARM says to a stage that is to run in the warm process."""
     hold = "import os, sys; print(os.environ['LINGYU_WARM'], flush=True); sys.stdin.read()"
-    with begun(tmp_path_factory.mktemp("warm"), "-m", "lingyu.warm", sys.executable, "-c", hold) as process:
+    with begun(tmp_path_factory.mktemp("warm"), "-m", "lingyu.runtime.warm", sys.executable, "-c", hold) as process:
         yield process.stdout.readline().strip()
         process.communicate(timeout=60)
 

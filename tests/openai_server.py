@@ -129,7 +129,7 @@ def good(body: dict[str, Any], _: int = 0) -> Reply:
 
 
 def good_answer(body: dict[str, Any]) -> dict[str, Any]:
-    """An honest answer to a prompt of lingyu/teacher/prompts, told by the schema asked for."""
+    """An honest answer to a prompt of lingyu/generate/llm/prompts, told by the schema asked for."""
     return ANSWERS[asked_for(body)](body["messages"][1]["content"], body)
 
 

@@ -4,11 +4,11 @@ from pathlib import Path
 from typing import Any
 
 from lingyu.files import read_jsonl
+from lingyu.generate.llm.checks import Limits
+from lingyu.generate.llm.client import Settings
+from lingyu.generate.llm.method import Learn
+from lingyu.generate.llm.run import Answers, Counts, Lesson, ask_all
 from lingyu.records import Dialogue, Document, Fact, Label
-from lingyu.teacher.asked import Answers, Counts, Lesson, ask_all
-from lingyu.teacher.asking import Learn
-from lingyu.teacher.checks import Limits
-from lingyu.teacher.teacher import Settings
 
 SAMPLING = {"temperature": 0.7, "top_p": 0.95, "seed": 20, "max_tokens": 500}
 TEACHER = {

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from lingyu.__main__ import main
-from lingyu.account import STAGES, table, width
 from lingyu.files import read_json, write_json
 from lingyu.ledger import Ledger
+from lingyu.ledger_report import STAGES, table, width
 
 ROOT = Path(__file__).parent.parent
 

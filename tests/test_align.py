@@ -27,14 +27,14 @@ from training import (
     write_mix,
 )
 
+from lingyu.align.best_of import whole_lines
+from lingyu.align.policy import prompt_of
+from lingyu.align.preference import apart, as_text
 from lingyu.files import read_json, read_table, write_table
 from lingyu.model.chat import render
 from lingyu.model.load import load_model, load_tokenizer
 from lingyu.records import Preference, Question
 from lingyu.stage import StageError
-from lingyu.train.best_of import whole_lines
-from lingyu.train.policy import prompt_of
-from lingyu.train.preference import apart, as_text
 from stages import align
 
 METRICS = {"parameters", "trainable_parameters", "steps", "best_step", "rows"}

@@ -7,10 +7,10 @@ from openai_server import Reply, asked_for, good_answer, serving
 from rows import dialogue, document, fact, label
 from teaching import exchanges, lesson, reasons, teach
 
+from lingyu.generate.llm import prompts
+from lingyu.generate.llm.run import METHODS
+from lingyu.generate.tables import Asked
 from lingyu.records import Dialogue, Preference
-from lingyu.teach import Asked
-from lingyu.teacher import prompts
-from lingyu.teacher.asked import METHODS
 
 WIND = document(1, "风速超过12米每秒时不得起飞。值班员每30分钟记录一次风速。", title="《飞行手册》", section="第五条")
 POWER = document(2, "电池电量低于百分之二十应当返航。返航途中不再执行任务。", title="《飞行手册》", section="第六条")

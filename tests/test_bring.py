@@ -11,9 +11,9 @@ import yaml
 
 from lingyu.__main__ import main
 from lingyu.files import read_json, read_jsonl, read_table, write_jsonl, write_table
+from lingyu.generate.tables import MADE
 from lingyu.records import Dialogue, Message
 from lingyu.review.workbook import COLUMNS
-from lingyu.teach import MADE
 
 ROOT = Path(__file__).parent.parent
 ROW = {"source": "a.md", "place": "row 1", "licence": "CC0", "scope": "domain", "language": "zh", "task": "fact", "references": ["f"]}

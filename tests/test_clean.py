@@ -23,7 +23,7 @@ VALUES = {
     "near_duplicate": 0.8,
     "ner": "",
 }
-WORDS = Path(__file__).parent.parent / "lingyu/corpus/words.yaml"
+WORDS = Path(__file__).parent.parent / "lingyu/text/word_lists.yaml"
 PARAMS = clean.Params(**VALUES, mask=["mobile", "email"])
 LONG = "电池温度低于零度时不得起飞，应当先预热电池，确认电压正常以后再行起飞检查。"
 
@@ -218,7 +218,7 @@ def test_an_unknown_kind_of_personal_data_is_an_error():
 
 def test_the_guide_names_every_reason_and_no_other():
     root = Path(__file__).parent.parent
-    modules = ["lingyu/corpus/quality.py", "lingyu/corpus/duplicates.py", "stages/clean.py"]
+    modules = ["lingyu/clean/quality.py", "lingyu/clean/duplicates.py", "stages/clean.py"]
     code = "".join((root / module).read_text(encoding="utf-8") for module in modules)
     guide = (root / "docs/data.md").read_text(encoding="utf-8")
     table = guide[guide.index("## What is cleaned away") : guide.index("Rows are worked on in batches")]

@@ -6,18 +6,19 @@ from pathlib import Path
 
 import pytest
 
-from lingyu.corpus import normalise, pii
-from lingyu.corpus.language import language
-from lingyu.corpus.leak import Bounds, Gate, Item
-from lingyu.corpus.marks import ARTICLE
-from lingyu.corpus.normalise import _unusual, exact_key, joined, key, language_of, normal, quick_key, simplified
-from lingyu.corpus.parts import TooFew, exceptions, number_of, parted
-from lingyu.corpus.quality import LISTS, repeated_share
-from lingyu.corpus.sections import closed, cut
-from lingyu.corpus.similar import Sketches, grams_of
-from lingyu.corpus.words import Words, lists_of
+from lingyu.clean import pii
+from lingyu.clean.quality import LISTS, repeated_share
+from lingyu.ingest.sections import closed, cut
+from lingyu.split.leak import Bounds, Gate, Item
+from lingyu.split.parts import TooFew, exceptions, number_of, parted
+from lingyu.text import normalise
+from lingyu.text.language import language
+from lingyu.text.marks import ARTICLE
+from lingyu.text.ngrams import Sketches, grams_of
+from lingyu.text.normalise import _unusual, exact_key, joined, key, language_of, normal, quick_key, simplified
+from lingyu.text.word_lists import Words, lists_of
 
-WORDS = Path(__file__).parent.parent / "lingyu/corpus/words.yaml"
+WORDS = Path(__file__).parent.parent / "lingyu/text/word_lists.yaml"
 CHINESE = "第一条 为了规范飞行活动，保障公共安全，制定本规定。国家鼓励科研创新。"
 
 

@@ -5,9 +5,9 @@ import random
 import numpy as np
 import pytest
 
-from lingyu.corpus.minhash import BLOCK, HASHES, NearDuplicates, rows_a_band, signatures
-from lingyu.corpus.normalise import key
-from lingyu.corpus.similar import grams_of, similarity
+from lingyu.clean.minhash import BLOCK, HASHES, NearDuplicates, rows_a_band, signatures
+from lingyu.text.ngrams import grams_of, similarity
+from lingyu.text.normalise import key
 
 CHARACTERS = (
     "的一是在不了有和人这中大为上个国我以要他时来用们生到作地于出就分对成会可主发年动同工也能下过子说产种面而方后多定行学法所民得经"

@@ -9,9 +9,9 @@ import pytest
 from rows import document
 
 from lingyu import files
-from lingyu.engine import AHEAD, Workers, in_order
 from lingyu.files import write_tables
 from lingyu.stage import StageError
+from lingyu.workers import AHEAD, Workers, in_order
 from stages import clean
 
 CLEAN = clean.Params(
@@ -46,7 +46,7 @@ def test_a_ray_cluster_of_two_nodes_cleans_to_the_same_bytes(tmp_path, monkeypat
     from ray.cluster_utils import Cluster
 
     monkeypatch.setattr(files, "BATCH", 8)
-    words = Path(__file__).parent.parent / "lingyu/corpus/words.yaml"
+    words = Path(__file__).parent.parent / "lingyu/text/word_lists.yaml"
     texts = [f"第{number}架无人机起飞前应当检查电池。" for number in range(30)]
     write_tables(tmp_path / "in", {"documents": [document(number, text) for number, text in enumerate(texts + texts[:9])]})
     cluster = Cluster()

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from lingyu.evaluate import ask
+from lingyu.evaluate.metrics import Prediction
 from lingyu.files import read_json, read_table, write_table
-from lingyu.judge import ask
-from lingyu.judge.metrics import Prediction
 from lingyu.records import Document, Message, Preference, Question
 from lingyu.stage import StageError
 from stages import evaluate

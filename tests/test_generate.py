@@ -10,9 +10,9 @@ from openai_server import Reply, asked_for, good_answer, serving
 from teaching import ASKED, RULES, TEACHER
 
 from lingyu.files import read_jsonl, read_table, write_tables
+from lingyu.generate.rules.weak import Signal
+from lingyu.generate.tables import MADE
 from lingyu.records import Dialogue, Document, Exam, Fact, Label, Message, Preference
-from lingyu.teach import MADE
-from lingyu.teach.weak import Signal
 from stages import generate
 
 SEARCH = {"max_characters": 240, "k1": 1.5, "b": 0.75}

@@ -1,4 +1,4 @@
-"""lingyu.model.hub: a base from a folder, Hugging Face or ModelScope, each behind the hub's own client."""
+"""lingyu.base.hub: a base from a folder, Hugging Face or ModelScope, each behind the hub's own client."""
 
 import os
 import subprocess
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hub_servers import HuggingFaceServer, ModelScopeServer, Repository
 
-from lingyu.model import hub
+from lingyu.base import hub
 from lingyu.stage import StageError
 
 ROOT = Path(__file__).parent.parent
@@ -18,7 +18,7 @@ ENDPOINTS = {"huggingface": "HF_ENDPOINT", "modelscope": "MODELSCOPE_ENDPOINT"}
 FETCH = """
 import sys
 from pathlib import Path
-from lingyu.model.hub import fetch
+from lingyu.base.hub import fetch
 from lingyu.stage import StageError
 try:
     fetch(*sys.argv[1:4], Path("out"))

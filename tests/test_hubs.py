@@ -10,7 +10,7 @@ from hub_servers import TOKEN, HuggingFaceServer, ModelScopeServer
 from lingyu.files import read_json, write_json
 from lingyu.release.hubs import Folder, deliver, open_hub, without_secrets
 from lingyu.release.manifest import hashes
-from lingyu.release.parcel import chosen, staged
+from lingyu.release.staging import chosen, staged
 from lingyu.stage import StageError
 
 # The client of Hugging Face sends large files in a way that its HTTP library is about to drop.

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from lingyu.judge import metrics, rules
-from lingyu.judge import significance as sure
-from lingyu.judge.metrics import Prediction
+from lingyu import statistics as sure
+from lingyu.evaluate import metrics, rules
+from lingyu.evaluate.metrics import Prediction
 
 LIMIT = "云雀一号的抗风等级是什么？"
 

@@ -6,11 +6,11 @@ import pytest
 from rows import dialogue, document, exam, fact, label
 
 from bench.generation import claims, said
+from lingyu.generate.rules import articles, definitions, exams, keywords, retrieval, situations, skills, turns, weak
+from lingyu.generate.rules.methods import Methods, Reasons, Taught, more_instructions
 from lingyu.records import Dialogue
 from lingyu.retrieve.prompt import NOTHING_FOUND, with_passages
 from lingyu.retrieve.support import stands_in
-from lingyu.teach import articles, definitions, exams, keywords, retrieval, situations, skills, turns, weak
-from lingyu.teach.methods import Methods, Reasons, Taught, more_instructions
 
 RULE = "飞行安全细则"
 ARTICLES = [

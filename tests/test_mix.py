@@ -6,12 +6,11 @@ import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 from lingyu.files import read_jsonl, read_table, write_table, write_tables
+from lingyu.generate.tables import MADE, METHODS
 from lingyu.mix.balance import Entry, copies, pieces, replayed, weighted
 from lingyu.model.chat import CHATML, render
 from lingyu.records import Dialogue, Document, Message, Preference, Question
 from lingyu.stage import StageError
-from lingyu.teach import MADE
-from lingyu.teach.by_method import METHODS
 from stages import mix
 
 WEIGHTS = {

@@ -5,8 +5,8 @@ import random
 
 import pytest
 
-from lingyu.corpus import ner
-from lingyu.corpus.pii import mask
+from lingyu.clean import ner
+from lingyu.clean.pii import mask
 from lingyu.stage import StageError
 
 OUTSIDE, BEGINS, INSIDE = range(3)

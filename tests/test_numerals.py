@@ -2,7 +2,7 @@
 
 import pytest
 
-from lingyu.numerals import value
+from lingyu.text.numerals import value
 
 READ = {
     "5": 5,

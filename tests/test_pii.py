@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.pii_set import KINDS, blind_samples, samples
-from lingyu.corpus import pii
-from lingyu.corpus.normalise import normal
-from lingyu.corpus.pii import RULES, Mask
+from lingyu.clean import pii
+from lingyu.clean.pii import RULES, Mask
+from lingyu.text.normalise import normal
 
 ID, CARD, CODE = "11010519491231002X", "6222021234567894120", "91350100M000100Y43"
 

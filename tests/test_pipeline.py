@@ -71,7 +71,7 @@ def test_a_stage_runs_as_its_module(name):
 
 
 # What carries rows, words and processes about, and changes no result by itself.
-PLUMBING = {"engine.py", "errors.py", "files.py", "launch.py", "ledger.py", "records.py", "stage.py", "warm.py"}
+PLUMBING = {"workers.py", "errors.py", "files.py", "launch.py", "ledger.py", "records.py", "stage.py", "runtime/__init__.py"}
 
 
 @pytest.mark.parametrize("name", STAGES)

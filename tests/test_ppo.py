@@ -5,10 +5,10 @@ import torch
 from training import ASKED, PPO, SFT, TRAINING, question, write_mix
 
 from bench.ppo import compared
+from lingyu.align.policy import Ppo
+from lingyu.align.rollouts import Critic, Rollout, advantages, policy_loss, value_loss, whitened
 from lingyu.files import write_table
 from lingyu.records import Question
-from lingyu.train.policy import Ppo
-from lingyu.train.rollouts import Critic, Rollout, advantages, policy_loss, value_loss, whitened
 from stages import align, sft
 
 LEARNT = torch.tensor([[1, 1, 1], [1, 0, 0]])

@@ -11,11 +11,11 @@ from collections import Counter
 import pytest
 from corpus_files import CHINESE_FONT, docx, grid, level, paragraph, parquet, pdf, pictured_pdf, pptx, scanned_pdf, shape, xlsx, zipped
 
-from lingyu.corpus.readers import Block, Fault, Reading, Record, Unreadable, scans
-from lingyu.corpus.readers.encoding import encoding_of
-from lingyu.corpus.readers.formats import format_of
-from lingyu.corpus.readers.numbering import numeral
 from lingyu.files import read_jsonl, read_tables
+from lingyu.ingest.readers import Block, Fault, Reading, Record, Unreadable, scans
+from lingyu.ingest.readers.encoding import encoding_of
+from lingyu.ingest.readers.formats import format_of
+from lingyu.ingest.readers.numbering import numeral
 from lingyu.stage import StageError
 from stages import ingest
 

@@ -11,9 +11,9 @@ import pytest
 import yaml
 
 from bench import results
-from lingyu.corpus.readers import ENDINGS
-from lingyu.corpus.shapes import SHAPES
-from lingyu.judge.metrics import Change, Measure
+from lingyu.evaluate.metrics import Change, Measure
+from lingyu.ingest.readers import ENDINGS
+from lingyu.ingest.shapes import SHAPES
 from lingyu.serve.protocol import parsed
 from stages.select import stage_rows, write_csv
 

@@ -9,7 +9,7 @@ import pytest
 from training import BEST_OF, CPO, DPO, GRPO, KTO, LORA, ORPO, PPO, RLOO, SFT, SIMPO, TRAINING, contents, ended, project, staged, worker
 from tuning_methods import method
 
-from lingyu.warm import KILLED
+from lingyu.runtime.warm import KILLED
 
 pytestmark = pytest.mark.slow
 

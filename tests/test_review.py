@@ -5,12 +5,11 @@ from pathlib import Path
 import pytest
 
 from lingyu.files import read_json, read_jsonl, read_table, write_jsonl, write_table, write_tables
+from lingyu.generate.tables import MADE, METHODS
 from lingyu.records import Dialogue, Document, Fact, Message, Preference, Question
 from lingyu.review import batches, rulings
-from lingyu.review.shown import shown
+from lingyu.review.review_item import shown
 from lingyu.stage import StageError
-from lingyu.teach import MADE
-from lingyu.teach.by_method import METHODS
 from stages import review
 
 ORIGIN = {"source": "a.md", "place": "row 1", "licence": "CC0", "scope": "domain", "language": "zh"}

@@ -4,8 +4,8 @@ import pytest
 from pydantic import TypeAdapter
 from training import question
 
+from lingyu.align.rewards import Prompt, Reward, rule_of, together
 from lingyu.records import Message
-from lingyu.train.rewards import Prompt, Reward, rule_of, together
 
 ASKED = "朱鹮的最大载重是多少？"
 ROW = question("1", ASKED, "最大载重是25千克。").model_copy(update={"wrong": ["9千克"]})

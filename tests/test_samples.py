@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from lingyu.teach import articles, knowledge
+from lingyu.generate.rules import articles, knowledge
 
 SAMPLES = Path(__file__).parent.parent / "samples"
 DRONE = SAMPLES / "drone"

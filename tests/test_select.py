@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from lingyu.evaluate import metrics
+from lingyu.evaluate.metrics import Prediction
 from lingyu.files import read_json, write_json, write_table
-from lingyu.judge import metrics, report
-from lingyu.judge.metrics import Prediction
 from lingyu.records import Message, Question
+from lingyu.select import report
 from lingyu.stage import StageError
 from stages import select
 

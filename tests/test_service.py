@@ -8,8 +8,8 @@ import pytest
 from serving import ANSWERED, REASONED, served
 from teaching import SAMPLING, settings
 
-from lingyu.teacher.endpoint import opened
-from lingyu.teacher.teacher import request_of
+from lingyu.generate.llm.client import request_of
+from lingyu.generate.llm.endpoint import opened
 
 pytestmark = pytest.mark.slow
 SPEED, SPEED_ANSWER = ANSWERED[0]

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from lingyu.corpus.readers import Record
-from lingyu.corpus.sections import Origin
-from lingyu.corpus.shapes import Mapping, Misfit, rows_of
 from lingyu.files import read_json, read_jsonl, write_jsonl
+from lingyu.ingest.readers import Record
+from lingyu.ingest.sections import Origin
+from lingyu.ingest.shapes import Mapping, Misfit, rows_of
 from stages import ingest
 
 PARAMS = Path(__file__).parent.parent / "params.yaml"

@@ -6,9 +6,9 @@ import pytest
 from pydantic import ValidationError
 from rows import dialogue, document, fact, label, preference
 
-from lingyu.corpus.leak import Gate
 from lingyu.files import read_jsonl, read_tables, write_tables
 from lingyu.records import TABLES, Message
+from lingyu.split.leak import Gate
 from lingyu.stage import StageError
 from stages import split
 

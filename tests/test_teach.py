@@ -3,9 +3,9 @@
 import pytest
 from rows import preference
 
+from lingyu.generate.rules import articles, classify, corruption, facts, given, knowledge
+from lingyu.generate.stable_choice import picks, shuffled
 from lingyu.records import Dialogue, Document, Fact, Label, Message
-from lingyu.teach import articles, classify, corruption, facts, given, knowledge
-from lingyu.teach.choice import picks, shuffled
 
 ORIGIN = {"source": "a.jsonl", "place": "row 1", "licence": "CC0", "scope": "domain"}
 LANGUAGES = ("zh", "en")

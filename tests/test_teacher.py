@@ -14,9 +14,9 @@ from openai_server import Reply, good, good_answer, serving
 from rows import document
 from teaching import SAMPLING, counts, exchanges, lesson, reasons, settings, teach
 
+from lingyu.generate.llm.client import tokens_of
+from lingyu.generate.llm.endpoint import retry_after
 from lingyu.stage import StageError
-from lingyu.teacher.endpoint import retry_after
-from lingyu.teacher.teacher import tokens_of
 
 ROOT = Path(__file__).parent.parent
 

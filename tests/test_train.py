@@ -394,7 +394,13 @@ print(faults() - before)
 
 
 def test_the_end_of_a_process_does_not_look_through_all_that_was_imported():
-    code = "import atexit, gc; atexit.register(lambda: print(gc.get_freeze_count() > 1000)); import lingyu.stage"
+    code = """
+import atexit, gc
+from lingyu.runtime import fast_process
+atexit.register(lambda: print(gc.get_freeze_count() > 1000))
+with fast_process():
+    import lingyu.stage
+"""
 
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout == "True\n"
 
@@ -407,7 +413,7 @@ atexit.register(lambda: print("tabulate" in sys.modules))
 import torch._dynamo.utils
 from lingyu.stage import StageParams, start
 sys.argv = ["fly.py"]
-start(lambda values: None, StageParams)
+start(lambda values: None, StageParams, heavy=True)
 """
     command = [sys.executable, "-c", code]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}

@@ -7,17 +7,17 @@ from pathlib import Path
 import pytest
 from rows import dialogue, document, exam, fact, label, preference
 
-from lingyu.corpus.words import Words, lists_of
-from lingyu.expect.columns import columns, same_language
-from lingyu.expect.run import Checker, offline
-from lingyu.expect.suites import Expectation, suite_of
 from lingyu.files import write_tables
 from lingyu.records import TABLES
 from lingyu.stage import StageError
+from lingyu.text.word_lists import Words, lists_of
+from lingyu.validate.columns import columns, same_language
+from lingyu.validate.run import Checker, offline
+from lingyu.validate.suites import Expectation, suite_of
 from stages import validate
 
-SUITES = Path(__file__).parent.parent / "lingyu/expect"
-WORDS = Path(__file__).parent.parent / "lingyu/corpus/words.yaml"
+SUITES = Path(__file__).parent.parent / "lingyu/validate"
+WORDS = Path(__file__).parent.parent / "lingyu/text/word_lists.yaml"
 PARAMS = validate.Params(examples=2, only_warn=[])
 GOOD = {
     "documents": [document(1, "电池温度低于零度时不得起飞。")],

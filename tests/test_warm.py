@@ -1,4 +1,4 @@
-"""lingyu.warm: a stage in a fork of the warm process does what it does by itself, and leaves nothing behind."""
+"""lingyu.runtime.warm: a stage in a fork of the warm process does what it does by itself, and leaves nothing behind."""
 
 import os
 import signal
@@ -11,11 +11,11 @@ from training import LORA, SFT, TRAINING, begun, contents, ended, project, write
 
 from lingyu.files import write_table
 from lingyu.records import Dialogue
-from lingyu.warm import KILLED
+from lingyu.runtime.warm import KILLED
 
 PROBE = """
 import os, sys, time
-from lingyu.warm import handed_over
+from lingyu.runtime.warm import handed_over
 if (status := handed_over("probe")) is not None:
     sys.exit(status)
 exec(sys.argv[1])
@@ -130,7 +130,7 @@ def test_a_stage_whose_streams_are_closed_runs_where_it_is(probe, warm, tmp_path
 )
 def test_the_command_s_exit_status_is_given_back_and_nothing_left(tmp_path, command, status):
     """The command ends while the warm process is still importing."""
-    process = begun(tmp_path, "-m", "lingyu.warm", "sh", "-c", f"{command}; exit $?")
+    process = begun(tmp_path, "-m", "lingyu.runtime.warm", "sh", "-c", f"{command}; exit $?")
 
     assert ended(process) == (status, "", "")
 
@@ -138,7 +138,7 @@ def test_the_command_s_exit_status_is_given_back_and_nothing_left(tmp_path, comm
 
 
 def test_a_signal_to_end_reaches_the_command(tmp_path):
-    process = begun(tmp_path, "-m", "lingyu.warm", "sh", "-c", "echo $LINGYU_WARM; exec sleep 300")
+    process = begun(tmp_path, "-m", "lingyu.runtime.warm", "sh", "-c", "echo $LINGYU_WARM; exec sleep 300")
     socket = process.stdout.readline().strip()
 
     process.terminate()
@@ -149,7 +149,7 @@ def test_a_signal_to_end_reaches_the_command(tmp_path):
 
 
 def test_the_warm_process_ends_when_whoever_started_it_is_killed(tmp_path):
-    process = begun(tmp_path, "-m", "lingyu.warm", "sh", "-c", "echo on; read line")
+    process = begun(tmp_path, "-m", "lingyu.runtime.warm", "sh", "-c", "echo on; read line")
     process.stdout.readline()
 
     process.kill()
@@ -159,7 +159,7 @@ def test_the_warm_process_ends_when_whoever_started_it_is_killed(tmp_path):
 
 
 def test_a_command_is_needed(tmp_path):
-    assert ended(begun(tmp_path, "-m", "lingyu.warm"))[::2] == (1, "usage: python -m lingyu.warm COMMAND…\n")
+    assert ended(begun(tmp_path, "-m", "lingyu.runtime.warm"))[::2] == (1, "usage: python -m lingyu.runtime.warm COMMAND…\n")
 
 
 @pytest.mark.slow

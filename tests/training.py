@@ -128,7 +128,7 @@ def begun(folder: Path, *words: str, warm: str = "", **more) -> subprocess.Popen
 
 
 # As little as can ask for a fork: the stage's own module takes half a second to import, and then only asks.
-ASK = "import sys; from lingyu.warm import handed_over; sys.exit(handed_over(sys.argv.pop(1)))"
+ASK = "import sys; from lingyu.runtime.warm import handed_over; sys.exit(handed_over(sys.argv.pop(1)))"
 
 
 def staged(folder: Path, stage: str, *item: str, warm: str = "", **more) -> subprocess.Popen:

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import inf
 
+from lingyu.generate.stable_choice import number
 from lingyu.records import Dialogue, Message, Row
-from lingyu.teach.choice import number
 
 # Where a text may be parted, the best place first.
 BORDERS = (r"\n\s*\n", r"\n", r"(?<=[。！？；.!?;])\s*", r"(?<=[，、,])\s*|\s+", r"")

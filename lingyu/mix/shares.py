@@ -8,10 +8,10 @@ from typing import Self
 
 from pydantic import Field, NonNegativeFloat, PositiveInt, field_validator, model_validator
 
+from lingyu.generate.tables import fault_of_names
 from lingyu.mix.balance import Entry, capped, is_multi_turn, replayed, tempered, thinned, weighted
 from lingyu.records import Made, Row
 from lingyu.stage import StageError, StageParams
-from lingyu.teach.by_method import fault_of_names
 
 
 class PretrainWeights(StageParams):

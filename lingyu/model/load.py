@@ -78,7 +78,6 @@ def prepare(threads: int, seed: int = 0) -> None:
     from transformers import set_seed
     from transformers.utils import logging
 
-    keep_freed_memory()
     torch.set_num_threads(threads)
     if WORKER in os.environ:  # else accelerate sets the machine's number where a node has but one process
         os.environ["OMP_NUM_THREADS"] = str(threads)
@@ -87,13 +86,3 @@ def prepare(threads: int, seed: int = 0) -> None:
     logging.disable_progress_bar()
     # PEFT and TRL still ask for it by its old name.
     warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
-
-
-def keep_freed_memory() -> None:
-    """Have the C library keep what tensors leave for the next ones: else a step gives it back and takes it anew, page by page."""
-    import ctypes
-
-    libc = ctypes.CDLL(None)
-    if hasattr(libc, "mallopt"):  # glibc
-        libc.mallopt(-3, 1 << 25)  # M_MMAP_THRESHOLD: the most that is possible; larger tensors still come and go
-        libc.mallopt(-1, 1 << 30)  # M_TRIM_THRESHOLD

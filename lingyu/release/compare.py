@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
-from lingyu.judge.metrics import BY_NAME
+from lingyu.evaluate.metrics import BY_NAME
 
 Word = Literal["better", "worse", "not told apart", "other test items", "only now", "only before"]
 CHINESE: dict[Word, str] = {

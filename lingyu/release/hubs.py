@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from lingyu.release.parcel import HUBS_OWN, MANIFEST, differences
+from lingyu.release.staging import HUBS_OWN, MANIFEST, differences
 from lingyu.stage import StageError
 
 Kind = Literal["folder", "huggingface", "modelscope"]

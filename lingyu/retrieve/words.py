@@ -8,7 +8,7 @@ import unicodedata
 from functools import cache
 from typing import Any
 
-from lingyu.numerals import value
+from lingyu.text.numerals import value
 
 # Letters and digits with what holds them together: RTK-2, 3.5, A/B, GB50016.
 LATIN = re.compile(r"[a-z0-9]+(?:[-./_'’][a-z0-9]+)*")

@@ -8,10 +8,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from lingyu.judge.significance import group_sums, wilson
+from lingyu.generate.stable_choice import number
 from lingyu.records import Made
 from lingyu.review.decisions import Decision
-from lingyu.teach.choice import number
+from lingyu.statistics import group_sums, wilson
 
 Policy = Literal["auto", "sample", "required"]
 Bound = Literal["low", "rate", "high"]

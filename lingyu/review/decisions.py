@@ -10,7 +10,7 @@ from typing import Any
 
 from lingyu.files import read_json
 from lingyu.review import label_studio
-from lingyu.review.shown import Shown, even
+from lingyu.review.review_item import Shown, even
 from lingyu.review.workbook import rows_of_workbook
 from lingyu.stage import StageError
 

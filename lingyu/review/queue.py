@@ -8,9 +8,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lingyu.files import read_batches, read_table
+from lingyu.generate.tables import MADE
 from lingyu.records import TABLES, Dialogue, Document, Exam, Fact, Label, Made, Preference, Row, headed
-from lingyu.review.shown import shown, spoken
-from lingyu.teach import MADE
+from lingyu.review.review_item import shown, spoken
 
 
 def made_rows(made: Path) -> Iterator[tuple[str, Row]]:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from lingyu.records import Made, Preference, Row
 from lingyu.review.decisions import Decision
-from lingyu.review.shown import edited, even, shown, swapped
+from lingyu.review.review_item import edited, even, shown, swapped
 
 VERDICTS = {"approve": "approved", "edit": "edited", "swap": "edited"}
 UNKNOWN = "no row has this id"

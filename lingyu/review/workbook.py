@@ -10,7 +10,7 @@ from typing import Any
 from unicodedata import east_asian_width
 
 from lingyu.review.queue import Waiting
-from lingyu.review.shown import UNSHOWABLE
+from lingyu.review.review_item import UNSHOWABLE
 from lingyu.stage import StageError
 
 # The first word of a heading names the column for the program, the rest tells a person. With the width in characters.

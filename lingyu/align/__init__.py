@@ -1,0 +1,1 @@
+"""Preference alignment: rewards, rollouts, and one module per family of methods."""

@@ -1,0 +1,96 @@
+"""Rejection sampling: several replies to each prompt, the best of them by reward learnt as if it had been given (best-of-n)."""
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from pydantic import Field, PositiveInt
+
+from lingyu.align.context import Given, Ready
+from lingyu.align.policy import Sampling, prompts_of, sampled
+from lingyu.align.rewards import Measure, Prompt, measures, together
+from lingyu.model.load import load_model
+from lingyu.stage import StageError
+from lingyu.train.data import NOT_LEARNT, Example, stored
+from lingyu.train.run import causal_trainer
+
+
+class BestOf(Sampling):
+    """samples: replies drawn for a prompt, for sampling_batch prompts at a time. least: what the best one must be worth to be learnt, if
+    anything."""
+
+    name: Literal["best_of"]
+    samples: int = Field(ge=2)
+    sampling_batch: PositiveInt
+    least: float | None
+
+
+def best_of(given: Given, method: BestOf) -> Ready:
+    held, prompts = prompts_of(given, method)
+    worth = together(method.rewards, measures(method.rewards, [*held, *prompts], given))
+    model = load_model(given.model, given.params.max_length)
+    drawn = draws(model, [*held, *prompts], worth, given, method)
+    best = [max(row, key=lambda draw: draw.reward) for row in drawn]
+    good = [method.least is None or draw.reward >= method.least for draw in best]
+    examples = [learnt(draw, prompt, given.tokenizer) for draw, prompt in zip(best, [*held, *prompts], strict=True)]
+    learnable = list(zip(examples, good, strict=True))
+    dev, train = ([example for example, kept in part if kept] for part in (learnable[: len(held)], learnable[len(held) :]))
+    if not train:
+        raise StageError(
+            f"no reply to any of {len(prompts)} prompts is worth {method.least} (method.least); the best is worth "
+            f"{max(draw.reward for draw in best[len(held) :]):.3f}. Lower method.least, or raise method.samples or method.temperature."
+        )
+    rows, held_rows = stored(train, given.place / "train.arrow"), stored(dev or train[:1], given.place / "dev.arrow")
+    trainer = causal_trainer(model, given.tokenizer, rows, held_rows, given.params, given.place, given.label, given.out)
+    worths = [draw.reward for row in drawn for draw in row]
+    kept = [draw.reward for draw, kept in zip(best, good, strict=True) if kept]
+    return Ready(
+        trainer,
+        len(train),
+        [],
+        {"prompts": len(prompts), "sampled_reward": sum(worths) / len(worths), "learnt_reward": sum(kept) / len(kept)},
+    )
+
+
+class Draw(NamedTuple):
+    """A reply, as token ids with the mark that ended it, and what it is worth."""
+
+    ids: list[int]
+    reward: float
+
+
+def draws(model: Any, prompts: Sequence[Prompt], worth: Measure, given: Given, method: BestOf) -> list[list[Draw]]:
+    """For each prompt its replies. Written down batch by batch, each with a seed of its own, so that what was drawn is not drawn again."""
+    import torch
+    from transformers import set_seed
+
+    model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
+    done = given.place / "draws.jsonl"
+    rows = whole_lines(done)
+    with done.open("w", encoding="utf-8") as file:
+        file.writelines(json.dumps(batch) + "\n" for batch in rows)
+        for number in range(len(rows), math.ceil(len(prompts) / method.sampling_batch)):
+            set_seed(given.params.seed + number)
+            some = prompts[number * method.sampling_batch : (number + 1) * method.sampling_batch]
+            many = [prompt for prompt in some for _ in range(method.samples)]
+            made = sampled(model, given.tokenizer, [prompt.text for prompt in many], method.max_new_tokens, method.temperature)
+            ids = [row[kept.bool()].tolist() for row, kept in zip(made.ids[:, -made.width :], made.mask[:, -made.width :], strict=True)]
+            flat = list(zip(ids, worth(many, made.texts), strict=True))
+            rows.append([flat[place : place + method.samples] for place in range(0, len(flat), method.samples)])
+            file.write(json.dumps(rows[-1]) + "\n")
+            file.flush()
+    return [[Draw(*draw) for draw in row] for batch in rows for row in batch]
+
+
+def whole_lines(path: Path) -> list[Any]:
+    """What was written before a kill; a line that it cut is left out."""
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
+    return [json.loads(line) for line in lines if line.endswith("\n")]
+
+
+def learnt(draw: Draw, prompt: Prompt, tokenizer: Any) -> Example:
+    """The reply as it was drawn: one that came to no end is not taught to end there."""
+    before = tokenizer.encode(prompt.text, add_special_tokens=False)
+    return Example(input_ids=before + draw.ids, labels=[NOT_LEARNT] * len(before) + draw.ids)

@@ -1,0 +1,227 @@
+"""Learning from pairs of a better and a worse reply: DPO and its variants, KTO, ORPO, SimPO, CPO, by TRL's trainers."""
+
+import os
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, NonNegativeFloat, PositiveFloat, model_validator
+
+from lingyu.align.context import Given, Ready, watched
+from lingyu.files import read_table
+from lingyu.model.chat import render
+from lingyu.model.load import load_model
+from lingyu.records import Preference
+from lingyu.stage import StageError, StageParams
+from lingyu.train.data import NOT_LEARNT
+from lingyu.train.run import arguments, optimised
+
+CURVES = ["rewards/accuracies", "eval_rewards/accuracies"]
+
+
+class Dpo(StageParams):
+    """Direct preference optimisation (Rafailov et al. 2023), or IPO (Azar et al. 2024), SLiC's hinge, robust DPO (Chowdhury et al. 2024).
+
+    sft_weight: share of plain likelihood of the better reply in the loss. label_smoothing: the share of pairs that may be the
+    wrong way round, for `robust` alone.
+    """
+
+    name: Literal["dpo"]
+    loss: Literal["sigmoid", "ipo", "hinge", "robust"]
+    beta: PositiveFloat
+    label_smoothing: float = Field(ge=0, lt=0.5)
+    sft_weight: NonNegativeFloat
+
+    @model_validator(mode="after")
+    def smoothing_has_an_effect(self) -> "Dpo":
+        if (self.label_smoothing > 0) != (self.loss == "robust"):
+            raise ValueError(
+                f"label_smoothing {self.label_smoothing} with loss {self.loss}: robust needs a share above 0, the others do not use one"
+            )
+        return self
+
+
+class Kto(StageParams):
+    """Kahneman–Tversky optimisation (Ethayarajh et al. 2024): each reply by itself, the better one desirable, the worse one not."""
+
+    name: Literal["kto"]
+    beta: PositiveFloat
+    desirable_weight: PositiveFloat
+    undesirable_weight: PositiveFloat
+
+
+class Orpo(StageParams):
+    """Odds-ratio preference optimisation (Hong et al. 2024), which needs no reference. beta: weight of the odds ratio beside likelihood."""
+
+    name: Literal["orpo"]
+    beta: PositiveFloat
+
+
+class Simpo(StageParams):
+    """SimPO (Meng et al. 2024): mean likelihood of a token, no reference. margin: by how much the better one should lead (gamma)."""
+
+    name: Literal["simpo"]
+    beta: PositiveFloat
+    margin: NonNegativeFloat
+    sft_weight: NonNegativeFloat
+
+
+class Cpo(StageParams):
+    """Contrastive preference optimisation (Xu et al. 2024): DPO without a reference, held by likelihood of the better reply."""
+
+    name: Literal["cpo"]
+    beta: PositiveFloat
+    sft_weight: NonNegativeFloat
+
+
+def dpo(given: Given, method: Dpo) -> Ready:
+    from trl import DPOConfig, DPOTrainer
+
+    pairs, held = pairs_of(given.train, given.dev, "align with")
+    losses = (
+        {"loss_type": [method.loss, "sft"], "loss_weights": [1.0, method.sft_weight]} if method.sft_weight else {"loss_type": [method.loss]}
+    )
+    settings = DPOConfig(
+        **arguments(given.params, given.place, len(pairs)),
+        **losses,
+        beta=method.beta,
+        label_smoothing=method.label_smoothing,
+        max_length=given.params.max_length,
+        precompute_ref_log_probs=True,
+    )
+    return over_pairs(DPOTrainer, settings, pairs, held, given)
+
+
+def kto(given: Given, method: Kto) -> Ready:
+    from trl import KTOConfig, KTOTrainer
+
+    pairs, held = pairs_of(given.train, given.dev, "align with")
+    rows, held_rows = (apart(as_texts(some, given), given.params.seed) for some in (pairs, held or pairs[:1]))
+    settings = KTOConfig(
+        **arguments(given.params, given.place, len(rows)),
+        beta=method.beta,
+        desirable_weight=method.desirable_weight,
+        undesirable_weight=method.undesirable_weight,
+        max_length=given.params.max_length,
+        precompute_ref_log_probs=True,
+    )
+    curves = ["rewards/margins", "eval_rewards/margins", "kl"]
+    watches = watched(given, curves, given.params.stop_above)
+    return Ready(built(KTOTrainer, settings, rows, held_rows, given, callbacks=watches), len(rows), curves)
+
+
+def orpo(given: Given, method: Orpo) -> Ready:
+    os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
+    from trl.experimental.orpo import ORPOConfig, ORPOTrainer
+
+    return without_reference(given, ORPOTrainer, ORPOConfig, {"beta": method.beta})
+
+
+def simpo(given: Given, method: Simpo | Cpo) -> Ready:
+    """SimPO and CPO: one trainer of TRL, two losses."""
+    os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
+    from trl.experimental.cpo import CPOConfig, CPOTrainer
+
+    loss = {"loss_type": "simpo", "simpo_gamma": method.margin} if isinstance(method, Simpo) else {"loss_type": "sigmoid"}
+    return without_reference(given, CPOTrainer, CPOConfig, {**loss, "beta": method.beta, "cpo_alpha": method.sft_weight})
+
+
+def without_reference(given: Given, trainer: Any, config: Any, losses: dict[str, Any]) -> Ready:
+    """TRL's two older trainers, which tell where a reply begins by the merged text; here the prompt is encoded by itself, as in service."""
+
+    tokenizer = given.tokenizer  # datasets takes a print of what tokenize_row refers to, which cannot be had of all that is given
+
+    class Encoded(trainer):
+        def tokenize_row(self, feature: dict[str, str], model: Any = None) -> dict[str, list[int]]:
+            prompt, chosen, rejected = tokenizer([feature[name] for name in ("prompt", "chosen", "rejected")], add_special_tokens=False)[
+                "input_ids"
+            ]
+            row = {"prompt_input_ids": prompt, "prompt_attention_mask": [1] * len(prompt)}
+            for side, reply in (("chosen", chosen), ("rejected", rejected)):
+                row |= {
+                    f"{side}_input_ids": prompt + reply,
+                    f"{side}_attention_mask": [1] * len(prompt + reply),
+                    f"{side}_labels": [NOT_LEARNT] * len(prompt) + reply,
+                }
+            return row
+
+        def create_model_card(self, *words: Any, **names: Any) -> None:
+            """A checkpoint needs none."""
+
+    pairs, held = pairs_of(given.train, given.dev, "align with")
+    settings = config(
+        **arguments(given.params, given.place, len(pairs)), **losses, max_length=given.params.max_length, remove_unused_columns=False
+    )
+    return over_pairs(Encoded, settings, pairs, held, given)
+
+
+def over_pairs(trainer: Any, settings: Any, pairs: Sequence[Preference], held: Sequence[Preference], given: Given) -> Ready:
+    rows, held_rows = (as_texts(some, given) for some in (pairs, held or pairs[:1]))
+    watches = watched(given, CURVES, given.params.stop_above)
+    return Ready(built(trainer, settings, rows, held_rows, given, callbacks=watches), len(pairs), CURVES)
+
+
+def built(trainer: Any, settings: Any, rows: Sequence[dict[str, Any]], held: Sequence[dict[str, Any]], given: Given, **more: Any) -> Any:
+    """A trainer of TRL over these rows, that begins with the given model."""
+    return optimised(trainer, given.params)(
+        model=load_model(given.model, given.params.max_length),
+        args=settings,
+        **datasets(rows, held),
+        processing_class=given.tokenizer,
+        **more,
+    )
+
+
+def datasets(rows: Sequence[dict[str, Any]], held: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """As arguments of a trainer of TRL."""
+    from datasets import Dataset, disable_progress_bars
+
+    disable_progress_bars()
+    return {"train_dataset": Dataset.from_list(list(rows)), "eval_dataset": Dataset.from_list(list(held))}
+
+
+def pairs_of(train: Path, dev: Path, purpose: str) -> tuple[list[Preference], list[Preference]]:
+    """The pairs to learn from and the held-out ones. Raises StageError where there is none to learn from."""
+    pairs, held = (list(read_table(folder / "preference.parquet", Preference)) for folder in (train, dev))
+    if not pairs:
+        raise StageError(f"mix left no preference pair to {purpose}. Bring some, or let generate make them (generate.pairs).")
+    return pairs, held
+
+
+def refuse_long(pairs: Sequence[Preference], tokens: Sequence[int], longest: int) -> None:
+    """Raises StageError naming the pairs of more tokens, which a trainer would cut without a word."""
+    over = [pair.id for pair, count in zip(pairs, tokens, strict=True) if count > longest]
+    if over:
+        raise StageError(
+            f"{len(over)} of {len(pairs)} preference pairs are longer than {longest} tokens, first {', '.join(over[:5])}. "
+            "Raise max_length, or lower mix.max_tokens."
+        )
+
+
+def as_texts(pairs: Sequence[Preference], given: Given) -> list[dict[str, str]]:
+    """Prompt, better and worse reply of each pair. Raises StageError naming those over max_length."""
+    texts = [as_text(pair, given.tokenizer) for pair in pairs]
+    both = [[text["prompt"] + text[side] for side in ("chosen", "rejected")] for text in texts]
+    tokens = [max(len(ids) for ids in given.tokenizer(two, add_special_tokens=False)["input_ids"]) for two in both]
+    refuse_long(pairs, tokens, given.params.max_length)
+    return texts
+
+
+def as_text(pair: Preference, tokenizer: Any) -> dict[str, str]:
+    end = str(tokenizer.eos_token)
+    prompt = render(pair.messages, tokenizer.chat_template, add_generation_prompt=True)
+    return {"prompt": prompt, "chosen": pair.chosen + end, "rejected": pair.rejected + end}
+
+
+def apart(texts: Sequence[dict[str, str]], seed: int) -> list[dict[str, Any]]:
+    """Each reply by itself, in an order drawn once.
+
+    KTO reads in this order every epoch, and takes the KL from replies to other prompts of the batch; the two of a pair beside each
+    other would be no others.
+    """
+    rows = [
+        {"prompt": text["prompt"], "completion": text[side], "label": side == "chosen"} for text in texts for side in ("chosen", "rejected")
+    ]
+    random.Random(seed).shuffle(rows)
+    return rows

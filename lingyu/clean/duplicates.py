@@ -1,0 +1,109 @@
+"""Rows that say what another row has said already, and facts that contradict each other."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from lingyu.records import Dialogue, Document, Exam, Fact, Label, Preference, Row
+from lingyu.text.marks import ARTICLE
+from lingyu.text.normalise import key
+from lingyu.text.questions import question_key
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Why a row goes, "" where it stays, and the row because of which; what is set in one that stays."""
+
+    reason: str
+    because: str
+    changed: dict[str, Any] = field(default_factory=dict)
+
+
+KEPT = Verdict("", "")
+
+
+def sameness(row: Row) -> tuple[str, ...]:
+    """Two rows of a table with the same of this are one."""
+    match row:
+        case Document():
+            return (statute(row), key(row.text))
+        case Fact():
+            return (key(row.entity), key(row.relation), *sorted(map(key, row.values)))
+        case Dialogue():
+            return tuple(key(message.content) for message in row.messages)
+        case Label():
+            return (row.task, key(row.text), row.label)
+        case Exam():
+            return (key(row.question), *map(key, row.options))
+        case Preference():
+            return (question_key(row), key(row.chosen), key(row.rejected))
+    raise TypeError(f"no such row: {type(row)}")
+
+
+def statute(row: Document) -> str:
+    """The title where the row is an article, else nothing: two statutes that say the same are two sources to cite."""
+    return key(row.title) if ARTICLE.fullmatch(row.section.rpartition(" / ")[2]) else ""
+
+
+def subject(row: Row) -> tuple[str, ...]:
+    """Labels of a text, facts of an entity and relation: what only one row may speak of. Nothing for the other tables."""
+    match row:
+        case Label():
+            return (row.task, key(row.text))
+        case Fact():
+            return (key(row.entity), key(row.relation))
+    return ()
+
+
+class Duplicates:
+    """Every row but the first of each group that says the same."""
+
+    def __init__(self) -> None:
+        self._first: dict[bytes, str] = {}
+
+    def first(self, same: bytes, id_: str) -> str:
+        """The id of the first row that said this, which may be the row itself."""
+        return self._first.setdefault(same, id_)
+
+
+class Labels:
+    """Which texts have more than one class in a task: all their rows go, for nobody can say which is right."""
+
+    def __init__(self) -> None:
+        self._first: dict[bytes, tuple[str, str]] = {}
+        self._torn: set[bytes] = set()
+
+    def tell(self, subject: bytes, row: dict[str, Any]) -> None:
+        if self._first.setdefault(subject, (row["label"], row["id"]))[0] != row["label"]:
+            self._torn.add(subject)
+
+    def verdict(self, subject: bytes, row: dict[str, Any]) -> Verdict:
+        return Verdict("conflicting_label", self._first[subject][1]) if subject in self._torn else KEPT
+
+
+class Facts:
+    """One fact for each entity and relation.
+
+    Where a relation has several values anywhere in the corpus, rows of the same entity complete each other and are merged
+    into the first. Where it always has one, other values contradict: all of them go, for nobody can say which is right.
+    """
+
+    def __init__(self) -> None:
+        self._first: dict[bytes, tuple[str, list[str]]] = {}
+        self._others: dict[bytes, list[str]] = {}  # values of the rows after the first
+        self._many: set[str] = set()
+
+    def tell(self, subject: bytes, row: dict[str, Any]) -> None:
+        if len(row["values"]) > 1:
+            self._many.add(key(row["relation"]))
+        if self._first.setdefault(subject, (row["id"], row["values"]))[0] != row["id"]:
+            self._others.setdefault(subject, []).extend(row["values"])
+
+    def verdict(self, subject: bytes, row: dict[str, Any]) -> Verdict:
+        first, values = self._first[subject]
+        others = self._others.get(subject, [])
+        if others and key(row["relation"]) not in self._many:
+            return Verdict("conflicting_fact", first)
+        if row["id"] != first:
+            return Verdict("merged_fact", first)
+        distinct = {key(value) or value: value for value in reversed([*values, *others])}
+        return Verdict("", "", {"values": list(reversed(distinct.values()))})

@@ -1,1 +1,0 @@
-"""The corpus: reading, normalising, judging, parting, and proving that nothing leaks."""

@@ -1,0 +1,1 @@
+"""Asking checkpoints, the rules for what is right, metrics with intervals."""

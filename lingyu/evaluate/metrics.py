@@ -1,0 +1,273 @@
+"""The metrics: what each takes from a prediction, in which direction it is better, its value and interval.
+
+A metric is a ratio of sums over items (a share, a mean, bits over bytes) or an F1 over classes. What one checkpoint
+got and how two differ come from the same definition, hence the leaderboard and the paired tests cannot disagree.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypedDict
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from lingyu import statistics as sure
+from lingyu.records import Language
+
+INVALID = "invalid"
+DIGITS = 6  # beyond these, sums over floats depend on the machine
+
+
+class Prediction(BaseModel):
+    """What a checkpoint made of one test item; every checkpoint has the same items in the same order.
+
+    group: items of one group rest on the same fact and are resampled together; score: by name what was measured
+    beside right and wrong, None where it does not apply.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    id: str
+    group: str
+    task: str  # of the question, or "domain", "general" (a text's likelihood), "preference"
+    language: Language
+    known: str
+    prompt: str  # as the model read it
+    reply: str
+    answer: str
+    label: str  # the class that the reply names, "" for other tasks
+    options: list[str]  # the classes it could name
+    correct: bool | None
+    cited: bool | None  # of a recalled article: its title and number are right
+    well_formed: bool | None
+    char_f1: float | None
+    chrf: float | None
+    reward: float | None
+    nats: float | None  # negative log-likelihood of a text; of a preference: how much likelier a token of the chosen reply is
+    bytes: int | None
+
+
+class Measure(TypedDict):
+    value: float
+    low: float
+    high: float
+    count: int
+
+
+@dataclass(frozen=True)
+class Metric:
+    """kind: "share" of right items, "ratio" of sums, or an F1 over classes. item: (upper, lower) of an item it counts."""
+
+    name: str
+    kind: Literal["share", "ratio", "macro_f1", "weighted_f1"]
+    item: Callable[[Prediction], tuple[float, float] | None]
+    better: Literal["higher", "lower"] = "higher"
+    unit: Literal["percent", "number"] = "percent"
+
+
+def share(name: str, task: str, known: str = "") -> Metric:
+    def item(row: Prediction) -> tuple[float, float] | None:
+        counts = row.task == task and row.correct is not None and known in {"", row.known}
+        return (float(bool(row.correct)), 1.0) if counts else None
+
+    return Metric(name, "share", item)
+
+
+def mean(name: str, task: str, field: Literal["char_f1", "chrf"]) -> Metric:
+    def item(row: Prediction) -> tuple[float, float] | None:
+        value = getattr(row, field)
+        return (value, 1.0) if row.task == task and value is not None else None
+
+    return Metric(name, "ratio", item)
+
+
+def bits_per_byte(task: str) -> Metric:
+    def item(row: Prediction) -> tuple[float, float] | None:
+        return (row.nats / math.log(2), row.bytes) if row.task == task and row.nats is not None and row.bytes else None
+
+    return Metric(f"{task}_bits_per_byte", "ratio", item, better="lower", unit="number")
+
+
+def classes(row: Prediction) -> tuple[float, float] | None:
+    return (1.0, 1.0) if row.options else None
+
+
+def form(row: Prediction) -> tuple[float, float] | None:
+    return None if row.well_formed is None else (float(row.well_formed), 1.0)
+
+
+def citation(row: Prediction) -> tuple[float, float] | None:
+    return None if row.cited is None else (float(row.cited), 1.0)
+
+
+def rewarded(row: Prediction) -> tuple[float, float] | None:
+    return None if row.reward is None else (row.reward, 1.0)
+
+
+METRICS = (
+    share("fact_exact", "fact"),
+    share("fact_exact_taught", "fact", "taught"),
+    share("fact_exact_documents", "fact", "documents"),
+    mean("fact_char_f1", "fact", "char_f1"),
+    mean("fact_chrf", "fact", "chrf"),
+    share("cite_exact", "cite"),
+    share("cite_exact_taught", "cite", "taught"),
+    share("cite_exact_documents", "cite", "documents"),
+    Metric("recall_citation", "share", citation),
+    mean("recall_char_f1", "recall", "char_f1"),
+    mean("recall_chrf", "recall", "chrf"),
+    share("classify_accuracy", "classify"),
+    Metric("classify_macro_f1", "macro_f1", classes),
+    Metric("classify_weighted_f1", "weighted_f1", classes),
+    share("reason_exact", "reason"),
+    Metric("reason_format", "share", form),
+    share("chat_exact", "chat"),
+    mean("chat_char_f1", "chat", "char_f1"),
+    share("preference_accuracy", "preference"),
+    share("preferred_exact", "preferred"),
+    mean("preferred_char_f1", "preferred", "char_f1"),
+    Metric("reward_mean", "ratio", rewarded, unit="number"),
+    bits_per_byte("domain"),
+    bits_per_byte("general"),
+)
+BY_NAME = {metric.name: metric for metric in METRICS}
+OWN_TASKS = {"fact", "cite", "recall", "classify", "reason", "chat", "preference", "preferred", "domain", "general"}
+
+
+def all_metrics(rows: Sequence[Prediction]) -> list[Metric]:
+    """METRICS, and exact match and character F1 of each task that has none of its own."""
+    others = sorted({row.task for row in rows} - OWN_TASKS)
+    return [*METRICS, *(metric for task in others for metric in (share(f"{task}_exact", task), mean(f"{task}_char_f1", task, "char_f1")))]
+
+
+def named(name: str) -> Metric:
+    """The metric of this name, of METRICS or of a task that has none of its own there."""
+    if name in BY_NAME:
+        return BY_NAME[name]
+    task = name.removesuffix("_exact")
+    return share(name, task) if task != name else mean(name, name.removesuffix("_char_f1"), "char_f1")
+
+
+def measured(rows: Sequence[Prediction], resamples: int, seed: int) -> dict[str, Measure]:
+    """Each metric that has items, with its 95 % interval."""
+    results = {metric.name: measure(metric, rows, resamples, seed) for metric in all_metrics(rows)}
+    return {name: result for name, result in results.items() if result}
+
+
+def measure(metric: Metric, rows: Sequence[Prediction], resamples: int, seed: int) -> Measure | None:
+    counted = [row for row in rows if metric.item(row)]
+    if not counted:
+        return None
+    if metric.kind in {"macro_f1", "weighted_f1"}:
+        confusion = per_group_confusion(counted)
+        value = float(f1(confusion.sum(axis=0), metric.kind))
+        low, high = sure.middle_95(f1(resampled(sure.draws(len(confusion), resamples, seed), confusion), metric.kind))
+    else:
+        upper, lower = sums(metric, counted)
+        value = float(upper.sum() / lower.sum())
+        low, high = sure.wilson(upper, lower) if metric.kind == "share" else sure.bootstrap(upper, lower, resamples, seed)
+    return {"value": round(value, DIGITS), "low": round(low, DIGITS), "high": round(high, DIGITS), "count": len(counted)}
+
+
+class Change(TypedDict):
+    """How a metric moved from one checkpoint to another on the items both have. chance: of such a change if nothing changed."""
+
+    before_value: float
+    after_value: float
+    difference: float
+    low: float
+    high: float
+    chance: float
+    count: int
+
+
+def change(metric: Metric, before: Sequence[Prediction], after: Sequence[Prediction], resamples: int, seed: int) -> Change | None:
+    pairs = [(one, other) for one, other in zip(before, after, strict=True) if metric.item(one) and metric.item(other)]
+    if not pairs:
+        return None
+    rows = [one for one, _ in pairs], [other for _, other in pairs]
+    if metric.kind in {"macro_f1", "weighted_f1"}:
+        low, high, chance, values = change_of_f1(metric, rows, resamples, seed)
+    else:
+        upper, lower, later_upper, later_lower = *sums(metric, rows[0]), *sums(metric, rows[1])
+        values = float(upper.sum() / lower.sum()), float(later_upper.sum() / later_lower.sum())
+        if metric.kind == "share":
+            low, high = sure.paired_share(upper, later_upper, lower)
+            chance = sure.mcnemar(upper, later_upper)
+        else:
+            low, high = sure.paired_bootstrap(upper, lower, later_upper, later_lower, resamples, seed)
+            chance = sure.swap_test(upper, lower, later_upper, later_lower, resamples, seed)
+    return {
+        "before_value": round(values[0], DIGITS),
+        "after_value": round(values[1], DIGITS),
+        "difference": round(values[1] - values[0], DIGITS),
+        "low": round(low, DIGITS),
+        "high": round(high, DIGITS),
+        "chance": round(chance, DIGITS),
+        "count": len(pairs),
+    }
+
+
+def change_of_f1(
+    metric: Metric, rows: tuple[list[Prediction], list[Prediction]], resamples: int, seed: int
+) -> tuple[float, float, float, tuple[float, float]]:
+    labels = labels_of([*rows[0], *rows[1]])
+    one, other = (per_group_confusion(side, labels) for side in rows)
+    values = float(f1(one.sum(axis=0), metric.kind)), float(f1(other.sum(axis=0), metric.kind))
+    drawn, swapped = sure.draws(len(one), resamples, seed), sure.swaps(len(one), resamples, seed)
+    low, high = sure.middle_95(f1(resampled(drawn, other), metric.kind) - f1(resampled(drawn, one), metric.kind))
+    first = f1(resampled(1 - swapped, one) + resampled(swapped, other), metric.kind)
+    second = f1(resampled(1 - swapped, other) + resampled(swapped, one), metric.kind)
+    return low, high, sure.share_as_large(second - first, values[1] - values[0]), values
+
+
+def sums(metric: Metric, rows: Sequence[Prediction]) -> list[sure.Numbers]:
+    items = [metric.item(row) or (0.0, 0.0) for row in rows]
+    return sure.group_sums([row.group for row in rows], [upper for upper, _ in items], [lower for _, lower in items])
+
+
+def labels_of(rows: Sequence[Prediction]) -> list[str]:
+    """The classes, in the order in which the options of the questions list them."""
+    return list(dict.fromkeys(label for row in rows for label in row.options))
+
+
+def per_group_confusion(rows: Sequence[Prediction], labels: list[str] | None = None) -> sure.Numbers:
+    """For each group, how often which class (row) was called which (column; the last column is invalid)."""
+    places = {label: place for place, label in enumerate([*(labels or labels_of(rows)), INVALID])}
+    groups: dict[str, int] = {}
+    index = [groups.setdefault(row.group, len(groups)) for row in rows]
+    counts = np.zeros((len(groups), len(places), len(places)))
+    for group, row in zip(index, rows, strict=True):
+        counts[group, places[row.answer], places[row.label]] += 1
+    return counts
+
+
+def resampled(weights: sure.Numbers, confusion: sure.Numbers) -> sure.Numbers:
+    """For each row of weights, the groups' confusions summed with them."""
+    return (weights @ confusion.reshape(len(confusion), -1)).reshape(-1, *confusion.shape[1:])
+
+
+def f1(confusion: sure.Numbers, kind: str) -> sure.Numbers:
+    """F1 over the classes that occur, plain mean or weighted by how often they occur; invalid replies are nobody's hit.
+
+    For one matrix or a stack of them. A resample may draw none of a class: then it is not one of its classes.
+    """
+    hits = np.diagonal(confusion, axis1=-2, axis2=-1)[..., :-1]
+    actual, called = confusion.sum(axis=-1)[..., :-1], confusion.sum(axis=-2)[..., :-1]
+    each = 2 * hits / np.maximum(actual + called, 1)
+    weights = actual if kind == "weighted_f1" else (actual > 0).astype(np.float64)
+    return np.asarray((each * weights).sum(axis=-1) / np.maximum(weights.sum(axis=-1), 1))
+
+
+def confusion_rows(rows: Sequence[Prediction]) -> list[tuple[str, str, int]]:
+    """(actual, predicted, count) for each class and each that it could have been called, "invalid" included."""
+    counts: dict[tuple[str, str], int] = {}
+    for row in rows:
+        for option in row.options:
+            for called in (*row.options, INVALID):
+                counts.setdefault((option, called), 0)
+        if row.options:
+            counts[row.answer, row.label] += 1
+    order = {label: place for place, label in enumerate([*labels_of(rows), INVALID])}
+    return sorted(((*pair, count) for pair, count in counts.items()), key=lambda entry: (order[entry[0]], order[entry[1]]))

@@ -1,0 +1,168 @@
+"""The methods with a teacher, and a run of all that params.yaml switches on.
+
+It runs twice: first without an endpoint, to see what is recorded and about what the rest will cost; where something is
+missing, then with it. So a run all of which is recorded needs no endpoint, no key and no network.
+"""
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from tqdm import tqdm
+
+from lingyu.files import write_jsonl
+from lingyu.generate.llm import clarify, entity, judged, nvc, opinion, reliable, replaced, retold, scenario, seeds
+from lingyu.generate.llm.checks import Limits
+from lingyu.generate.llm.client import Settings, Spent, Teacher, within
+from lingyu.generate.llm.endpoint import opened
+from lingyu.generate.llm.method import AHEAD, Drop, Learn, Teaching
+from lingyu.generate.llm.response_cache import Record
+from lingyu.records import Dialogue, Preference
+from lingyu.stage import StageError, StageParams
+
+METHODS: list[ModuleType] = [reliable, entity, seeds, scenario, opinion, retold, clarify, replaced, judged, nvc]
+
+
+class Counts(StageParams):
+    """generate.asked of params.yaml: how much each method asks about."""
+
+    reliable: reliable.Asked
+    entity: entity.Asked
+    seeds: seeds.Asked
+    scenario: scenario.Asked
+    opinion: opinion.Asked
+    retold: retold.Asked
+    clarify: clarify.Asked
+    replaced: replaced.Asked
+    judged: judged.Asked
+    nvc: nvc.Asked
+
+    def switched_on(self) -> list[str]:
+        return [name for name in type(self).model_fields if getattr(self, name).records]
+
+
+@dataclass
+class Answers:
+    """What came of asking."""
+
+    rows: list[Dialogue | Preference] = field(default_factory=list)
+    drops: list[Drop] = field(default_factory=list)
+    invented: dict[tuple[str, str], int] = field(default_factory=dict)  # citations, by table and source
+    asked: set[str] = field(default_factory=set)  # ids of the records asked about
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """All that a run rests on but the teacher. questions: those there are already; told: what of the test a text speaks of."""
+
+    learn: Learn
+    counts: Counts
+    limits: Limits
+    questions: list[str]
+    told: Callable[[str], str]
+
+    def teaching(self, teacher: Teacher, workers: int) -> Teaching:
+        return Teaching(teacher, self.limits, self.questions, self.told, workers)
+
+    async def all_methods(self, teaching: Teaching) -> Teaching:
+        for method in METHODS:
+            await method.make(self.learn, getattr(self.counts, method.METHOD), teaching)
+        return teaching
+
+
+def ask_all(lesson: Lesson, settings: Settings, journal: Path, output: Path) -> Answers:
+    """Rows and drops of all methods, and the exchanges they rest on in `output`."""
+    methods = lesson.counts.switched_on()
+    if settings.kind == "rules":
+        if methods:
+            raise StageError(
+                f"generate.asked switches on {', '.join(methods)}, and generate.teacher.kind is rules, no model to ask (params.yaml)."
+            )
+        if output.exists() and output.stat().st_size:
+            with Record(journal, output):
+                """What was asked before stays in the journal."""
+        write_jsonl(output, [])
+        return Answers()
+    empty = [name for name in ("base_url", "model") if not getattr(settings, name)]
+    if not methods or empty:
+        lacks = f"generate.teacher.{empty[0]} is empty" if methods else "all records of generate.asked are 0"
+        raise StageError(f"generate.teacher.kind is {settings.kind}, and {lacks}: nothing to ask (params.yaml).")
+
+    with Record(journal, output) as record:
+        plan = asyncio.run(lesson.all_methods(lesson.teaching(Teacher(settings, record), 1)))
+        tell_idle([name for name in methods if not plan.begun[name] and name not in {drop.method for drop in plan.drops}])
+        done = plan if not plan.teacher.missing.exchanges else asyncio.run(asked(lesson, settings, record, plan))
+        output.parent.mkdir(parents=True, exist_ok=True)
+        record.write(output, done.used)
+    return Answers(done.rows, done.drops, dict(done.invented), done.asked)
+
+
+async def asked(lesson: Lesson, settings: Settings, record: Record, plan: Teaching) -> Teaching:
+    """The run with the endpoint, after it was told what it will take."""
+    announce(settings, plan.teacher)
+    key = os.environ.get(settings.key_from, "")
+    with ExitStack() as stack:
+        bar = stack.enter_context(progress(plan.teacher.missing.exchanges))
+        async with opened(settings, key) as endpoint:
+            teacher = Teacher(settings, record, endpoint, lambda spent: advance(bar, spent))
+            teaching = lesson.teaching(teacher, AHEAD * settings.concurrency)
+            try:
+                return await lesson.all_methods(teaching)
+            except StageError as error:
+                raise StageError(f"{error}\n{unfinished(plan, teaching)}") from None
+
+
+def tell_idle(methods: list[str]) -> None:
+    """Name the methods that were switched on and find nothing to ask about: their rows would be missed only at the end."""
+    if methods:
+        print(
+            f"generate: no record of the training part is what {', '.join(methods)} asks about (docs/generation.md); nothing comes of it.\n"
+            f"generate: 训练部分没有 {'、'.join(methods)} 可用的记录，不会产生行。",
+            file=sys.stderr,
+        )
+
+
+def announce(settings: Settings, teacher: Teacher) -> None:
+    """What will be asked and spent, for a person to read before it is. Raises StageError where that is over the budget."""
+    budget, missing, spent = settings.budget, teacher.missing, teacher.spent
+    would = Spent(settings.price)
+    for part in (missing, spent):
+        would.add(part.asked, part.answered)
+    limit = f"{budget.tokens:,} tokens, {settings.price.currency} {budget.money:,.2f}"
+    print(
+        f"generate: will ask {settings.model} at {settings.base_url}: about {missing.exchanges:,} requests, {missing.shown()}. "
+        f"Recorded already: {spent.exchanges:,} answers, {spent.shown()}. Budget: {limit}.\n"
+        f"generate: 将向 {settings.model} 提问约 {missing.exchanges:,} 次，约 {missing.shown()}。"
+        f"已有记录：{spent.exchanges:,} 条，{spent.shown()}。预算：{limit}。",
+        file=sys.stderr,
+    )
+    if not within(would, budget):
+        raise StageError(
+            f"asking would take about {would.shown()} in all, more than the budget of {limit}. Nothing was asked. "
+            "Raise generate.teacher.budget, or ask less (generate.asked, params.yaml)."
+        )
+
+
+def unfinished(plan: Teaching, teaching: Teaching) -> str:
+    """What a run that stopped has not done, by method; what it was answered is kept."""
+    left = {name: (count - teaching.ended[name], count) for name, count in plan.begun.items()}
+    listed = "; ".join(f"{name}: {missing} of {count} records" for name, (missing, count) in left.items() if missing > 0)
+    return f"Missing: {listed or 'nothing'}. All {teaching.teacher.spent.exchanges} answers are kept, and a new run asks only for the rest."
+
+
+def progress(total: int) -> "tqdm[Any]":
+    """A bar where a person looks on, a line now and then in a log."""
+    return tqdm(total=total, desc="teacher", unit="request", mininterval=0.5 if sys.stderr.isatty() else 30)
+
+
+def advance(bar: "tqdm[Any]", spent: Spent) -> None:
+    if bar.total is not None and bar.n >= bar.total:
+        bar.total = bar.n + 1  # it was an estimate
+    bar.set_postfix_str(spent.shown(), refresh=False)
+    bar.update()

@@ -1,0 +1,226 @@
+"""Which rows are made of which records: every table that generate writes."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from itertools import islice
+
+from pydantic import Field, NonNegativeInt, PositiveInt
+
+from lingyu.generate.llm.checks import Limits
+from lingyu.generate.llm.client import Settings
+from lingyu.generate.llm.run import Counts
+from lingyu.generate.rules import articles, classify, corruption, exams, facts, given, knowledge, weak
+from lingyu.generate.rules.articles import Article
+from lingyu.generate.rules.methods import Methods, Reasons, Taught, more_instructions
+from lingyu.generate.rules.weak import Signal
+from lingyu.generate.stable_choice import shuffled
+from lingyu.records import Dialogue, Document, Exam, Fact, Label, Language, Preference, Row
+from lingyu.stage import StageParams
+
+
+class KnowledgeParams(StageParams):
+    statements: NonNegativeInt
+    statements_per_document: PositiveInt
+    questions: NonNegativeInt
+    dev_facts: NonNegativeInt
+    held_out_statements: NonNegativeInt
+    max_wrong: PositiveInt
+
+
+class ClassifyParams(StageParams):
+    shots: list[NonNegativeInt]
+    test_shots: NonNegativeInt
+    max_example_chars: PositiveInt
+
+
+class ArticleParams(StageParams):
+    max_chars: PositiveInt
+    recalls: NonNegativeInt
+    cites: NonNegativeInt
+    statements: NonNegativeInt
+    dev_articles: NonNegativeInt
+    held_out_share: float = Field(ge=0, le=1)
+
+
+class PairParams(StageParams):
+    swapped: NonNegativeInt
+    a_fact: NonNegativeInt
+    dev_facts: NonNegativeInt
+    test_facts: NonNegativeInt
+    demonstrations: NonNegativeInt
+
+
+class PromptParams(StageParams):
+    given: NonNegativeInt
+    facts: NonNegativeInt
+    classify: NonNegativeInt
+
+
+class TestParams(StageParams):
+    taught: NonNegativeInt
+    documents: NonNegativeInt
+    classify: NonNegativeInt
+    given: NonNegativeInt
+    exams: NonNegativeInt
+
+
+class Params(Methods):
+    seed: int
+    teacher: Settings
+    checks: Limits
+    asked: Counts
+    knowledge: KnowledgeParams
+    classify: ClassifyParams
+    articles: ArticleParams
+    pairs: PairParams
+    prompts: PromptParams
+    test: TestParams
+
+
+@dataclass(frozen=True)
+class Part:
+    """The tables of one part, as split wrote them."""
+
+    documents: list[Document]
+    facts: list[Fact]
+    dialogues: list[Dialogue]
+    labels: list[Label]
+    exams: list[Exam]
+    preferences: list[Preference]
+
+
+@dataclass(frozen=True)
+class Statutes:
+    """The articles of the training part, those of them to ask about, and those kept back for the test."""
+
+    whole: list[Article]
+    asked: list[Article]
+    kept_back: list[Article]
+
+    def readable(self, documents: Iterable[Document]) -> list[Document]:
+        """The documents without those that hold an article kept back."""
+        hidden = {record for article in self.kept_back for record in (article.record.id, *article.references)}
+        return [row for row in documents if row.id not in hidden]
+
+
+def statutes_of(learn: Part, params: ArticleParams, seed: int) -> Statutes:
+    """None is kept back that a given row of training refers to."""
+    referred = {record for row in (*learn.dialogues, *learn.preferences) for record in row.references}
+    statutes = Statutes(articles.articles_of(learn.documents, params.max_chars), [], [])
+    for article in statutes.whole:
+        free = articles.is_held_out(article, params.held_out_share, seed) and not referred & {article.record.id, *article.references}
+        (statutes.kept_back if free else statutes.asked).append(article)
+    return statutes
+
+
+def rows_made(params: Params, learn: Part, choose: Part, hold: Part, statutes: Statutes, reasons: Reasons) -> dict[str, Iterable[Row]]:
+    """Every table of MADE. A sample is the first rows in an order by hash, so that most of it stays when data is added."""
+    signalled = learn.labels
+    learn, choose, hold = (replace(part, labels=judged(part.labels, params.weak)) for part in (learn, choose, hold))
+    seed, of_facts, of_labels, of_articles, test = params.seed, params.knowledge, params.classify, params.articles, params.test
+
+    every_fact = [*learn.facts, *choose.facts, *hold.facts]
+    wrong_values = knowledge.other_values(every_fact)
+    taught = shuffled(learn.facts, seed, "taught")
+    spoilt = knowledge.mentioned(hold.facts, given.texts([*learn.dialogues, *learn.preferences]))
+    unasked = shuffled((fact for fact in hold.facts if fact.id not in spoilt), seed, "unasked")
+    stated = shuffled(every_fact, seed, "stated")[: of_facts.held_out_statements]
+
+    preferred = shuffled(learn.preferences, seed, "preferred")
+    classes = classify.classes_of(learn.labels, of_labels.max_example_chars)
+
+    whole, asked, kept_back = statutes.whole, statutes.asked, statutes.kept_back
+    numbers = articles.numbers_of(whole)
+    open_to_questions = Taught(statutes.readable(learn.documents), learn.facts, learn.dialogues, signalled, learn.exams, asked)
+
+    instructions = [
+        *given.instructions(learn.dialogues),
+        *given.demonstrations(preferred[: params.pairs.demonstrations]),
+        *facts.instructions(learn.facts, of_facts.questions, seed),
+        *classify.instructions(learn.labels, classes, of_labels.shots, seed),
+        *articles.instructions(asked, of_articles.recalls, of_articles.cites, seed),
+        *more_instructions(params, open_to_questions, of_labels.shots, of_labels.max_example_chars, seed, reasons),
+    ]
+    dev_instructions = [
+        *given.instructions(choose.dialogues),
+        *facts.dev_instructions([*taught[: of_facts.dev_facts], *shuffled(choose.facts, seed)[: of_facts.dev_facts]]),
+        *classify.instructions(choose.labels, classes, of_labels.shots, seed),
+        *articles.dev_instructions(asked, of_articles.dev_articles, seed),
+        *exams.dev_instructions(choose.exams if params.exams.choices else []),
+    ]
+
+    pairs, dev_pairs, test_pairs = ([] if learn.preferences else swapped(part, classes, params) for part in (learn, choose, hold))
+    if not (learn.preferences or pairs):  # neither talk nor classes: what was made of documents, facts and exams
+        pairs, dev_pairs = (other_answers(rows, params) for rows in (instructions, dev_instructions))
+
+    return {
+        "instructions": instructions,
+        "dev_instructions": dev_instructions,
+        "preferences": [
+            *given.preferences(learn.preferences),
+            *corruption.fact_pairs(
+                learn.facts, wrong_values, lambda fact: knowledge.training_questions(fact, params.pairs.a_fact, seed + 2)
+            ),
+            *corruption.article_pairs([article for article in asked if article.short], numbers, seed),
+            *corruption.negation_pairs(given.instructions(learn.dialogues)),
+            *pairs,
+        ],
+        "dev_preferences": [
+            *given.preferences(choose.preferences),
+            *corruption.fact_pairs(taught[: params.pairs.dev_facts], wrong_values, knowledge.dev_questions),
+            *dev_pairs,
+        ],
+        "test_preferences": [
+            *given.preferences(hold.preferences),
+            *corruption.fact_pairs(taught[: params.pairs.test_facts], wrong_values, knowledge.test_questions),
+            *test_pairs,
+        ],
+        "prompts": [
+            *islice(given.prompts(preferred or pairs, use="prompt"), params.prompts.given),
+            *facts.prompts(taught[: params.prompts.facts], wrong_values, of_facts.max_wrong, seed),
+            *classify.questions(
+                shuffled(learn.labels, seed, "prompts")[: params.prompts.classify], classes, of_labels.test_shots, seed, use="prompt"
+            ),
+        ],
+        "questions": [
+            *islice(facts.questions(taught, "taught", wrong_values, of_facts.max_wrong, seed), test.taught),
+            *islice(facts.questions(unasked, "documents", wrong_values, of_facts.max_wrong, seed), test.documents),
+            *islice(classify.questions(shuffled(hold.labels, seed, "test"), classes, of_labels.test_shots, seed), test.classify),
+            *articles.questions(asked, "taught", numbers, test.taught, seed),
+            *articles.questions(kept_back, "documents", numbers, test.documents, seed),
+            *given.questions(shuffled(hold.dialogues, seed, "test"), test.given),
+            *islice(given.prompts(shuffled(hold.preferences, seed, "test")), test.given),
+            *exams.questions(shuffled(hold.exams, seed, "test"), test.exams),
+        ],
+        "statements": [
+            *knowledge.statement_documents(
+                ((fact, knowledge.statements(fact, of_facts.statements, seed)) for fact in every_fact),
+                of_facts.statements_per_document,
+                seed,
+            ),
+            *articles.statements(whole, of_articles.statements, seed),
+        ],
+        "dev_statements": [
+            *knowledge.statement_documents(
+                ((fact, knowledge.dev_statements(fact)) for fact in stated), of_facts.statements_per_document, seed
+            ),
+            *articles.dev_statements(whole if of_articles.statements else [], of_articles.dev_articles, seed),
+        ],
+        "test_statements": knowledge.statement_documents(
+            ((fact, knowledge.test_statements(fact)) for fact in stated), of_facts.statements_per_document, seed
+        ),
+    }
+
+
+def swapped(part: Part, classes: dict[tuple[str, Language], classify.Classes], params: Params) -> list[Preference]:
+    """Answers against other answers, for a corpus that nobody brought pairs for."""
+    return other_answers([*given.instructions(part.dialogues), *classify.instructions(part.labels, classes, [0], params.seed)], params)
+
+
+def other_answers(rows: list[Dialogue], params: Params) -> list[Preference]:
+    return list(islice(corruption.swapped_pairs(shuffled(rows, params.seed), params.seed), params.pairs.swapped))
+
+
+def judged(labels: list[Label], signals: Iterable[Signal]) -> list[Label]:
+    """The labels that people gave: without those that params.yaml calls a signal."""
+    return [row for row in labels if not weak.given_by_column(signals, row)]

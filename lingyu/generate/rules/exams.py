@@ -1,0 +1,209 @@
+"""Exam items as instructions: the question with its options, and whether one option is right, with the reason.
+
+The reason is what the item itself says: which options are right. Where the question has a blank, the option is put into it.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from lingyu.generate.provenance import Left, exchange, provenance, unheard, user
+from lingyu.generate.stable_choice import number, picks
+from lingyu.records import Dialogue, Exam, Language, Question
+
+METHOD = "exam"
+CHOICE, JUDGE = "choice", "judge"
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+# A blank to fill in; and what makes a question that reads oddly once it is filled: 下列属于机型的是云雀.
+BLANK = re.compile(r"[（(][\s\u3000]*[）)]|_{2,}|＿{2,}")
+ASKS = re.compile(r"下列|以下|哪|什么|[?？]|\b(?:which|what|who|following)\b", re.IGNORECASE)
+# Options that speak of the others: right or wrong only among them, and in their order.
+OF_OTHERS = re.compile(
+    r"以上|上述|前述|[都均]不?(?:对|是|正确|错)|全部正确|[A-Z][、和与,，/][A-Z]|\b(?:all|none|both|neither|any)\b.*\b(?:above|these|them|[A-H])\b",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class Wordings:
+    """{q} stands for the question, {l} for the listed options, {o} for one option, {s} for the filled sentence, {a} for the right ones."""
+
+    one: tuple[str, ...]
+    several: tuple[str, ...]
+    dev: str
+    test: str
+    judged: tuple[str, ...]
+    filled: tuple[str, ...]
+    yes: str
+    yes_among: str
+    no: str
+    filled_yes: str
+    filled_no: str
+    between: str
+
+
+WORDINGS: dict[Language, Wordings] = {
+    "zh": Wordings(
+        one=("{q}\n{l}\n请选出正确的一项。", "单项选择：{q}\n{l}", "{q}\n{l}\n哪一项对？", "只有一项正确，请作答。\n{q}\n{l}"),
+        several=(
+            "{q}\n{l}\n正确的不止一项，请全部选出。",
+            "多项选择：{q}\n{l}",
+            "{q}\n{l}\n哪几项对？",
+            "不止一项正确，请作答。\n{q}\n{l}",
+        ),
+        dev="这道题怎么选？\n{q}\n{l}",
+        test="考卷上有一题，该选什么？\n{q}\n{l}",
+        judged=(
+            "题目：{q}\n有人选“{o}”，选得对吗？为什么？",
+            "{q}\n答“{o}”对不对？请说明理由。",
+            "判断对错并说明理由。\n题目：{q}\n作答：{o}",
+        ),
+        filled=("判断对错并说明理由：{s}", "这句话对吗，为什么？\n{s}", "“{s}”这个说法对不对？请说明理由。"),
+        yes="对。这道题的正确答案是{a}。",
+        yes_among="对，但不止这一项。正确的有{a}。",
+        no="不对。这道题的正确答案是{a}。",
+        filled_yes="对。该处应为{a}，与所说一致。",
+        filled_no="不对。该处应为{a}。",
+        between="、",
+    ),
+    "en": Wordings(
+        one=("{q}\n{l}\nChoose the right one.", "Single choice: {q}\n{l}", "{q}\n{l}\nWhich one is right?", "Only one is right.\n{q}\n{l}"),
+        several=(
+            "{q}\n{l}\nMore than one is right; choose all of them.",
+            "Multiple choice: {q}\n{l}",
+            "{q}\n{l}\nWhich ones are right?",
+            "More than one is right.\n{q}\n{l}",
+        ),
+        dev="How would you answer this item?\n{q}\n{l}",
+        test="This stands in the exam. What should be ticked?\n{q}\n{l}",
+        judged=(
+            "Item: {q}\nSomebody chose “{o}”. Is that right, and why?",
+            "{q}\nIs “{o}” a right answer? Give the reason.",
+            "True or false, with the reason.\nItem: {q}\nAnswer given: {o}",
+        ),
+        filled=(
+            "True or false, with the reason: {s}",
+            "Is this so, and why?\n{s}",
+            "Somebody says: “{s}” Right or wrong? Give the reason.",
+        ),
+        yes="Right. The answer to this item is {a}.",
+        yes_among="Right, but not the only one. The right ones are {a}.",
+        no="Wrong. The answer to this item is {a}.",
+        filled_yes="Right. The blank is to be filled with {a}, as it is here.",
+        filled_no="Wrong. The blank is to be filled with {a}.",
+        between=" and ",
+    ),
+}
+
+
+def instructions(exams: Iterable[Exam], choices: int, judgements: int, seed: int, left: Left = unheard) -> Iterator[Dialogue]:
+    """For each item `choices` times the whole item, the options in another order each time, and `judgements` of its options."""
+    for exam in exams:
+        if reason := unfit(exam):
+            left(exam, reason)
+            continue
+        words = WORDINGS[exam.language]
+        orders = orders_of(exam, choices, seed)
+        if len(orders) < choices:
+            left(exam, "its options cannot stand in another order")
+        for order, form in zip(orders, picks(len(words.one), len(words.one), seed, CHOICE, exam.id), strict=False):
+            yield choice(exam, (words.one if len(exam.right) == 1 else words.several)[form], order)
+        if any(OF_OTHERS.search(option) for option in exam.options):
+            if judgements:
+                left(exam, "an option speaks of the others, and cannot be judged alone")
+            continue
+        for turn, option in enumerate(judged_options(exam, judgements, seed)):
+            yield judgement(exam, option, turn, seed)
+
+
+def dev_instructions(exams: Iterable[Exam]) -> Iterator[Dialogue]:
+    for exam in exams:
+        if not unfit(exam):
+            yield choice(exam, WORDINGS[exam.language].dev, range(len(exam.options)))
+
+
+def questions(exams: Iterable[Exam], most: int) -> Iterator[Question]:
+    """Test questions, in a wording and with the options in the order that the item has."""
+    for exam in [exam for exam in exams if not unfit(exam)][:most]:
+        whole = range(len(exam.options))
+        asked, wrong = asked_of(exam, WORDINGS[exam.language].test, whole), [place for place in whole if place not in exam.right]
+        yield Question(
+            **provenance(exam, method=METHOD, task=CHOICE, asked=asked),
+            messages=user(asked),
+            answer=answer_of(exam, whole),
+            wrong=[lettered(exam, whole, place) for place in wrong],
+            known="",
+        )
+
+
+def unfit(exam: Exam) -> str | None:
+    """Why nothing can be asked of an item; None where it can."""
+    texts = [option.strip() for option in exam.options]
+    if not 2 <= len(texts) <= len(LETTERS):
+        return "too few or too many options"
+    if len(set(texts)) < len(texts) or not all(texts):
+        return "two options are the same, or one is blank"
+    return None
+
+
+def orders_of(exam: Exam, count: int, seed: int) -> list[list[int]]:
+    """Orders of the options, their own first; only that where one speaks of the others."""
+    own = list(range(len(exam.options)))
+    if any(OF_OTHERS.search(option) for option in exam.options):
+        return [own][:count]
+    orders = [own, *(sorted(own, key=lambda place: number(seed, "order", exam.id, turn, place)) for turn in range(1, 8 * count))]
+    return [list(order) for order in dict.fromkeys(map(tuple, orders))][:count]
+
+
+def choice(exam: Exam, form: str, order: Iterable[int]) -> Dialogue:
+    order = list(order)
+    asked = asked_of(exam, form, order)
+    return Dialogue(**provenance(exam, method=METHOD, task=CHOICE, asked=asked), messages=exchange(asked, answer_of(exam, order)))
+
+
+def asked_of(exam: Exam, form: str, order: Iterable[int]) -> str:
+    order = list(order)
+    return form.format(q=exam.question.strip(), l="\n".join(lettered(exam, order, place) for place in order))
+
+
+def lettered(exam: Exam, order: Iterable[int], place: int) -> str:
+    return f"{LETTERS[list(order).index(place)]}. {exam.options[place].strip()}"
+
+
+def answer_of(exam: Exam, order: Iterable[int]) -> str:
+    """The right options with their letters, in the order in which they are listed."""
+    order = list(order)
+    return WORDINGS[exam.language].between.join(lettered(exam, order, place) for place in order if place in exam.right)
+
+
+def judged_options(exam: Exam, count: int, seed: int) -> list[int]:
+    """Which options are judged, a right and a wrong one by turns; which of the two begins belongs to the item."""
+    ranked = sorted(range(len(exam.options)), key=lambda place: number(seed, "judged", exam.id, place))
+    kinds = [[place for place in ranked if place in exam.right], [place for place in ranked if place not in exam.right]]
+    first = number(seed, "first", exam.id) % 2
+    turns = [(turn, kind != first, place) for kind in (0, 1) for turn, place in enumerate(kinds[kind])]
+    return [place for _, _, place in sorted(turns)][:count]
+
+
+def judgement(exam: Exam, place: int, turn: int, seed: int) -> Dialogue:
+    words, option = WORDINGS[exam.language], exam.options[place].strip().rstrip("。.；;")
+    right = words.between.join(f"“{exam.options[one].strip().rstrip('。.；;')}”" for one in exam.right)
+    filled = filled_in(exam, option)
+    forms = words.filled if filled else words.judged
+    form = forms[(number(seed, JUDGE, exam.id) + turn) % len(forms)]
+    asked = form.format(s=filled, q=exam.question.strip(), o=option)
+    if place in exam.right:
+        answer = words.filled_yes if filled else words.yes if len(exam.right) == 1 else words.yes_among
+    else:
+        answer = words.filled_no if filled else words.no
+    return Dialogue(**provenance(exam, method=METHOD, task=JUDGE, asked=asked), messages=exchange(asked, answer.format(a=right)))
+
+
+def filled_in(exam: Exam, option: str) -> str:
+    """The question with the option in its only blank; "" where it has none or more, or is more than a sentence with a blank."""
+    question = exam.question.strip()
+    if len(exam.right) > 1 or len(BLANK.findall(question)) != 1 or ASKS.search(question):
+        return ""
+    before, after = BLANK.split(question)
+    return f"{before}{option}{after}" if after.strip() else f"{before}{option}{'。' if exam.language == 'zh' else '.'}"

@@ -1,0 +1,87 @@
+"""Dialogues of several turns, by rules: questions about one entity, or one article, one after another.
+
+Only the first question names what is spoken of; the later ones lean on it, as people's do. Every answer is the record's own.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from lingyu.generate.provenance import Left, exchange, provenance, unheard
+from lingyu.generate.rules import articles, knowledge
+from lingyu.generate.rules.articles import Article
+from lingyu.generate.stable_choice import number, pick, picks
+from lingyu.records import Dialogue, Fact, Language, Message, Row
+
+METHOD = TASK = "turns"
+
+# A quotation of so much of an article leaves nothing to ask the whole of.
+MOST_OF_IT = 0.7
+
+# {r} stands for a relation.
+THEN: dict[Language, tuple[str, ...]] = {
+    "zh": ("那{r}呢？", "{r}又是什么？", "还有，{r}呢？", "它的{r}呢？", "再问一下{r}。"),
+    "en": ("And the {r}?", "What about its {r}?", "Then the {r}, please.", "I also need the {r}."),
+}
+WHOLE: dict[Language, tuple[str, ...]] = {
+    "zh": ("把这一条念给我听。", "这一条完整的内容是什么？", "全文呢？"),
+    "en": ("Read me all of it.", "What is its full text?", "And the whole of it?"),
+}
+CHAPTER: dict[Language, tuple[str, ...]] = {
+    "zh": ("它在哪一章？", "这一条属于哪个部分？", "这条前面的标题是什么？"),
+    "en": ("Under which heading is it?", "Which part does it belong to?"),
+}
+UNDER: dict[Language, str] = {"zh": "在“{c}”之下。", "en": "It stands under “{c}”."}
+
+
+def of_facts(facts: Iterable[Fact], dialogues: int, turns: int, seed: int, left: Left = unheard) -> Iterator[Dialogue]:
+    """At most `dialogues` dialogues an entity, of two to `turns` of its relations each, in an order of their own."""
+    entities: dict[tuple[str, str, str, str], list[Fact]] = defaultdict(list)
+    for fact in facts:
+        entities[fact.source, fact.licence, fact.language, fact.entity].append(fact)
+    for about in entities.values():
+        if len(about) < 2:
+            left(about[0], "nothing else is known of its entity")
+            continue
+        for turn in range(dialogues):
+            order = sorted(about, key=lambda fact: (number(seed, METHOD, turn, fact.id), fact.id))[: max(2, turns)]
+            first, *others = order
+            (opening,) = knowledge.training_questions(first, 1, number(seed, METHOD, turn))
+            forms = THEN[first.language]
+            said = [(opening, knowledge.answer(first))]
+            for fact, form in zip(others, cycled(len(others), len(forms), seed, turn, first.id), strict=True):
+                said.append((forms[form].format(r=fact.relation), knowledge.answer(fact)))
+            yield dialogue(first, said, [fact.id for fact in others])
+
+
+def cycled(count: int, below: int, *key: object) -> list[int]:
+    """`count` numbers under `below`, none again before all have come."""
+    order = list(picks(below, below, *key))
+    return [order[place % below] for place in range(count)]
+
+
+def of_articles(found: Iterable[Article], dialogues: int, seed: int, left: Left = unheard) -> Iterator[Dialogue]:
+    """Where a quotation stands, what else stands there, under which heading; at most `dialogues` an article, by different quotes."""
+    for article in found:
+        language, said_before = article.record.language, article.record.section.split(" / ")[:-1]
+        later, whole = [], []
+        if article.short:
+            whole.append((pick(WHOLE[language], seed, "whole", article.record.id), articles.answer(article, articles.RECALL)))
+        if said_before:
+            later.append((pick(CHAPTER[language], seed, "chapter", article.record.id), UNDER[language].format(c=said_before[-1])))
+        if not (later or whole) or not article.quotes:
+            left(article.record, "nothing to ask after its number")
+            continue
+        forms = articles.WORDINGS[language].train[articles.CITE]
+        for quote, form in articles.quotations(article, forms, dialogues, seed, METHOD):
+            first = (articles.in_words(form, article, quote), articles.answer(article, articles.CITE))
+            told = len(quote) >= MOST_OF_IT * len(article.text)
+            if later or not told:
+                yield dialogue(article.record, [first, *([] if told else whole), *later], article.references)
+
+
+def dialogue(record: Row, said: list[tuple[str, str]], references: Iterable[str]) -> Dialogue:
+    messages: list[Message] = [message for question, answer in said for message in exchange(question, answer)]
+    asked = "\n".join(question for question, _ in said)
+    fields: dict[str, Any] = provenance(record, method=METHOD, task=TASK, asked=asked, references=list(references))
+    return Dialogue(**fields, messages=messages)

@@ -1,0 +1,1 @@
+"""Reading a corpus: files to rows, with the place in the source of each."""

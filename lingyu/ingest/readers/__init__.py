@@ -1,0 +1,121 @@
+"""Readers, one file a format family. Document formats give blocks, record formats give records; neither knows our rows."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Literal
+
+
+@dataclass(frozen=True)
+class Block:
+    """A heading, paragraph or table of a document, and where it stands. level: 0 the title, 1 the first heading level …"""
+
+    kind: Literal["heading", "paragraph", "table"]
+    text: str
+    place: str = ""
+    level: int = 0
+
+
+@dataclass(frozen=True)
+class Record:
+    """The named values of one record, and where it stands."""
+
+    values: dict[str, Any]
+    place: str
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A part of a file that could not be used: where, the reason's name, what a person should know, what was there."""
+
+    place: str
+    reason: str
+    detail: str
+    row: Any = None
+
+
+class Unreadable(Exception):
+    """A whole file that could not be used."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason, self.detail = reason, detail
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a file is to be read: its encoding where it is text, the bytes beyond which no record, and no document, is read.
+
+    names: of the columns of a table whose first row has none; empty where it has them. ocr: whether pictures of pages are read.
+    """
+
+    encoding: str
+    max_record: int
+    max_document: int
+    names: tuple[str, ...] = ()
+    ocr: bool = False
+
+
+Blocks = Callable[[Path, Reading], Iterator[Block | Fault]]
+Records = Callable[[Path, Reading], Iterator[Record | Fault]]
+
+
+@dataclass(frozen=True)
+class Format:
+    """A format that is read: its module and function, imported when the first such file is met."""
+
+    name: str
+    gives: Literal["blocks", "records"]
+    module: str
+    function: str
+    text: bool  # plain text in some encoding
+
+    def reader(self) -> Any:
+        return getattr(import_module(f"lingyu.ingest.readers.{self.module}"), self.function)
+
+
+FORMATS = {
+    form.name: form
+    for form in (
+        Format("PDF", "blocks", "pdf", "blocks", False),
+        Format("DOCX", "blocks", "word", "blocks", False),
+        Format("PPTX", "blocks", "slides", "blocks", False),
+        Format("HTML", "blocks", "web", "blocks", True),
+        Format("Markdown", "blocks", "text", "markdown", True),
+        Format("TXT", "blocks", "text", "plain", True),
+        Format("CSV", "records", "sheets", "separated", True),
+        Format("XLSX", "records", "workbook", "records", False),
+        Format("JSON", "records", "structured", "records", True),
+        Format("Parquet", "records", "parquet", "records", False),
+    )
+}
+ENDINGS = {
+    ".pdf": "PDF",
+    ".docx": "DOCX",
+    ".pptx": "PPTX",
+    ".html": "HTML",
+    ".htm": "HTML",
+    ".md": "Markdown",
+    ".markdown": "Markdown",
+    ".txt": "TXT",
+    ".csv": "CSV",
+    ".tsv": "CSV",
+    ".xlsx": "XLSX",
+    ".json": "JSON",
+    ".jsonl": "JSON",
+    ".ndjson": "JSON",
+    ".parquet": "Parquet",
+}
+
+
+def markdown_table(rows: list[list[str]]) -> str:
+    """Rows as a Markdown table, the first row its head."""
+    width = max(map(len, rows))
+    cells = [[" ".join(cell.split()).replace("|", "\\|") for cell in row] + [""] * (width - len(row)) for row in rows]
+    lines = ["| " + " | ".join(row) + " |" for row in cells]
+    return "\n".join([lines[0], "|" + " --- |" * width, *lines[1:]])
+
+
+def megabytes(count: int) -> str:
+    return f"{count / 1_000_000:.4g} MB"

@@ -1,0 +1,226 @@
+"""Text out of bytes, by evidence: a mark at the start, valid UTF-8, else the encoding that gives the commonest characters.
+
+What the evidence leaves open is refused, with the setting that settles it. A file is read a piece at a time.
+"""
+
+import codecs
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from lingyu.ingest.readers import Fault, Reading, Unreadable, megabytes
+
+# Four of five Chinese texts of more than a line have one in twenty characters among these; wrongly decoded bytes have none.
+COMMON = frozenset(
+    "的一是不了在人有我他这中大来上国和说们为以到及与或等应当规定个這來們說國為與應當規個時会會可用年月日第条條，。、：；？！（）“”《》"
+)
+MARKS = [(codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16")]
+CANDIDATES = ["gb18030", "big5", "utf-16-le", "utf-16-be"]
+# Quotes, dashes, accents and the like, for which an English text of Windows is not UTF-8.
+WESTERN = frozenset("‘’“”–—…•™€£©®°±·½¼àâäáçèéêëíïîñóôöúùûüßÀÉÈÖÜ\xa0")
+DECLARED = re.compile(rb"""(?:charset|encoding)\s*=\s*["']?([A-Za-z][\w.:-]*)""")  # by HTML or XML
+SAMPLE = 1 << 20
+SAY = "say which it is: params.yaml, ingest.sources, encoding; or save it as UTF-8"
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line without its end, numbered from 1."""
+
+    number: int
+    text: str
+
+
+def encoding_of(path: Path) -> str:
+    """The name of the encoding, told by all of the file where it may be UTF-8. Raises Unreadable where nothing fits or more than one."""
+    with path.open("rb") as file:
+        start = file.read(SAMPLE)
+        for mark, name in MARKS:
+            if start.startswith(mark):
+                return name
+        if wide := wide_ascii(start):
+            return wide
+        wrong = first_not_utf8(file, start)
+        if wrong is None:
+            return "utf-8"
+        # Lines around the first wrong byte. From an even place on, as UTF-16 needs it.
+        file.seek(max(0, wrong - SAMPLE) // 2 * 2)
+        data = file.read(2 * SAMPLE)
+        try:
+            return told_by(data, whole=wrong < SAMPLE and path.stat().st_size <= 2 * SAMPLE)
+        except Unreadable as error:
+            said = DECLARED.search(start[:4096])
+            if error.reason == "encoding" and said and said_rightly(said[1].decode(), data):
+                return said[1].decode().lower()
+            raise
+
+
+def said_rightly(name: str, data: bytes) -> bool:
+    """Whether a text can be in the encoding that it says it is in."""
+    try:
+        return attempted(data, name) is not None and codecs.lookup(name).name != "utf-8"
+    except LookupError:
+        return False
+
+
+def first_not_utf8(file: BinaryIO, start: bytes) -> int | None:
+    """The place of the first byte that is not UTF-8; None if there is none."""
+    decoder, at, piece = codecs.getincrementaldecoder("utf-8")(), 0, start
+    while True:
+        try:
+            decoder.decode(piece, final=not piece)
+        except UnicodeDecodeError as error:
+            return max(0, at + error.start - 3)
+        if not piece:
+            return None
+        at += len(piece)
+        piece = file.read(SAMPLE)
+
+
+def told_by(data: bytes, whole: bool) -> str:
+    """The encoding of a sample that is not all UTF-8."""
+    beyond = [line for line in data.split(b"\n") if not line.isascii()]
+    if not whole:  # the first and last lines of a sample are not whole
+        beyond = beyond[1:-1] or beyond
+    fitting = sum(attempted(line, "utf-8") is not None for line in beyond)
+    if fitting > len(beyond) / 2:
+        return "utf-8"  # with some lines damaged, which are refused one by one
+    if len(beyond) == 1 and not data.rstrip(b"\n").count(b"\n") and (cut := utf8_but_for_its_end(data)) is not None:
+        raise Unreadable("truncated", f"the UTF-8 text breaks off in the middle of a character at byte {cut}")
+    shares = sorted(((common_share(text), name) for name in CANDIDATES if (text := sampled(data, name, whole)) is not None), reverse=True)
+    shares = [(share, name) for share, name in shares if share >= 0.03]
+    if shares and (len(shares) == 1 or shares[0][0] > 2 * shares[1][0]):
+        return shares[0][1]
+    if shares:
+        raise Unreadable("encoding", f"not UTF-8, and {' and '.join(name for _, name in shares)} both make sense of it; {SAY}")
+    western = attempted(data, "cp1252") or ""
+    foreign = [character for character in western if character > "\x7f"]
+    if 0 < len(foreign) < len(western) / 10 and sum(character in WESTERN for character in foreign) > 0.9 * len(foreign):
+        return "cp1252"
+    raise Unreadable("encoding", f"neither UTF-8, UTF-16, GB18030 nor Big5 makes sense of it; {SAY}")
+
+
+def utf8_but_for_its_end(data: bytes) -> int | None:
+    """Where a UTF-8 text breaks off within its last character, as copied from a terminal or a stream."""
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        if error.start > len(data) - 4 and error.reason == "unexpected end of data":
+            return error.start
+    return None
+
+
+def wide_ascii(start: bytes) -> str | None:
+    """UTF-16 without its mark, where the text is mostly ASCII and every second byte therefore NUL."""
+    even, odd = start[::2].count(0), start[1::2].count(0)
+    if max(even, odd) < 0.4 * len(start) / 2 or min(even, odd) > 0.05 * max(even, odd):
+        return None
+    return "utf-16-le" if odd > even else "utf-16-be"
+
+
+def sampled(data: bytes, name: str, whole: bool) -> str | None:
+    """The sample in this encoding. A few damaged bytes do not count against it, and nor do its cut ends."""
+    if name.startswith("utf-16"):
+        data = data[: len(data) // 2 * 2]
+    elif not whole:
+        data = data[data.find(b"\n") + 1 : data.rfind(b"\n") + 1] or data
+    text = data.decode(name, "replace")
+    return text if text.count("\ufffd") <= max(1 if not whole else 0, len(text) / 500) else None
+
+
+def attempted(data: bytes, name: str) -> str | None:
+    try:
+        return data.decode(name)
+    except UnicodeDecodeError:
+        return None
+
+
+def common_share(text: str) -> float:
+    """The share of common Chinese characters and marks among all that are not ASCII."""
+    beyond = [character for character in text if character > "\x7f"][:50_000]
+    return sum(character in COMMON for character in beyond) / len(beyond) if beyond else 0.0
+
+
+def lines(path: Path, how: Reading) -> Iterator[Line | Fault]:
+    """The lines of a text, one in memory at a time; a fault for one that is damaged or too long, and the rest goes on."""
+    with path.open("rb") as file:
+        wide = {"utf-16": 2, "utf-32": 4}.get(how.encoding[:6], 1)
+        encoding = how.encoding
+        if encoding in ("utf-16", "utf-32"):
+            mark = file.read(wide)
+            encoding += "-le" if mark in (codecs.BOM_UTF16_LE, codecs.BOM_UTF32_LE) else "-be"
+        elif encoding == "utf-8-sig":
+            file.read(len(codecs.BOM_UTF8))
+            encoding = "utf-8"
+        raw_lines = narrow_lines(file, how.max_record) if wide == 1 else wide_lines(file, how.max_record, encoding, wide)
+        for number, (raw, length) in enumerate(raw_lines, 1):
+            if length > how.max_record:
+                start = raw[:2000].decode(encoding, "replace")[:200]
+                most = megabytes(how.max_record)
+                yield Fault(
+                    f"line {number}",
+                    "too_long",
+                    f"a line of {megabytes(length)}, more than {most} (params.yaml, ingest.max_record_mb)",
+                    start,
+                )
+                continue
+            try:
+                text = raw.decode(encoding).rstrip("\r\n")
+            except UnicodeDecodeError as error:
+                yield Fault(
+                    f"line {number}",
+                    "encoding",
+                    f"byte {error.start + 1} of the line is not {encoding}, as the rest of the file is",
+                    raw[:1000].decode(encoding, "replace"),
+                )
+                continue
+            if "\0" in text:
+                shown = text[:1000].replace("\0", "␀")
+                yield Fault(f"line {number}", "nul_bytes", f"{text.count(chr(0))} NUL bytes in it: damaged in copying or saving", shown)
+            else:
+                yield Line(number, text)
+
+
+def narrow_lines(file: BinaryIO, most: int) -> Iterator[tuple[bytes, int]]:
+    """Lines that end at the byte 10, with their length; of one that is too long only the beginning."""
+    while raw := file.readline(most + 1):
+        length = len(raw)
+        if length > most:
+            piece = raw
+            while not piece.endswith(b"\n") and (piece := file.readline(SAMPLE)):
+                length += len(piece)
+        yield raw, length
+
+
+def wide_lines(file: BinaryIO, most: int, encoding: str, wide: int) -> Iterator[tuple[bytes, int]]:
+    """The same for characters of two or four bytes, where a line ends at a character, not at a byte."""
+    end, held, length = "\n".encode(encoding), bytearray(), 0
+    while piece := file.read(SAMPLE):
+        at = 0
+        while at < len(piece):
+            stop = piece.find(end, at)
+            while stop >= 0 and stop % wide:
+                stop = piece.find(end, stop + 1)
+            stop = stop + wide if stop >= 0 else len(piece)
+            length += stop - at
+            if len(held) <= most:
+                held += piece[at:stop]
+            if piece[:stop].endswith(end):
+                yield bytes(held), length
+                held, length = bytearray(), 0
+            at = stop
+    if length:
+        yield bytes(held), length
+
+
+def whole_text(path: Path, how: Reading) -> tuple[str, list[Fault]]:
+    """A text without its damaged lines, and those. Raises Unreadable where it is larger than a document may be."""
+    size = path.stat().st_size
+    if size > how.max_document:
+        most = megabytes(how.max_document)
+        raise Unreadable("too_large", f"a document of {megabytes(size)}, more than {most} (params.yaml, ingest.max_document_mb); split it")
+    found = list(lines(path, how))
+    text = "\n".join(line.text if isinstance(line, Line) else "" for line in found)
+    return text.replace("\r", "\n"), [line for line in found if isinstance(line, Fault)]  # \r: of a Mac before 2001

@@ -1,0 +1,132 @@
+"""What a page of a PDF holds: its lines and tables in the order of reading, one column after the other."""
+
+from bisect import bisect
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from lingyu.ingest.readers import markdown_table
+from lingyu.text.normalise import joined
+
+COLUMN = 5  # lines on each side of a gap from which it parts two columns
+FEW = 30  # characters: a page number or a stamp upon an image, not a page of text
+
+
+@dataclass
+class Line:
+    """A line of text, or a whole table, with its box on the page; what the rules of paragraphs need to know of it."""
+
+    text: str
+    page: int
+    left: float
+    right: float
+    top: float
+    bottom: float
+    size: float = 0.0
+    bold: bool = False
+    column: int = 0  # 1 and 2 on a page of two, 0 across them or on a page of one
+    table: list[list[str]] = field(default_factory=list)
+    caption: str = ""
+
+    def __post_init__(self) -> None:
+        self.page_end = self.page
+
+    def as_table(self) -> str:
+        return f"{self.caption}\n{markdown_table(self.table)}" if self.caption else markdown_table(self.table)
+
+
+def unread(page: Any) -> str:
+    """Why a page that shows something has no text that could be read; "" where it has."""
+    text = "".join(char["text"] for char in page.chars if not char["text"].isspace())
+    codes = sum(len(char["text"]) > 1 and char["text"].startswith("(cid:") for char in page.chars)
+    if codes > len(page.chars) / 5:
+        return "its font does not tell which characters it shows"
+    if len(text) > FEW:
+        return ""
+    area = sum(abs((image["x1"] - image["x0"]) * (image["bottom"] - image["top"])) for image in page.images)
+    if page.images and (not text or area > 0.6 * page.width * page.height):
+        return "an image without text: it looks scanned"
+    if not text and len(page.curves) > 100:
+        return "its text is drawn as outlines"
+    return ""
+
+
+def lines_of(page: Any) -> Iterator[Line]:
+    """What a page holds: tables of at least two rows and columns, and the lines outside them."""
+    tables, number = [], page.page_number
+    for table in page.find_tables():
+        rows = [
+            [" ".join(cell.split("\n")) if cell and cell.isascii() else joined_lines(cell or "") for cell in row] for row in table.extract()
+        ]
+        rows = [row for row in rows if any(cell.strip() for cell in row)]
+        if len(rows) >= 2 and len(rows[0]) >= 2:
+            left, top, right, bottom = table.bbox
+            tables.append(Line("", number, left, right, top, bottom, table=rows))
+    outside = page
+    for table in tables:
+        outside = outside.outside_bbox((table.left, table.top, table.right, table.bottom), strict=False)
+    gap, across = columns_of(outside.extract_words(keep_blank_chars=True, x_tolerance_ratio=1.2), outside.width)
+    if not gap:
+        yield from sorted([*tables, *text_lines(outside, number)], key=lambda line: (line.top, line.left))
+        return
+
+    def column_of(char: Any) -> int:
+        if any(top <= (char["top"] + char["bottom"]) / 2 <= bottom for top, bottom in across):
+            return 0
+        return 1 if char["x0"] < gap - 1 else 2
+
+    found = []
+    for column in (0, 1, 2):
+        part = outside.filter(lambda thing, column=column: thing["object_type"] != "char" or column_of(thing) == column)
+        found += text_lines(part, number, column)
+    for table in tables:
+        table.column = 0 if table.left < gap < table.right else 1 if table.right <= gap else 2
+    yield from in_reading_order([*found, *tables])
+
+
+def in_reading_order(lines: list[Line]) -> list[Line]:
+    """One column after the other; what lies across them parts those above from those below."""
+    bars = sorted(line.top for line in lines if line.column == 0)
+    return sorted(lines, key=lambda line: (2 * bisect(bars, line.top) - (line.column == 0), line.column, line.top))
+
+
+def text_lines(page: Any, number: int, column: int = 0) -> list[Line]:
+    found = []
+    for line in page.extract_text_lines(strip=True, return_chars=True):
+        sizes = Counter(round(char["size"], 1) for char in line["chars"])
+        bold = sum("bold" in char["fontname"].lower() or "black" in char["fontname"].lower() for char in line["chars"])
+        box = (line["x0"], line["x1"], line["top"], line["bottom"])
+        found.append(Line(line["text"], number, *box, sizes.most_common(1)[0][0], bold > len(line["chars"]) / 2, column))
+    return found
+
+
+def columns_of(runs: list[dict[str, Any]], width: float) -> tuple[float, list[tuple[float, float]]]:
+    """Where the second column begins, and the tops and bottoms of the runs that lie across; 0 and none on a page of one column.
+
+    Two columns of text, unlike a form or a table without rules: full lines on the left, lines that begin together on the right.
+    """
+    starts = Counter(round(run["x0"]) for run in runs if 0.35 * width < run["x0"] < 0.7 * width)
+    if not starts:
+        return 0, []
+    gap = starts.most_common(1)[0][0] - 1.0
+    left = [run for run in runs if run["x1"] <= gap]
+    right = [run for run in runs if run["x0"] >= gap]
+    across = [run for run in runs if run["x0"] < gap < run["x1"]]
+    if min(len(left), len(right)) < COLUMN or len(across) > 0.3 * len(runs):
+        return 0, []
+    edge = max(run["x1"] for run in left)
+    full = sum(run["x1"] > edge - 1.5 * (run["bottom"] - run["top"]) for run in left)
+    together = sum(run["x0"] < gap + 3 for run in right)
+    wide = sum(run["x1"] - run["x0"] > 0.2 * width for run in left + right)
+    if full < 0.4 * len(left) or together < 0.5 * len(right) or wide < 0.5 * len(left + right):
+        return 0, []
+    return gap, [(run["top"], run["bottom"]) for run in across]
+
+
+def joined_lines(text: str) -> str:
+    """The lines of a table's cell as one."""
+    whole = ""
+    for line in text.split("\n"):
+        whole = joined(whole, line.strip())
+    return whole

@@ -1,0 +1,227 @@
+"""JSON and JSON lines, whatever the ending: a record an object, whatever list it stands in. One record is in memory at a time."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from lingyu.ingest.readers import Fault, Reading, Record, megabytes
+from lingyu.ingest.readers.encoding import lines
+
+PIECE = 1 << 16
+SAID = re.compile(r"[^\s,\ufeff]")
+# People write line breaks and tabs into the text of JSON; nothing else could be meant.
+DECODER = json.JSONDecoder(strict=False)
+# The start of an object that holds a list of objects, behind nothing but plain values: {"version": 1, "data": [{…
+HOLDER = re.compile(r'\{\s*(?:"[^"\\]*"\s*:\s*(?:"[^"\\]*"|[-+.\deE]+|true|false|null)\s*,\s*)*"([^"\\]*)"\s*:\s*\[\s*(?=\{)')
+LINES = {".jsonl", ".ndjson"}
+OF_A_RECORD = {"messages", "conversations", "options", "spo_list", "laws"}
+
+
+def records(path: Path, how: Reading) -> Iterator[Record | Fault]:
+    with path.open("rb") as file:
+        looked_at = file.read(PIECE * 4)
+    start = looked_at.decode(how.encoding, "ignore")
+    goes_on = len(looked_at) == PIECE * 4 and path.suffix.lower() in LINES
+    if looks_like_lines(start.encode()) or (goes_on and begins_with_a_long_line(start)):
+        yield from from_lines(path, how)
+    else:
+        yield from from_values(path, how)
+
+
+def looks_like_lines(start: bytes) -> bool:
+    """Whether a file begins with lines each of which is an object, or a list of its own; a damaged one may be among them."""
+    some = [line.strip() for line in start.split(b"\n")[:20]]
+    some = [line for line in some if line]
+    if not some or some[0][:1] not in (b"{", b"["):
+        return False
+    whole = [parses(line) for line in some[: max(1, len(some) - 1)]]  # the last may be cut by the reading
+    return len(some) > 1 and sum(whole) >= len(whole) / 2
+
+
+def begins_with_a_long_line(start: str) -> bool:
+    """Whether the first object goes on beyond what was looked at, and is none that holds a list of records."""
+    start = start.lstrip("\ufeff \r\n")
+    holder = HOLDER.match(start)
+    if not start.startswith("{") or "\n" in start or (holder and holder[1] not in OF_A_RECORD):
+        return False
+    try:
+        DECODER.raw_decode(start)
+    except (ValueError, RecursionError):
+        return True
+    return False
+
+
+def parses(line: bytes) -> bool:
+    try:
+        return isinstance(json.loads(line), dict | list)
+    except (ValueError, RecursionError):
+        return False
+
+
+def from_lines(path: Path, how: Reading) -> Iterator[Record | Fault]:
+    for line in lines(path, how):
+        if isinstance(line, Fault):
+            yield line
+            continue
+        if not line.text.strip():
+            continue
+        place = f"line {line.number}"
+        try:
+            value = DECODER.decode(line.text.strip())
+        except (ValueError, RecursionError) as error:
+            yield Fault(place, "not_json", why_not(error), line.text[:1000])
+            continue
+        for item in flat(value):
+            yield record(item, place)
+
+
+def from_values(path: Path, how: Reading) -> Iterator[Record | Fault]:
+    """The objects of a list, of lists in lists, of an object that holds a list, or one after the other."""
+    number = 0
+    try:
+        for value in Values(path, how):
+            for item in flat(value):
+                number += 1
+                yield record(item, f"row {number}")
+    except Broken as broken:
+        fault = broken.fault
+        yield Fault(f"row {number + 1}, {fault.place}", fault.reason, f"{fault.detail}; nothing from here on was read", fault.row)
+
+
+def why_not(error: Exception) -> str:
+    return "lists or objects within each other, more than can be read" if isinstance(error, RecursionError) else str(error)
+
+
+def record(item: Any, place: str) -> Record | Fault:
+    if isinstance(item, Fault):
+        return Fault(f"{place}, {item.place}", item.reason, item.detail, item.row)
+    if isinstance(item, dict):
+        return Record(whole(item), place)
+    return Fault(place, "unknown_shape", "not an object with named fields", whole(item))
+
+
+class Broken(Exception):
+    """Where a JSON text stops being one."""
+
+    def __init__(self, fault: Fault) -> None:
+        super().__init__(fault)
+        self.fault = fault
+
+
+class Values:
+    """The values in the lists of a JSON text, which is read a piece at a time. Commas count as blanks. Raises Broken."""
+
+    def __init__(self, path: Path, how: Reading) -> None:
+        self._path, self._how = path, how
+        self._text, self._at, self._line = "", 0, 1
+
+    def __iter__(self) -> Iterator[Any]:
+        with self._path.open(encoding=self._how.encoding, newline="\n") as self._file:
+            try:
+                yield from self._values()
+            except UnicodeDecodeError as error:
+                raise Broken(self._fault("encoding", f"not {self._how.encoding}: {error.reason}")) from None
+
+    def _values(self) -> Iterator[Any]:
+        closing: list[str] = []  # what ends the lists, and the object, that are open
+        while True:
+            self._forget()
+            self._at = self._blanks(self._at)
+            mark = self._text[self._at : self._at + 1]
+            if not mark:
+                if closing:
+                    raise Broken(self._fault("truncated", f"the file ends before its {closing[-1]}: it was cut"))
+                return
+            if mark == "[" and self._text[(after := self._blanks(self._at + 1)) : after + 1] in ("[", "{", "]", ""):
+                closing.append("]")
+                self._at += 1
+            elif closing and mark == closing[-1]:
+                closing.pop()
+                self._at += 1
+            else:
+                try:
+                    yield self._value()
+                except Broken as broken:
+                    holder = HOLDER.match(self._text, self._at)
+                    if broken.fault.reason != "too_long" or closing or not holder or holder[1] in OF_A_RECORD:
+                        raise
+                    closing += ["}", "]"]
+                    self._at = holder.end()
+
+    def _value(self) -> Any:
+        """The value that begins here, or a fault that stands for it."""
+        while True:
+            held = len(self._text) - self._at
+            try:
+                value, end = DECODER.raw_decode(self._text, self._at)
+            except json.JSONDecodeError as error:
+                cut = error.msg.startswith("Unterminated string") or error.pos > len(self._text) - 16
+                if not cut:
+                    raise Broken(self._fault("not_json", f"{error.msg}, {error.pos - self._at} characters into it")) from None
+                if held > self._how.max_record:
+                    most = megabytes(self._how.max_record)
+                    raise Broken(self._fault("too_long", f"a record of more than {most} (params.yaml, ingest.max_record_mb)")) from None
+                if not self._more(max(PIECE, held)):
+                    within = error.msg.startswith("Unterminated string") or error.pos >= len(self._text.rstrip())
+                    reason, why = ("truncated", "the file ends within a record: ") if within else ("not_json", "")
+                    raise Broken(self._fault(reason, f"{why}{error.msg}, {error.pos - self._at} characters into it")) from None
+            except (ValueError, RecursionError) as error:
+                raise Broken(self._fault("not_json", why_not(error))) from None
+            else:
+                # A number at the end of what was read may go on.
+                if end == len(self._text) and self._text[self._at] not in '{["' and self._more(PIECE):
+                    continue
+                fault = (
+                    self._fault("nul_bytes", "NUL bytes in it: damaged in copying or saving", held)
+                    if "\0" in self._text[self._at : end]
+                    else None
+                )
+                self._at = end
+                return fault or value
+
+    def _blanks(self, at: int) -> int:
+        """The place of the next character that says something; the end of the text if there is none."""
+        while not (found := SAID.search(self._text, at)):
+            at = len(self._text)
+            if not self._more(PIECE):
+                return at
+        return found.start()
+
+    def _more(self, count: int) -> bool:
+        piece = self._file.read(count)
+        self._text += piece
+        return bool(piece)
+
+    def _forget(self) -> None:
+        """Drop what was read, once that is most of what is held."""
+        if self._at > max(PIECE, len(self._text) // 2):
+            self._line += self._text.count("\n", 0, self._at)
+            self._text, self._at = self._text[self._at :], 0
+
+    def _fault(self, reason: str, detail: str, length: int = 200) -> Fault:
+        line = self._line + self._text.count("\n", 0, self._at)
+        return Fault(f"line {line}", reason, detail, self._text[self._at : self._at + min(length, 1000)].replace("\0", "␀"))
+
+
+def whole(value: Any) -> Any:
+    """The value with halves of characters ("\\ud83d" by itself), which JSON can write and no encoding can, as �."""
+    if isinstance(value, str):
+        return value if value.isascii() else value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, list):
+        return [whole(item) for item in value]
+    return {whole(name): whole(item) for name, item in value.items()} if isinstance(value, dict) else value
+
+
+def flat(value: Any) -> Iterator[Any]:
+    """The items of lists in lists, and of an object that holds nothing but one list of objects ({"data": [...]})."""
+    if isinstance(value, dict) and len(value) == 1:
+        ((name, inner),) = value.items()
+        if isinstance(inner, list) and inner and isinstance(inner[0], dict) and name not in OF_A_RECORD:
+            value = inner
+    if isinstance(value, list) and any(isinstance(item, list | dict) for item in value):
+        for item in value:
+            yield from flat(item) if isinstance(item, list) else [item]
+    else:
+        yield value

@@ -1,0 +1,186 @@
+"""Blocks of a document into rows: one a section, and in a statute one an article."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+from lingyu.files import short_hash
+from lingyu.ingest.readers import Block
+from lingyu.records import Document, Scope
+from lingyu.text.marks import ARTICLE, ENDS, UNIT, bare
+from lingyu.text.normalise import joined, language_of, normal
+from lingyu.text.numerals import value
+
+UNIT_LEVELS = {"编": 1, "分编": 2, "章": 3, "节": 4}
+# Where a long text is cut: after a line, else after a sentence, else between words.
+BREAKS = [re.compile(r"\n"), re.compile(r"[。！？!?；;]|\.(?=\s)"), re.compile(r"[，,、\s]")]
+TABLE_HEAD = re.compile(r"^\|.*\n\|(?: ?:?-{3,}:? ?\|)+\n", re.MULTILINE)
+FEW = 3  # articles from which a document is a statute
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What the rows of a file have in common."""
+
+    source: str
+    licence: str
+    scope: Scope
+    task: str = ""
+
+
+def documents(blocks: list[Block], origin: Origin, title: str, max_chars: int) -> Iterator[Document]:
+    """A row for each run of text under one heading or article, cut at sentence ends where it is longer than max_chars."""
+    title, blocks = titled(blocks, title)
+    parted = [part for block in blocks for part in at_articles(block)]
+    statute = sum(bool(ARTICLE.match(bare(block.text))) for block in parted if block.kind == "paragraph") >= FEW
+    if statute:
+        blocks = list(with_units(whole_paragraphs(parted)))
+    seen: dict[str, int] = {}
+    for path, place, text in sections(blocks, statute):
+        section = " / ".join(path)
+        pieces = list(cut(text, max_chars))
+        for number, piece in enumerate(pieces, 1):
+            where = ", ".join(filter(None, [place, normal(section), f"part {number}" if len(pieces) > 1 else ""])) or "beginning"
+            seen[where] = seen.get(where, 0) + 1
+            yield Document(
+                id=short_hash("documents", origin.source, where, str(seen[where])),
+                source=origin.source,
+                place=where,
+                licence=origin.licence,
+                scope=origin.scope,
+                language=language_of(text),
+                title=title,
+                section=section,
+                text=piece,
+            )
+
+
+def missing_articles(rows: list[Document]) -> str:
+    """The numbers that a statute's articles pass over, as a person would name them; "" where there are none."""
+    names = [row.section.rpartition(" / ")[2] for row in rows]
+    numbers = list(dict.fromkeys(value(found[2]) for name in names if (found := ARTICLE.fullmatch(name))))
+    gaps = [(last + 1, number - 1) for last, number in pairwise([0, *numbers]) if number > last + 1] if len(numbers) >= FEW else []
+    return "、".join(f"第{first}条" if first == last else f"第{first}条–第{last}条" for first, last in gaps)
+
+
+def titled(blocks: list[Block], otherwise: str) -> tuple[str, list[Block]]:
+    """The title, and the blocks without it: the first heading, if it stands above all others and no other beside it."""
+    headings = [block for block in blocks if block.kind == "heading"]
+    if not headings or any(other.level <= headings[0].level for other in headings[1:]) or UNIT.match(bare(headings[0].text)):
+        return otherwise, blocks
+    return headings[0].text, [block for block in blocks if block is not headings[0]]
+
+
+def at_articles(block: Block) -> Iterator[Block]:
+    """A paragraph parted before the lines that begin an article or a unit: many a statute has a line break there and no more."""
+    begun: list[str] = []
+    for line in block.text.split("\n") if block.kind == "paragraph" else [block.text]:
+        if begun and (ARTICLE.match(bare(line)) or UNIT.match(bare(line))):
+            yield replace(block, text="\n".join(begun))
+            begun = []
+        begun.append(line)
+    yield replace(block, text="\n".join(begun))
+
+
+def whole_paragraphs(blocks: list[Block]) -> Iterator[Block]:
+    """A statute's paragraphs end in punctuation: one that does not goes on in the next, unless a heading or article begins there."""
+    held: Block | None = None
+    for block in blocks:
+        text = bare(block.text)
+        begins = block.kind != "paragraph" or ARTICLE.match(text) or UNIT.match(text) or re.match(r"\d{4}年", text)
+        if held and not begins and len(held.text) >= 15 and not held.text.endswith(ENDS):
+            held = replace(held, text=joined(held.text, block.text))
+            continue
+        if held:
+            yield held
+        held = block if block.kind == "paragraph" and not UNIT.match(text) else None
+        if held is None:
+            yield block
+    if held:
+        yield held
+
+
+def with_units(blocks: Iterator[Block]) -> Iterator[Block]:
+    """Chapters and the like as headings of their own levels; so too a short line without punctuation right before an article."""
+    listed = list(blocks)
+    for block, after in zip(listed, [*listed[1:], None], strict=True):
+        text = bare(block.text)
+        unit = UNIT.fullmatch(text)
+        if block.kind != "table" and unit and not text.endswith(ENDS):
+            yield Block("heading", f"{unit[1]} {closed(unit[3])}".strip(), block.place, UNIT_LEVELS[unit[2]])
+        elif block.kind == "heading":
+            yield replace(block, level=UNIT_LEVELS["章"])
+        elif (
+            block.kind == "paragraph"
+            and re.fullmatch(r"\w{2,15}", closed(text))
+            and after
+            and ARTICLE.match(bare(after.text))
+            and text != "目录"
+        ):
+            yield Block("heading", closed(text), block.place, UNIT_LEVELS["章"])
+        else:
+            yield block
+
+
+def sections(blocks: list[Block], statute: bool) -> Iterator[tuple[list[str], str, str]]:
+    """The headings above, the place and the text of each section that has text."""
+    above: list[tuple[int, str]] = []
+    article, number, place, texts = "", 0, "", list[str]()
+
+    def section() -> Iterator[tuple[list[str], str, str]]:
+        if any(text.strip() for text in texts):
+            yield [text for _, text in above] + ([article] if article else []), place, "\n".join(texts)
+
+    for block in blocks:
+        found = ARTICLE.match(bare(block.text)) if statute and block.kind == "paragraph" else None
+        if block.kind == "heading":
+            yield from section()
+            above = [(level, text) for level, text in above if level < block.level] + [(block.level, block.text)]
+            article, texts = "", []
+        elif found and follows(found, number, texts):
+            yield from section()
+            article, number, texts = found[1], value(found[2]), [block.text]
+            place = block.place
+        else:
+            place = place if texts else block.place
+            texts = [*texts, block.text]
+    yield from section()
+
+
+def follows(found: re.Match[str], number: int, texts: list[str]) -> bool:
+    """Whether an article begins here: the next one, a later one after a full stop, or 之一; not "第五条" within a sentence."""
+    now, apart = value(found[2]), found[4] is not None or not found.string[found.end() :]
+    ended = not texts or texts[-1].endswith(ENDS)
+    if found[3]:
+        return now == number
+    return (now == number + 1 and (apart or ended)) or (now > number and apart and ended) or (now == 1 and apart)
+
+
+def closed(text: str) -> str:
+    """总　则 as 总则: the spaces out of a heading whose every character is spaced."""
+    parts = text.split()
+    return "".join(parts) if all(len(part) == 1 for part in parts) else " ".join(parts)
+
+
+def cut(text: str, max_chars: int) -> Iterator[str]:
+    """Pieces of at most max_chars that together are the text, each ending at a line's or sentence's end where there is one.
+
+    A piece that begins inside a table begins with the table's head again.
+    """
+    head, before, at = "", "", 0  # before: the table's head that the piece begins with again
+    while len(text) - at + len(before) > max_chars:
+        window = before + text[at : at + max_chars - len(before)]
+        end = next(
+            (ends[-1] for mark in BREAKS if (ends := [found.end() for found in mark.finditer(window)]) and ends[-1] > max_chars // 3),
+            max_chars,
+        )
+        piece = window[:end].rstrip("\n")
+        at += end - len(before)
+        yield piece
+        heads = TABLE_HEAD.findall(piece)
+        head = heads[-1] if heads else head
+        within = text.startswith("|", at) and piece.rpartition("\n")[2].startswith("|")
+        before = head if within and len(head) < max_chars // 3 else ""
+    if text[at:].strip():
+        yield before + text[at:]

@@ -1,0 +1,98 @@
+"""Records into rows: the known shapes, recognised by the names of their fields."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from lingyu.ingest.readers import Record
+from lingyu.ingest.sections import Origin
+from lingyu.ingest.shapes.exams import LETTERS, OPTIONS, RIGHT, STEM, columns_of, from_columns, from_exam
+from lingyu.ingest.shapes.knowledge import ENTITY, KIND, RELATION, VALUE, from_entity, from_fact, from_statements, together
+from lingyu.ingest.shapes.mapping import ROLE, Mapping, mapped
+from lingyu.ingest.shapes.talk import from_instruction, from_laws, from_messages, from_pair, from_question
+from lingyu.ingest.shapes.texts import LABEL, from_label, from_text
+from lingyu.ingest.shapes.values import ANSWER, QUESTION, REASONING, TEXT, TITLE, Common, Made, Misfit, Values, named
+from lingyu.records import Row
+
+__all__ = ["SHAPES", "TRIPLES", "Mapping", "Misfit", "Shape", "Shaped", "rows_of", "together"]
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A name, the fields by which it is known (of each group one name), what makes rows of it, and what else it reads."""
+
+    name: str
+    fields: tuple[tuple[str, ...], ...]
+    rows: Callable[[Values, Common], Made]
+    more: tuple[tuple[str, ...], ...] = ()
+
+    def lacks(self, values: Values) -> list[tuple[str, ...]]:
+        return [group for group in self.fields if not named(values, group)]
+
+    def unread(self, values: Values) -> list[str]:
+        """The fields that no row is made of. Of two names for one thing the first is read."""
+        if self.rows is from_entity:
+            return []
+        read = {named(values, group) for group in (*self.fields, *self.more)}
+        if self.rows is from_columns:
+            read |= {*LETTERS[: columns_of(values)]}
+        return [str(name) for name, value in values.items() if name not in read | {"id", "language"} and value not in ("", None, [])]
+
+
+@dataclass(frozen=True)
+class Shaped:
+    """The rows of a record with their tables, the shape it had, and its fields of which nothing was made."""
+
+    shape: str
+    rows: list[tuple[str, Row]]
+    unread: list[str]
+
+
+def rows_of(record: Record, origin: Origin, mapping: Mapping) -> Shaped:
+    """The rows of a record. Raises Misfit."""
+    values = mapped(record.values, mapping)
+    shape = shape_of(values, mapping.shape, map(str, record.values))
+    said = values.get("language")
+    common = Common(origin, record.place, said if said in ("zh", "en") else None, mapping.values.get(ROLE, {}))
+    rows = list(shape.rows(values, common))
+    if not rows:
+        raise Misfit("incomplete", f"a record of the shape {shape.name} that holds nothing")
+    return Shaped(shape.name, rows, shape.unread(values))
+
+
+def shape_of(values: Values, wanted: str, names: Iterable[str]) -> Shape:
+    """The shape that params.yaml says, else the first whose fields are all there."""
+    among = [shape for shape in SHAPES if shape.name == wanted] if wanted else SHAPES
+    if fitting := next((shape for shape in among if not shape.lacks(values)), None):
+        return fitting
+    nearest = min(among, key=lambda shape: (len(shape.lacks(values)), -len(shape.fields)))
+    lacking = " and ".join("/".join(group) for group in nearest.lacks(values))
+    raise Misfit(
+        "unknown_shape",
+        f"the fields {', '.join(names)} are of no {'such' if wanted else 'known'} shape; nearest is {nearest.name}, which lacks {lacking}. "
+        "Map them: params.yaml, ingest.sources, columns",
+    )
+
+
+TRIPLES = {"spo_list", "triple"}
+"""Shapes whose facts name one value at a time: those of a file that share entity and relation are one fact (`together`)."""
+
+BEFORE = (("system",), ("history",))
+# The first whose fields are all there: what is more particular stands before what is less.
+SHAPES = [
+    Shape("sharegpt pair", (("conversations", "messages"), ("chosen",), ("rejected",)), from_pair, (("system",),)),
+    Shape("pair", (("prompt", "question", "instruction"), ("chosen",), ("rejected",)), from_pair, (("input",), *BEFORE)),
+    Shape("whole pair", (("chosen",), ("rejected",)), from_pair, (("system",),)),
+    Shape("openai", (("messages",),), from_messages, (("system",),)),
+    Shape("sharegpt", (("conversations", "conversation"),), from_messages, (("system",),)),
+    Shape("exam", (STEM, OPTIONS, RIGHT), from_exam),
+    Shape("exam in columns", (STEM, ("a",), ("b",), RIGHT), from_columns),
+    Shape("consultation", (("laws",), QUESTION, ANSWER), from_laws, BEFORE),
+    Shape("alpaca", (("instruction", "指令"), ("output", "输出")), from_instruction, (("input", "输入"), REASONING, *BEFORE)),
+    Shape("question", (QUESTION, ANSWER), from_question, (REASONING, *BEFORE)),
+    Shape("spo_list", (("spo_list",),), from_statements, (TEXT,)),
+    Shape("fact", (ENTITY, RELATION, ("values",)), from_fact, (KIND,)),
+    Shape("triple", (ENTITY, RELATION, VALUE), from_fact, (KIND,)),
+    Shape("entity", (("entity", "中心词"),), from_entity),
+    Shape("label", (TEXT, LABEL), from_label),
+    Shape("text", (TEXT,), from_text, (TITLE, ("section",))),
+]

@@ -1,0 +1,81 @@
+"""A file's own names and values into ours, as a few lines of params.yaml say (ingest.sources)."""
+
+import re
+from collections import Counter
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from lingyu.ingest.shapes.values import Misfit, Values, text
+
+ROLE = "role"  # the one name under `values` that is no field: who speaks in a conversation
+
+
+class Mapping(BaseModel):
+    """How to read the records of a file that are not in a known shape, or that are in more than one.
+
+    shape: the one they have, where the first that fits is not the right one. columns: our field: the file's; several of
+    the file's are joined by line breaks, and a.b is the field b within a. values: our field: what the file has there:
+    what it means. leave: fields left out on purpose. names: of the columns, in a table whose first row has none.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
+
+    shape: str = ""
+    columns: dict[str, str | list[str]] = {}
+    values: dict[str, dict[str, str]] = {}
+    leave: list[str] = []
+    names: list[str] = []
+
+
+def mapped(values: Values, mapping: Mapping) -> Values:
+    """The values under our names; all names change at once, so that two can be swapped."""
+    theirs = {name: [their] if isinstance(their, str) else their for name, their in mapping.columns.items()}
+    if missing := [name for names in theirs.values() for name in names if not found(values, name)]:
+        raise Misfit("missing_column", f"no field {', '.join(missing)} here, as params.yaml, ingest.sources, columns has it")
+    used = {name if name in values else name.partition(".")[0] for names in theirs.values() for name in names}
+    rest = {name: value for name, value in values.items() if name not in used and name not in theirs and name not in mapping.leave}
+    ours = plain(rest) | {name: joined(values, names) for name, names in theirs.items()}
+    for name, meanings in mapping.values.items():
+        if name == ROLE and name not in ours:
+            continue
+        if name not in ours:
+            raise Misfit("missing_column", f"no field {name} here, as params.yaml, ingest.sources, values has it")
+        ours[name] = meaning(ours[name], meanings, name)
+    return ours
+
+
+def plain(values: Values) -> Values:
+    """The values under names in lower case with _ for - and spaces; as they were where two would become one."""
+    names = {name: re.sub(r"[\s-]+", "_", str(name).strip().lower()) for name in values}
+    times = Counter(names.values())
+    return {names[name] if times[names[name]] == 1 else name: value for name, value in values.items()}
+
+
+def found(values: Values, name: str) -> bool:
+    outer, _, inner = name.partition(".")
+    return name in values or (bool(inner) and isinstance(values.get(outer), dict) and found(values[outer], inner))
+
+
+def one(values: Values, name: str) -> Any:
+    if name in values:
+        return values[name]
+    outer, _, inner = name.partition(".")
+    return one(values[outer], inner)
+
+
+def joined(values: Values, names: list[str]) -> Any:
+    if len(names) == 1:
+        return one(values, names[0])
+    parts = [text(one(values, name), name) for name in names]
+    return "\n".join(dict.fromkeys(part for part in parts if part.strip()))
+
+
+def meaning(value: Any, meanings: dict[str, str], name: str) -> Any:
+    if isinstance(value, list):
+        return [meaning(item, meanings, name) for item in value]
+    said = text(value, name).strip()
+    if said not in meanings:
+        known = ", ".join(meanings)
+        raise Misfit("unmapped_value", f"{name} is {said!r}, for which params.yaml, ingest.sources, values has no meaning; it has {known}")
+    return meanings[said]

@@ -1,0 +1,1 @@
+"""The report on all checkpoints, and the names of metrics."""

@@ -1,0 +1,201 @@
+"""The report for people: which checkpoint won and why, what each stage added, the curves, examples. One file, two languages."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import cycle, islice
+from math import ceil, floor, log10
+from pathlib import Path
+from typing import Any, TypedDict
+
+from lingyu.evaluate.metrics import INVALID, Change, Measure, Prediction, named
+from lingyu.records import Question
+from lingyu.select.names import name_of
+
+Curve = list[dict[str, float | None]]
+GENERAL = "general_bits_per_byte"
+WIDTH, HEIGHT = 320, 150  # of a chart, in its own units
+LEFT, BOTTOM = 34, 20
+
+
+class Text(TypedDict):
+    zh: str
+    en: str
+
+
+def page(template: Path, **values: Any) -> str:
+    """The report, the same bytes for the same values."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(template.parent, encoding="utf-8"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"figure": figure, "signed": signed, "chance": chance_in_words}
+    return environment.get_template(template.name).render(
+        **values, name_of=name_of, named=named, chart=chart, matrices=matrices, reach=reach, movement=movement, interval=interval
+    )
+
+
+def why(
+    choice: Mapping[str, Any] | None,
+    primary: str,
+    measures: Mapping[str, Mapping[str, Measure]],
+    barred: Mapping[str, Sequence[Text]],
+    max_rise: float,
+    reference: str,
+) -> Text:
+    """The choice in a few sentences, and what the gate could not see."""
+    title = name_of(primary)
+    zh, en = [], []
+    if choice is None:
+        zh.append("没有检查点通过关口，因此没有胜出者。")
+        en.append("No checkpoint passed the gate, so none has won.")
+    else:
+        winner, best = choice["checkpoint"], choice["best"]
+        got = figure(measures[winner][primary]["value"], primary)
+        low, high = (figure(measures[winner][primary][side], primary) for side in ("low", "high"))
+        count = measures[winner][primary]["count"]
+        zh.append(f"{winner} 的{title.zh}为 {got}（95% 区间 {low} 至 {high}，{count} 题）。")
+        en.append(f"{winner}: {title.en} {got} (95 % interval {low} to {high}, {count} items).")
+        if best != winner:
+            higher = figure(measures[best][primary]["value"], primary)
+            chance = chance_in_words(next(test["corrected_chance"] for test in choice["tests"] if test["against"] == winner))
+            zh.append(f"{best} 得 {higher}，但在相同题目上的配对检验分不出两者（校正后 p {chance}），因此取更简单的 {winner}。")
+            en.append(f"{best} got {higher}, but a paired test on the same items does not tell the two apart (corrected p {chance}).")
+            en.append(f"So the simpler {winner} wins.")
+        beaten = [test["against"] for test in choice["tests"] if test["beaten"] and test["against"] != winner]
+        if beaten:
+            zh.append(f"{best} 在配对检验中胜过 {'、'.join(beaten)}。")
+            en.append(f"{best} beats {', '.join(beaten)} by the paired test.")
+    out = [name for name, reasons in barred.items() if reasons]
+    if out:
+        zh.append(f"未过关口：{'、'.join(out)}。")
+        en.append(f"Held back by the gate: {', '.join(out)}.")
+    if GENERAL in measures.get(reference, {}):
+        zh.append(f"关口：通用文本的比特/字节相对 {reference} 升高不超过 {max_rise:.0%}，且对齐后不得在任何指标上显著变差。")
+        en.append(f"The gate: bits per byte of general text may rise by {max_rise:.0%} against {reference} at most,")
+        en.append("and alignment may lose nothing that a test can see.")
+    else:
+        lacks_zh = "没有留出通用文档" if reference in measures else f"没有评测 {reference}（select.general_reference）"
+        lacks = "No general document was held out" if reference in measures else f"{reference} (select.general_reference) was not evaluated"
+        zh.append(f"关口：对齐后不得在任何指标上显著变差。{lacks_zh}，因此未测量遗忘，模型可能丢失了通用能力。")
+        en.append(f"The gate: alignment may lose nothing that a test can see. {lacks}, so forgetting was not measured:")
+        en.append("the model may have lost general ability.")
+    return {"zh": "".join(zh), "en": " ".join(en)}
+
+
+def general_loss(before: float, after: float, reference: str, most: float) -> Text:
+    rise = after / before - 1
+    return {
+        "zh": f"通用文本的比特/字节从 {reference} 的 {before:.3f} 升到 {after:.3f}（+{rise:.0%}，上限 +{most:.0%}）",
+        "en": f"bits per byte of general text rose from {before:.3f} at {reference} to {after:.3f} (+{rise:.0%}, limit +{most:.0%})",
+    }
+
+
+def metric_loss(metric: str, change: Change, parent: str, chance: float) -> Text:
+    name, difference = name_of(metric), signed(change["difference"], metric)
+    return {
+        "zh": f"{name.zh}相对 {parent} 变差（{difference}，校正后 p {chance_in_words(chance)}）",
+        "en": f"{name.en} is worse than at {parent} ({difference}, corrected p {chance_in_words(chance)})",
+    }
+
+
+def figure(value: float, metric: str) -> str:
+    return f"{100 * value:.1f}%" if named(metric).unit == "percent" else f"{value:.3f}"
+
+
+def signed(value: float, metric: str) -> str:
+    return f"{100 * value:+.1f}" if named(metric).unit == "percent" else f"{value:+.3f}"
+
+
+def interval(low: float, high: float, metric: str) -> str:
+    return f"{100 * low:.0f}–{100 * high:.0f}" if named(metric).unit == "percent" else f"{low:.2f}–{high:.2f}"
+
+
+def chance_in_words(chance: float) -> str:
+    return "< 0.001" if chance < 0.001 else f"= {chance:.3f}"
+
+
+def movement(change: Change, metric: str, level: float) -> str:
+    """Whether a metric became "better" or "worse", as far as its paired test can tell; else "same"."""
+    if change["chance"] >= level:
+        return "same"
+    return "better" if (change["difference"] > 0) == (named(metric).better == "higher") else "worse"
+
+
+def examples(questions: Sequence[Question], predictions: Mapping[str, Sequence[Prediction]], count: int) -> list[dict[str, Any]]:
+    """Questions of every task in turn, spread evenly over its items, with every checkpoint's reply. Nobody picked them."""
+    kinds: dict[tuple[str, str], list[int]] = {}
+    for place, question in enumerate(questions):
+        kinds.setdefault((question.task, question.known if question.task == "fact" else ""), []).append(place)
+    shares = dict.fromkeys(kinds, 0)
+    for kind in islice(cycle(kinds), min(count, len(questions))):
+        shares[kind] += min(1, len(kinds[kind]) - shares[kind])
+    places = [kinds[kind][(2 * i + 1) * len(kinds[kind]) // (2 * share)] for kind, share in shares.items() for i in range(share)]
+    return [{"question": questions[place], "replies": {name: rows[place] for name, rows in predictions.items()}} for place in places]
+
+
+def matrices(rows: Iterable[tuple[str, str, int]]) -> list[dict[str, Any]]:
+    """Confusion matrices as tables, one for each set of classes: its columns, and for each cell count and share of its row."""
+    counts = {(actual, called): count for actual, called, count in rows}
+    sets: dict[tuple[str, ...], list[str]] = {}
+    for actual in dict.fromkeys(actual for actual, _ in counts):
+        sets.setdefault(tuple(called for one, called in counts if one == actual), []).append(actual)
+    tables = []
+    for columns, classes in sets.items():
+        totals = {actual: sum(counts[actual, called] for called in columns) or 1 for actual in classes}
+        lines = [
+            (actual, [(counts[actual, called], counts[actual, called] / totals[actual], called == actual) for called in columns])
+            for actual in classes
+        ]
+        tables.append({"columns": [column for column in columns if column != INVALID], "lines": lines})
+    return tables
+
+
+def chart(curve: Curve) -> dict[str, Any]:
+    """The lines, the last figures and the ticks of a loss curve, in the units of an SVG of WIDTH by HEIGHT. Nothing for no losses."""
+    lines = {
+        name: [(row["step"] or 0.0, loss) for row in curve if (loss := row.get(name)) is not None] for name in ("train_loss", "eval_loss")
+    }
+    points = [point for line in lines.values() for point in line]
+    if not points:
+        return {}
+    last = max(step for step, _ in points) or 1.0
+    low, high = min(0.0, *(loss for _, loss in points)), max(0.0, *(loss for _, loss in points))  # a policy's loss may fall below zero
+    high = high if high > low else 1.0
+
+    def across(step: float) -> float:
+        return round(LEFT + (WIDTH - LEFT - 12) * step / last, 1)
+
+    def down(loss: float) -> float:
+        return round(8 + (HEIGHT - BOTTOM - 8) * (1 - (loss - low) / (high - low)), 1)
+
+    return {
+        "width": WIDTH,
+        "height": HEIGHT,
+        "left": LEFT,
+        "lines": {name: " ".join(f"{across(step)},{down(loss)}" for step, loss in line) for name, line in lines.items()},
+        "dots": [(across(step), down(loss)) for step, loss in lines["eval_loss"]],
+        "last": {name: line[-1][1] for name, line in lines.items() if line},
+        "losses": [(down(loss), f"{loss:.3g}") for loss in ticks(low, high)],
+        "steps": [(across(step), f"{step:.0f}") for step in ticks(0.0, last)],
+    }
+
+
+def ticks(low: float, high: float) -> list[float]:
+    """Round numbers, six at most, from `low` to `high`, zero among them where it lies between."""
+    rough = (high - low) / 4
+    unit = 10.0 ** floor(log10(rough))
+    step = next(unit * factor for factor in (1, 2, 5, 10) if unit * factor >= rough)
+    return [step * turn for turn in range(ceil(low / step - 1e-9), floor(high / step + 1e-9) + 1)]
+
+
+def reach(measures: Mapping[str, Mapping[str, Measure]], metric: str) -> tuple[float, float]:
+    """From where to where the intervals of a metric reach; shares always from 0 to 1."""
+    if named(metric).unit == "percent":
+        return 0.0, 1.0
+    found = [measured[metric] for measured in measures.values() if metric in measured]
+    low, high = min(measure["low"] for measure in found), max(measure["high"] for measure in found)
+    return (low, high) if high > low else (low - 0.5, high + 0.5)

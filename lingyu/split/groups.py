@@ -1,0 +1,170 @@
+"""What of a table stays together in one part, and how much of it is held out."""
+
+import re
+from collections import defaultdict
+from datetime import date
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, model_validator
+
+from lingyu.files import read_table, short_hash
+from lingyu.records import TABLES, Dialogue, Document, Exam, Fact, Label, Preference, Row
+from lingyu.split.parts import Part, Size
+from lingyu.text.normalise import key, normal
+from lingyu.text.questions import question_key, question_of
+
+PARTS: tuple[Part, ...] = ("train", "dev", "test")
+UNDATED = "no_date"
+Way = Literal["row", "source", "section", "dialogue", "paragraph", "time", "auto"]
+
+
+class Parting(BaseModel):
+    """What stays together, and how much of it is held out: a share, a count, or all from a day on."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    by: Way
+    dev: float | int | date
+    test: float | int | date
+
+    @model_validator(mode="after")
+    def make_sense(self) -> "Parting":
+        sizes = [("dev", self.dev), ("test", self.test)]
+        if self.by == "time":
+            if not isinstance(self.dev, date) or not isinstance(self.test, date) or self.dev > self.test:
+                raise ValueError(f"by time, dev and test are the days from which they begin, dev first; found {self.dev}, {self.test}")
+            return self
+        for name, size in sizes:
+            if isinstance(size, date) or size < 0 or (isinstance(size, float) and size >= 1):
+                raise ValueError(f"{name} {size} is neither a share below 1 nor a count; a day belongs to `by: time`")
+        if sum(size for _, size in sizes if isinstance(size, float)) >= 1:
+            raise ValueError(f"dev {self.dev} and test {self.test} leave nothing to train")
+        return self
+
+    def sizes(self) -> tuple[Size, Size]:
+        """Of dev and test; none is a share of 0."""
+
+        def share(size: Size | date) -> Size:
+            return 0.0 if isinstance(size, date) else size or 0.0
+
+        return share(self.dev), share(self.test)
+
+
+class Documents(Parting):
+    by: Literal["auto", "source", "section", "time"]
+
+
+class Rows(Parting):
+    by: Literal["row", "source", "time"]
+
+
+class Talks(Parting):
+    by: Literal["row", "source", "dialogue", "paragraph", "time"]
+
+
+class Tables(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    documents: Documents
+    facts: Rows
+    dialogues: Talks
+    labels: Rows
+    exams: Rows
+    preferences: Talks
+
+
+NONE = 255
+
+
+def units_of(table: str, tables: Path, min_files: int, before: dict[str, str], texts: set[str]) -> dict[str, str]:
+    """By scope: parted as before while any of the texts held out then is there, else by file where there are enough, else by section."""
+    files: dict[str, set[str]] = defaultdict(set)
+    units: dict[str, str] = {}
+    for row in read_table(tables / f"{table}.parquet", TABLES[table]):
+        files[row.scope].add(row.source)
+        if row.scope in before and row.scope not in units and short_hash(key(text_of_row(row))) in texts:
+            units[row.scope] = before[row.scope]
+    return {scope: "source" if len(names) >= min_files else "section" for scope, names in files.items()} | units
+
+
+def key_of(row: Row, unit: str, min_opening: int) -> str:
+    """What decides the part: rows of one key stay together."""
+    match row, unit:
+        case _, "source":
+            return row.source
+        case Document(), _:
+            return f"{row.source}\0{row.section or key(row.text)}"
+        case Dialogue() | Preference(), "dialogue":
+            return opening(row, min_opening)
+        case Dialogue() | Preference(), "paragraph":
+            return paragraphs_of(row)[0]
+        case Fact(), _:
+            return f"{key(row.entity)}\0{key(row.relation)}"
+        case Dialogue() | Preference(), _:
+            return question_key(row)
+        case Label(), _:
+            return key(row.text)
+        case Exam(), _:
+            return key(row.question)
+    raise TypeError(f"no such row: {type(row)}")
+
+
+def group_of(row: Row) -> str:
+    """What is to be shared out: each group has its shares."""
+    match row:
+        case Document():
+            return f"{row.scope}\0{row.language}"
+        case Fact():
+            return row.language
+        case Dialogue() | Preference():
+            return f"{row.task}\0{row.scope}"
+        case Label():
+            return f"{row.task}\0{row.label}"
+    return row.scope
+
+
+def opening(row: Dialogue | Preference, least: int) -> str:
+    """The first that the person said, as far as it tells one dialogue from another: a greeting does not."""
+    said = ""
+    for message in row.messages:
+        if message.role == "user" and len(said) < least:
+            said += key(message.content)
+    return said
+
+
+def paragraphs_of(row: Dialogue | Preference) -> list[str]:
+    """What it rests on: the records referred to, else the place where it stands."""
+    return sorted(row.references) or [f"{row.source}\0{row.place}"]
+
+
+DATE = re.compile(r"(?<!\d)((?:19|20)\d\d)(?:[-./年](\d{1,2})(?:[-./月](\d{1,2}))?|(\d\d)(\d\d))?(?!\d)")
+
+
+def date_of(row: Row) -> str | None:
+    """The day that its place, its file's name, its title or its headings tell, the first of these that do.
+
+    Of a month or a year the first day. In a place 2024 or 20240506 is the number of a row.
+    """
+    for text in (row.place, *reversed(Path(row.source).parts), getattr(row, "title", ""), getattr(row, "section", "")):
+        for year, month, day, month_too, day_too in DATE.findall(normal(text)):
+            if month or text is not row.place:
+                try:
+                    return date(int(year), int(month or month_too or 1), int(day or day_too or 1)).isoformat()
+                except ValueError:
+                    continue
+    return None
+
+
+def text_of_row(row: Row) -> str:
+    """What of a row is compared."""
+    match row:
+        case Document() | Label():
+            return row.text
+        case Exam():
+            return row.question
+        case Dialogue() | Preference():
+            return question_of(row.messages)
+        case Fact():
+            return f"{row.entity}\n{row.relation}"
+    raise TypeError(f"no such row: {type(row)}")

@@ -1,0 +1,1 @@
+"""Text: normalisation, language, word lists, numerals, n-grams."""

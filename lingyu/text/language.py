@@ -1,0 +1,50 @@
+"""Whether a text is in a language that the corpus is meant to hold. Only what is certain counts: a short text is never foreign."""
+
+import re
+
+from lingyu.text.normalise import language_of
+
+ENOUGH = 20  # letters of another script, or Latin words, from which a text can be told
+# Scripts that no Chinese or English text is written in, and the share of a text's letters from which they make it foreign.
+# Japanese has a third kana or more; a translation beside its Chinese original stays below.
+_KANA = re.compile(r"[\u3041-\u30ff\u31f0-\u31ff]")
+_OTHER = re.compile(r"[\u0370-\u1fff\u3130-\u318f\ua000-\uabff\uac00-\ud7ff\ufb1d-\ufdff\ufe70-\ufefc]")
+_LETTERS = re.compile(r"[^\W\d_]+")
+_WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?")
+# Words of which nearly every sentence of a language has some.
+_ENGLISH = re.compile(
+    r"\b(?:the|of|and|to|a|in|is|that|it|for|on|was|with|as|be|by|at|are|this|from|or|an|have|not|you|they|we|but|which|has|had|were|been"
+    r"|will|would|can|could|should|may|must|do|does|if|when|what|how|all|their|there|its|more|no|your|i|my|our|who|than|then|into|only)\b",
+    re.IGNORECASE,
+)
+_OTHERS = re.compile(
+    r"\b(?:der|die|das|und|ist|nicht|ein|eine|den|dem|des|mit|für|auf|sich|von|zu|im|auch|wird|le|la|les|une|est|dans|pour|que|qui|sur"
+    r"|avec|pas|plus|par|sont|aux|du|et|el|los|las|del|una|por|con|para|como|más|pero|il|di|che|per|non|sono|della|gli|os|um|uma|não|com"
+    r"|dos|em|ao|het|een|van|niet|zijn|dat|och|att|som|är|på|av|inte|ett|og|ikke|til|af|er|jeg|na|się|nie|jest|że|je|se|si|và|của|là|có"
+    r"|được|trong|không|một)\b",
+    re.IGNORECASE,
+)
+
+
+def language(text: str) -> str:
+    """ "zh", "en", "other" where it is certain, "" where a text is too short or says nothing."""
+    letters = sum(map(len, _LETTERS.findall(text)))
+    kana, other = len(_KANA.findall(text)), len(_OTHER.findall(text))
+    if (kana >= ENOUGH and kana > 0.3 * letters) or (other >= ENOUGH and other > 0.6 * letters):
+        return "other"
+    if letters < ENOUGH:
+        return ""
+    if language_of(text) == "zh":
+        return "zh"
+    words = len(_WORD.findall(text))
+    if words < ENOUGH:
+        return ""
+    english, others = len(_ENGLISH.findall(text)), len(_OTHERS.findall(text))
+    if others > 2 * english and others >= 0.1 * words:
+        return "other"
+    return "en" if english >= 0.05 * words else ""
+
+
+def is_foreign(text: str, languages: tuple[str, ...]) -> bool:
+    """Whether the text is certainly in none of these."""
+    return language(text) not in {"", *languages}

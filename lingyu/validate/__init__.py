@@ -1,0 +1,1 @@
+"""Expectations over the tables: one suite per table, and the report of what holds."""

@@ -1,0 +1,188 @@
+"""A table as the flat columns that expectations ask about, those added that a person would look at."""
+
+import hashlib
+import re
+from array import array
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from lingyu.files import read_table, short_hash
+from lingyu.records import TABLES, Dialogue, Document, Exam, Fact, Label, Message, Preference, Row
+from lingyu.text.normalise import key, language_of
+from lingyu.text.questions import question_of
+
+CJK = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff⺀-⿕]")
+WORD = re.compile(r"[A-Za-z]{2,}")
+CODE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]*`|https?://\S+", re.DOTALL)
+OTHER_ASKED = re.compile(r"[英法德日韩俄]语|英文|中文|汉语|翻译|译成|代码|程序|函数|脚本|公式|Chinese|translat|pinyin|拼音", re.IGNORECASE)
+ENDED = re.compile(r"[。！？!?.…；;：:）)】\]」』”\"'’》>|}~`*％%\d]\s*$|\n\s*(?:[-*•]|\d+[.、])[^\n]*$")
+LONG = 60  # characters of an answer from which it should end in a mark
+NEARLY_ALL, FEW = 0.9, 20  # a file has a usual language when this share of at least so many rows has it
+
+
+def frames(path: Path, table: str, wanted: set[str], alone: list[list[str]], most: int) -> Iterator[Any]:
+    """A table as data frames of at most so many rows: the wanted columns, source, place, and `row`, a line that says what it is.
+
+    alone: columns whose values together should stand once; each gives a column of that `once` name, true where they do.
+    """
+    import pandas
+
+    wanted = wanted | {"source", "place", "row"}
+    repeated = [repeats(path, table, names) for names in alone]
+    listed: list[dict[str, Any]] = []
+    for row in columns(path, table):
+        kept = {name: value for name, value in row.items() if name in wanted}
+        listed.append(kept | {once(names): hash_of(row, names) not in twice for names, twice in zip(alone, repeated, strict=True)})
+        if len(listed) == most:
+            yield pandas.DataFrame(listed)
+            listed = []
+    if listed:
+        yield pandas.DataFrame(listed)
+
+
+def once(names: list[str]) -> str:
+    return f"{' + '.join(names)} stands once"
+
+
+def repeats(path: Path, table: str, names: list[str]) -> set[int]:
+    """The hashes of what these columns hold together in more than one row: eight bytes a row are all that is kept."""
+    import numpy
+
+    hashes = array("q", (hash_of(plain(row), names) for row in read_table(path, TABLES[table])))
+    values, times = numpy.unique(numpy.asarray(hashes), return_counts=True)
+    return set(values[times > 1].tolist())
+
+
+def hash_of(row: dict[str, Any], names: list[str]) -> int:
+    parts = "\0".join(str(row[name]) for name in names)
+    return int.from_bytes(hashlib.blake2b(parts.encode(), digest_size=8).digest(), signed=True)
+
+
+def columns(path: Path, table: str) -> Iterator[dict[str, Any]]:
+    """The rows of a table, each as its columns."""
+    usual = usual_languages(path)
+    classes = classes_of(path) if table == "labels" else {}
+    said: set[str] = set()
+    for row in read_table(path, TABLES[table]):
+        yield plain(row) | {"usual_language": usual.get(row.source, row.language) == spoken(row)} | own(row, classes, said)
+
+
+def plain(row: Row) -> dict[str, Any]:
+    """What the row says, as text: its own fields, and those that stand in lists."""
+    fields: dict[str, Any] = {name: value for name in type(row).model_fields if isinstance(value := getattr(row, name), str)}
+    match row:
+        case Fact():
+            return fields | {"values": "; ".join(row.values)}
+        case Dialogue():
+            spoken = {"question": question_of(row.messages), "answer": row.messages[-1].content}
+            return fields | spoken | {"system": system_of(row.messages), "reasoning": row.messages[-1].reasoning or ""}
+        case Preference():
+            return fields | {"question": question_of(row.messages), "system": system_of(row.messages)}
+        case Exam():
+            return fields | {"options": " | ".join(row.options)}
+    return fields
+
+
+def own(row: Row, classes: dict[str, Counter[str]], said: set[str]) -> dict[str, Any]:
+    """What a person would tell of a row of each kind, and the line that says what it is."""
+    match row:
+        case Document():
+            return {"text_chars": len(key(row.text)), "row": short(row.text)}
+        case Fact():
+            values = "; ".join(row.values)
+            return {
+                "values_count": len(row.values),
+                "longest_value": max(map(len, row.values), default=0),
+                "about_another": key(row.entity) not in map(key, row.values),
+                "row": short(f"{row.entity} → {row.relation} → {values}"),
+            }
+        case Dialogue():
+            question, answer = question_of(row.messages), row.messages[-1].content
+            return {
+                "turns": sum(message.role == "user" for message in row.messages),
+                "question_chars": len(key(question)),
+                "answer_chars": len(key(answer)),
+                "different": not key(answer) or key(question) != key(answer),
+                "same_language": same_language(question, answer),
+                "finished": len(answer) < LONG or ENDED.search(answer) is not None,
+                "row": short(question, 40) + " → " + short(answer, 40),
+            }
+        case Label():
+            counts = classes[row.task]
+            return {
+                "text_chars": len(key(row.text)),
+                "classes": len(counts),
+                "class_rows": counts[row.label],
+                "row": f"{short(row.text)} → {row.label}",
+            }
+        case Exam():
+            return {
+                "options_count": len(row.options),
+                "right_count": len(row.right),
+                "filled_options": all(option.strip() for option in row.options),
+                "different_options": len({option.strip() for option in row.options}) == len(row.options),
+                "some_wrong": len(row.right) < len(row.options),
+                "row": short(row.question, 40) + " → " + short(" | ".join(row.options), 40),
+            }
+        case Preference():
+            question, better, worse = question_of(row.messages), key(row.chosen), key(row.rejected)
+            said.add(short_hash(key(question), better, worse))
+            return {
+                "different": better != worse,
+                "same_language": same_language(question, row.chosen) and same_language(question, row.rejected),
+                "consistent": better == worse or short_hash(key(question), worse, better) not in said,
+                "row": f"{short(question, 30)} → {short(row.chosen, 30)} ≻ {short(row.rejected, 30)}",
+            }
+    raise TypeError(f"no such row: {type(row)}")
+
+
+def spoken(row: Row) -> str:
+    """The language of a row; of a dialogue or pair that of the question, for answers may well be code."""
+    return language_of(CODE.sub(" ", question_of(row.messages)), row.language) if isinstance(row, Dialogue | Preference) else row.language
+
+
+def usual_languages(path: Path) -> dict[str, str]:
+    """The language of nearly all rows of a file, for files that have one."""
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    for group in (
+        pq.read_table(path, columns=["source", "language"]).group_by(["source", "language"]).aggregate([([], "count_all")]).to_pylist()
+    ):
+        counts[group["source"]][group["language"]] += group["count_all"]
+    usual = {source: (*count.most_common(1)[0], count.total()) for source, count in counts.items()}
+    return {source: language for source, (language, rows, all_rows) in usual.items() if all_rows >= FEW and rows >= NEARLY_ALL * all_rows}
+
+
+def classes_of(path: Path) -> dict[str, Counter[str]]:
+    """How many rows each label of a task has."""
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    for group in pq.read_table(path, columns=["task", "label"]).group_by(["task", "label"]).aggregate([([], "count_all")]).to_pylist():
+        counts[group["task"]][group["label"]] += group["count_all"]
+    return counts
+
+
+def same_language(question: str, answer: str) -> bool:
+    """False where a question in one language, which asks for no other, has an answer in the other; code does not count."""
+    chinese, english = CJK.search(question) is not None, WORD.search(question) is not None
+    if chinese == english:
+        return True
+    answer = CODE.sub(" ", answer)
+    if chinese:
+        words = len(WORD.findall(answer))
+        other = words >= 4 and len(CJK.findall(answer)) * 4 < words
+    else:
+        characters = len(CJK.findall(answer))
+        other = characters >= 8 and len(WORD.findall(answer)) * 4 < characters
+    return not other or OTHER_ASKED.search(question) is not None
+
+
+def system_of(messages: list[Message]) -> str:
+    return "\n".join(message.content for message in messages if message.role == "system")
+
+
+def short(text: str, most: int = 80) -> str:
+    text = " ".join(text[: most * 4].split())
+    return text if len(text) <= most else text[: most - 1] + "…"
