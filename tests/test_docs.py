@@ -118,7 +118,7 @@ def test_links_commands_files_and_parameters_exist(name):
 
 def test_the_checks_of_pages_find_something():
     assert sum(len(keys(text_of(name))) for name in PAGES) > 60
-    assert sum(len(files_in(text_of(name))) for name in PAGES) > 40
+    assert sum(len(files_in(text_of(name))) for name in PAGES) > 30
     assert sum(len(modules_in(text_of(name))) for name in PAGES) > 15
     assert len(DECISIONS) > 30
     assert len(PAGES) > 12
@@ -293,7 +293,11 @@ def in_model(model: type[BaseModel], parts: list[str]) -> bool:
     if parts[0] in ("common", "candidates", "X"):
         return in_model(model, parts[1:])
     field = model.model_fields.get(parts[0])
-    return field is not None and (len(parts) == 1 or any(in_model(inner, parts[1:]) for inner in models_of(field.annotation)))
+    if field is None:
+        return False
+    return (
+        len(parts) == 1 or "dict[str" in str(field.annotation) or any(in_model(inner, parts[1:]) for inner in models_of(field.annotation))
+    )
 
 
 def named_models(model: type[BaseModel]) -> Iterator[tuple[str, type[BaseModel]]]:
