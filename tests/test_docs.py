@@ -34,7 +34,7 @@ PAGE = pytest.mark.parametrize("name", PAGES)
 # What a fresh clone does not have.
 MADE = {"data", "out", "releases"}
 # What the rows of the methods in docs/training.md name besides the parameters of that method: parameters and values of others.
-OTHERS = {"init_lora_weights", "robust"}
+OTHERS = {"init_lora_weights", "robust", "reason"}
 KB = 1024
 # Bytes that a page may have: what is longer, nobody reads.
 SIZES = {
