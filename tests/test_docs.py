@@ -124,6 +124,25 @@ def test_the_checks_of_pages_find_something():
     assert len(PAGES) > 12
 
 
+def test_pages_named_in_code_and_parameters_exist():
+    folders = ("lingyu", "stages", "flows", "bench", "web", "recipes", "profiles", "tests")
+    files = [ROOT / name for name in ("params.yaml", "dvc.yaml", "pyproject.toml", "Makefile", "service.py")]
+    files += [
+        path
+        for folder in folders
+        for path in (ROOT / folder).rglob("*")
+        if path.suffix in {".py", ".yaml", ".jinja", ".html", ".js", ".md"}
+    ]
+    named = {
+        (str(path.relative_to(ROOT)), page)
+        for path in files
+        for page in re.findall(r"\bdocs/[\w/-]+\.md\b", path.read_text(encoding="utf-8"))
+    }
+
+    assert len(named) > 10
+    assert sorted((file, page) for file, page in named if not (ROOT / page).exists() and file != "tests/test_card.py") == []
+
+
 def test_the_index_of_decisions_names_each_with_its_title_date_and_status():
     index = re.findall(r"^\| \[(\d{4})\]\((\S+?)\) \| (.+?) \| (\S+) \| (.+) \|$", text_of("docs/decisions/README.md"), re.MULTILINE)
     kept = []
