@@ -290,10 +290,14 @@ def there(key: str) -> bool:
     section, *rest = key.split(".")
     if in_values(PARAMS, key.split(".")):
         return True
-    if not (ROOT / f"stages/{section}.py").exists():
-        return False
-    module = importlib.import_module(f"stages.{section}")
-    models = [value for value in vars(module).values() if isinstance(value, type) and issubclass(value, BaseModel)]
+    # The section `training` is of all stages that train.
+    names = (
+        [f"stages.{stage}" for stage in ("pretrain", "sft", "reward", "align")]
+        if section == "training"
+        else [f"stages.{section}", f"flows.{section}"]
+    )
+    modules = [importlib.import_module(name) for name in names if (ROOT / f"{name.replace('.', '/')}.py").exists()]
+    models = [value for module in modules for value in vars(module).values() if isinstance(value, type) and issubclass(value, BaseModel)]
     return any(in_model(model, rest) for model in models)
 
 
