@@ -44,7 +44,7 @@ SIZES = {
     "docs/data.md": 15 * KB,
     "docs/generation.md": 20 * KB,
     "docs/review.md": 7 * KB,
-    "docs/training.md": 15 * KB,
+    "docs/training.md": 14 * KB,
 }
 
 
