@@ -3,7 +3,7 @@
 Reads   out/extend/model               the base with the domain's vocabulary
         out/mix/train                  pretrain.parquet: documents, statements of facts, general replay; and sft.parquet
         out/mix/dev                    pretrain.parquet: held-out text, to keep the best checkpoint by
-Writes  out/pretrain/model             the pretrained model; the one it came with where there is no text
+Writes  out/pretrain/model             the pretrained model; the one of extend where there is no text, or pretrain.enabled is false
         out/pretrain/curves.csv        losses by step
         out/pretrain/metrics.json      parameters, tokens, best loss
 """
@@ -11,6 +11,8 @@ Writes  out/pretrain/model             the pretrained model; the one it came wit
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
+
+from pydantic import Field
 
 from lingyu.files import read_table, write_json
 from lingyu.launch import is_first
@@ -30,6 +32,7 @@ class Params(Training):
     packing: joined texts of a block see what stands before them; separate ones see themselves alone.
     """
 
+    enabled: bool = Field(default=True, description="false: the model is passed on as extend left it.")
     instructions: bool
     packing: Literal["joined", "separate"]
 
@@ -48,9 +51,9 @@ def run(params: Params, model: Path, train_folder: Path, dev_folder: Path, work:
         if params.instructions:
             yield from short_dialogues(tables[1], tokenizer, params.max_length)
 
-    if next(texts(), None) is None:
+    if not params.enabled or next(texts(), None) is None:
         if is_first():
-            print(NOTHING, flush=True)
+            print(NOTHING if params.enabled else OFF, flush=True)
             save(load_model(model, params.max_length), tokenizer, out / "model")
             write_curves([], out / "curves.csv")
             write_json(out / "metrics.json", {"steps": 0, "tokens_an_epoch": 0})
@@ -76,6 +79,9 @@ def run(params: Params, model: Path, train_folder: Path, dev_folder: Path, work:
     write_json(out / "metrics.json", {**metrics, "tokens_an_epoch": sum(examples["length"])})
 
 
+OFF = (
+    "pretrain.enabled is false: the model is passed on as extend left it.\npretrain.enabled 为 false：模型按 extend 的输出原样传给下一步。"
+)
 NOTHING = (
     "nothing to pretrain on: out/mix/train has no document, no statement of a fact and no dialogue within pretrain.max_length. The model "
     "goes on as it came. Documents in data/ would change that; out/mix/dropped.jsonl has what mix left out.\n"

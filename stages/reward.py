@@ -3,7 +3,7 @@
 Reads   out/${reward.start}/model      whose weights and tokenizer the reward model starts from
         out/mix/train                  preference.parquet
         out/mix/dev                    preference.parquet, to keep the best checkpoint by
-Writes  out/reward/model               a sequence classifier with one score
+Writes  out/reward/model               a sequence classifier with one score; only a note where reward.enabled is false
         out/reward/curves.csv          losses and accuracy by step
         out/reward/metrics.json        parameters, pairs, best loss, share of held-out pairs told right
 """
@@ -12,8 +12,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from pydantic import Field
+
 from lingyu.align.preference import datasets, pairs_of, refuse_long
 from lingyu.files import write_json
+from lingyu.launch import is_first
 from lingyu.model.load import load_scorer, load_tokenizer, prepare, save
 from lingyu.model.scoring import scored_text, scores
 from lingyu.records import Preference
@@ -25,13 +28,21 @@ from lingyu.train.settings import Training
 CURVES = ["accuracy", "eval_accuracy"]
 
 
+OFF = "No reward model: reward.enabled is false in params.yaml.\n没有奖励模型：params.yaml 中 reward.enabled 为 false。\n"
+
+
 class Params(Training):
     start: str
+    enabled: bool = Field(default=True, description="false: no reward model is trained. Nothing then scores replies.")
 
 
 def run(params: Params, models: Path, train_folder: Path, dev_folder: Path, work: Path, out: Path) -> None:
     from trl import RewardConfig, RewardTrainer
 
+    if not params.enabled:
+        if is_first():
+            leave_out(out)
+        return
     model = models / params.start / "model"
     check_machine(params)
     prepare(params.threads, params.seed)
@@ -55,6 +66,15 @@ def run(params: Params, models: Path, train_folder: Path, dev_folder: Path, work
         out / "metrics.json",
         {**metrics, "pairs": len(pairs), "dev_pairs": len(held), "dev_accuracy": accuracy(trainer.model, tokenizer, held)},
     )
+
+
+def leave_out(out: Path) -> None:
+    """The outputs of a run without a reward model: align and evaluate read them in any case."""
+    print(OFF, end="", flush=True)
+    (out / "model").mkdir(parents=True, exist_ok=True)
+    (out / "model" / "NONE.txt").write_text(OFF, encoding="utf-8")
+    write_curves([], out / "curves.csv", CURVES)
+    write_json(out / "metrics.json", {"pairs": 0, "dev_pairs": 0, "dev_accuracy": None})
 
 
 def encoded(pairs: Sequence[Preference], tokenizer: Any, longest: int) -> list[dict[str, list[int]]]:

@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 
 from stages.__main__ import faults_of_folder, main
 
@@ -62,6 +63,85 @@ def test_a_model_that_no_stage_makes_is_told_with_the_one_that_is_meant(project)
         f"reward: start: no stage makes a model 'sft/ful'; sft/full is meant? {there}",
         f"evaluate@align-dpo: checkpoint: no stage makes a model 'reward'. {there}",
     ]
+
+
+def changed(project, **sections):
+    """params.yaml with these values, section by section."""
+    values = yaml.safe_load((project / "params.yaml").read_text(encoding="utf-8"))
+    for section, more in sections.items():
+        values[section].update(more)
+    (project / "params.yaml").write_text(yaml.safe_dump(values, allow_unicode=True), encoding="utf-8")
+    return values
+
+
+def test_a_dag_without_alignment_reward_model_and_pretraining_passes(project, capsys):
+    full = changed(project)["sft"]["candidates"]["full"]
+    changed(
+        project,
+        pretrain={"enabled": False},
+        sft={"candidates": {"full": {**full, "start": "base"}}},
+        reward={"enabled": False},
+        align={"candidates": {}},
+        evaluate={"candidates": {"base": {"checkpoint": "base"}, "sft-full": {"checkpoint": "sft/full"}}},
+    )
+
+    main()
+
+    told = capsys.readouterr().err
+    assert "align-dpo" in told
+    assert "sft-full," not in told
+
+
+def test_a_start_at_a_candidate_that_is_no_more_is_told(project):
+    changed(project, sft={"candidates": {}})
+
+    with pytest.raises(SystemExit) as ended:
+        main()
+
+    told = str(ended.value.code).splitlines()
+    assert {line.split(":")[0] for line in told[:-2]} == {
+        "reward",
+        "align@dpo",
+        "align@grpo",
+        *(f"evaluate@sft-{name}" for name in ("direct", "full", "lora")),
+    }
+
+
+def test_a_method_that_wants_the_reward_model_is_told_where_there_is_none(project):
+    changed(project, reward={"enabled": False})
+
+    with pytest.raises(SystemExit) as ended:
+        main()
+
+    (told, *_) = str(ended.value.code).splitlines()
+    assert told.startswith("align@grpo: ")
+    assert "reward.enabled" in told
+
+
+def test_a_pair_of_a_checkpoint_that_is_not_evaluated_is_noted(project, capsys):
+    pair = {"before": "base", "after": "sft-ful", "zh": "微调", "en": "Fine-tuning", "guarded": False}
+    changed(project, select={"pairs": [pair]})
+
+    main()
+
+    assert "sft-ful (did you mean sft-full?)" in capsys.readouterr().err
+
+
+def test_a_choice_of_nothing_is_told(project):
+    names = changed(project)["evaluate"]["candidates"]
+    changed(project, select={"shown_only": [*names]})
+
+    with pytest.raises(SystemExit, match=r"select: .*shown_only"):
+        main()
+
+
+def test_what_a_former_candidate_left_is_removed_before_dvc_looks(project):
+    for name in ("base", "gone"):
+        (project / "out/evaluate" / name).mkdir(parents=True)
+
+    main()
+
+    assert [path.name for path in (project / "out/evaluate").iterdir()] == ["base"]
 
 
 def test_a_file_that_is_no_yaml_is_one_fault(project):
