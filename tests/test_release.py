@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from hub_servers import TOKEN, ModelScopeServer
+from miniature import dvc, git
 
 from flows import release as flow
 from flows.release import release
@@ -41,6 +42,22 @@ def test_a_release_is_named_by_its_content_and_written_down_once(project):
     assert manifest.keys() == {"metrics", "files", "git", "stages", "parameters"}
     assert manifest["files"] == read_json(Path("out/package/release/manifest.json"))["files"]
     assert {path.name for path in Path("releases").iterdir()} == {entry["version"], "released.json"}
+
+
+@pytest.mark.filterwarnings("ignore:_NoneStep:DeprecationWarning")  # of DVC's own index
+@pytest.mark.slow
+def test_a_package_that_dvc_lock_does_not_name_is_not_released(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    git(tmp_path, "init", "-q")
+    dvc(tmp_path, "init", "-q")
+    command = "mkdir -p out/package/release && echo weights > out/package/release/model.safetensors"
+    dvc(tmp_path, "stage", "add", "-q", "--run", "-n", "package", "-o", "out/package/release", command)
+    flow.check_package(flow.PACKAGE)
+
+    Path("out/package/release/model.safetensors").write_text("of another branch")
+
+    with pytest.raises(StageError, match=r"dvc\.lock.*dvc repro package"):
+        flow.check_package(flow.PACKAGE)
 
 
 @pytest.mark.slow
