@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import Field
+
 from lingyu.files import read_table, write_json
 from lingyu.launch import is_first
 from lingyu.model.chat import render
@@ -25,13 +27,17 @@ from lingyu.train.settings import Training
 
 
 class Params(Training):
-    """instructions: read the fine-tuning dialogues that fit into a block as text, too.
-
-    packing: joined texts of a block see what stands before them; separate ones see themselves alone.
-    """
-
-    instructions: bool
-    packing: Literal["joined", "separate"]
+    instructions: bool = Field(
+        True,
+        description="Also read the fine-tuning dialogues that fit a block, as text. A model that has met questions and answers while it "
+        "reads can be asked for what it read; without them fine-tuning overwrote half of the knowledge. Facts of the test are not among "
+        "them.",
+    )
+    packing: Literal["joined", "separate"] = Field(
+        "joined",
+        description="separate: no text of a block attends to the one before it. With blocks of 64 tokens most texts begin in the middle "
+        "of one, and the documents of one corpus explain each other.",
+    )
 
 
 def run(params: Params, model: Path, train_folder: Path, dev_folder: Path, work: Path, out: Path) -> None:

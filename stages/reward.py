@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from pydantic import Field
+
 from lingyu.align.preference import datasets, pairs_of, refuse_long
 from lingyu.files import write_json
 from lingyu.model.load import load_scorer, load_tokenizer, prepare, save
@@ -20,13 +22,13 @@ from lingyu.records import Preference
 from lingyu.stage import start
 from lingyu.train.checks import check_machine, check_model
 from lingyu.train.run import arguments, boards, optimised, progress, train, workplace, write_curves
-from lingyu.train.settings import Training
+from lingyu.train.settings import START, Training
 
 CURVES = ["accuracy", "eval_accuracy"]
 
 
 class Params(Training):
-    start: str
+    start: str = Field(description=START)
 
 
 def run(params: Params, models: Path, train_folder: Path, dev_folder: Path, work: Path, out: Path) -> None:
@@ -45,7 +47,7 @@ def run(params: Params, models: Path, train_folder: Path, dev_folder: Path, work
         args=RewardConfig(**arguments(params, place, len(pairs)), max_length=None),
         **datasets(encoded(pairs, tokenizer, params.max_length), encoded(held or pairs[:1], tokenizer, params.max_length)),
         processing_class=tokenizer,
-        callbacks=[progress("reward", out / "curves.csv", CURVES, params.stop_above), *boards(params, place, "reward")],
+        callbacks=[progress("reward", out / "curves.csv", CURVES, params.divergence_factor), *boards(params, place, "reward")],
     )
     metrics: dict[str, Any] = train(trainer, "reward", params.kernels)
 
