@@ -24,7 +24,6 @@ from lingyu.files import read_jsonl, read_table, read_tables, write_tables
 from lingyu.generate.stable_choice import number
 from lingyu.generate.tables import MADE, Asked
 from lingyu.records import Label, Made
-from lingyu.stage import read_params
 from stages import generate
 from tests.openai_server import Reply, good, good_answer, serving
 
@@ -73,7 +72,7 @@ def made_of(source: Path, script: Callable[..., Any], *, whole: bool = False) ->
             write_tables(home / "train", learn)
             write_tables(home / "none", {})
             parts[1:] = [home / "none"] * 2
-        section = read_params()["generate"]
+        section = generate.Params.load("generate").model_dump()
         tasks = sorted({row.task for row in learn["labels"] if isinstance(row, Label)})
         asked = {name: {**section["asked"][name], "records": RECORDS} for name in METHODS}
         asked["nvc"]["tasks"] = tasks

@@ -61,17 +61,15 @@ def layers_of(sections: dict[str, Any], section: str, item: str | None = None, s
 def mapping_at(sections: dict[str, Any], *place: str) -> dict[str, Any]:
     """What params.yaml has at this place, which must be a mapping."""
     found: Any = sections
-    for key in place:
-        found = found.get(key)
+    for depth, key in enumerate(place, start=1):
+        where, write = ".".join(place[:depth]), f"Write `{key}: {{}}` there to leave all its keys at their defaults."
+        if key not in found:
+            raise StageError(f"{PARAMS_FILE} has no {f'section {where!r}' if depth == 1 else where}. {write}")
+        found = found[key]
+        if found is None:
+            raise StageError(f"{PARAMS_FILE}: {where} is empty (null). {write}")
         if not isinstance(found, dict):
-            break
-    where = ".".join(place)
-    if found is None and place[0] not in sections:
-        raise StageError(f"{PARAMS_FILE} has no section {where!r}. Write `{where}: {{}}` to leave all its keys at their defaults.")
-    if found is None:
-        raise StageError(f"{PARAMS_FILE}: {where} is empty (null). Write `{place[-1]}: {{}}` to leave all its keys at their defaults.")
-    if not isinstance(found, dict):
-        raise StageError(f"{PARAMS_FILE}: {where} should be a mapping of keys to values (found {found!r}).")
+            raise StageError(f"{PARAMS_FILE}: {where} should be a mapping of keys to values (found {found!r}).")
     return found
 
 

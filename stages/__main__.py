@@ -1,7 +1,7 @@
 """Check, before anything runs, what a run would stumble over later: `python -m stages`, which `make repro` does first; and
 `python -m stages FOLDER`, which `make data` does before the folder's files take the place of data/.
 
-Every section of params.yaml against the stage or flow that it belongs to, and that data/ holds a file. DVC removes the
+Every section of params.yaml against the stages that read it, and that data/ holds a file. DVC removes the
 outputs of a stage before it starts it, and a slip in the last section would show after hours of training.
 """
 
@@ -13,45 +13,91 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import ValidationError
 
 from lingyu.ingest.readers import Unreadable
-from lingyu.stage import StageError, StageParams, read_params
+from lingyu.stage import StageError, StageParams, mapping_at, read_params
+from stages import base
 from stages.ingest import DATA, EMPTY, check_file, files_of, shown
+
+SHARED = ("training",)  # sections of params.yaml that several stages read
 
 
 def faults() -> Iterator[str]:
     """A text for each fault, none where the run may begin."""
-    stages: dict[str, Any] = yaml.safe_load(Path("dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    stages = stages_of()
     sections = read_params()
-    known = {*stages, *(path.stem for path in Path("flows").glob("[!_]*.py"))}
+    known = [*stages, *SHARED, *(path.stem for path in Path("flows").glob("[!_]*.py"))]
     for section in sections:
         if section not in known:
-            yield f"params.yaml: no stage or flow is named {section!r}."
+            meant = get_close_matches(str(section), known, 1)
+            yield f"params.yaml: no stage or flow is named {section!r}{f'; did you mean {meant[0]}?' if meant else '.'}"
+    said: set[str] = set()
     for name, stage in stages.items():
-        params: type[StageParams] = importlib.import_module(f"stages.{name}").Params
-        of_section = sections.get(name)
-        items = (of_section.get("candidates") or {}) if isinstance(of_section, dict) and "foreach" in stage else [None]
+        block = stage.get("do", stage)
+        try:
+            items = [*mapping_at(sections, name, "candidates")] if "foreach" in stage else [None]
+        except StageError as error:
+            yield f"{name}: {error}"
+            continue
         for item in items:
             label = f"{name}@{item}" if item else name
             try:
-                values = params.load(name, item)
+                for entry in block["params"]:
+                    mapping_at(sections, *entry.replace("${key}", str(item)).split("."))
+                values = params_of(name).load(name, item)
             except StageError as error:
-                yield f"{label}: {error}"
+                head, *lines = str(error).splitlines()
+                new = [line for line in lines if line not in said]  # what the shared section has wrong, each stage would say
+                said |= {line for line in lines if line.split(".")[0].strip() in SHARED}
+                if new or not lines:
+                    yield "\n".join([f"{label}: {head}", *new])
                 continue
-            for key in ("start", "checkpoint"):
-                model = getattr(values, key, None)
-                if model is not None and model not in (models := models_of(sections)):
-                    meant = get_close_matches(model, models, 1)
-                    told = f"; {meant[0]} is meant?" if meant else "."
-                    yield f"{label}: {key}: no stage makes a model {model!r}{told} There are {', '.join(models)}."
+            yield from (f"{label}: {fault}" for fault in faults_of_models(values, sections))
     if not any(files_of(DATA)):
         yield EMPTY
 
 
+def stages_of() -> dict[str, Any]:
+    """The stages of dvc.yaml."""
+    stages: dict[str, Any] = yaml.safe_load(Path("dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    return stages
+
+
+def params_of(stage: str) -> type[StageParams]:
+    found: type[StageParams] = importlib.import_module(f"stages.{stage}").Params
+    return found
+
+
+def faults_of_models(values: StageParams, sections: dict[str, Any]) -> Iterator[str]:
+    """Models that no stage makes, and lengths that the tiny base does not have."""
+    for key in ("start", "checkpoint"):
+        model = getattr(values, key, None)
+        if model is not None and model not in (models := models_of(sections)):
+            meant = get_close_matches(model, models, 1)
+            near = f"; did you mean {meant[0]}?" if meant else "."
+            yield f"{key}: no stage makes a model {model!r}{near} There are {', '.join(models)}."
+    length = getattr(values, "max_length", None)
+    base = base_of(sections)
+    if length and base and base.model.kind == "tiny" and length > (context := base.shape.max_position_embeddings):
+        yield (
+            f"max_length {length} is more than the {context} tokens of the tiny base (base.shape.max_position_embeddings). Name your base "
+            "under base.model in params.yaml, or write the sizes of the tiny one: make profile NAME=tiny."
+        )
+
+
+def base_of(sections: dict[str, Any]) -> base.Params | None:
+    """The section base; None where it does not fit, which is said elsewhere."""
+    try:
+        return base.Params.model_validate(sections.get("base"))
+    except ValidationError:
+        return None
+
+
 def models_of(sections: dict[str, Any]) -> list[str]:
     """The folders under out/ whose model a stage may start from, or score."""
-    named = {name: sections[name] for name in ("sft", "align") if isinstance(sections.get(name), dict)}
-    return ["base", "extend", "pretrain", *(f"{name}/{item}" for name, its in named.items() for item in its.get("candidates") or {})]
+    named = {name: sections[name].get("candidates") for name in ("sft", "align") if isinstance(sections.get(name), dict)}
+    return ["base", "extend", "pretrain", *(f"{name}/{item}" for name, its in named.items() if isinstance(its, dict) for item in its)]
 
 
 def faults_of_folder(name: str) -> Iterator[str]:
@@ -82,7 +128,7 @@ def main(folder: str | None = None) -> None:
         found = [str(error)]
     if found:
         sys.exit(
-            "\n".join([*found, "Nothing was started, nothing changed. Mend this first.", "什么都没有运行，也没有改动。请先改正以上问题。"])
+            "\n".join([*found, "Nothing was started, nothing changed. Fix this first.", "什么都没有运行，也没有改动。请先改正以上问题。"])
         )
 
 

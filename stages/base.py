@@ -65,7 +65,8 @@ class Params(StageParams):
     def within_context(self) -> "Params":
         if self.model.kind == "tiny" and self.training.max_length > self.shape.max_position_embeddings:
             raise ValueError(
-                f"training.max_length {self.training.max_length} is more than shape.max_position_embeddings {self.shape.max_position_embeddings}"
+                f"training.max_length {self.training.max_length} is more than shape.max_position_embeddings "
+                f"{self.shape.max_position_embeddings}"
             )
         return self
 

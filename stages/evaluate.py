@@ -28,8 +28,8 @@ from lingyu.stage import StageError, StageParams, start
 
 
 class NewTokens(StageParams):
-    """Tokens of the longest reply of each task: half as long again as the longest right one of the default corpus, with either vocabulary. A
-    model that never ends, as the base, writes all of them, so more cost time."""
+    """Tokens of the longest reply of each task: half as long again as the longest right one of the default corpus, with either vocabulary.
+    A model that never ends a reply, as the base, writes all of them, so more cost time."""
 
     fact: PositiveInt = Field(24, description="Questions about facts.")
     preferred: PositiveInt = Field(24, description="What preference pairs ask.")

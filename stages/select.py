@@ -27,7 +27,7 @@ from lingyu.evaluate.metrics import Change, Measure, Prediction
 from lingyu.files import read_json, read_table, write_json
 from lingyu.records import Question
 from lingyu.select import report
-from lingyu.stage import StageError, StageParams, read_params, start
+from lingyu.stage import StageError, StageParams, mapping_at, read_params, start
 
 
 class Pair(StageParams):
@@ -88,10 +88,14 @@ class Params(Section):
     @classmethod
     def load(cls, section: str, item: str | None = None) -> Self:
         own = Section.load(section, item)
-        candidates = (read_params().get("evaluate") or {}).get("candidates") or {}
+        sections = read_params()
+        candidates = mapping_at(sections, "evaluate", "candidates") if "candidates" in mapping_at(sections, "evaluate") else {}
         if not candidates:
             raise StageError("params.yaml names no checkpoint under evaluate.candidates, so there is nothing to select from.")
-        return cls(**own.model_dump(), checkpoints={name: entry["checkpoint"] for name, entry in candidates.items()})
+        named = {name: mapping_at(sections, "evaluate", "candidates", name).get("checkpoint") for name in candidates}
+        if lacking := [name for name, checkpoint in named.items() if not isinstance(checkpoint, str)]:
+            raise StageError("\n".join(["params.yaml:", *(f"  evaluate.candidates.{name}.checkpoint: missing" for name in lacking)]))
+        return cls(**own.model_dump(), checkpoints=named)
 
 
 def run(params: Params, made: Path, test: Path, template: Path, out: Path) -> None:

@@ -116,7 +116,7 @@ def test_replies_of_a_template_that_writes_every_turn_alike_share_one_text(plain
 
 
 @pytest.mark.parametrize(
-    ("learn", "what"),
+    ("loss_on", "what"),
     [
         ("last", "a bit<|im_end|>"),
         (

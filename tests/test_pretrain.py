@@ -10,7 +10,7 @@ from lingyu.model.load import load_tokenizer
 from lingyu.records import Dialogue, Document
 from stages import pretrain
 
-PARAMS = pretrain.Params(**{**TRAINING, "max_length": 16, "epochs": 6}, instructions=False, packing="joined")
+PARAMS = pretrain.Params(**{**TRAINING, "max_length": 16, "num_train_epochs": 6}, instructions=False, packing="joined")
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import ast
 import csv
+import importlib
 import json
 import re
 from itertools import pairwise
@@ -15,6 +16,8 @@ from lingyu.evaluate.metrics import Change, Measure
 from lingyu.ingest.readers import ENDINGS
 from lingyu.ingest.shapes import SHAPES
 from lingyu.serve.protocol import parsed
+from lingyu.stage import type_at
+from lingyu.train.settings import Training
 from stages.select import stage_rows, write_csv
 
 ROOT = Path(__file__).parent.parent
@@ -192,10 +195,11 @@ def tree(page: str) -> dict[str, str]:
 
 
 def there(key: str) -> bool:
-    """Whether params.yaml has the key, for every candidate or in common where the section has candidates."""
-    value = PARAMS
-    for part in key.split("."):
-        if not isinstance(value, dict) or part not in value:
-            return False
-        value = value[part]
-    return True
+    """Whether params.yaml may have the key: as a field of a stage's parameters, or under the names of candidates."""
+    section, *place = key.split(".")
+    if section == "training":
+        return type_at(Training, place) is not None
+    if place[0] in ("common", "candidates"):
+        place = place[2:] if place[0] == "candidates" else place[1:]
+    module = importlib.import_module(f"{'stages' if section in STAGES else 'flows'}.{section}")
+    return type_at(module.Params, place) is not None

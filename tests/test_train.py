@@ -45,7 +45,7 @@ def test_only_the_last_reply_is_learnt_to_its_end_of_turn(tokenizer):
     row = dialogue(1, "up?", "no")
     row.messages[:0] = [Message(role="user", content="hello"), Message(role="assistant", content="earlier reply")]
 
-    [example] = dialogues([row], tokenizer, 100, learn="last")
+    [example] = dialogues([row], tokenizer, 100, loss_on="last")
 
     learnt = [token for token in example["labels"] if token != NOT_LEARNT]
     assert tokenizer.decode(learnt) == "no<|im_end|>"
@@ -108,12 +108,12 @@ def test_the_loss_is_the_library_s_own_over_the_learnt_tokens(tiny_model, tokeni
 @pytest.mark.parametrize(
     ("examples", "changes", "steps_between"),
     [
-        (10, {"epochs": 2, "evaluations": 5}, 2),
-        (10, {"epochs": 2, "evaluations": 3}, 4),
-        (10, {"epochs": 2, "evaluations": 99}, 1),
-        (11, {"epochs": 1, "accumulation": 3, "evaluations": 1}, 2),
-        (10, {"epochs": 0.1, "evaluations": 2}, 1),
-        (0, {"epochs": 1, "evaluations": 1}, 1),
+        (10, {"num_train_epochs": 2, "evaluations": 5}, 2),
+        (10, {"num_train_epochs": 2, "evaluations": 3}, 4),
+        (10, {"num_train_epochs": 2, "evaluations": 99}, 1),
+        (11, {"num_train_epochs": 1, "global_batch_size": 6, "gradient_accumulation_steps": 3, "evaluations": 1}, 2),
+        (10, {"num_train_epochs": 0.1, "evaluations": 2}, 1),
+        (0, {"num_train_epochs": 1, "evaluations": 1}, 1),
     ],
 )
 def test_the_dev_set_is_measured_so_many_times_and_a_checkpoint_written_each_time(tmp_path, examples, changes, steps_between):
@@ -214,7 +214,7 @@ def test_curves_have_a_row_a_step_and_empty_cells_where_nothing_was_measured(tmp
 
 def test_a_loss_that_is_no_number_stops_with_a_clear_word(tiny_model, tokenizer, tmp_path, capsys):
     examples = list(dialogues(ROWS, tokenizer, 100))
-    params = Training(**{**TRAINING, "learning_rate": 1e30, "schedule": "constant"})
+    params = Training(**{**TRAINING, "learning_rate": 1e30, "lr_scheduler_type": "constant"})
     trainer = causal_trainer(load_model(tiny_model, 64), tokenizer, examples, examples, params, tmp_path, "test", tmp_path)
 
     with pytest.raises(StageError, match=r"training diverged at step \d+: .*nan.*Lower learning_rate"):
@@ -226,7 +226,7 @@ def test_a_loss_that_is_no_number_stops_with_a_clear_word(tiny_model, tokenizer,
 def test_a_loss_that_stays_far_above_its_start_stops_the_run():
     from types import SimpleNamespace
 
-    watching = progress("test", stop_above=1.5)
+    watching = progress("test", divergence_factor=1.5)
     args, state = SimpleNamespace(logging_steps=2), SimpleNamespace(global_step=2, max_steps=40, log_history=[], num_input_tokens_seen=0)
 
     def log(loss):
@@ -271,10 +271,10 @@ def test_an_optimizer_of_the_library_learns_with_bf16_products_and_recomputed_ac
     params = Training(
         **{
             **TRAINING,
-            "optimizer": optimizer,
+            "optim": optimizer,
             "precision": "bf16",
             "gradient_checkpointing": True,
-            "schedule": {"name": "warmup_stable_decay", "decay": 0.3, "floor": 0.1},
+            "lr_scheduler_type": {"name": "warmup_stable_decay", "decay_ratio": 0.3, "min_lr_ratio": 0.1},
         }
     )
     model = load_model(tiny_model, 64)
@@ -295,7 +295,7 @@ def test_training_keeps_the_best_by_dev_loss_and_says_so(tiny_model, tokenizer, 
     import torch
 
     learnt, other = list(dialogues(ROWS[:2], tokenizer, 100)), list(dialogues(ROWS[-1:], tokenizer, 100))
-    params = Training(**{**TRAINING, "epochs": 12, "learning_rate": 2e-2, "schedule": "constant"})
+    params = Training(**{**TRAINING, "num_train_epochs": 12, "learning_rate": 2e-2, "lr_scheduler_type": "constant"})
     trainer = causal_trainer(load_model(tiny_model, 64), tokenizer, learnt, other, params, tmp_path, "test", tmp_path)
 
     metrics = train(trainer, "test", "auto")
@@ -344,7 +344,7 @@ def test_muon_moves_a_matrix_as_torch_does_and_the_rest_as_adamw(shape):
 
 def test_muon_is_an_optimizer_that_the_settings_can_name(tiny_model, tokenizer, tmp_path):
     examples = list(dialogues(ROWS, tokenizer, 100))
-    params = Training(**{**TRAINING, "optimizer": "muon", "epochs": 20})
+    params = Training(**{**TRAINING, "optim": "muon", "num_train_epochs": 20})
     trainer = causal_trainer(load_model(tiny_model, 64), tokenizer, examples, examples, params, tmp_path, "test", tmp_path)
 
     train(trainer, "test", "auto")

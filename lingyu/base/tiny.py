@@ -17,8 +17,8 @@ WORDS = r"\p{Han}|[^\r\n\p{L}\p{N}]?[^\P{L}\p{Han}]+|\p{N}| ?[^\s\p{L}\p{N}]+[\r
 
 
 class Shape(StageParams):
-    """The size of the tiny base, in the terms of Qwen3Config. One and a half million parameters learn six hundred facts in minutes on two plain
-    cores; twice the size learnt less in the same time."""
+    """The size of the tiny base, in the terms of Qwen3Config. One and a half million parameters learn six hundred facts in minutes on two
+    plain cores; twice the size learnt less in the same time."""
 
     renamed: ClassVar = {
         "vocabulary": "vocab_size",
