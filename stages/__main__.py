@@ -36,7 +36,7 @@ def faults() -> Iterator[str]:
     for name, stage in stages.items():
         block = stage.get("do", stage)
         try:
-            items = [*mapping_at(sections, name, "candidates")] if "foreach" in stage else [None]
+            items = items_of(name, sections)
         except StageError as error:
             yield f"{name}: {error}"
             continue
@@ -64,9 +64,28 @@ def stages_of() -> dict[str, Any]:
     return stages
 
 
-def params_of(stage: str) -> type[StageParams]:
-    found: type[StageParams] = importlib.import_module(f"stages.{stage}").Params
+def flows_of() -> list[str]:
+    """The flows that have a section of params.yaml."""
+    return ["retrain", "release"]
+
+
+def abouts() -> dict[str, str]:
+    """What each stage and flow does, in a line."""
+    of_stages = {name: str(stage.get("do", stage)["desc"]).replace(" (${key})", "") for name, stage in stages_of().items()}
+    return of_stages | {name: str(importlib.import_module(f"flows.{name}").__doc__).partition("\n")[0] for name in flows_of()}
+
+
+def params_of(name: str) -> type[StageParams]:
+    """The parameters of a stage or flow, as its section of params.yaml has them."""
+    module = importlib.import_module(f"{'flows' if name in flows_of() else 'stages'}.{name}")
+    found: type[StageParams] = module.Params
     return found
+
+
+def items_of(stage: str, sections: dict[str, Any]) -> list[str] | list[None]:
+    """The candidates of a stage; one that is None for a stage without."""
+    foreach = "foreach" in stages_of().get(stage, {})
+    return [*mapping_at(sections, stage, "candidates")] if foreach else [None]
 
 
 def faults_of_models(values: StageParams, sections: dict[str, Any]) -> Iterator[str]:

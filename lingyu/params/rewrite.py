@@ -1,0 +1,223 @@
+"""Write a profile or a recipe into params.yaml; comments and all other lines stay as they are.
+
+Both are a params.yaml with only what differs. A value takes the place of the one there; a key that params.yaml does not have is added
+with its comment, next to its neighbours in the profile or recipe; null takes an entry out. What a recipe has under `profiles` is for
+params.yaml with the values of that profile only: rates and lengths that were tried with it.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.error import YAMLError
+
+from lingyu.stage import StageError
+
+PROFILES, RECIPES = Path("profiles"), Path("recipes")
+ONLY = "profiles"  # the section of a recipe that depends on the profile
+
+
+@dataclass(frozen=True)
+class Change:
+    """A value that was set, or taken out (new is None); old is None where there was none."""
+
+    key: str
+    old: Any
+    new: Any
+
+
+def known(folder: Path) -> dict[str, str]:
+    """Each profile or recipe of a folder, and the first line that it says of itself."""
+    return {path.stem: path.read_text(encoding="utf-8").splitlines()[0].lstrip("# ") for path in sorted(folder.glob("*.yaml"))}
+
+
+def changes_of(path: Path, params: str) -> tuple[CommentedMap, str]:
+    """What a profile or recipe sets in this params.yaml, and the lines that its comments are taken from."""
+    text = path.read_text(encoding="utf-8")
+    found = parsed(text, path)
+    only = found.pop(ONLY, None) or {}
+    for name, section in only.items():
+        if name == profile_of(params):
+            lay_over(found, section)
+    return found, text
+
+
+def lay_over(under: CommentedMap, over: CommentedMap) -> None:
+    """Two sets of changes as one."""
+    for key, value in over.items():
+        if isinstance(value, CommentedMap) and isinstance(under.get(key), CommentedMap):
+            lay_over(under[key], value)
+        else:
+            under[key] = value
+
+
+def rewritten(params: str, path: Path) -> tuple[str, list[Change]]:
+    """params.yaml with the profile or recipe in it, and what it changed."""
+    target = parsed(params, Path("params.yaml"))
+    changes, text = changes_of(path, params)
+    made = list(merged(target, changes, text.splitlines(), ()))
+    buffer = StringIO()
+    yaml().dump(target, buffer)
+    written = buffer.getvalue()
+    if (found := plain(parsed(written, path))) != plain(target):  # comments in a place that hides a value
+        raise StageError(f"{path} cannot be written into params.yaml: it would read {found!r}.")
+    return written, made
+
+
+def merged(target: CommentedMap, changes: CommentedMap, lines: list[str], at: tuple[str, ...]) -> Iterator[Change]:
+    """Set the values, and say which were others before."""
+    for key, new in changes.items():
+        name, old = ".".join((*at, str(key))), target.get(key)
+        if new is None:
+            if key in target:
+                take_out(target, key)
+                yield Change(name, plain(old), None)
+        elif isinstance(new, CommentedMap) and isinstance(old, CommentedMap) and new.get("name", 0) == old.get("name", 0):
+            if not old:
+                old.fa.set_block_style()
+            yield from merged(old, new, lines, (*at, str(key)))
+        elif isinstance(new, CommentedMap) and (key not in target or not isinstance(old, CommentedMap)) and not new.fa.flow_style():
+            put(target, key, CommentedMap(), changes, lines)
+            yield from merged(target[key], new, lines, (*at, str(key)))
+        elif plain(new) != plain(old) or key not in target:
+            put(target, key, copied(new), changes, lines)
+            yield Change(name, plain(old), plain(new))
+
+
+def put(target: CommentedMap, key: Any, value: Any, changes: CommentedMap, lines: list[str]) -> None:
+    """Set a value. A new key stands before the next one, or after the last one, that the changes name too."""
+    if key in target:
+        trailing = target.ca.items.get(key, [None] * 4)[2] if not isinstance(target[key], CommentedMap | CommentedSeq) else None
+        target[key] = value
+        if trailing and isinstance(value, CommentedMap | CommentedSeq):
+            target.ca.items[key][2] = None
+            hand_on(target, key, trailing)
+        return
+    order = list(changes)
+    after = next((one for one in order[order.index(key) + 1 :] if one in target), None)
+    before = next((one for one in reversed(order[: order.index(key)]) if one in target), None)
+    there = list(target)
+    place = there.index(after) if after is not None else there.index(before) + 1 if before is not None else len(there)
+    last = there[-1] if there and place == len(there) else None
+    trailing = target.ca.items.get(last, [None] * 4)[2] if last is not None else None
+    target.insert(place, key, value)
+    if trailing and "\n" in trailing.value.strip(" "):  # what follows the last key, such as the blank line before the next section
+        target.ca.items[last][2] = None
+        hand_on(target, key, trailing)
+    if comment := comment_above(changes, key, lines):
+        if not target.fa.flow_style():
+            column = target.lc.col if target.lc.col is not None else 0
+            target.yaml_set_comment_before_after_key(key, before=comment, indent=column)
+
+
+def take_out(target: CommentedMap, key: Any) -> None:
+    """Remove a key and the comment above it; what follows it stays."""
+    there = list(target)
+    place = there.index(key)
+    trailing = tail(target, key)
+    del target[key]
+    target.ca.items.pop(key, None)
+    if trailing and place:
+        hand_on(target, there[place - 1], trailing)
+
+
+def tail(target: Any, key: Any) -> Any:
+    """The comment behind the last value under a key, which belongs to what follows."""
+    value = target[key]
+    if isinstance(value, CommentedMap | CommentedSeq):
+        if value.fa.flow_style() or not value:
+            return None
+        return tail(value, next(reversed(value)) if isinstance(value, CommentedMap) else len(value) - 1)
+    found = target.ca.items.get(key)
+    return found[2] if isinstance(target, CommentedMap) and found else found[0] if found else None
+
+
+def hand_on(target: CommentedMap, key: Any, token: Any) -> None:
+    """Put a comment behind the last value under this key."""
+    value = target[key]
+    if isinstance(value, CommentedMap) and value and not value.fa.flow_style():
+        hand_on(value, next(reversed(value)), token)
+    elif not isinstance(value, CommentedMap | CommentedSeq):
+        target.ca.items.setdefault(key, [None] * 4)[2] = token
+
+
+def comment_above(changes: CommentedMap, key: Any, lines: list[str]) -> str:
+    """The comment lines right above a key in the file that it comes from."""
+    if key not in (changes.lc.data or {}):
+        return ""
+    first = changes.lc.key(key)[0]
+    start = first
+    while start > 0 and lines[start - 1].lstrip().startswith("#"):
+        start -= 1
+    return "\n".join(line.strip().removeprefix("#").strip() for line in lines[start:first]) if start else ""
+
+
+def copied(value: Any) -> Any:
+    """A value without the comments around it in its own file."""
+    if isinstance(value, CommentedMap):
+        made = CommentedMap((key, copied(one)) for key, one in value.items())
+    elif isinstance(value, CommentedSeq):
+        made = CommentedSeq(copied(one) for one in value)
+    else:
+        return value
+    if value.fa.flow_style():
+        made.fa.set_flow_style()
+    return made
+
+
+def profile_of(params: str) -> str | None:
+    """The profile all of whose values this params.yaml has."""
+    there = leaves(parsed(params, Path("params.yaml")))
+    for path in sorted(PROFILES.glob("*.yaml")):
+        if all(agrees(there, key, value) for key, value in values_of(path).items()):
+            return path.stem
+    return None
+
+
+def agrees(there: dict[tuple[str, ...], Any], key: tuple[str, ...], value: Any) -> bool:
+    """Whether params.yaml has this value; None, whether it has nothing there."""
+    return not any(one[: len(key)] == key for one in there) if value is None else there.get(key) == value
+
+
+def values_of(path: Path) -> dict[tuple[str, ...], Any]:
+    """What a profile, or a recipe in any case, sets, by its place; None where it takes an entry out."""
+    return {key: value for key, value in leaves(parsed(path.read_text(encoding="utf-8"), path), nulls=True).items() if key[0] != ONLY}
+
+
+def leaves(values: Any, at: tuple[str, ...] = (), nulls: bool = False) -> dict[tuple[str, ...], Any]:
+    """Every value by its place. With nulls also the places that have none."""
+    if isinstance(values, CommentedMap):
+        return {key: value for name, one in values.items() for key, value in leaves(one, (*at, str(name)), nulls).items()}
+    return {at: plain(values)} if values is not None or nulls else {}
+
+
+def plain(value: Any) -> Any:
+    """A value of ruamel.yaml as Python's own types."""
+    if isinstance(value, CommentedMap):
+        return {key: plain(one) for key, one in value.items()}
+    if isinstance(value, CommentedSeq):
+        return [plain(one) for one in value]
+    return next((kind(value) for kind in (bool, int, float, str) if isinstance(value, kind)), value)
+
+
+def parsed(text: str, path: Path) -> CommentedMap:
+    try:
+        found = yaml().load(text)
+    except YAMLError as error:
+        raise StageError(f"{path} is not YAML: {error}") from error
+    if not isinstance(found, CommentedMap):
+        raise StageError(f"{path} should be a mapping of sections.")
+    return found
+
+
+def yaml() -> YAML:
+    """Reads and writes params.yaml as it stands: quotes, indents, long lines."""
+    made = YAML()
+    made.preserve_quotes = True
+    made.width = 4096
+    made.indent(mapping=2, sequence=4, offset=2)
+    return made
