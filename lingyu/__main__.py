@@ -3,6 +3,7 @@
 lingyu ledger [--source PATTERN]              where the rows went, from file to training row
 lingyu review FILE                            take a reviewer's file into the corpus; `make review FILE=…` then updates data/
 lingyu export --to llamafactory|datasets DIR  the training data alone, for other trainers
+lingyu checkpoints [--remove STAGE|all]       what trainings that were killed or have ended left under .lingyu
 """
 
 import argparse
@@ -21,7 +22,8 @@ def main(arguments: list[str] | None = None) -> int:
     ledger = commands.add_parser("ledger", help="where the rows went, from file to training row · 每个文件的行去了哪里")
     ledger.add_argument("--source", metavar="PATTERN", help="only files like this, stage by stage; * reaches into folders · 只看这些文件")
     ledger.add_argument("--out", type=Path, default=Path("out"), help="the outputs of the stages · 各阶段的输出目录")
-    ledger.add_argument("--lang", choices=["zh", "en"], default="zh" if os.environ.get("LANG", "").startswith("zh") else "en")
+    language = "zh" if os.environ.get("LANG", "").startswith("zh") else "en"
+    ledger.add_argument("--lang", choices=["zh", "en"], default=language)
     ledger.set_defaults(run=show_ledger)
     review = commands.add_parser("review", help="take a reviewer's file into the corpus · 收回审核文件")
     review.add_argument("file", type=Path, metavar="FILE", help=".xlsx, .jsonl, or Label Studio's .json")
@@ -33,6 +35,13 @@ def main(arguments: list[str] | None = None) -> int:
     export.add_argument("--test", action="store_true", help="the held-out tables too; never train on them · 连同测试集，切勿用于训练")
     export.add_argument("--out", type=Path, default=Path("out"), help="the outputs of the stages · 各阶段的输出目录")
     export.set_defaults(run=export_data)
+    checkpoints = commands.add_parser("checkpoints", help="what trainings left: list it, or remove it · 列出或删除训练留下的检查点")
+    checkpoints.add_argument(
+        "--remove", metavar="STAGE", help="of one stage (pretrain, sft@lora), or all; a run keeps its own · 阶段名或 all"
+    )
+    checkpoints.add_argument("--work", type=Path, default=Path(".lingyu"), help="where they are · 检查点目录")
+    checkpoints.add_argument("--lang", choices=["zh", "en"], default=language)
+    checkpoints.set_defaults(run=show_checkpoints)
     asked = parser.parse_args(arguments)
     try:
         status: int = asked.run(asked)
@@ -77,6 +86,15 @@ def export_data(asked: argparse.Namespace) -> int:
     write = {"llamafactory": llamafactory.export, "datasets": datasets_folder.export}[asked.to]
     for name, count in write(asked.out / "mix", asked.folder, asked.test).items():
         print(f"{count:9,}  {name}")
+    return 0
+
+
+def show_checkpoints(asked: argparse.Namespace) -> int:
+    from lingyu.checkpoint_report import ALL, kept_under, removed, shown
+
+    found = kept_under(asked.work, asked.remove or ALL)
+    for line in removed(found, asked.lang) if found and asked.remove else shown(found, asked.work, asked.lang):
+        print(line)
     return 0
 
 
