@@ -8,8 +8,9 @@ from training import ASK, LORA, SFT, TRAINING, begun, contents, ended, project, 
 
 from lingyu.model.load import load_model, load_tokenizer
 from lingyu.stage import StageError
+from lingyu.train.checkpoints import is_whole
 from lingyu.train.checks import check_machine, check_model, check_room, multiplies_bf16
-from lingyu.train.run import arguments, is_whole
+from lingyu.train.run import arguments
 from lingyu.train.settings import Training
 
 FULL = {"name": "full"}

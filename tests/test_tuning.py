@@ -7,12 +7,11 @@ import sys
 
 import pytest
 from pydantic import TypeAdapter, ValidationError
-from tiny import build_tiny_model
+from tiny import build_extended_model
 from training import ASKED, ROOT, SFT, TRAINING, contents, curves, write_mix
 from tuning_methods import ATTACHED, LORA, LOW_RANK, MERGED, METHODS, method
 
 from lingyu.files import read_json
-from lingyu.model import vocabulary
 from lingyu.model.load import load_model, load_scorer, load_tokenizer, prepare, save
 from lingyu.model.methods import Method
 from lingyu.model.tuning import Tuning, check_method, summary
@@ -26,23 +25,13 @@ IDS = [[5, 50, 263, 100, 262, 200, 261]]  # some of the words among them
 @pytest.fixture(scope="module")
 def start(tmp_path_factory):
     """The folder of a model with words added to its vocabulary, whose head is its embeddings."""
-    return extended_model(tmp_path_factory.mktemp("start") / "model", True)
+    return build_extended_model(tmp_path_factory.mktemp("start") / "model", WORDS)
 
 
 @pytest.fixture(scope="module")
 def untied(tmp_path_factory):
     """The same with a head of its own."""
-    return extended_model(tmp_path_factory.mktemp("untied") / "model", False)
-
-
-def extended_model(folder, tied):
-    build_tiny_model(folder, tie_word_embeddings=tied)
-    model, tokenizer = load_model(folder, 64), load_tokenizer(folder)
-    rows = [{"term": word, "pieces": tokenizer(word)["input_ids"]} for word in WORDS]
-    longer = vocabulary.extended(tokenizer, rows)
-    vocabulary.add(model, longer, rows, noise=1.0, seed=0)
-    save(model, longer, folder)
-    return folder
+    return build_extended_model(tmp_path_factory.mktemp("untied") / "model", WORDS, tie_word_embeddings=False)
 
 
 def trained(folder, start, method, **changes):
