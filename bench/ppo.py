@@ -36,7 +36,7 @@ PPO: dict[str, Any] = {
     "gamma": 1.0,
     "gae_lambda": 0.95,
     "normalize_rewards": True,
-    "kl": {"weight": 0.02, "target": 6.0, "horizon": 1000},
+    "kl": {"init_kl_coef": 0.02, "target": 6.0, "horizon": 1000},
 }
 TRAINING: dict[str, Any] = {"global_batch_size": 16, "num_train_epochs": 8, "learning_rate": 4.0e-4, "evaluations": 4, "threads": 1}
 

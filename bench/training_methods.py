@@ -233,7 +233,8 @@ def project(folder: Path, tried: Tried, made: Path) -> Path:
 def trained(folder: Path, tried: Tried, killed_after: float | None) -> tuple[bool, bool]:
     """Run the stage there, kill it after so many seconds, if any are given; whether it ended of itself, and whether it had gone on."""
     command = [sys.executable, "-m", f"stages.{tried.stage}", *([tried.name] if tried.method else [])]
-    process = subprocess.Popen(command, cwd=folder, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    environment = {**os.environ, "LINGYU_KEEP_CHECKPOINTS": "1"}  # for `probe`
+    process = subprocess.Popen(command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     try:
         said = process.communicate(timeout=killed_after)[1]
     except subprocess.TimeoutExpired:

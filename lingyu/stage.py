@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from lingyu.errors import FULL, LEFT, disk_is_full
 from lingyu.errors import StageError as StageError
-from lingyu.launch import end_with_parent, is_first, launched
+from lingyu.launch import end_with_parent, is_first, launched, take_choice
 from lingyu.runtime import fast_process
 from lingyu.runtime.warm import handed_over
 
@@ -211,6 +211,7 @@ def run_stage(run: Callable[..., None], params: type[StageParams], *, heavy: boo
     name = Path(sys.argv[0]).stem
     speaks = True
     if heavy:
+        take_choice()
         end_with_parent()
         speaks = is_first()  # of several processes, all of which stumble over the same
         if (status := handed_over(f"stages.{name}")) is not None:

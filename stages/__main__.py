@@ -16,6 +16,7 @@ import yaml
 from pydantic import ValidationError
 
 from lingyu.ingest.readers import Unreadable
+from lingyu.params.page import Section
 from lingyu.stage import StageError, StageParams, mapping_at, read_params
 from stages import base
 from stages.ingest import DATA, EMPTY, check_file, files_of, shown
@@ -69,16 +70,26 @@ def flows_of() -> list[str]:
     return ["retrain", "release"]
 
 
-def abouts() -> dict[str, str]:
-    """What each stage and flow does, in a line."""
-    of_stages = {name: str(stage.get("do", stage)["desc"]).replace(" (${key})", "") for name, stage in stages_of().items()}
-    return of_stages | {name: str(importlib.import_module(f"flows.{name}").__doc__).partition("\n")[0] for name in flows_of()}
+def documented() -> Iterator[Section]:
+    """The sections of params.yaml, as docs/params.md has them."""
+    for name, stage in stages_of().items():
+        about = str(stage.get("do", stage)["desc"]).replace(" (${key})", "").replace("${key}", "NAME")
+        yield Section(name, about, section_of(name), "foreach" in stage)
+    for name in flows_of():
+        about = str(importlib.import_module(f"flows.{name}").__doc__).partition("\n")[0].partition(": ")[2]
+        yield Section(name, f"{about[0].upper()}{about[1:]}", section_of(name), False)
 
 
-def params_of(name: str) -> type[StageParams]:
-    """The parameters of a stage or flow, as its section of params.yaml has them."""
+def params_of(stage: str) -> type[StageParams]:
+    """The parameters of a stage."""
+    found: type[StageParams] = importlib.import_module(f"stages.{stage}").Params
+    return found
+
+
+def section_of(name: str) -> type[StageParams]:
+    """What params.yaml has in the section of a stage or flow; select's parameters are more than its section."""
     module = importlib.import_module(f"{'flows' if name in flows_of() else 'stages'}.{name}")
-    found: type[StageParams] = module.Params
+    found: type[StageParams] = getattr(module, "Section", module.Params)
     return found
 
 

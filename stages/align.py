@@ -20,12 +20,12 @@ from lingyu.align.context import Given, Ready
 from lingyu.align.policy import Grpo, Ppo, Rloo, grpo
 from lingyu.align.ppo import ppo
 from lingyu.align.preference import Cpo, Dpo, Kto, Orpo, Simpo, dpo, kto, orpo, simpo
-from lingyu.evaluate import rules
 from lingyu.files import write_json
 from lingyu.model.load import load_model, load_tokenizer, prepare, save
 from lingyu.stage import start
+from lingyu.train.checkpoints import finish, restored, workplace
 from lingyu.train.checks import check_machine, check_model
-from lingyu.train.run import train, workplace, write_curves
+from lingyu.train.run import train, write_curves
 from lingyu.train.settings import START, Training
 
 WAYS: dict[type, Callable[[Given, Any], Ready]] = {
@@ -79,7 +79,9 @@ def run(params: Params, models: Path, reward: Path, train_folder: Path, dev_fold
     tokenizer = load_tokenizer(model)
     check_model(params, model, tokenizer)
     tables = [train_folder / "preference.parquet", train_folder / "prompts.parquet", dev_folder / "preference.parquet"]
-    place = workplace(work, params, [model, reward, *tables, Path(rules.__file__)])
+    place = workplace(work, params, [model, reward, *tables], __file__)
+    if restored(place, out):
+        return
     given = Given(params, model, reward, tokenizer, train_folder, dev_folder, place, label, out)
 
     ready = WAYS[type(params.method)](given, params.method)
@@ -90,6 +92,7 @@ def run(params: Params, models: Path, reward: Path, train_folder: Path, dev_fold
     save(ready.trainer.model, tokenizer, out / "model")
     write_curves(ready.trainer.state.log_history, out / "curves.csv", ready.curves)
     write_json(out / "metrics.json", {**metrics, "rows": ready.rows, **ready.more})
+    finish(place, out)
 
 
 def go_back(trained: Any, begun: Any, share: float) -> None:

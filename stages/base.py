@@ -19,9 +19,10 @@ from lingyu.model.chat import render
 from lingyu.model.load import load_tokenizer, prepare, save
 from lingyu.records import TABLES, Dialogue, Document, Exam, Fact, Label, Message, Preference, Row, Scope
 from lingyu.stage import StageError, StageParams, start
+from lingyu.train.checkpoints import finish, restored, workplace
 from lingyu.train.checks import check_machine
 from lingyu.train.data import packed, stored
-from lingyu.train.run import causal_trainer, train, workplace, write_curves
+from lingyu.train.run import causal_trainer, train, write_curves
 from lingyu.train.settings import Training
 
 
@@ -88,7 +89,9 @@ def run(params: Params, train_folder: Path, dev_folder: Path, work: Path, out: P
     tokenizer = tiny.build_tokenizer(texts, params.shape)
     model = tiny.build_model(tokenizer, params.shape, params.training.seed)
 
-    place = workplace(work, params.training, [train_folder, dev_folder])
+    place = workplace(work, params, [train_folder, dev_folder], __file__)
+    if restored(place, out):
+        return
     examples, dev = (
         stored(packed(part, tokenizer, params.training.max_length), place / f"{name}.arrow")
         for name, part in (("train", texts), ("dev", held or texts[:1]))
@@ -99,6 +102,7 @@ def run(params: Params, train_folder: Path, dev_folder: Path, work: Path, out: P
     save(trainer.model, tokenizer, out / "model")
     write_curves(trainer.state.log_history, out / "curves.csv")
     write_json(out / "metrics.json", {**metrics, "vocabulary": len(tokenizer), "learnt_from": scope})
+    finish(place, out)
 
 
 def complete(model: Path) -> None:

@@ -20,8 +20,9 @@ from lingyu.model.load import load_scorer, load_tokenizer, prepare, save
 from lingyu.model.scoring import scored_text, scores
 from lingyu.records import Preference
 from lingyu.stage import start
+from lingyu.train.checkpoints import finish, restored, workplace
 from lingyu.train.checks import check_machine, check_model
-from lingyu.train.run import arguments, boards, optimised, progress, train, workplace, write_curves
+from lingyu.train.run import arguments, boards, optimised, progress, train, write_curves
 from lingyu.train.settings import START, Training
 
 CURVES = ["accuracy", "eval_accuracy"]
@@ -41,7 +42,9 @@ def run(params: Params, models: Path, train_folder: Path, dev_folder: Path, work
     check_model(params, model, tokenizer)
     pairs, held = pairs_of(train_folder, dev_folder, "learn a reward from")
 
-    place = workplace(work, params, [model, train_folder / "preference.parquet", dev_folder / "preference.parquet"])
+    place = workplace(work, params, [model, train_folder / "preference.parquet", dev_folder / "preference.parquet"], __file__)
+    if restored(place, out):
+        return
     trainer = optimised(RewardTrainer, params)(
         model=load_scorer(model, params.max_length, pad_token_id=tokenizer.pad_token_id),
         args=RewardConfig(**arguments(params, place, len(pairs)), max_length=None),
@@ -57,6 +60,7 @@ def run(params: Params, models: Path, train_folder: Path, dev_folder: Path, work
         out / "metrics.json",
         {**metrics, "pairs": len(pairs), "dev_pairs": len(held), "dev_accuracy": accuracy(trainer.model, tokenizer, held)},
     )
+    finish(place, out)
 
 
 def encoded(pairs: Sequence[Preference], tokenizer: Any, longest: int) -> list[dict[str, list[int]]]:

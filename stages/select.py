@@ -81,9 +81,7 @@ class Section(StageParams):
 
 
 class Params(Section):
-    """checkpoints: name and folder of each of evaluate.candidates, from the simplest on."""
-
-    checkpoints: dict[str, str] = Field(min_length=1)
+    checkpoints: dict[str, str] = Field(min_length=1, description="Name and folder of each of evaluate.candidates, from the simplest on.")
 
     @classmethod
     def load(cls, section: str, item: str | None = None) -> Self:

@@ -21,9 +21,10 @@ from lingyu.model.methods import Method
 from lingyu.model.tuning import Tuning, check_method, summary
 from lingyu.records import Dialogue
 from lingyu.stage import StageError, start
+from lingyu.train.checkpoints import finish, restored, workplace
 from lingyu.train.checks import check_machine, check_model
 from lingyu.train.data import LossOn, dialogues, grouped, stored
-from lingyu.train.run import causal_trainer, train, workplace, write_curves
+from lingyu.train.run import causal_trainer, train, write_curves
 from lingyu.train.settings import START, Training
 
 
@@ -62,7 +63,9 @@ def run(params: Params, models: Path, train_folder: Path, dev_folder: Path, work
     tables = [folder / "sft.parquet" for folder in (train_folder, dev_folder)]
     tasks = Counter(row.task for row in read_table(tables[0], Dialogue))
     check_tasks(params.task_weights, tasks)
-    place = workplace(work, params, [model, *tables])
+    place = workplace(work, params, [model, *tables], __file__)
+    if restored(place, out):
+        return
 
     def examples(table: Path) -> Any:
         made = dialogues(read_table(table, Dialogue), tokenizer, params.max_length, params.loss_on, params.task_weights)
@@ -87,6 +90,7 @@ def run(params: Params, models: Path, train_folder: Path, dev_folder: Path, work
     tuning.save(trainer.model, tokenizer, out / "model")
     write_curves(trainer.state.log_history, out / "curves.csv")
     write_json(out / "metrics.json", {**metrics, "rows": tasks.total()})
+    finish(place, out)
 
 
 def check_tasks(weights: dict[str, float], tasks: Counter[str]) -> None:

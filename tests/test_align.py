@@ -135,7 +135,7 @@ def test_only_the_best_reply_to_each_prompt_is_learnt(run, tmp_path):
 
 
 def test_replies_that_are_not_good_enough_are_not_learnt(run):
-    with pytest.raises(StageError, match=r"no reply to any of 4 prompts is worth 1\.5 \(method\.least\); the best is worth [01]\."):
+    with pytest.raises(StageError, match=r"4 prompts .* 1\.5 \(method\.min_reward\); the best has [01]\."):
         run(params({**BEST_OF, "rewards": SHORT, "min_reward": 1.5}), "best_of")
 
 
@@ -209,7 +209,9 @@ def test_prompts_that_leave_no_room_for_a_reply_are_named(run, name, tmp_path):
     rows = [question(place, text) for place, text in enumerate(["go?", "up?", "go " * 20])]
     write_table(tmp_path / "mix" / "train" / "prompts.parquet", rows, Question)
 
-    with pytest.raises(StageError, match=rf"1 of 3 prompts leave no room .* max_new_tokens 4 .*64, first {rows[2].id}\. Raise max_length"):
+    with pytest.raises(
+        StageError, match=rf"1 of 3 prompts .* max_completion_length 4 .*64, first {rows[2].id}\."
+    ):
         run(params(BY_REWARD[name]), name)
 
 
@@ -251,7 +253,7 @@ def test_what_rewards_lack_is_told_all_at_once(run):
         (KTO, {"global_batch_size": 2, "processes": 2}, "one row a process"),
         (PPO, {"processes": 2}, "ppo samples in one process: processes 2 is too many"),
         (BEST_OF, {"processes": 2}, "best_of samples in one process"),
-        ({**DPO, "label_smoothing": 0.1}, {}, "label_smoothing 0.1 with loss sigmoid"),
+        ({**DPO, "label_smoothing": 0.1}, {}, "label_smoothing 0.1 with loss_type sigmoid"),
         ({**DPO, "loss_type": "robust"}, {}, "label_smoothing 0.0 with loss_type robust"),
         ({**GRPO, "rewards": []}, {}, "at least 1 item"),
         ({**GRPO, "rewards": [{"name": "taste", "weight": 1.0}]}, {}, "does not match any of the expected tags"),

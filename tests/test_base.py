@@ -158,5 +158,5 @@ def test_a_chat_template_within_the_tokenizer_s_settings_becomes_a_file(run, tin
 
 
 def test_blocks_longer_than_the_context_are_refused():
-    with pytest.raises(ValidationError, match=r"max_length 4096 is more than shape\.context"):
+    with pytest.raises(ValidationError, match=r"max_length 4096 is more than shape\.max_position_embeddings 64"):
         base.Params(model=TINY, shape=SHAPE, training={**TRAINING, "max_length": 4096})

@@ -8,8 +8,9 @@ from training import ASK, LORA, SFT, TRAINING, begun, contents, ended, project, 
 
 from lingyu.model.load import load_model, load_tokenizer
 from lingyu.stage import StageError
+from lingyu.train.checkpoints import is_whole
 from lingyu.train.checks import check_machine, check_model, check_room, multiplies_bf16
-from lingyu.train.run import arguments, is_whole
+from lingyu.train.run import arguments
 from lingyu.train.settings import Training
 
 FULL = {"name": "full"}
@@ -59,8 +60,8 @@ def test_bf16_on_a_processor_without_such_products_is_told_to_be_slow(capsys):
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"processes": 3}, "batch_size 2 is no multiple of processes 3"),
-        ({"sharding": "fsdp"}, "parts a model over several processes, but processes is 1"),
+        ({"processes": 3}, "global_batch_size 2 is no multiple of processes 3"),
+        ({"sharding": "fsdp"}, "sharding fsdp .* processes is 1"),
         ({"sharding": "fsdp", "processes": 2, "optim": "muon"}, "muon needs whole matrices"),
         ({"lr_scheduler_type": {"name": "warmup_stable_decay", "decay_ratio": 0.2}}, "min_lr_ratio"),
         (

@@ -116,7 +116,7 @@ def test_ppo_raises_a_known_reward_by_a_deviation_and_beats_its_start_in_a_paire
     sft.run(tuned, tmp_path, mix / "train", mix / "dev", work=tmp_path / "work", out=tmp_path / "sft")
 
     rewards = [{"name": "length", "weight": 1.0, "characters": 2}]
-    kl = {"weight": 0.01, "target": 6.0, "horizon": 200}
+    kl = {"init_kl_coef": 0.01, "target": 6.0, "horizon": 200}
     method = Ppo(
         **{
             **PPO,

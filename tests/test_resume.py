@@ -30,6 +30,7 @@ COLD = {"full"}
     ("stage", "item", "optimizer"),
     [
         ("pretrain", "", "muon"),
+        ("pretrain", "lora", "adamw_torch_fused"),
         ("sft", "full", "adamw_torch_fused"),
         ("sft", "lora", "muon"),
         ("sft", "pissa", "adamw_torch_fused"),
@@ -42,6 +43,8 @@ COLD = {"full"}
 def test_a_killed_stage_ends_as_an_unbroken_one(stage, item, optimizer, warm, tiny_model, tiny_reward_model, tmp_path):
     long = {**LONG, "optim": optimizer}
     section = {**long, "instructions": False, "packing": "joined"} if stage == "pretrain" else {**long, "start": "start"}
+    if stage == "pretrain" and item:
+        section, item = {**section, "method": TUNED[item]}, ""
     if item:
         common = {**long, **(SFT if stage == "sft" else {"start_share": 0.5})}
         section = {"common": common, "candidates": {item: {"start": "start", "method": CANDIDATES[item]}}}

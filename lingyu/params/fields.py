@@ -14,7 +14,15 @@ from pydantic_core import PydanticUndefined
 
 from lingyu.stage import tags_of
 
-NAMES: dict[Any, str] = {int: "integer", float: "number", str: "text", bool: "true or false", Path: "path", Any: "any value", dict: "mapping"}
+NAMES: dict[Any, str] = {
+    int: "integer",
+    float: "number",
+    str: "text",
+    bool: "true or false",
+    Path: "path",
+    Any: "any value",
+    dict: "mapping",
+}
 
 
 @dataclass(frozen=True)
@@ -30,13 +38,18 @@ class Row:
 def rows(model: type[BaseModel], at: str = "", without: frozenset[str] = frozenset()) -> Iterator[Row]:
     """A row for each field of a class, those of classes within it after it."""
     for name, field in model.model_fields.items():
-        if name in without or name == "name" and tags_of(model) == get_args(field.annotation):
+        if name in without or (name == "name" and tags_of(model) == get_args(field.annotation)):
             continue
         key = f"{at}{name}"
         inner, step = within(field.annotation)
         one = inner[0] if len(inner) == 1 else None
         if one is None or field.is_required() or step:
-            yield Row(key, "mapping" if one and not step else type_text(field.annotation, field.metadata), default_text(field), field.description or "")
+            yield Row(
+                key,
+                "mapping" if one and not step else type_text(field.annotation, field.metadata),
+                default_text(field),
+                field.description or "",
+            )
         if one is not None:
             yield from rows(one, f"{key}{step}.")
 
@@ -88,7 +101,7 @@ def type_text(annotation: Any, metadata: Any = ()) -> str:
     if get_origin(annotation) is list:
         return f"list of {type_text(arguments[0])}"
     if get_origin(annotation) is dict:
-        return f"mapping to {type_text(arguments[1])}" if arguments[1] is not Any else "mapping"
+        return f"{{…: {type_text(arguments[1])}}}"
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return " \\| ".join(map(str, tags_of(annotation))) or "mapping"
     bounds = [f"{sign} {getattr(one, name)}" for one in metadata for kind, sign, name in BOUNDS if isinstance(one, kind)]

@@ -16,8 +16,8 @@ WORDS = {
         "default": "默认值",
         "profile": "规模配置 {name}",
         "recipe": "配方 {name}",
-        "whole": "params.yaml 与{named}完全一致。",
-        "differs": "params.yaml 最接近{named}：其 {every} 项取值中有 {other} 项不同。",
+        "whole": "params.yaml 与 {named} 完全一致。",
+        "differs": "params.yaml 最接近 {named}：其 {every} 项取值中有 {other} 项不同。",
     },
     "en": {
         "default": "default",

@@ -1,6 +1,7 @@
 """docs/params.md: every parameter with its type, default and reason, made from the classes."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 from pydantic import BaseModel
 
@@ -13,41 +14,47 @@ HEAD = """\
 
 # Parameters · 参数
 
-`params.yaml` has what people set. Every other key has the default below. `python -m lingyu params [stage]` prints the values in force and where
-each comes from. A key without a default must be set.
+`params.yaml` has what people set. Every other key has the default below. `python -m lingyu params [stage]` prints the values in force and
+where each comes from. A key without a default must be set.
 
 `params.yaml` 只写需要改动的项，其余取下列默认值；没有默认值的项必须填写。`python -m lingyu params [stage]` 列出当前取值及其来源。
 """
 SHARED = (
-    "Keys of the training stages (pretrain, sft, reward, align), written once. The section of a stage overrides them, and so does a candidate. "
-    "base.training has the same keys but does not read this section. Of the keys without a default each stage has its own."
+    "Keys of the training stages (pretrain, sft, reward, align), written once. The section of a stage overrides them, and so does a "
+    "candidate. base.training has the same keys but does not read this section. Keys without a default are set in each stage."
 )
 CANDIDATES = "`common` holds for all of `candidates`; each of these overrides it."
 
 
-def page(sections: Mapping[str, tuple[str, type[BaseModel]]]) -> str:
-    """sections: by name, what the stage or flow does, and its class."""
-    parts = [HEAD]
-    for name, (about, model) in sections.items():
-        trains = issubclass(model, Training)
-        if trains and "## training" not in "\n".join(parts):
+@dataclass(frozen=True)
+class Section:
+    """A section of params.yaml: what its stage or flow does, its class, and whether it has candidates."""
+
+    name: str
+    about: str
+    model: type[BaseModel]
+    candidates: bool
+
+
+def page(sections: Iterable[Section]) -> str:
+    parts, shared = [HEAD], False
+    for section in sections:
+        trains = issubclass(section.model, Training)
+        if trains and not shared:
             parts += ["## training\n", f"{SHARED}\n", *table(rows(Training)), *tables_of_kinds(Training)]
-        parts += [f"## {name}\n", f"{about}{f' {CANDIDATES}' if name in FOREACH else ''}\n"]
+            shared = True
+        parts += [f"## {section.name}\n", f"{section.about}{f' {CANDIDATES}' if section.candidates else ''}\n"]
         if trains:
             parts.append("Also the keys of [training](#training).\n")
-        parts += [*table(rows(model, without=unchanged(model) if trains else frozenset())), *tables_of_kinds(model, trains)]
+        without = unchanged(section.model) if trains else frozenset[str]()
+        parts += [*table(rows(section.model, without=without)), *tables_of_kinds(section.model, trains)]
     return "\n".join(parts).rstrip("\n") + "\n"
-
-
-FOREACH = ("sft", "align", "evaluate")
 
 
 def unchanged(model: type[BaseModel]) -> frozenset[str]:
     """The fields of a training stage that are as all training stages have them."""
     inherited = Training.model_fields
-    return frozenset(
-        name for name, field in model.model_fields.items() if name in inherited and repr(field) == repr(inherited[name])
-    )
+    return frozenset(name for name, field in model.model_fields.items() if name in inherited and repr(field) == repr(inherited[name]))
 
 
 def tables_of_kinds(model: type[BaseModel], trains: bool = False) -> Iterator[str]:

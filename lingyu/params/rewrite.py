@@ -13,12 +13,14 @@ from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
-from ruamel.yaml.error import YAMLError
+from ruamel.yaml.error import CommentMark, YAMLError
+from ruamel.yaml.tokens import CommentToken
 
 from lingyu.stage import StageError
 
 PROFILES, RECIPES = Path("profiles"), Path("recipes")
 ONLY = "profiles"  # the section of a recipe that depends on the profile
+KINDS = ("method", "lr_scheduler_type")  # mappings whose name says what keys they have: one of another name takes their place
 
 
 @dataclass(frozen=True)
@@ -76,73 +78,92 @@ def merged(target: CommentedMap, changes: CommentedMap, lines: list[str], at: tu
             if key in target:
                 take_out(target, key)
                 yield Change(name, plain(old), None)
-        elif isinstance(new, CommentedMap) and isinstance(old, CommentedMap) and new.get("name", 0) == old.get("name", 0):
+        elif isinstance(new, CommentedMap) and isinstance(old, CommentedMap) and not (key in KINDS and new.get("name") != old.get("name")):
             if not old:
                 old.fa.set_block_style()
             yield from merged(old, new, lines, (*at, str(key)))
         elif isinstance(new, CommentedMap) and (key not in target or not isinstance(old, CommentedMap)) and not new.fa.flow_style():
-            put(target, key, CommentedMap(), changes, lines)
+            put(target, key, CommentedMap(), changes, comment_above(changes, key, lines), len(at))
             yield from merged(target[key], new, lines, (*at, str(key)))
         elif plain(new) != plain(old) or key not in target:
-            put(target, key, copied(new), changes, lines)
+            put(target, key, copied(new), changes, comment_above(changes, key, lines), len(at))
             yield Change(name, plain(old), plain(new))
 
 
-def put(target: CommentedMap, key: Any, value: Any, changes: CommentedMap, lines: list[str]) -> None:
+def put(target: CommentedMap, key: Any, value: Any, changes: CommentedMap, comment: str, depth: int) -> None:
     """Set a value. A new key stands before the next one, or after the last one, that the changes name too."""
     if key in target:
-        trailing = target.ca.items.get(key, [None] * 4)[2] if not isinstance(target[key], CommentedMap | CommentedSeq) else None
+        below = taken_below(target, key)
         target[key] = value
-        if trailing and isinstance(value, CommentedMap | CommentedSeq):
-            target.ca.items[key][2] = None
-            hand_on(target, key, trailing)
+        hand_on(target, key, below)
         return
-    order = list(changes)
+    order, there = list(changes), list(target)
     after = next((one for one in order[order.index(key) + 1 :] if one in target), None)
     before = next((one for one in reversed(order[: order.index(key)]) if one in target), None)
-    there = list(target)
     place = there.index(after) if after is not None else there.index(before) + 1 if before is not None else len(there)
-    last = there[-1] if there and place == len(there) else None
-    trailing = target.ca.items.get(last, [None] * 4)[2] if last is not None else None
+    below = taken_below(target, there[-1]) if there and place == len(there) else ""
     target.insert(place, key, value)
-    if trailing and "\n" in trailing.value.strip(" "):  # what follows the last key, such as the blank line before the next section
-        target.ca.items[last][2] = None
-        hand_on(target, key, trailing)
-    if comment := comment_above(changes, key, lines):
-        if not target.fa.flow_style():
-            column = target.lc.col if target.lc.col is not None else 0
-            target.yaml_set_comment_before_after_key(key, before=comment, indent=column)
+    hand_on(target, key, below)
+    if comment and not target.fa.flow_style():
+        target.yaml_set_comment_before_after_key(key, before=comment, indent=2 * depth)
 
 
 def take_out(target: CommentedMap, key: Any) -> None:
     """Remove a key and the comment above it; what follows it stays."""
-    there = list(target)
-    place = there.index(key)
-    trailing = tail(target, key)
+    place = list(target).index(key)
+    below = taken_below(target, key)
     del target[key]
     target.ca.items.pop(key, None)
-    if trailing and place:
-        hand_on(target, there[place - 1], trailing)
+    if place:
+        hand_on(target, list(target)[place - 1], below)
 
 
-def tail(target: Any, key: Any) -> Any:
-    """The comment behind the last value under a key, which belongs to what follows."""
+def taken_below(target: Any, key: Any) -> str:
+    """The comments and blank lines below the last value under a key, taken from it: they belong to what follows."""
     value = target[key]
-    if isinstance(value, CommentedMap | CommentedSeq):
-        if value.fa.flow_style() or not value:
-            return None
-        return tail(value, next(reversed(value)) if isinstance(value, CommentedMap) else len(value) - 1)
-    found = target.ca.items.get(key)
-    return found[2] if isinstance(target, CommentedMap) and found else found[0] if found else None
+    if is_block(value):
+        if value.ca.end:
+            text = "".join(token.value for token in value.ca.end)
+            value.ca.end = []
+            return text
+        return taken_below(value, last_of(value))
+    slot = target.ca.items.get(key)
+    at = 2 if isinstance(target, CommentedMap) else 0
+    if not slot or slot[at] is None:
+        return ""
+    beside, _, text = str(slot[at].value).partition("\n")
+    slot[at] = token_of(f"{beside}\n") if beside else None
+    return text
 
 
-def hand_on(target: CommentedMap, key: Any, token: Any) -> None:
-    """Put a comment behind the last value under this key."""
+def hand_on(target: Any, key: Any, text: str) -> None:
+    """Put comments and blank lines below the last value under this key."""
+    if not text:
+        return
     value = target[key]
-    if isinstance(value, CommentedMap) and value and not value.fa.flow_style():
-        hand_on(value, next(reversed(value)), token)
-    elif not isinstance(value, CommentedMap | CommentedSeq):
-        target.ca.items.setdefault(key, [None] * 4)[2] = token
+    if is_block(value):
+        last = last_of(value)
+        if isinstance(value[last], CommentedMap | CommentedSeq) and not is_block(value[last]):
+            value.ca.end = [token_of(text)]
+        else:
+            hand_on(value, last, text)
+        return
+    at, width = (2, 4) if isinstance(target, CommentedMap) else (0, 2)
+    slot = target.ca.items.setdefault(key, [None] * width)
+    slot[at] = token_of((slot[at].value if slot[at] else "\n") + text)
+
+
+def is_block(value: Any) -> bool:
+    """Whether it is a mapping or a list over several lines."""
+    return isinstance(value, CommentedMap | CommentedSeq) and bool(value) and not value.fa.flow_style()
+
+
+def last_of(value: Any) -> Any:
+    return next(reversed(value)) if isinstance(value, CommentedMap) else len(value) - 1
+
+
+def token_of(text: str) -> CommentToken:
+    return CommentToken(text, CommentMark(0), None)
 
 
 def comment_above(changes: CommentedMap, key: Any, lines: list[str]) -> str:

@@ -80,7 +80,7 @@ def check_room(model: Any, work: Path) -> None:
     if free < needed:
         raise StageError(
             f"two checkpoints need {needed / 2**20:,.0f} MB, and the disk of {work.parents[1]} has {free / 2**20:,.0f} MB left. "
-            "Free some space."
+            "Free some space: `python -m lingyu checkpoints` lists what earlier trainings left."
         )
 
 

@@ -1,25 +1,21 @@
 """One way to train: arguments, resume after a kill, the best checkpoint, curves, progress."""
 
 import csv
-import hashlib
 import math
-import shutil
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
-from zipfile import is_zipfile
 
-from lingyu.files import read_json
 from lingyu.launch import is_first
 from lingyu.stage import StageError
 from lingyu.train import processes
+from lingyu.train.checkpoints import continued, last_whole_checkpoint
 from lingyu.train.checks import check_room
 from lingyu.train.settings import CosineToFloor, Schedule, StableThenDecay, Training
 
-CODE = Path(__file__).parents[1]
 LOGS = 4  # between two evaluations
 SLOWER = "Lower learning_rate, or raise warmup_ratio."
 
@@ -282,6 +278,7 @@ def train(trainer: Any, label: str, kernels: str) -> dict[str, float]:
         "steps": trainer.state.global_step,
         "best_step": trainer.state.best_global_step or trainer.state.global_step,
         f"best_{measure}": choose(measured) if measured else math.nan,
+        **{f"code_changed_{number}": step for number, step in enumerate(continued(work), 1)},
     }
 
 
@@ -294,53 +291,6 @@ def fault_of(error: RuntimeError) -> str | None:
     if isinstance(error, DistError) or "gloo/transport" in str(error):
         return "another process of this training was lost. Start it again, on every node: it goes on from the last whole checkpoint."
     return None
-
-
-def last_whole_checkpoint(work: Path, writers: int = 1) -> Path | None:
-    """The newest checkpoint that is written whole; halves that a kill or a full disk left behind are removed."""
-    whole = []
-    for folder in work.glob("checkpoint-*"):
-        step = int(folder.name.removeprefix("checkpoint-"))
-        if is_whole(folder, step, writers):
-            whole.append((step, folder))
-        else:
-            shutil.rmtree(folder)
-    return max(whole)[1] if whole else None
-
-
-def is_whole(folder: Path, step: int, writers: int) -> bool:
-    """Whether a checkpoint has all its files, and none that was cut off: a kill leaves it half written, or half removed."""
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        finished = read_json(folder / "trainer_state.json")["global_step"] == step
-        for file in folder.glob("*.safetensors"):
-            with safe_open(file, framework="numpy"):
-                pass
-    except (OSError, ValueError, KeyError, SafetensorError):
-        return False
-    states = [*folder.glob("*.pt"), *folder.glob("*.pth")]  # torch writes archives, whose index comes last
-    if writers == 1:
-        needed = [folder / name for name in ("optimizer.pt", "scheduler.pt", "rng_state.pth")]
-        finished = finished and any(folder.glob("*.safetensors"))
-    else:
-        needed = [folder / f"rng_state_{rank}.pth" for rank in range(writers)]
-    return finished and all(is_zipfile(file) for file in [*states, *needed])
-
-
-def workplace(work: Path, params: Training, inputs: Iterable[Path]) -> Path:
-    """A folder for checkpoints that belongs to these parameters, inputs and code alone; what others left in `work` is removed."""
-    digest = hashlib.sha256(params.model_dump_json().encode())
-    files = [file for path in inputs for file in (sorted(path.rglob("*")) if path.is_dir() else [path]) if file.is_file()]
-    for file in [*files, *sorted(CODE.glob("model/*.py")), *sorted(CODE.glob("train/*.py"))]:
-        with file.open("rb") as opened:
-            digest.update(hashlib.file_digest(opened, "sha256").digest())
-    mine = work / digest.hexdigest()[:16]
-    for other in work.glob("*") if is_first() else ():
-        if other != mine:
-            shutil.rmtree(other)
-    mine.mkdir(parents=True, exist_ok=True)
-    return mine
 
 
 def write_curves(history: list[dict[str, Any]], path: Path, extra: Sequence[str] = ()) -> None:
