@@ -24,7 +24,7 @@ PARAMS_FILE = Path("params.yaml")
 class StageParams(BaseModel):
     """One section of params.yaml. A misspelt, missing or ill-typed key is an error."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, validate_default=True)
 
     shared: ClassVar[str | None] = None
     """A section whose keys hold where the stage's own section does not set them."""

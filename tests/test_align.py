@@ -209,9 +209,7 @@ def test_prompts_that_leave_no_room_for_a_reply_are_named(run, name, tmp_path):
     rows = [question(place, text) for place, text in enumerate(["go?", "up?", "go " * 20])]
     write_table(tmp_path / "mix" / "train" / "prompts.parquet", rows, Question)
 
-    with pytest.raises(
-        StageError, match=rf"1 of 3 prompts .* max_completion_length 4 .*64, first {rows[2].id}\."
-    ):
+    with pytest.raises(StageError, match=rf"1 of 3 prompts .* max_completion_length 4 .*64, first {rows[2].id}\."):
         run(params(BY_REWARD[name]), name)
 
 

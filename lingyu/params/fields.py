@@ -132,7 +132,7 @@ def value_text(value: Any) -> str:
             return "[" + ", ".join(map(value_text, value)) + "]"
         case float():
             return number_text(value)
-        case str() if not value or re.search(r"[:#{}\[\],&*!|>'\"%@`]|^[\s\d~?-]|\s$", value):
+        case str() if not value or re.search(r"[:#{}\[\],&*!|>'\"%@`]|^[\s\d~?-]|\s$|^(true|false|null|yes|no|on|off)$", value):
             return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
     return str(value)
 

@@ -5,7 +5,6 @@ with its comment, next to its neighbours in the profile or recipe; null takes an
 params.yaml with the values of that profile only: rates and lengths that were tried with it.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
@@ -61,7 +60,8 @@ def rewritten(params: str, path: Path) -> tuple[str, list[Change]]:
     """params.yaml with the profile or recipe in it, and what it changed."""
     target = parsed(params, Path("params.yaml"))
     changes, text = changes_of(path, params)
-    made = list(merged(target, changes, text.splitlines(), ()))
+    made: list[Change] = []
+    merge(target, changes, text.splitlines(), (), made)
     buffer = StringIO()
     yaml().dump(target, buffer)
     written = buffer.getvalue()
@@ -70,52 +70,61 @@ def rewritten(params: str, path: Path) -> tuple[str, list[Change]]:
     return written, made
 
 
-def merged(target: CommentedMap, changes: CommentedMap, lines: list[str], at: tuple[str, ...]) -> Iterator[Change]:
-    """Set the values, and say which were others before."""
+def merge(target: CommentedMap, changes: CommentedMap, lines: list[str], at: tuple[str, ...], made: list[Change]) -> str:
+    """Set the values, and note which were others before. Comments below the last value that found no place are handed back."""
+    left = ""
     for key, new in changes.items():
-        name, old = ".".join((*at, str(key))), target.get(key)
+        there, old, where = key in target, target.get(key), (*at, str(key))
+        below, beside = "", key
         if new is None:
-            if key in target:
-                take_out(target, key)
-                yield Change(name, plain(old), None)
+            if there:
+                made.append(Change(".".join(where), plain(old), None))
+                beside, below = take_out(target, key)
         elif isinstance(new, CommentedMap) and isinstance(old, CommentedMap) and not (key in KINDS and new.get("name") != old.get("name")):
             if not old:
                 old.fa.set_block_style()
-            yield from merged(old, new, lines, (*at, str(key)))
-        elif isinstance(new, CommentedMap) and (key not in target or not isinstance(old, CommentedMap)) and not new.fa.flow_style():
-            put(target, key, CommentedMap(), changes, comment_above(changes, key, lines), len(at))
-            yield from merged(target[key], new, lines, (*at, str(key)))
-        elif plain(new) != plain(old) or key not in target:
-            put(target, key, copied(new), changes, comment_above(changes, key, lines), len(at))
-            yield Change(name, plain(old), plain(new))
+            below = merge(old, new, lines, where, made)
+        elif isinstance(new, CommentedMap) and not isinstance(old, CommentedMap) and not new.fa.flow_style():
+            below = put(target, key, CommentedMap(), changes)
+            comment_on(target, key, comment_above(changes, key, lines), len(at), new=not there)
+            below = merge(target[key], new, lines, where, made) or below
+        elif not there or plain(new) != plain(old):
+            made.append(Change(".".join(where), plain(old), plain(new)))
+            below = put(target, key, copied(new), changes)
+            comment_on(target, key, comment_above(changes, key, lines), len(at), new=not there)
+        left = hand_on(target, beside, below) or left
+    return left
 
 
-def put(target: CommentedMap, key: Any, value: Any, changes: CommentedMap, comment: str, depth: int) -> None:
-    """Set a value. A new key stands before the next one, or after the last one, that the changes name too."""
+def put(target: CommentedMap, key: Any, value: Any, changes: CommentedMap) -> str:
+    """Set a value; the comments below the place are handed back. A new key stands before the next one, or after the last one, that the
+    changes name too."""
     if key in target:
         below = taken_below(target, key)
         target[key] = value
-        hand_on(target, key, below)
-        return
+        return below
     order, there = list(changes), list(target)
     after = next((one for one in order[order.index(key) + 1 :] if one in target), None)
     before = next((one for one in reversed(order[: order.index(key)]) if one in target), None)
     place = there.index(after) if after is not None else there.index(before) + 1 if before is not None else len(there)
     below = taken_below(target, there[-1]) if there and place == len(there) else ""
     target.insert(place, key, value)
-    hand_on(target, key, below)
-    if comment and not target.fa.flow_style():
-        target.yaml_set_comment_before_after_key(key, before=comment, indent=2 * depth)
+    return below
 
 
-def take_out(target: CommentedMap, key: Any) -> None:
-    """Remove a key and the comment above it; what follows it stays."""
+def take_out(target: CommentedMap, key: Any) -> tuple[Any, str]:
+    """Remove a key and the comment above it. The key before it and the comments below it are handed back."""
     place = list(target).index(key)
     below = taken_below(target, key)
     del target[key]
     target.ca.items.pop(key, None)
-    if place:
-        hand_on(target, list(target)[place - 1], below)
+    return list(target)[place - 1] if place else None, below
+
+
+def comment_on(target: CommentedMap, key: Any, comment: str, depth: int, *, new: bool) -> None:
+    """A key that is new brings its comment; one that was there keeps the one it has."""
+    if new and comment and not target.fa.flow_style():
+        target.yaml_set_comment_before_after_key(key, before=comment, indent=2 * depth)
 
 
 def taken_below(target: Any, key: Any) -> str:
@@ -127,30 +136,38 @@ def taken_below(target: Any, key: Any) -> str:
             value.ca.end = []
             return text
         return taken_below(value, last_of(value))
-    slot = target.ca.items.get(key)
-    at = 2 if isinstance(target, CommentedMap) else 0
+    slot, at = target.ca.items.get(key), 2 if isinstance(target, CommentedMap) else 0
     if not slot or slot[at] is None:
         return ""
     beside, _, text = str(slot[at].value).partition("\n")
-    slot[at] = token_of(f"{beside}\n") if beside else None
+    if text:
+        slot[at] = CommentToken(f"{beside}\n", slot[at].start_mark, None) if beside else None
     return text
 
 
-def hand_on(target: Any, key: Any, text: str) -> None:
-    """Put comments and blank lines below the last value under this key."""
-    if not text:
-        return
+def hand_on(target: Any, key: Any, text: str) -> str:
+    """Put comments and blank lines below the last value under this key, or else above the next key; handed back where there is none."""
+    if not text or key is None:
+        return text
     value = target[key]
     if is_block(value):
         last = last_of(value)
-        if isinstance(value[last], CommentedMap | CommentedSeq) and not is_block(value[last]):
+        if isinstance(value, CommentedSeq) and isinstance(value[last], CommentedMap | CommentedSeq) and not is_block(value[last]):
+            value.ca.comment = value.ca.comment or [None, None]  # without it what comes at the end is not written
             value.ca.end = [token_of(text)]
-        else:
-            hand_on(value, last, text)
-        return
-    at, width = (2, 4) if isinstance(target, CommentedMap) else (0, 2)
-    slot = target.ca.items.setdefault(key, [None] * width)
-    slot[at] = token_of((slot[at].value if slot[at] else "\n") + text)
+            return ""
+        text = hand_on(value, last, text)
+    elif not isinstance(value, CommentedMap | CommentedSeq):
+        at, width = (2, 4) if isinstance(target, CommentedMap) else (0, 2)
+        slot = target.ca.items.setdefault(key, [None] * width)
+        slot[at] = CommentToken((slot[at].value if slot[at] else "\n") + text, slot[at].start_mark if slot[at] else CommentMark(0), None)
+        return ""
+    keys = list(target) if isinstance(target, CommentedMap) else []
+    if text and key in keys[:-1]:
+        slot = target.ca.items.setdefault(keys[keys.index(key) + 1], [None] * 4)
+        slot[1] = [token_of(text), *(slot[1] or [])]
+        return ""
+    return text
 
 
 def is_block(value: Any) -> bool:
