@@ -3,9 +3,8 @@
 Writes  docs/generation.md   what stands between the marks <!-- asked --> and <!-- /asked -->
 
 The teacher is tests/openai_server.py, no model: its answers are sentences of the passage that it is shown, and half of them are
-spoilt, each in one way that belongs to the question. So the table shows which faults the checks catch and by what name,
-and the examples, where nothing is spoilt, what a row looks like; neither shows how good a model is. The counts are of the
-folders named, the examples of bench/records and samples/drone, which were written for this project.
+spoilt, each in one way that belongs to the question. So the table shows which faults the checks catch and by what name, and not
+how good a model is.
 """
 
 import argparse
@@ -19,19 +18,18 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any, get_args
 
-from bench.generation import in_a_line, parted, shortest
-from lingyu.files import read_jsonl, read_table, read_tables, write_tables
+from bench.generation import parted
+from lingyu.files import read_jsonl, read_table
 from lingyu.generate.stable_choice import number
 from lingyu.generate.tables import MADE, Asked
 from lingyu.records import Label, Made
 from stages import generate
-from tests.openai_server import Reply, good, good_answer, serving
+from tests.openai_server import Reply, good_answer, serving
 
 OPENED, CLOSED = "<!-- asked -->", "<!-- /asked -->"
 PAGE = Path("docs/generation.md")
-WRITTEN = (Path("bench/records"), Path("samples/drone"))
 METHODS: tuple[str, ...] = get_args(Asked)
-RECORDS, EXAMPLES = 60, 10
+RECORDS = 60
 COUNTED = re.compile(r"\d+|(?<=[一二三四五六七八九十百])[一二三四五六七八九]")
 
 # What is done to every text of an answer; the first that changes something is the fault.
@@ -54,24 +52,18 @@ def main() -> None:
     parser.add_argument("folders", type=Path, nargs="+")
     given = parser.parse_args()
     with redirect_stdout(sys.stderr):
-        found, shown = [made_of(folder, spoiling) for folder in given.folders], [made_of(folder, good, whole=True) for folder in WRITTEN]
-    lines = [*table(found), "", *examples([row for rows, _ in shown for row in rows])]
+        found = [made_of(folder) for folder in given.folders]
     page = PAGE.read_text(encoding="utf-8")
     head, tail = page.partition(OPENED)[0], page.partition(CLOSED)[2]
-    PAGE.write_text(f"{head}{OPENED}\n" + "\n".join(lines) + f"\n{CLOSED}{tail}", encoding="utf-8")
+    PAGE.write_text(f"{head}{OPENED}\n" + "\n".join(table(found)) + f"\n{CLOSED}{tail}", encoding="utf-8")
 
 
-def made_of(source: Path, script: Callable[..., Any], *, whole: bool = False) -> tuple[list[Made], list[dict[str, Any]]]:
-    """The rows that the teacher's methods made of a folder, and what they dropped. whole: of all its records, none kept for tests."""
-    with tempfile.TemporaryDirectory() as folder, serving(script) as server:
+def made_of(source: Path) -> tuple[list[Made], list[dict[str, Any]]]:
+    """The rows that the teacher's methods made of a folder, and what they dropped."""
+    with tempfile.TemporaryDirectory() as folder, serving(spoiling) as server:
         home = Path(folder)
         learn = parted(source, home, most=2000)
         parts = [home / "train", home / "split" / "dev", home / "split" / "test"]
-        if whole:
-            learn = read_tables(home / "clean" / "tables")
-            write_tables(home / "train", learn)
-            write_tables(home / "none", {})
-            parts[1:] = [home / "none"] * 2
         section = generate.Params.load("generate").model_dump()
         tasks = sorted({row.task for row in learn["labels"] if isinstance(row, Label)})
         asked = {name: {**section["asked"][name], "records": RECORDS} for name in METHODS}
@@ -146,13 +138,6 @@ def table(found: list[tuple[list[Made], list[dict[str, Any]]]]) -> Iterator[str]
     for method in METHODS:
         told = ", ".join(f"{reason} {count:,}" for reason, count in reasons[method].most_common())
         yield f"| `{method}` | {len(about[method]):,} | {len(made[method]):,} | {told} |"
-
-
-def examples(rows: list[Made]) -> Iterator[str]:
-    for method in METHODS:
-        yield f"**{method}**\n"
-        yield from map(in_a_line, shortest([row for row in rows if row.method == method], EXAMPLES))
-        yield ""
 
 
 if __name__ == "__main__":

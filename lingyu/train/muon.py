@@ -16,7 +16,7 @@ MOMENTUM = 0.95
 STEPS = 5
 COEFFICIENTS = (3.4445, -4.775, 2.0315)  # Jordan's: singular values come between .7 and 1.2 in five steps
 SCALE = 0.2  # the root mean square of an update at rate 1, about that of AdamW's
-OTHERS_SHARE = 0.4  # of the matrices' rate for embeddings and vectors: docs/decisions.md
+OTHERS_SHARE = 0.4  # of the matrices' rate for embeddings and vectors: docs/decisions/0008-muon-for-pretraining.md
 TOGETHER = 1 << 26  # numbers of one shape at a time, which bounds memory
 
 

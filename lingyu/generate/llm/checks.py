@@ -63,7 +63,7 @@ class Limits(StageParams):
         ge=0,
         le=1,
         description="Share of an answer's words that its source has. The same content in other words has 0.26 and more, other content "
-        "0.22 at most (docs/decisions.md).",
+        "0.22 at most (docs/decisions/0046-checks-of-llm-answers.md).",
     )
     near: float = Field(0.7, gt=0, le=1, description="Similarity of trigrams from which a question repeats an existing one.")
 
