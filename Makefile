@@ -11,7 +11,7 @@ export DVC_NO_ANALYTICS := 1
 # Most tests use one core; past four processes their imports cost more than they save. A file's tests stay together until one runs idle.
 TESTS := pytest --numprocesses logical --maxprocesses 4 --dist worksteal
 
-.PHONY: setup repro test check serve data profile recipe review
+.PHONY: setup repro test check check-release serve data profile recipe review
 
 setup: .venv/ready
 
@@ -36,6 +36,10 @@ check: setup
 	ruff check .
 	mypy
 	$(TESTS)
+
+# What a release of the project needs besides: nothing stale, and README and docs show the run that dvc.lock names.
+check-release: setup
+	python -m bench.results --check
 
 serve: setup
 	bentoml serve $(CURDIR)/out/package/bento

@@ -1,14 +1,20 @@
-"""results: write what the last run came to into README.md and README.zh.md. `python -m bench.results`
+"""results: publish the results of a run of the project, and write them into README and docs.
 
-Reads   params.yaml                  select: the pairs of checkpoints and what lies between them
-        out/select/leaderboard.csv   each checkpoint's metrics
-        out/select/stages.csv        how they moved from one checkpoint to the next
-        out/select/winner.json       which won, and why
-        out/extend/metrics.json, out/reward/metrics.json, out/index/metrics.json
-Writes  README.md, README.zh.md      what stands between the marks <!-- results --> and <!-- /results -->
+    python -m bench.results            # after `make repro`: out/ of this run becomes docs/results/, and the pages are written
+    python -m bench.results --pages    # the pages only, from docs/results/
+    python -m bench.results --check    # `make check-release`: all of it is that of dvc.lock, and nothing is stale
+
+A run writes into out/, which is not in git. What is published is in docs/results/, and only this command writes it.
+
+Reads   out/select, out/extend, out/reward, out/index    the measured numbers; params.yaml for the names of the pairs; dvc.yaml
+Writes  docs/results/*                                   a copy of them
+        README.md, README.zh.md, docs/results.md         what is between the marks <!-- name --> and <!-- /name -->
 """
 
+import argparse
 import csv
+import hashlib
+import shutil
 import sys
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -18,17 +24,30 @@ from typing import Any, Literal
 import numpy as np
 import yaml
 
+from flows import dag
 from lingyu.evaluate.metrics import Change, named
-from lingyu.files import read_json
+from lingyu.files import read_json, write_json
+from lingyu.last_run import locked
 from lingyu.select.names import name_of
 from lingyu.select.report import figure, interval, movement, signed
 from lingyu.statistics import wilson
 from stages.package import read_leaderboard
+from stages.select import Section
 
 Language = Literal["zh", "en"]
 Measured = dict[str, dict[str, dict[str, Any]]]  # by checkpoint and metric
+FOLDER = Path("docs/results")
+PUBLISHED = {
+    "leaderboard.csv": Path("out/select/leaderboard.csv"),
+    "stages.csv": Path("out/select/stages.csv"),
+    "winner.json": Path("out/select/winner.json"),
+    "extend.json": Path("out/extend/metrics.json"),
+    "reward.json": Path("out/reward/metrics.json"),
+    "index.json": Path("out/index/metrics.json"),
+}
+SELECT = "select.json"  # of params.yaml: the pairs of checkpoints, and the level of the tests
 READMES: dict[Language, str] = {"en": "README.md", "zh": "README.zh.md"}
-OPENED, CLOSED = "<!-- results -->", "<!-- /results -->"
+PAGE = "docs/results.md"
 
 # One or two of each thing that is measured; the report has all of them.
 METRICS = (
@@ -44,11 +63,13 @@ METRICS = (
     "domain_bits_per_byte",
     "general_bits_per_byte",
 )
+SHORT = ("fact_exact", "classify_macro_f1", "reason_exact", "preferred_exact", "general_bits_per_byte")  # of the README
 WORDS: dict[Language, dict[str, str]] = {
     "en": {
-        "nothing yet": "No results yet: run `make repro`, then `python -m bench.results`.",
         "checkpoint": "checkpoint",
         "winner": "winner",
+        "metric": "metric",
+        "short note": "Value (95 % interval); n: test items; ↓: lower is better.",
         "note": "Value (95 % interval); n: test items, the same for every checkpoint; ↓: lower is better.",
         "stage": "stage",
         "added": "what it added",
@@ -64,9 +85,10 @@ WORDS: dict[Language, dict[str, str]] = {
         "index": "finds the fact asked for among the first {depth} passages in {share} ({low}–{high}) of {count} questions",
     },
     "zh": {
-        "nothing yet": "尚无结果：先运行 `make repro`，再运行 `python -m bench.results`。",
         "checkpoint": "检查点",
         "winner": "胜出",
+        "metric": "指标",
+        "short note": "数值（95% 区间）；n 为测试题数；↓ 表示越低越好。",
         "note": "数值（95% 区间）；n 为测试题数，各检查点题目相同；↓ 表示越低越好。",
         "stage": "阶段",
         "added": "带来了什么",
@@ -81,42 +103,151 @@ WORDS: dict[Language, dict[str, str]] = {
         "index": "在 {count} 个问题中，{share}（{low}–{high}）所问的事实排在前 {depth} 段之内",
     },
 }
+STAGES_ZH = {
+    "ingest": "读入 `data/` 下的每个文件，每行都记录来源",
+    "validate": "按期望检查各表；阻断性期望不满足则停止",
+    "clean": "规范字符、遮盖个人信息、去掉质量差和重复的行，逐条注明原因",
+    "split": "划分训练集、验证集和测试集，并证明互不泄漏",
+    "generate": "由记录生成指令、偏好对和测试题，注明出处",
+    "review": "应用人工决定，留下待审核的行",
+    "base": "下载固定版本的基座模型，或训练微型基座",
+    "mix": "配比、回放通用文本、检查泄漏、统计行数与词元数",
+    "extend": "把值得加入的领域词加入词表",
+    "pretrain": "在领域文本上继续预训练",
+    "sft": "指令微调",
+    "reward": "用偏好对训练奖励模型",
+    "align": "偏好对齐",
+    "evaluate": "用同一批留出题目评测每个检查点",
+    "select": "按配对检验选出胜出模型，写明理由",
+    "index": "为专业模式切分文档并建立索引",
+    "package": "构建 Bento、模型卡和清单",
+}
 DEPTH = 3  # the passages that a reader of professional mode is shown by default
 
 
 def main() -> None:
-    try:
-        for language, name in READMES.items():
-            path = Path(name)
-            path.write_text(filled(path.read_text(encoding="utf-8"), block(Path(), language)), encoding="utf-8")
-    except FileNotFoundError as error:
-        sys.exit(f"results: {error.filename} is missing, though out/select/leaderboard.csv is there. Run `make repro`.")
+    parser = argparse.ArgumentParser(prog="python -m bench.results", description="Publish the results of this run 发布本次结果")
+    parser.add_argument("--pages", action="store_true", help="write the pages only, from docs/results/")
+    parser.add_argument("--check", action="store_true", help="write nothing; say what is not that of dvc.lock")
+    asked = parser.parse_args()
+    stale = [] if asked.pages else [f"{name} is stale: run `make repro`" for name in dag.stale()]
+    if asked.check:
+        faults = [*stale, *not_published(FOLDER), *not_written(FOLDER)]
+    else:
+        faults = stale
+        if not faults:
+            if not asked.pages:
+                publish(FOLDER)
+            for name, page in pages(FOLDER).items():
+                Path(name).write_text(page, encoding="utf-8")
+    if faults:
+        sys.exit("\n".join(["results:", *(f"  {fault}" for fault in faults)]))
 
 
-def filled(page: str, made: str) -> str:
-    """The page with `made` between its marks."""
-    head, opened, rest = page.partition(OPENED)
-    _, closed, tail = rest.partition(CLOSED)
-    if not closed:
-        sys.exit(f"results: no {OPENED} … {CLOSED} to write between. Put both back into {' and '.join(READMES.values())}.")
-    return head + opened + made + closed + tail
+def publish(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    for name, source in PUBLISHED.items():
+        shutil.copyfile(source, folder / name)
+    select = Section.load("select")
+    write_json(folder / SELECT, select.model_dump(include={"level", "pairs"}))
 
 
-def block(top: Path, language: Language) -> str:
-    """What stands between the marks."""
-    words, out = WORDS[language], top / "out"
-    if not (out / "select" / "leaderboard.csv").exists():
-        return f"\n\n{words['nothing yet']}\n\n"
-    measured, verdict = read_leaderboard(out / "select" / "leaderboard.csv"), read_json(out / "select" / "winner.json")
-    select = yaml.safe_load((top / "params.yaml").read_text(encoding="utf-8"))["select"]
+def not_published(folder: Path) -> Iterator[str]:
+    """The published files that are not the outputs that dvc.lock names."""
+    for name, source in PUBLISHED.items():
+        path = folder / name
+        if not path.exists() or md5(path) != locked(source):
+            yield f"{path} is not the {source} of dvc.lock: run `python -m bench.results`"
+
+
+def md5(path: Path) -> str:
+    """As dvc.lock names a file."""
+    return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
+
+
+def not_written(folder: Path) -> Iterator[str]:
+    """The pages that show other numbers than the folder has."""
+    for name, page in pages(folder).items():
+        if Path(name).read_text(encoding="utf-8") != page:
+            yield f"{name} does not show {folder}: run `python -m bench.results --pages`"
+
+
+def pages(folder: Path) -> dict[str, str]:
+    """Every page as it should be."""
+    blocks = {
+        **{name: {"results": short(folder, language)} for language, name in READMES.items()},
+        PAGE: {"results-en": full(folder, "en"), "results-zh": full(folder, "zh"), "stages": stages()},
+    }
+    made = {}
+    for name, parts in blocks.items():
+        made[name] = Path(name).read_text(encoding="utf-8")
+        for mark, text in parts.items():
+            made[name] = filled(made[name], mark, text, name)
+    return made
+
+
+def filled(page: str, mark: str, text: str, name: str) -> str:
+    """The page with the text between its marks."""
+    opened, closed = f"<!-- {mark} -->", f"<!-- /{mark} -->"
+    head, first, rest = page.partition(opened)
+    _, last, tail = rest.partition(closed)
+    if not (first and last):
+        sys.exit(f"results: {name} has no {opened} … {closed} to write between. Put both back.")
+    return f"{head}{opened}\n\n{text}\n\n{closed}{tail}"
+
+
+def short(folder: Path, language: Language) -> str:
+    """For the README: a row for each metric, with the base beside the winner."""
+    words, measured, verdict = WORDS[language], read_leaderboard(folder / "leaderboard.csv"), read_json(folder / "winner.json")
+    columns = {name: measured[name] for name in ("base", verdict["checkpoint"]) if name in measured}
+    heads = (f"{words['winner']} `{name}`" if name == verdict["checkpoint"] else f"`{name}`" for name in columns)
+    return "\n\n".join([table([(words["metric"], *heads), *short_rows(columns, language)]), words["short note"]])
+
+
+def short_rows(columns: Measured, language: Language) -> Iterator[tuple[str, ...]]:
+    for metric in SHORT:
+        counts = [str(measures[metric]["count"]) for measures in columns.values() if metric in measures]
+        if counts:
+            cells = (cell(measures[metric], metric) if metric in measures else "–" for measures in columns.values())
+            lower = " ↓" if named(metric).better == "lower" else ""
+            yield f"{title_of(metric, language)}{lower} (n = {counts[-1]})", *cells
+
+
+def full(folder: Path, language: Language) -> str:
+    """Every checkpoint and metric, and what each stage added."""
+    words = WORDS[language]
+    measured, verdict = read_leaderboard(folder / "leaderboard.csv"), read_json(folder / "winner.json")
+    select = read_json(folder / SELECT)
     parts = [
         verdict["why"][language],
         table(scores(measured, verdict["checkpoint"], language)),
         words["note"],
-        table([(words["stage"], words["added"]), *added(out, select, language)]),
+        table([(words["stage"], words["added"]), *added(folder, select, language)]),
         words["moved"].format(level=select["level"]),
     ]
-    return "\n\n" + "\n\n".join(parts) + "\n\n"
+    return "\n\n".join(parts)
+
+
+def stages() -> str:
+    """A row for each stage of dvc.yaml: what it does, reads and writes."""
+    rows = [("stage 阶段", "what it does 做什么", "reads 读取", "writes 写出")]
+    for name, stage in yaml.safe_load(Path("dvc.yaml").read_text(encoding="utf-8"))["stages"].items():
+        block = stage.get("do", stage)
+        reads = [path for path in paths(block, "deps") if path.startswith(("out/", "data", "web/"))]
+        writes = [path.removeprefix(f"out/{name}/") for path in paths(block, "outs", "metrics", "plots")]
+        what = block["desc"].replace(" (${key})", "")
+        cells = (", ".join(f"`{path.removeprefix('out/')}`" for path in found) for found in (reads, writes))
+        shown = f"`{name}`" + ("@…" if "foreach" in stage else "")
+        rows.append((shown, f"{what}<br>{STAGES_ZH[name]}", *cells))
+    return table(rows)
+
+
+def paths(block: dict[str, Any], *kinds: str) -> list[str]:
+    """The paths of an entry of dvc.yaml. `<…>` in place of `${…}`, which is filled in for each candidate."""
+    entries = [entry for kind in kinds for entry in block.get(kind, [])]
+    found = [entry if isinstance(entry, str) else next(iter(entry)) for entry in entries]
+    return [path.replace("${key}", "<name>").replace("${item.", "<").replace("${", "<").replace("}", ">") for path in found]
 
 
 def scores(measured: Measured, winner: str | None, language: Language) -> Iterator[tuple[str, ...]]:
@@ -139,10 +270,10 @@ def cell(measure: dict[str, Any], metric: str) -> str:
     return f"{figure(measure['value'], metric)} ({interval(measure['low'], measure['high'], metric)})"
 
 
-def added(out: Path, select: dict[str, Any], language: Language) -> Iterator[tuple[str, str]]:
+def added(folder: Path, select: dict[str, Any], language: Language) -> Iterator[tuple[str, str]]:
     """A row for each stage, or step between two checkpoints, on what it changed."""
     words = WORDS[language]
-    extended = read_json(out / "extend" / "metrics.json")
+    extended = read_json(folder / "extend.json")
     yield (
         "`extend`",
         words["extend" if extended["terms"] else "unextended"].format(
@@ -152,16 +283,16 @@ def added(out: Path, select: dict[str, Any], language: Language) -> Iterator[tup
             gain=extended["gain"],
         ),
     )
-    moved = read_changes(out / "select" / "stages.csv")
+    moved = read_changes(folder / "stages.csv")
     for pair in select["pairs"]:
         if changes := moved.get((pair["before"], pair["after"])):
             yield f"{pair[language]}<br>`{pair['before']}` → `{pair['after']}`", changed(changes, select["level"], language)
-    reward = read_json(out / "reward" / "metrics.json")
+    reward = read_json(folder / "reward.json")
     if reward["dev_accuracy"] is not None:
         right = np.arange(reward["dev_pairs"]) < round(reward["dev_accuracy"] * reward["dev_pairs"])
         low, high = wilson(right.astype(float), np.ones(len(right)))
         yield "`reward`", words["reward"].format(**shares(reward["dev_accuracy"], low, high), count=reward["dev_pairs"])
-    found = read_json(out / "index" / "metrics.json")[f"fact_of_question_recall@{DEPTH}"]
+    found = read_json(folder / "index.json")[f"fact_of_question_recall@{DEPTH}"]
     if found["count"]:
         told = shares(found["value"], found["low"], found["high"])
         yield "`index`", words["index"].format(**told, count=found["count"], depth=DEPTH)

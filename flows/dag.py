@@ -83,6 +83,15 @@ def stale() -> dict[str, list[Any]]:
         return dict(repo.status())
 
 
+def altered(stage: str) -> list[str]:
+    """The outputs of a stage that are not what dvc.lock says, or not there."""
+    from dvc.repo import Repo
+
+    with Repo() as repo:
+        found = repo.status(targets=[stage]).get(stage, [])
+    return [path for reasons in found if isinstance(reasons, dict) for path in reasons.get("changed outs", {})]
+
+
 def running(*words: str, **environment: str) -> subprocess.Popen[bytes]:
     """`python -m words`, with this in its environment besides."""
     # Python holds back what it prints into a pipe; here somebody watches.

@@ -15,10 +15,10 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from pydantic import Field, ValidationError
 
-from flows import start
-from lingyu.files import read_json, write_json
+from flows import dag, start
+from lingyu.files import read_json, sha256, write_json
+from lingyu.release import manifest as about
 from lingyu.release.hubs import Hub, Kind, deliver, open_hub
-from lingyu.release.manifest import sha256
 from lingyu.release.staging import MANIFEST, Weights, staged
 from lingyu.stage import StageError, StageParams, faults
 
@@ -40,13 +40,20 @@ class Params(StageParams):
 @flow
 def release(to: list[str] | None = None, version: str | None = None, weights: str | None = None) -> None:
     params = overlaid(Params.load("release"), to, weights)
-    with staged(PACKAGE, params.weights, params.folder) as folder:
+    check_package(PACKAGE)
+    with staged(PACKAGE, params.weights, params.folder, about.lineage(Path())) as folder:
         version = checked(version or sha256(folder / MANIFEST)[:12])
         for kind in params.to:
             hub = open_hub(kind, str(getattr(params, kind)), params.private)
             give.with_options(task_run_name=hub.place)(hub, folder, version)
             remember(RECORD, hub.place, version, folder)
             create_markdown_artifact(key="release", markdown=f"**{version}** → {hub.place}")
+
+
+def check_package(package: Path) -> None:
+    """Raise where the package is not the one that dvc.lock names: its lineage would be another model's."""
+    if Path("dvc.lock").exists() and str(package) in dag.altered("package"):
+        raise StageError(f"{package} is not the package that dvc.lock names. Run `dvc repro package`. Nothing was released.")
 
 
 @task(cache_policy=NO_CACHE)

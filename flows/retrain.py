@@ -27,6 +27,7 @@ from flows import dag, start
 from flows.release import RECORD
 from lingyu.files import read_json
 from lingyu.release import compare
+from lingyu.release import manifest as about
 from lingyu.stage import StageError, StageParams
 
 MANIFEST = Path("out/package/release/manifest.json")
@@ -177,11 +178,11 @@ def flat(paths: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def metrics_table(steps: list[dag.Step]) -> str:
-    """A table for each stage that measures, a column for each of its items."""
+    """A table for each stage that measures, a column for each of its items. Ledgers, which count rows, are too long for one."""
     groups: dict[str, dict[str, dict[str, Any]]] = {}
     for step in steps:
         for path in step.metrics:
-            if path.exists():
+            if path.exists() and path.name != "ledger.json":
                 groups.setdefault(step.stage, {})[step.name.partition("@")[2] or "value"] = dict(named(read_json(path)))
     tables = []
     for stage, columns in groups.items():
@@ -217,7 +218,7 @@ def comparison(manifest: Path, released: Path) -> str:
     entries = read_json(released) if released.exists() else []
     if not entries:
         return "Nothing was released yet: there is nothing to compare with. 尚未发布过，无从比较。 `python -m flows.release`"
-    last, now = entries[-1], read_json(manifest)
+    last, now = entries[-1], {**about.lineage(Path()), **read_json(manifest)}
     found = compare.verdicts(last, now)
     same_model = compare.weights(last) == compare.weights(now)
     return "\n\n".join([compare.advice(found, same_model), f"{last['version']}, {last['place']}", compare.table(found)])

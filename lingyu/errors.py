@@ -24,8 +24,8 @@ def no_room(folder: Path = Path(".")) -> bool:
 
 
 LEFT = (
-    "Nothing made by an earlier run is lost: `dvc checkout` brings back the outputs that belong to dvc.lock, git their small files.\n"
-    "以前的产出没有丢失：`dvc checkout` 恢复与 dvc.lock 对应的产出，其中的小文件在 git 里。"
+    "Nothing made by an earlier run is lost: `dvc checkout` brings back the outputs that belong to dvc.lock.\n"
+    "以前的产出没有丢失：`dvc checkout` 恢复与 dvc.lock 对应的产出。"
 )
 FULL = (
     "the disk is full, or a limit on files is reached. Free some space and run `make repro` again; what is finished is not made twice.\n"

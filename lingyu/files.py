@@ -144,3 +144,13 @@ def read_jsonl(path: Path) -> Iterator[Any]:
 def short_hash(*parts: str) -> str:
     """Sixteen hexadecimal digits that name these parts: the id of a row made of them."""
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    """The SHA-256 of every file of the folder, by its path there."""
+    return {path.relative_to(folder).as_posix(): sha256(path) for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

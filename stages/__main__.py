@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from lingyu.ingest.readers import Unreadable
 from lingyu.params.page import Section
 from lingyu.stage import StageError, StageParams, mapping_at, read_params
-from stages import base
+from stages import align, base, reward, select
 from stages.ingest import DATA, EMPTY, check_file, files_of, shown
 
 SHARED = ("training",)  # sections of params.yaml that several stages read
@@ -55,6 +55,8 @@ def faults() -> Iterator[str]:
                     yield "\n".join([f"{label}: {head}", *new])
                 continue
             yield from (f"{label}: {fault}" for fault in faults_of_models(values, sections))
+    yield from faults_of_rewards(sections)
+    yield from faults_of_choice()
     if not any(files_of(DATA)):
         yield EMPTY
 
@@ -124,6 +126,50 @@ def base_of(sections: dict[str, Any]) -> base.Params | None:
         return None
 
 
+def faults_of_rewards(sections: dict[str, Any]) -> Iterator[str]:
+    """The candidates of align that want the reward model, where there is none."""
+    try:
+        if reward.Params.load("reward").enabled:
+            return
+        for item in items_of("align", sections):
+            rewards = getattr(align.Params.load("align", item).method, "rewards", [])
+            if any(each.name == "model" for each in rewards):
+                yield f"align@{item}: its method scores replies by the reward model, and reward.enabled is false (params.yaml)."
+    except StageError:
+        return  # reported above
+
+
+def faults_of_choice() -> Iterator[str]:
+    """What leaves select nothing to choose from."""
+    try:
+        params = select.Params.load("select")
+    except StageError:
+        return  # reported above
+    if params.checkpoints.keys() <= set(params.shown_only):
+        yield (
+            f"select: no checkpoint may win: all of evaluate.candidates ({', '.join(params.checkpoints)}) are in select.shown_only. "
+            "Take one out, or add a candidate (params.yaml)."
+        )
+
+
+def notes() -> Iterator[str]:
+    """What select leaves out, because it names a checkpoint that is not evaluated."""
+    try:
+        params = select.Params.load("select")
+    except StageError:
+        return
+    named = [name for pair in params.pairs for name in (pair.before, pair.after)]
+    absent = [name for name in dict.fromkeys([*named, *params.shown_only, params.general_reference]) if name not in params.checkpoints]
+    if absent:
+        near = {name: get_close_matches(name, params.checkpoints, 1, 0.8) for name in absent}
+        en = ", ".join(name + (f" (did you mean {near[name][0]}?)" if near[name] else "") for name in absent)
+        zh = "、".join(name + (f"（是否指 {near[name][0]}？）" if near[name] else "") for name in absent)
+        yield (
+            f"select names checkpoints that are not in evaluate.candidates, and leaves out what it says of them: {en}.\n"
+            f"select 中提到的以下检查点不在 evaluate.candidates 中，与之有关的设置不起作用：{zh}。"
+        )
+
+
 def models_of(sections: dict[str, Any]) -> list[str]:
     """The folders under out/ whose model a stage may start from, or score."""
     named = {name: sections[name].get("candidates") for name in ("sft", "align") if isinstance(sections.get(name), dict)}
@@ -156,10 +202,20 @@ def main(folder: str | None = None) -> None:
         found = list(faults() if folder is None else faults_of_folder(folder))
     except StageError as error:
         found = [str(error)]
+    if not found and folder is None:
+        print("".join(f"{note}\n" for note in notes()), end="", file=sys.stderr)
+        tidy()
     if found:
         sys.exit(
             "\n".join([*found, "Nothing was started, nothing changed. Fix this first.", "什么都没有运行，也没有改动。请先改正以上问题。"])
         )
+
+
+def tidy() -> None:
+    """Remove what former candidates left where select reads: it would run again where DVC can restore what it wrote."""
+    evaluated = Path("out/evaluate")
+    if evaluated.is_dir():
+        select.remove_left_over(evaluated, select.Params.load("select").checkpoints)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,13 @@
 """evaluate: ask a checkpoint the frozen test items, and measure what it answers.
 
 Reads   out/${item.checkpoint}/model               the checkpoint, as params.yaml names it
-        out/reward/model                           scores its replies to what preference pairs ask, else to questions about facts
+        out/${item.checkpoint}/curves.csv          the losses of its training
+        out/reward/model                           scores its replies to what preference pairs ask, else to questions about facts; not a
+                                                   model where reward.enabled is false
         out/mix/test                               questions, domain, general, preference (.parquet)
 Writes  out/evaluate/${key}/predictions.parquet    a row for each test item, in the same order for every checkpoint
         out/evaluate/${key}/confusion.csv          actual, predicted, count of the classification, "invalid" included
+        out/evaluate/${key}/checkpoint.json        which checkpoint it is: the hash of each file, and its losses
         out/evaluate/${key}/metrics.json           each metric with its 95 % interval and count
 
 A metric without test items is left out. A question longer than the checkpoint's context counts as answered wrong.
@@ -19,12 +22,14 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 
 from lingyu.evaluate import ask, metrics, rules
 from lingyu.evaluate.metrics import Prediction
-from lingyu.files import read_table, write_json, write_table
+from lingyu.files import hashes, read_table, write_json, write_table
 from lingyu.model.chat import prompt_and_reply, render
-from lingyu.model.load import load_scorer, load_tokenizer, prepare
+from lingyu.model.load import is_model, load_scorer, load_tokenizer, prepare
 from lingyu.model.scoring import scored_text, scores
 from lingyu.records import Document, Message, Preference, Question
 from lingyu.stage import StageError, StageParams, start
+
+LOSSES = ("step", "train_loss", "eval_loss")
 
 
 class NewTokens(StageParams):
@@ -80,7 +85,9 @@ def run(params: Params, models: Path, reward: Path, test: Path, out: Path) -> No
     prepare(params.threads)
     checkpoint = ask.load(models / params.checkpoint / "model", params.batch_tokens, params.precision)
     answered = answers(checkpoint, questions, params.max_new_tokens)
-    answered = with_rewards(answered, questions, reward, checkpoint.model.device)
+    rewarded = is_model(reward)
+    if rewarded:
+        answered = with_rewards(answered, questions, reward, checkpoint.model.device)
     likely = [row for scope, rows in texts.items() for row in likelihoods(checkpoint, rows, scope, params.stride)]
     preferred = choices(checkpoint, preferences)
 
@@ -88,7 +95,18 @@ def run(params: Params, models: Path, reward: Path, test: Path, out: Path) -> No
     write_table(out / "predictions.parquet", predictions, Prediction)
     with (out / "confusion.csv").open("w", encoding="utf-8", newline="") as file:
         csv.writer(file, lineterminator="\n").writerows([("actual", "predicted", "count"), *metrics.confusion_rows(predictions)])
+    folder = models / params.checkpoint
+    asked = {"checkpoint": params.checkpoint, "rewarded": rewarded, "files": hashes(folder / "model")}
+    write_json(out / "checkpoint.json", {**asked, "curve": read_curve(folder / "curves.csv")})
     write_json(out / "metrics.json", metrics.measured(predictions, params.resamples, params.seed))
+
+
+def read_curve(path: Path) -> list[dict[str, float | None]]:
+    """Step and losses of each line; nothing where no training took place."""
+    if not path.exists():
+        return []
+    with path.open(encoding="utf-8", newline="") as file:
+        return [{name: float(line[name]) if line[name] else None for name in LOSSES} for line in csv.DictReader(file)]
 
 
 def answers(checkpoint: ask.Checkpoint, questions: Sequence[Question], new_tokens: NewTokens) -> list[Prediction]:

@@ -8,6 +8,7 @@ Reads   out/base/model              the base
         out/mix/dev                 pretrain.parquet, the text to measure on
 Writes  out/extend/model            the base with the longer vocabulary, or as it was where too little is gained
         out/extend/terms.csv        each added term: how often it occurs, its former pieces, tokens saved
+        out/extend/curves.csv       no step: evaluate reads one beside every model
         out/extend/metrics.json     terms; on held-out text tokens a character, and bits per byte of the model, before and after
 """
 
@@ -80,6 +81,7 @@ def run(params: Params, base: Path, splits: list[Path], train_folder: Path, dev_
 
     save(model, longer, out / "model")
     write_terms(rows, longer, out / "terms.csv")
+    (out / "curves.csv").write_text("step,train_loss,eval_loss\n", encoding="utf-8")
     write_json(
         out / "metrics.json",
         {

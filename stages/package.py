@@ -7,9 +7,8 @@ Reads   out/select/model             the winner
         out/clean/tables             sources and licences for the card
         service.py, bentofile.yaml, web/chat, lingyu/serve, lingyu/retrieve, lingyu/records.py, lingyu/text/numerals.py, lingyu/files.py,
         and of lingyu/model attached.py, bottleneck.py, chat.py, prefix.py: the code that goes into the Bento
-        dvc.yaml, dvc.lock, params.yaml and git, of which the manifest tells
 Writes  out/package/bento            a Bento: `bentoml serve out/package/bento`
-        out/package/release          the model with README.md (its card) and manifest.json
+        out/package/release          the model with README.md (its card) and manifest.json, to which a release adds its lineage
 
 The Bento is built by bentoml from code alone, and model and knowledge base are put into it afterwards: bentoml would copy them twice.
 """
@@ -27,7 +26,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import Field, NonNegativeInt, PositiveInt
 
-from lingyu.files import read_json, read_tables, write_json
+from lingyu.files import hashes, read_json, read_tables, write_json
 from lingyu.release import card, manifest
 from lingyu.stage import StageError, StageParams, start
 
@@ -85,9 +84,6 @@ class Params(StageParams):
         return {"model": self.name, **served}
 
 
-FLOWS = {"retrain", "release"}  # their sections say what happens to a package, not what is in it
-
-
 def run(params: Params, model: Path, winner: Path, leaderboard: Path, knowledge: Path, tables: Path, top: Path, out: Path) -> None:
     put_bento(params, model, knowledge, top, out / "bento")
 
@@ -98,18 +94,14 @@ def run(params: Params, model: Path, winner: Path, leaderboard: Path, knowledge:
     data = card.data_of(read_tables(tables))
     page = card.render(params.about(), model, data, best, measured.get(best, {}), measured.get("base", {}))
     (release / "README.md").write_text(page, encoding="utf-8")
-    parameters = yaml.safe_load((top / "params.yaml").read_text(encoding="utf-8"))
     write_json(
         release / "manifest.json",
         {
             "name": params.name,
             "winner": best,
-            "git": manifest.commit(top),
-            "stages": manifest.upstream(top / "dvc.lock", top / "dvc.yaml", parameters, own="package"),
-            "parameters": {section: values for section, values in parameters.items() if section not in FLOWS},
             "libraries": manifest.libraries(),
             "metrics": measured.get(best, {}),
-            "files": manifest.hashes(release),
+            "files": hashes(release),
         },
     )
 
@@ -118,7 +110,7 @@ def put_bento(params: Params, model: Path, knowledge: Path, top: Path, bento: Pa
     with tempfile.TemporaryDirectory() as folder:
         code, store = Path(folder, "code"), Path(folder, "store")
         put_code(top, code)
-        content = {"code": manifest.hashes(code), "model": manifest.hashes(model), "knowledge": manifest.hashes(knowledge)}
+        content = {"code": hashes(code), "model": hashes(model), "knowledge": hashes(knowledge)}
         built = build(code, params.name, manifest.digest([content, params.settings()]), store)
         shutil.copytree(built, bento)
     shutil.copytree(model, bento / "src" / "model")

@@ -3,7 +3,8 @@
 Reads   out/extend/model               the base with the domain's vocabulary
         out/mix/train                  pretrain.parquet: documents, statements of facts, general replay; and sft.parquet
         out/mix/dev                    pretrain.parquet: held-out text, to keep the best checkpoint by
-Writes  out/pretrain/model             the pretrained model, an adapter merged into it; the one it came with where there is no text
+Writes  out/pretrain/model             the pretrained model, an adapter merged into it; that of extend without text, or where pretrain.enabled is
+                                       false
         out/pretrain/curves.csv        losses by step
         out/pretrain/metrics.json      parameters, tokens, best loss
 """
@@ -31,6 +32,7 @@ from lingyu.train.settings import Training
 
 
 class Params(Training):
+    enabled: bool = Field(True, description="false: the model is passed on as extend left it.")
     instructions: bool = Field(
         True,
         description="Also read the fine-tuning dialogues that fit a block, as text. A model that has met questions and answers while it "
@@ -76,9 +78,9 @@ def run(params: Params, model: Path, train_folder: Path, dev_folder: Path, work:
         if params.instructions:
             yield from short_dialogues(tables[1], tokenizer, params.max_length)
 
-    if next(texts(), None) is None:
+    if not params.enabled or next(texts(), None) is None:
         if is_first():
-            print(NOTHING, flush=True)
+            print(NOTHING if params.enabled else OFF, flush=True)
             save(load_model(model, params.max_length), tokenizer, out / "model")
             write_curves([], out / "curves.csv")
             write_json(out / "metrics.json", {"steps": 0, "tokens_an_epoch": 0})
@@ -107,6 +109,9 @@ def run(params: Params, model: Path, train_folder: Path, dev_folder: Path, work:
     finish(place, out)
 
 
+OFF = (
+    "pretrain.enabled is false: the model is passed on as extend left it.\npretrain.enabled 为 false：模型按 extend 的输出原样传给下一步。"
+)
 NOTHING = (
     "nothing to pretrain on: out/mix/train has no document, no statement of a fact and no dialogue within pretrain.max_length. The model "
     "goes on as it came. Documents in data/ would change that; out/mix/dropped.jsonl has what mix left out.\n"

@@ -3,7 +3,7 @@
 Reads   out/${reward.start}/model      whose weights and tokenizer the reward model starts from
         out/mix/train                  preference.parquet
         out/mix/dev                    preference.parquet, to keep the best checkpoint by
-Writes  out/reward/model               a sequence classifier with one score
+Writes  out/reward/model               a sequence classifier with one score; only a note where reward.enabled is false
         out/reward/curves.csv          losses and accuracy by step
         out/reward/metrics.json        parameters, pairs, best loss, share of held-out pairs told right
 """
@@ -16,6 +16,7 @@ from pydantic import Field
 
 from lingyu.align.preference import datasets, pairs_of, refuse_long
 from lingyu.files import write_json
+from lingyu.launch import is_first
 from lingyu.model.load import load_scorer, load_tokenizer, prepare, save
 from lingyu.model.scoring import scored_text, scores
 from lingyu.records import Preference
@@ -28,13 +29,21 @@ from lingyu.train.settings import START, Training
 CURVES = ["accuracy", "eval_accuracy"]
 
 
+OFF = "No reward model: reward.enabled is false in params.yaml.\n没有奖励模型：params.yaml 中 reward.enabled 为 false。\n"
+
+
 class Params(Training):
+    enabled: bool = Field(True, description="false: no reward model is trained, and nothing scores replies.")
     start: str = Field(description=START)
 
 
 def run(params: Params, models: Path, train_folder: Path, dev_folder: Path, work: Path, out: Path) -> None:
     from trl import RewardConfig, RewardTrainer
 
+    if not params.enabled:
+        if is_first():
+            leave_out(out)
+        return
     model = models / params.start / "model"
     check_machine(params)
     prepare(params.threads, params.seed)
@@ -61,6 +70,15 @@ def run(params: Params, models: Path, train_folder: Path, dev_folder: Path, work
         {**metrics, "pairs": len(pairs), "dev_pairs": len(held), "dev_accuracy": accuracy(trainer.model, tokenizer, held)},
     )
     finish(place, out)
+
+
+def leave_out(out: Path) -> None:
+    """The outputs of a run without a reward model: align and evaluate read them in any case."""
+    print(OFF, end="", flush=True)
+    (out / "model").mkdir(parents=True, exist_ok=True)
+    (out / "model" / "NONE.txt").write_text(OFF, encoding="utf-8")
+    write_curves([], out / "curves.csv", CURVES)
+    write_json(out / "metrics.json", {"pairs": 0, "dev_pairs": 0, "dev_accuracy": None})
 
 
 def encoded(pairs: Sequence[Preference], tokenizer: Any, longest: int) -> list[dict[str, list[int]]]:

@@ -1,15 +1,16 @@
 """select: choose the winner by a paired test on the test items, and say why; show what each stage added.
 
-Reads   out/base, out/pretrain, out/sft, out/align    the checkpoints of params.yaml, evaluate.candidates, and their curves
-        out/evaluate                                  what each of them answered
-        out/mix/test                                  questions.parquet, for the examples of the report
-        web/report                                    the report's template
-Writes  out/select/model                              a copy of the winner
-        out/select/winner.json                        which, why, and the tests behind it
-        out/select/leaderboard.csv                    a row for each checkpoint and metric
-        out/select/stages.csv                         how each metric moved from one checkpoint to the next, with paired intervals
-        out/select/report.html                        all of it for people, in Chinese and English, in one file
+Reads   out/evaluate                what each checkpoint of params.yaml, evaluate.candidates, answered, and which files it is
+        out/mix/test                questions.parquet, for the examples of the report
+        web/report                  the report's template
+Writes  out/select/model            a copy of the winner
+        out/select/winner.json      which, why, and the tests behind it
+        out/select/leaderboard.csv  a row for each checkpoint and metric
+        out/select/stages.csv       how each metric moved from one checkpoint to the next, with paired intervals
+        out/select/report.html      all of it for people, in Chinese and English, in one file
 
+The winner is copied from where it was trained. That folder is no dependency in dvc.yaml: a stage without candidates has none. What
+evaluate wrote names each of its files with its hash, and the copy is compared with them.
 The order of evaluate.candidates is from the simplest on: where the test cannot tell two apart, the earlier one wins.
 """
 
@@ -24,7 +25,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 from lingyu import statistics
 from lingyu.evaluate import metrics
 from lingyu.evaluate.metrics import Change, Measure, Prediction
-from lingyu.files import read_json, read_table, write_json
+from lingyu.files import hashes, read_json, read_table, write_json
 from lingyu.records import Question
 from lingyu.select import report
 from lingyu.stage import StageError, StageParams, mapping_at, read_params, start
@@ -97,13 +98,15 @@ class Params(Section):
 
 
 def run(params: Params, made: Path, test: Path, template: Path, out: Path) -> None:
+    remove_left_over(made / "evaluate", params.checkpoints)
+    asked: dict[str, dict[str, Any]] = {name: read_json(made / "evaluate" / name / "checkpoint.json") for name in params.checkpoints}
     predictions = {name: list(read_table(made / "evaluate" / name / "predictions.parquet", Prediction)) for name in params.checkpoints}
     measures: dict[str, dict[str, Measure]] = {name: read_json(made / "evaluate" / name / "metrics.json") for name in params.checkpoints}
     same_items(predictions)
     eligible = [name for name in params.checkpoints if name not in params.shown_only]
     if not eligible:
         raise StageError(
-            f"no checkpoint may win: all of evaluate.candidates ({', '.join(measures)}) stand in select.shown_only. Take one out."
+            f"no checkpoint may win: all of evaluate.candidates ({', '.join(measures)}) are in select.shown_only. Take one out."
         )
     pairs = [pair for pair in params.pairs if {pair.before, pair.after} <= set(params.checkpoints)]
 
@@ -115,6 +118,8 @@ def run(params: Params, made: Path, test: Path, template: Path, out: Path) -> No
     winner = choice["checkpoint"] if choice else None
 
     why = report.why(choice, primary, measures, barred, params.max_general_rise, params.general_reference)
+    if absent := report.not_part(asked):
+        why = report.Text(zh=why["zh"] + absent["zh"], en=f"{why['en']} {absent['en']}")
     print(f"{why['en']}\n{why['zh']}", flush=True)
     verdict = {
         "checkpoint": winner,
@@ -134,7 +139,7 @@ def run(params: Params, made: Path, test: Path, template: Path, out: Path) -> No
         measures=measures,
         shown_only=params.shown_only,
         pairs=[(pair, changes[pair.before, pair.after]) for pair in pairs],
-        curves={name: curve for name, folder in params.checkpoints.items() if (curve := read_curve(made / folder / "curves.csv"))},
+        curves={name: checkpoint["curve"] for name, checkpoint in asked.items() if checkpoint["curve"]},
         confusions={name: metrics.confusion_rows(predictions[name]) for name in compared(winner, list(measures), params.shown_only)},
         examples=report.examples(questions, predictions, params.examples),
         level=params.level,
@@ -146,7 +151,14 @@ def run(params: Params, made: Path, test: Path, template: Path, out: Path) -> No
             f"no checkpoint passed the gate, so there is no winner (see {out / 'report.html'}):\n{reasons}\n"
             "Replay more general text (section mix), train more gently (sft, align), or widen the gate (select.max_general_rise)."
         )
-    copy_folder(made / params.checkpoints[winner] / "model", out / "model")
+    copy_model(made / params.checkpoints[winner] / "model", asked[winner]["files"], out / "model", winner)
+
+
+def remove_left_over(folder: Path, checkpoints: Iterable[str]) -> None:
+    """Remove what is here of former candidates, which DVC leaves. dvc.lock would name a folder that no other clone has."""
+    for old in folder.iterdir():
+        if old.is_dir() and old.name not in checkpoints:
+            shutil.rmtree(old)
 
 
 def same_items(predictions: dict[str, list[Prediction]]) -> None:
@@ -248,24 +260,24 @@ def fields_of(values: Mapping[str, object], shape: type) -> list[object]:
     return [values[field] for field in shape.__annotations__]
 
 
-def read_curve(path: Path) -> list[dict[str, float | None]]:
-    """Step, train_loss and eval_loss of each line; nothing where no training took place."""
-    if not path.exists():
-        return []
-    with path.open(encoding="utf-8", newline="") as file:
-        return [{name: float(value) if value else None for name, value in line.items()} for line in csv.DictReader(file)]
-
-
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file, lineterminator="\n").writerows([header, *rows])
 
 
-def copy_folder(source: Path, target: Path) -> None:
+def copy_model(source: Path, files: dict[str, str], target: Path, name: str) -> None:
+    """Copy the winner. Raises StageError where the files are not those that evaluate asked."""
     if target.exists():
         shutil.rmtree(target)
+    if missing := [path for path in files if not (source / path).exists()]:
+        raise StageError(f"{source} lacks {', '.join(missing)}. Fetch it: dvc pull {source}")
     shutil.copytree(source, target)
+    found = hashes(target)
+    if altered := [path for path in found if files.get(path) != found[path]]:
+        raise StageError(
+            f"{source} is not the model that evaluate@{name} asked: {', '.join(altered)} changed. Run `dvc repro evaluate@{name}`."
+        )
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from typing import IO, Any
 
 from pydantic import Field, PositiveInt
 
+from lingyu import last_run
 from lingyu.files import open_tables, read_table, short_hash
 from lingyu.ledger import Ledger
 from lingyu.records import TABLES
@@ -52,7 +53,7 @@ class Params(StageParams):
 
 
 def run(params: Params, tables: Path, out: Path) -> None:
-    frozen = Frozen.read(out / "frozen.json", params.seed)
+    frozen = Frozen.read(last_run.left(out / "frozen.json"), params.seed)
     parts = {table: part_of_rows(table, tables, params, frozen) for table in TABLES}
 
     ledger = Ledger()

@@ -12,7 +12,12 @@ from stages.__main__ import faults_of_folder, main
 ROOT = Path(__file__).parent.parent
 
 
+CANDIDATES = ("base", "sft/full", "sft/lora", "align/dpo", "align/grpo")
+GRPO = {"start": "sft/full", "method": {"name": "grpo", "max_completion_length": 20, "num_generations": 8}}
 PARAMS: dict[str, Any] = {
+    name: {} for name in ("validate", "clean", "split", "generate", "review", "base", "extend", "index", "retrain", "release")
+}
+PARAMS |= {
     "ingest": {"sources": [{"pattern": "*", "licence": "MIT", "scope": "domain"}]},
     "mix": {"max_tokens": 256, "max_prompt_tokens": 200},
     "training": {"global_batch_size": 8, "max_length": 256, "num_train_epochs": 1, "learning_rate": 1.0e-3},
@@ -25,10 +30,11 @@ PARAMS: dict[str, Any] = {
         },
     },
     "reward": {"start": "sft/full"},
-    "align": {"common": {}, "candidates": {"dpo": {"start": "sft/full", "method": {"name": "dpo"}}}},
-    "evaluate": {"common": {}, "candidates": {"base": {"checkpoint": "base"}, "align-dpo": {"checkpoint": "align/dpo"}}},
+    "align": {"common": {}, "candidates": {"dpo": {"start": "sft/full", "method": {"name": "dpo"}}, "grpo": GRPO}},
+    "evaluate": {"common": {}, "candidates": {folder.replace("/", "-"): {"checkpoint": folder} for folder in CANDIDATES}},
+    "select": {"shown_only": ["base"], "pairs": [{"before": "sft-full", "after": "align-dpo", "zh": "DPO", "en": "DPO"}]},
     "package": {"name": "a", "title": "", "about_en": "", "about_zh": ""},
-} | {name: {} for name in ("validate", "clean", "split", "generate", "review", "base", "extend", "select", "index", "retrain", "release")}
+}
 
 
 @pytest.fixture
@@ -139,10 +145,10 @@ def test_a_candidate_of_evaluate_without_a_checkpoint_is_told(project):
 
 
 def test_a_model_that_no_stage_makes_is_told_with_the_one_that_is_meant(project):
-    candidates = {"base": {"checkpoint": "base"}, "align-dpo": {"checkpoint": "reward"}}
+    candidates = {"sft-full": {"checkpoint": "sft/full"}, "align-dpo": {"checkpoint": "reward"}}
     write(project, reward={"start": "sft/ful"}, evaluate={"common": {}, "candidates": candidates})
 
-    there = "There are base, extend, pretrain, sft/full, sft/lora, align/dpo."
+    there = "There are base, extend, pretrain, sft/full, sft/lora, align/dpo, align/grpo."
     assert faults_told()[:-2] == [
         f"reward: start: no stage makes a model 'sft/ful'; did you mean sft/full? {there}",
         f"evaluate@align-dpo: checkpoint: no stage makes a model 'reward'. {there}",
@@ -157,6 +163,66 @@ def test_lengths_beyond_the_context_of_the_tiny_base_are_told_before_it_is_train
 
     write(project, pretrain={"max_length": 1024}, base={"model": {"kind": "folder", "name": "/models/qwen"}})
     main()
+
+
+def test_a_dag_without_alignment_reward_model_and_pretraining_passes(project, capsys):
+    write(
+        project,
+        pretrain={"enabled": False},
+        sft={"common": {}, "candidates": {"full": {"start": "base", "method": {"name": "full"}}}},
+        reward={"enabled": False, "start": "sft/full"},
+        align={"common": {}, "candidates": {}},
+        evaluate={"common": {}, "candidates": {"base": {"checkpoint": "base"}, "sft-full": {"checkpoint": "sft/full"}}},
+    )
+
+    main()
+
+    told = capsys.readouterr().err
+    assert "align-dpo" in told
+    assert "sft-full," not in told
+
+
+def test_a_start_at_a_candidate_that_is_no_more_is_told(project):
+    write(project, sft={"common": {}, "candidates": {}})
+
+    assert {line.split(":")[0] for line in faults_told()[:-2]} == {
+        "reward",
+        "align@dpo",
+        "align@grpo",
+        *(f"evaluate@sft-{name}" for name in ("full", "lora")),
+    }
+
+
+def test_a_method_that_wants_the_reward_model_is_told_where_there_is_none(project):
+    write(project, reward={"enabled": False, "start": "sft/full"})
+
+    (told, *_) = faults_told()
+    assert told.startswith("align@grpo: ")
+    assert "reward.enabled" in told
+
+
+def test_a_pair_of_a_checkpoint_that_is_not_evaluated_is_noted(project, capsys):
+    write(project, select={"shown_only": ["base"], "pairs": [{"before": "base", "after": "sft-ful", "zh": "微调", "en": "Fine-tuning"}]})
+
+    main()
+
+    assert "sft-ful (did you mean sft-full?)" in capsys.readouterr().err
+
+
+def test_a_choice_of_nothing_is_told(project):
+    write(project, select={"shown_only": [*PARAMS["evaluate"]["candidates"]]})
+
+    with pytest.raises(SystemExit, match=r"select: .*shown_only"):
+        main()
+
+
+def test_what_a_former_candidate_left_is_removed_before_dvc_looks(project):
+    for name in ("base", "gone"):
+        (project / "out/evaluate" / name).mkdir(parents=True)
+
+    main()
+
+    assert [path.name for path in (project / "out/evaluate").iterdir()] == ["base"]
 
 
 def test_a_file_that_is_no_yaml_is_one_fault(project):

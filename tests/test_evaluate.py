@@ -9,7 +9,7 @@ import torch
 
 from lingyu.evaluate import ask
 from lingyu.evaluate.metrics import Prediction
-from lingyu.files import read_json, read_table, write_table
+from lingyu.files import hashes, read_json, read_table, write_table
 from lingyu.records import Document, Message, Preference, Question
 from lingyu.stage import StageError
 from stages import evaluate
@@ -105,6 +105,28 @@ def test_the_reward_model_judges_what_it_was_trained_on(tmp_path, models, tiny_r
     assert read_json(tmp_path / "out" / "metrics.json")["reward_mean"]["count"] == 1
 
 
+def test_a_checkpoint_is_named_by_its_files_and_keeps_its_curve(tmp_path, models, tiny_reward_model):
+    test = write_test_items(tmp_path / "test", QUESTIONS, [], [], [])
+    (models / "base/curves.csv").write_text("step,train_loss,eval_loss,accuracy\n10,4.0,,\n20,3.0,3.5,.5\n")
+
+    evaluate.run(PARAMS, models, tiny_reward_model, test, out=tmp_path / "out")
+
+    asked = read_json(tmp_path / "out/checkpoint.json")
+    assert (asked["checkpoint"], asked["rewarded"]) == ("base", True)
+    assert asked["files"] == hashes(models / "base/model")
+    assert asked["curve"] == [{"step": 10, "train_loss": 4, "eval_loss": None}, {"step": 20, "train_loss": 3, "eval_loss": 3.5}]
+
+
+def test_without_a_reward_model_replies_have_no_reward(tmp_path, models):
+    test = write_test_items(tmp_path / "test", QUESTIONS, [], [], [])
+    (tmp_path / "reward").mkdir()
+
+    evaluate.run(PARAMS, models, tmp_path / "reward", test, out=tmp_path / "out")
+
+    assert "reward_mean" not in read_json(tmp_path / "out/metrics.json")
+    assert read_json(tmp_path / "out/checkpoint.json")["rewarded"] is False
+
+
 def test_two_runs_give_the_same_bytes(tmp_path, models, tiny_reward_model):
     test = write_test_items(tmp_path / "test", QUESTIONS, ["春天来了"], [], [preference("红色", "白色")])
 
@@ -112,7 +134,7 @@ def test_two_runs_give_the_same_bytes(tmp_path, models, tiny_reward_model):
         evaluate.run(PARAMS, models, tiny_reward_model, test, out=tmp_path / name)
 
     one, two = ({path.name: path.read_bytes() for path in (tmp_path / name).iterdir()} for name in ("one", "two"))
-    assert set(one) == {"predictions.parquet", "confusion.csv", "metrics.json"}
+    assert set(one) == {"predictions.parquet", "confusion.csv", "checkpoint.json", "metrics.json"}
     assert one == two
 
 

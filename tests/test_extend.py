@@ -41,6 +41,10 @@ def terms(out):
         return list(csv.DictReader(file))
 
 
+def test_a_curve_without_steps_is_beside_the_model_as_evaluate_reads_one(run):
+    assert (run() / "curves.csv").read_text(encoding="utf-8") == "step,train_loss,eval_loss\n"
+
+
 def test_words_that_pay_become_one_token_each(run, tiny_model):
     from transformers import AutoModelForCausalLM
 

@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 from hub_servers import TOKEN, HuggingFaceServer, ModelScopeServer
 
-from lingyu.files import read_json, write_json
+from lingyu.files import hashes, read_json, write_json
 from lingyu.release.hubs import Folder, deliver, open_hub, without_secrets
-from lingyu.release.manifest import hashes
 from lingyu.release.staging import chosen, staged
 from lingyu.stage import StageError
 
@@ -204,14 +203,14 @@ def test_a_model_that_its_manifest_does_not_know_is_not_sent(tmp_path):
     (made / "config.json").unlink()
 
     message = r"(?s)config.json: missing.*model.safetensors: sha256 is .*dvc repro package"
-    with pytest.raises(StageError, match=message), staged(made, "all", tmp_path / "releases"):
+    with pytest.raises(StageError, match=message), staged(made, "all", tmp_path / "releases", {}):
         pass
 
     assert not list((tmp_path / "releases").iterdir())
 
 
 def test_without_a_package_the_message_says_how_to_make_one(tmp_path):
-    with pytest.raises(StageError, match="Run `dvc repro package` first"), staged(tmp_path / "none", "all", tmp_path):
+    with pytest.raises(StageError, match="Run `dvc repro package` first"), staged(tmp_path / "none", "all", tmp_path, {}):
         pass
 
 
@@ -227,7 +226,7 @@ def test_a_parcel_has_the_weights_asked_for_and_their_manifest(tmp_path, weights
     on_a_hub = json.dumps({"base_model_name_or_path": "Qwen/Qwen3-0.6B"})
     made = package(tmp_path, {**MODEL, **ADAPTER, "adapter/adapter_config.json": on_a_hub})
 
-    with staged(made, weights, tmp_path / "releases") as folder:
+    with staged(made, weights, tmp_path / "releases", {}) as folder:
         assert set(hashes(folder)) == {*files, "manifest.json"}
         assert set(read_json(folder / "manifest.json")["files"]) == files
 

@@ -7,8 +7,7 @@ import pytest
 import yaml
 from serving import DOCUMENT, FACTS
 
-from lingyu.files import read_json, write_json, write_tables
-from lingyu.release import manifest
+from lingyu.files import hashes, read_json, write_json, write_tables
 from lingyu.stage import StageError
 from stages import package
 
@@ -33,7 +32,7 @@ def packed(content: Path, folder: Path) -> Path:
 def test_the_same_input_gives_the_same_bento_and_release(content, tmp_path):
     first, second = packed(content, tmp_path / "1"), packed(content, tmp_path / "2")
 
-    assert manifest.hashes(first) == manifest.hashes(second)
+    assert hashes(first) == hashes(second)
     told = yaml.safe_load((first / "bento/bento.yaml").read_text())
     assert (told["name"], str(told["creation_time"])) == ("tiny-test", package.NO_TIME)
     assert str(tmp_path) not in (first / "bento/bento.yaml").read_text() + (first / "release/manifest.json").read_text()
@@ -41,13 +40,12 @@ def test_the_same_input_gives_the_same_bento_and_release(content, tmp_path):
     assert (first / "bento/src/knowledge/chunks.parquet").is_file()
 
     release = read_json(first / "release/manifest.json")
-    files = manifest.hashes(first / "release")
+    files = hashes(first / "release")
     assert release["files"] == {path: digest for path, digest in files.items() if path != "manifest.json"}
     assert {"README.md", "model.safetensors", "tokenizer.json", "chat_template.jinja"} <= release["files"].keys()
     assert release["metrics"] == {"exact": {"value": 0.9, "low": 0.8, "high": 1.0, "count": 50}}
     assert release["winner"] == "sft-full"
-    parameters = yaml.safe_load((TOP / "params.yaml").read_text(encoding="utf-8"))
-    assert release["parameters"] == {section: values for section, values in parameters.items() if section not in package.FLOWS}
+    assert release.keys() == {"name", "winner", "libraries", "metrics", "files"}  # nothing that another commit would change
 
 
 @pytest.mark.slow

@@ -92,6 +92,17 @@ def test_with_no_text_at_all_the_model_goes_on_as_it_came_and_this_is_said(run, 
     assert "nothing to pretrain on" in capsys.readouterr().out
 
 
+def test_switched_off_it_passes_the_model_on(run, tiny_model, capsys):
+    from transformers import AutoModelForCausalLM
+
+    out = run(PARAMS.model_copy(update={"enabled": False}))
+
+    before, after = (AutoModelForCausalLM.from_pretrained(folder).state_dict() for folder in (tiny_model, out / "model"))
+    assert all(before[name].equal(after[name]) for name in before)
+    assert (read_json(out / "metrics.json"), curves(out)) == ({"steps": 0, "tokens_an_epoch": 0}, [])
+    assert "pretrain.enabled" in capsys.readouterr().out
+
+
 def test_texts_kept_apart_are_learnt_too(run):
     out = run(PARAMS.model_copy(update={"packing": "separate"}))
 

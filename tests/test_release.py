@@ -7,8 +7,7 @@ from hub_servers import TOKEN, ModelScopeServer
 
 from flows import release as flow
 from flows.release import release
-from lingyu.files import read_json, write_json
-from lingyu.release.manifest import hashes
+from lingyu.files import hashes, read_json, write_json
 from lingyu.stage import StageError
 
 PARAMS = flow.Params(to=["folder"], folder=Path("releases"), huggingface="", modelscope="lab/drone", private=True, weights="all")
@@ -23,7 +22,7 @@ def project(tmp_path, monkeypatch, prefect_server):
     made = Path("out/package/release")
     made.mkdir(parents=True)
     (made / "model.safetensors").write_text("weights")
-    write_json(made / "manifest.json", {"metrics": METRICS, "stages": {}, "files": hashes(made)})
+    write_json(made / "manifest.json", {"metrics": METRICS, "files": hashes(made)})
     return tmp_path
 
 
@@ -35,7 +34,12 @@ def test_a_release_is_named_by_its_content_and_written_down_once(project):
     (entry,) = read_json(Path("releases/released.json"))
     assert entry["place"] == "folder releases"
     assert entry["metrics"] == METRICS
-    assert hashes(Path("releases", entry["version"])) == hashes(Path("out/package/release"))
+    released = Path("releases", entry["version"])
+    packaged = hashes(Path("out/package/release"))
+    assert {**hashes(released), "manifest.json": ""} == {**packaged, "manifest.json": ""}
+    manifest = read_json(released / "manifest.json")
+    assert manifest.keys() == {"metrics", "files", "git", "stages", "parameters"}
+    assert manifest["files"] == read_json(Path("out/package/release/manifest.json"))["files"]
     assert {path.name for path in Path("releases").iterdir()} == {entry["version"], "released.json"}
 
 

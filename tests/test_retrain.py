@@ -178,12 +178,17 @@ def test_what_changed_is_told_by_stage():
 def test_metrics_stand_side_by_side_by_stage(tmp_path):
     write_json(tmp_path / "full.json", {"loss": 1.5, "fact_exact": measure(0.5), "facts": {"broken": {"unit": 3}}})
     write_json(tmp_path / "lora.json", {"loss": 2})
-    steps = [dag.Step(f"sft@{name}", "gpu", (), (), (tmp_path / f"{name}.json",)) for name in ("full", "lora", "not-made")]
+    write_json(tmp_path / "ledger.json", {"total": 3})
+    steps = [
+        dag.Step(f"sft@{name}", "gpu", (), (), (tmp_path / f"{name}.json", tmp_path / "ledger.json"))
+        for name in ("full", "lora", "not-made")
+    ]
 
     table = retrain.metrics_table(steps)
 
     assert "| metric 指标 | full | lora |" in table
     assert "| loss | 1.5 | 2 |" in table
+    assert "total" not in table  # of ledgers
     assert "| facts.broken.unit | 3 | – |" in table
     assert "| fact_exact | 0.500 [0.400, 0.600], n = 100 | – |" in table
 

@@ -5,7 +5,7 @@ from rows import preference
 from training import PAIRS, TRAINING, curves, weights, write_mix
 
 from lingyu.files import read_json, read_table, write_table
-from lingyu.model.load import load_scorer, load_tokenizer
+from lingyu.model.load import is_model, load_scorer, load_tokenizer
 from lingyu.model.scoring import scored_text, scores
 from lingyu.records import Message, Preference
 from lingyu.stage import StageError
@@ -51,6 +51,16 @@ def test_curves_and_metrics_tell_how_many_pairs_are_told_right(run):
         metrics
     )
     assert (metrics["pairs"], metrics["dev_pairs"]) == (len(PAIRS), 2)
+
+
+def test_switched_off_it_writes_all_its_outputs_without_a_model(run, tmp_path, capsys):
+    out = run(PARAMS.model_copy(update={"enabled": False, "start": "nowhere"}))
+
+    assert not is_model(out / "model")
+    assert [path.name for path in (out / "model").iterdir()] == ["NONE.txt"]
+    assert (out / "curves.csv").exists()
+    assert read_json(out / "metrics.json") == {"pairs": 0, "dev_pairs": 0, "dev_accuracy": None}
+    assert "reward.enabled" in capsys.readouterr().out
 
 
 def test_the_same_pairs_give_the_same_bytes(run):

@@ -8,7 +8,7 @@ import pytest
 
 from lingyu.evaluate import metrics
 from lingyu.evaluate.metrics import Prediction
-from lingyu.files import read_json, write_json, write_table
+from lingyu.files import hashes, read_json, write_json, write_table
 from lingyu.records import Message, Question
 from lingyu.select import report
 from lingyu.stage import StageError
@@ -42,12 +42,20 @@ def made(tmp_path, right: dict[str, tuple[int, int]], bits: dict[str, float] | N
         folder = tmp_path / "evaluate" / name
         write_table(folder / "predictions.parquet", rows, Prediction)
         write_json(folder / "metrics.json", metrics.measured(rows, 50, 0))
-        model = tmp_path / PARAMS.checkpoints.get(name, name) / "model"
+        checkpoint = PARAMS.checkpoints.get(name, name)
+        model = tmp_path / checkpoint / "model"
         model.mkdir(parents=True)
         (model / "config.json").write_text(name)
+        write_json(folder / "checkpoint.json", {"checkpoint": checkpoint, "rewarded": True, "files": hashes(model), "curve": []})
     questions = [asked(task, i) for i in range(FACTS)] + [asked("chat", i) for i in range(CHATS)]
     write_table(tmp_path / "test" / "questions.parquet", questions, Question)
     return tmp_path
+
+
+def tell_of(folder: Path, name: str, **values) -> None:
+    """Change what evaluate wrote of a checkpoint."""
+    path = folder / "evaluate" / name / "checkpoint.json"
+    write_json(path, {**read_json(path), **values})
 
 
 def answered(task, i, correct):
@@ -114,7 +122,7 @@ def test_without_general_documents_the_choice_says_that_forgetting_was_not_measu
 
     assert winner["checkpoint"] == "sft-full"
     assert "未测量遗忘" in winner["why"]["zh"]
-    assert winner["why"]["en"].endswith("so forgetting was not measured: the model may have lost general ability.")
+    assert "so forgetting was not measured: the model may have lost general ability." in winner["why"]["en"]
     assert winner["why"]["en"] in capsys.readouterr().out
     assert winner["why"]["en"] in (tmp_path / "select/report.html").read_text(encoding="utf-8")
 
@@ -142,6 +150,53 @@ def test_without_a_winner_the_report_is_written_and_the_stage_fails(tmp_path):
 
     assert "没有检查点胜出" in (folder / "select" / "report.html").read_text(encoding="utf-8")
     assert not (folder / "select" / "model").exists()
+
+
+def test_the_choice_says_which_kinds_of_training_were_not_evaluated(tmp_path):
+    folder = made(tmp_path, {"base": (0, 10), "sft-full": (20, 10), "align-dpo": (35, 10)})
+    everything = {**PARAMS.checkpoints, "pretrain": "pretrain"}
+    known = {name: {"checkpoint": checkpoint, "rewarded": True, "curve": [1]} for name, checkpoint in everything.items()}
+
+    without_pretraining, only_base = selected(folder)["why"], report.not_part({"base": {**known["base"], "rewarded": False}})
+
+    assert report.not_part(known) is None
+    assert without_pretraining["en"].endswith(" Not evaluated in this run: continued pretraining.")
+    assert without_pretraining["zh"].endswith("本次没有评测：继续预训练。")
+    assert only_base["en"] == "Not evaluated in this run: continued pretraining, fine-tuning, alignment, a reward model."
+    assert report.not_part({**known, "pretrain": {**known["pretrain"], "curve": []}})["zh"] == "本次没有评测：继续预训练。"
+
+
+def test_no_folder_of_a_stage_without_candidates_is_needed(tmp_path):
+    folder = made(tmp_path, {"base": (0, 10), "sft-full": (20, 10)})
+
+    winner = selected(folder, PARAMS.model_copy(update={"checkpoints": {"base": "base", "sft-full": "sft/full"}}))
+
+    assert winner["checkpoint"] == "sft-full"
+    assert not (folder / "align").exists()
+
+
+def test_what_former_candidates_left_is_removed(tmp_path):
+    folder = made(tmp_path, {"base": (0, 10), "sft-full": (20, 10), "align-dpo": (35, 10), "gone": (1, 1)})
+
+    selected(folder)
+
+    assert {path.name for path in (folder / "evaluate").iterdir()} == {"base", "sft-full", "align-dpo"}
+
+
+def test_a_winner_that_is_not_what_was_evaluated_is_refused(tmp_path):
+    folder = made(tmp_path, {"base": (0, 10), "sft-full": (20, 10), "align-dpo": (35, 10)})
+    (folder / "align/dpo/model/config.json").write_text("another")
+
+    with pytest.raises(StageError, match=r"config\.json.*dvc repro evaluate@align-dpo"):
+        selected(folder)
+
+
+def test_a_winner_that_was_not_fetched_is_named(tmp_path):
+    folder = made(tmp_path, {"base": (0, 10), "sft-full": (20, 10), "align-dpo": (35, 10)})
+    (folder / "align/dpo/model/config.json").unlink()
+
+    with pytest.raises(StageError, match=r"config\.json.*dvc pull .*align/dpo/model"):
+        selected(folder)
 
 
 def test_with_only_one_checkpoint_it_wins(tmp_path):
@@ -203,7 +258,8 @@ def test_the_tables_hold_every_metric_and_every_pair(tmp_path):
 
 def test_the_report_stands_alone_in_both_languages(tmp_path):
     folder = made(tmp_path, {"base": (0, 0), "sft-full": (20, 10), "align-dpo": (35, 10)})
-    (folder / "base" / "curves.csv").write_text("step,train_loss,eval_loss\n10,4.0,\n20,3.0,3.5\n")
+    curve = [{"step": 10.0, "train_loss": 4.0, "eval_loss": None}, {"step": 20.0, "train_loss": 3.0, "eval_loss": 3.5}]
+    tell_of(folder, "base", curve=curve)
 
     selected(folder)
 

@@ -1,5 +1,6 @@
 """Asking a teacher: over a real connection, in any order, through faults, and never the same thing twice."""
 
+import hashlib
 import json
 import os
 import re
@@ -86,6 +87,27 @@ def test_the_order_in_which_answers_come_changes_no_byte(tmp_path):
             teach(server.url, tmp_path / folder, reliable(12), concurrency=concurrency)
 
     assert teacher_file(tmp_path / "a") == teacher_file(tmp_path / "b")
+
+
+def test_what_dvc_keeps_of_the_last_run_is_not_asked_again(tmp_path, monkeypatch):
+    """As DVC starts the stage: its output is removed, and in a clone there is no journal either."""
+    monkeypatch.chdir(tmp_path)
+    with serving() as server:
+        first = teach(server.url, tmp_path, reliable(3))
+    paid = teacher_file(tmp_path)
+    for name in ("journal.jsonl", "teacher.jsonl"):
+        (tmp_path / name).unlink()
+    md5 = hashlib.md5(paid, usedforsecurity=False).hexdigest()
+    cached = tmp_path / ".dvc/cache/files/md5" / md5[:2] / md5[2:]
+    cached.parent.mkdir(parents=True)
+    cached.write_bytes(paid)
+    outs = [{"path": (tmp_path / "teacher.jsonl").as_posix(), "md5": md5, "size": len(paid)}]
+    (tmp_path / "dvc.lock").write_text(json.dumps({"stages": {"generate": {"outs": outs}}}))
+
+    again = teach("http://127.0.0.1:9/v1", tmp_path, reliable(3))
+
+    assert again.rows == first.rows
+    assert teacher_file(tmp_path) == paid
 
 
 def test_exchanges_of_other_runs_stay_in_the_journal_and_out_of_the_output(tmp_path):

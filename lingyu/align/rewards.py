@@ -11,7 +11,7 @@ from pydantic import Field, PositiveInt
 from lingyu.align.context import Given
 from lingyu.evaluate.rules import states_answer, thought_and_answered
 from lingyu.model.chat import THINK_END
-from lingyu.model.load import load_scorer, load_tokenizer
+from lingyu.model.load import is_model, load_scorer, load_tokenizer
 from lingyu.model.scoring import scored_text, scores
 from lingyu.records import Question
 from lingyu.stage import StageError, StageParams
@@ -100,7 +100,11 @@ def fault_of(reward: Reward, prompts: Sequence[Prompt], given: Given) -> str | N
 
 def fault_of_judge(folder: Path, tokenizer: Any) -> str | None:
     """Why the model of this folder cannot score the replies of a policy with this tokenizer; None where it can."""
-    own = load_tokenizer(folder)  # tells where there is no model at all
+    if not is_model(folder):
+        return (
+            f"{folder} holds no reward model. Set reward.enabled to true (params.yaml) and run `dvc repro reward`, or take another reward."
+        )
+    own = load_tokenizer(folder)
     kinds = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("architectures") or ["nothing"]
     if not kinds[0].endswith("ForSequenceClassification"):
         return f"{folder} is no reward model but {kinds[0]}. `dvc repro reward` makes one."

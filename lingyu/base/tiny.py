@@ -5,10 +5,10 @@ from typing import Any, ClassVar
 
 from pydantic import Field, PositiveInt
 
-from lingyu.model.chat import CHATML, THINK, THINK_END
+from lingyu.model.chat import CHATML, END_OF_TEXT, THINK, THINK_END
 from lingyu.stage import StageParams
 
-END_OF_TEXT, TURN, TURN_END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
+TURN, TURN_END = "<|im_start|>", "<|im_end|>"
 
 # Each Han character by itself, digits one by one, letters with the space or mark before them, as in Qwen's own. Chinese
 # has no spaces: where BPE may merge across characters it makes tokens of half characters and of whole phrases, and the

@@ -11,6 +11,7 @@ from typing import Any
 
 from lingyu.records import Message
 
+END_OF_TEXT = "<|endoftext|>"
 # ChatML as Qwen3 speaks it: the last reply opens with its reasoning between think marks, or with an empty pair when
 # it has none; reasoning of earlier turns is left out. enable_thinking=false puts the empty pair into the prompt.
 CHATML = """\

@@ -13,7 +13,7 @@ def load_tokenizer(folder: Path) -> Any:
     """The tokenizer of a model folder. Raises StageError where there is none, or none with a chat template."""
     from transformers import AutoTokenizer
 
-    if not (folder / "config.json").is_file():
+    if not is_model(folder):
         raise StageError(f"there is no model in {folder}. `dvc repro` makes it; `dvc checkout` or `dvc pull` brings one back.")
     know(folder)
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
@@ -24,6 +24,10 @@ def load_tokenizer(folder: Path) -> Any:
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
+
+
+def is_model(folder: Path) -> bool:
+    return (folder / "config.json").is_file()
 
 
 def load_model(folder: Path, longest: int, **options: Any) -> Any:

@@ -1,6 +1,7 @@
-"""The manifest of a release: from which commit, data, parameters and libraries it came, and the hash of each of its files.
+"""What a manifest says of a release besides its files: from which commit, data, parameters and libraries it came.
 
-Made again from the same commit it is the same file, so it says nothing of when and where.
+Made again from the same commit it is the same, so it says nothing of when and where. What changes with the commit alone is not part
+of `out/package`: else two clones with the same models would have different dvc.lock. A release adds it (`lineage`).
 """
 
 import hashlib
@@ -12,10 +13,20 @@ from typing import Any
 
 import yaml
 
-# What does not change a model: the lock and the outputs, which follow from the rest, and what only people or tests read.
-# Committing the lock after a run must not change the manifest, or the lock would never be up to date.
-ASIDE = ("dvc.lock", "out", "docs", "tests", "bench", "flows", ".ci", ":(glob)*.md")
+# What does not change a model: the lock, which follows from the rest, and what only people or tests read.
+ASIDE = ("dvc.lock", "docs", "tests", "bench", "flows", ".ci", ":(glob)*.md")
 LIBRARIES = ("torch", "transformers", "tokenizers", "trl", "peft", "accelerate", "safetensors", "datasets", "dvc", "bentoml")
+FLOWS = {"retrain", "release"}  # their sections say what happens to a package, not what is in it
+
+
+def lineage(top: Path) -> dict[str, Any]:
+    """The commit, the hash of every output that led to the package, and the parameters. top: the project's folder."""
+    parameters = yaml.safe_load((top / "params.yaml").read_text(encoding="utf-8"))
+    return {
+        "git": commit(top),
+        "stages": upstream(top / "dvc.lock", top / "dvc.yaml", parameters, own="package"),
+        "parameters": {section: values for section, values in parameters.items() if section not in FLOWS},
+    }
 
 
 def commit(repository: Path) -> dict[str, Any]:
@@ -53,17 +64,8 @@ def upstream(lock: Path, stages: Path, parameters: dict[str, Any], own: str) -> 
 
 
 def libraries() -> dict[str, str]:
-    return {name: version(name) for name in LIBRARIES}
-
-
-def hashes(folder: Path) -> dict[str, str]:
-    """The SHA-256 of every file of the folder, by its path there."""
-    return {path.relative_to(folder).as_posix(): sha256(path) for path in sorted(folder.rglob("*")) if path.is_file()}
-
-
-def sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """The versions; not the kind of build (+cpu), by which two machines with the same versions would differ."""
+    return {name: version(name).partition("+")[0] for name in LIBRARIES}
 
 
 def digest(values: Any) -> str:

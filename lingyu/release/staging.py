@@ -4,13 +4,12 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from lingyu.files import read_json, write_json
-from lingyu.release.manifest import sha256
+from lingyu.files import read_json, sha256, write_json
 from lingyu.stage import StageError
 
 MANIFEST = "manifest.json"
@@ -21,8 +20,8 @@ Weights = Literal["all", "merged", "adapter"]
 
 
 @contextmanager
-def staged(package: Path, weights: Weights, root: Path) -> Iterator[Path]:
-    """A clean folder with the files to release and their manifest, each compared with what `package` wrote."""
+def staged(package: Path, weights: Weights, root: Path, lineage: Mapping[str, Any]) -> Iterator[Path]:
+    """A clean folder with the files to release, each compared with what `package` wrote, and their manifest with the lineage added."""
     if not (package / MANIFEST).exists():
         raise StageError(f"{package / MANIFEST} is missing: nothing to release yet. Run `dvc repro package` first.")
     manifest = read_json(package / MANIFEST)
@@ -33,10 +32,8 @@ def staged(package: Path, weights: Weights, root: Path) -> Iterator[Path]:
         for target, source in files.items():
             (stage / target).parent.mkdir(parents=True, exist_ok=True)
             link_or_copy(package / source, stage / target)
-        if weights == "all":
-            shutil.copyfile(package / MANIFEST, stage / MANIFEST)
-        else:
-            write_json(stage / MANIFEST, {**manifest, "files": {target: manifest["files"][source] for target, source in files.items()}})
+        digests = {target: manifest["files"][source] for target, source in files.items()}
+        write_json(stage / MANIFEST, {**manifest, **lineage, "files": digests})
         if faults := differences(stage, stage):
             raise StageError(
                 "\n".join([f"{package} is not what its manifest says:", *faults, "Run `dvc repro package`. Nothing was released."])

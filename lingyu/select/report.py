@@ -86,6 +86,25 @@ def why(
     return {"zh": "".join(zh), "en": " ".join(en)}
 
 
+def not_part(checkpoints: Mapping[str, Mapping[str, Any]]) -> Text | None:
+    """Which kinds of training no checkpoint of this run has; None where there are all. checkpoints: what evaluate wrote of each."""
+    by_folder = {str(each["checkpoint"]): each for each in checkpoints.values()}
+    pretrained = by_folder.get("pretrain", {}).get("curve")
+    parts = [
+        ("继续预训练", "continued pretraining", bool(pretrained)),
+        ("指令微调", "fine-tuning", any(folder.startswith("sft/") for folder in by_folder)),
+        ("对齐", "alignment", any(folder.startswith("align/") for folder in by_folder)),
+        ("奖励模型", "a reward model", any(each["rewarded"] for each in checkpoints.values())),
+    ]
+    absent = [(zh, en) for zh, en, there in parts if not there]
+    if not absent:
+        return None
+    return {
+        "zh": f"本次没有评测：{'、'.join(zh for zh, _ in absent)}。",
+        "en": f"Not evaluated in this run: {', '.join(en for _, en in absent)}.",
+    }
+
+
 def general_loss(before: float, after: float, reference: str, most: float) -> Text:
     rise = after / before - 1
     return {

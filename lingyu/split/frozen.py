@@ -15,8 +15,8 @@ class Frozen:
         self._seed, self._before, self._now = seed, before, dict[str, Any]()
 
     @classmethod
-    def read(cls, path: Path, seed: int) -> "Frozen":
-        said = read_json(path) if path.exists() else {}
+    def read(cls, path: Path | None, seed: int) -> "Frozen":
+        said = read_json(path) if path else {}
         return cls(seed, said["tables"] if said.get("seed") == seed else {})
 
     def of(self, table: str, by: str) -> dict[str, Any]:

@@ -7,9 +7,8 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Literal, NotRequired, TypedDict, TypeVar
 
-from lingyu.base.tiny import END_OF_TEXT
 from lingyu.launch import is_first
-from lingyu.model.chat import prompt_and_reply
+from lingyu.model.chat import END_OF_TEXT, prompt_and_reply
 from lingyu.records import Dialogue, Message
 from lingyu.stage import StageError
 

@@ -43,7 +43,7 @@ def hash_of(request: dict[str, Any], variant: int) -> str:
 class Record:
     """The exchanges of a journal and of earlier outputs. In memory are only their places."""
 
-    def __init__(self, journal: Path, earlier: Path) -> None:
+    def __init__(self, journal: Path, earlier: Path | None = None) -> None:
         journal.parent.mkdir(parents=True, exist_ok=True)
         self._file = os.open(journal, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
         try:
@@ -57,10 +57,11 @@ class Record:
             self._places[checked(line, journal).id] = (self._end, len(line))
             self._end += len(line)
         os.ftruncate(self._file, self._end)  # the beginning of a line that was never finished
-        for line in (line.removesuffix(b"\n") + b"\n" for line in all_lines(earlier)):
-            id_ = checked(line, earlier).id
-            if id_ not in self._places or self._line(id_) != line:  # what is versioned counts
-                self._append(id_, line)
+        if earlier:
+            for line in (line.removesuffix(b"\n") + b"\n" for line in all_lines(earlier)):
+                id_ = checked(line, earlier).id
+                if id_ not in self._places or self._line(id_) != line:  # what is versioned counts
+                    self._append(id_, line)
 
     def __enter__(self) -> Self:
         return self

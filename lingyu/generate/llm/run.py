@@ -17,6 +17,7 @@ from typing import Annotated, Any
 from pydantic import Field
 from tqdm import tqdm
 
+from lingyu import last_run
 from lingyu.files import write_jsonl
 from lingyu.generate.llm import clarify, entity, judged, nvc, opinion, reliable, replaced, retold, scenario, seeds
 from lingyu.generate.llm.checks import Limits
@@ -86,8 +87,8 @@ def ask_all(lesson: Lesson, settings: Settings, journal: Path, output: Path) -> 
             raise StageError(
                 f"generate.asked switches on {', '.join(methods)}, and generate.teacher.kind is rules, no model to ask (params.yaml)."
             )
-        if output.exists() and output.stat().st_size:
-            with Record(journal, output):
+        if (earlier := last_run.at_hand(output)) and earlier.stat().st_size:
+            with Record(journal, earlier):
                 """What was asked before stays in the journal."""
         write_jsonl(output, [])
         return Answers()
@@ -96,7 +97,7 @@ def ask_all(lesson: Lesson, settings: Settings, journal: Path, output: Path) -> 
         lacks = f"generate.teacher.{empty[0]} is empty" if methods else "all records of generate.asked are 0"
         raise StageError(f"generate.teacher.kind is {settings.kind}, and {lacks}: nothing to ask (params.yaml).")
 
-    with Record(journal, output) as record:
+    with Record(journal, last_run.left(output)) as record:
         plan = asyncio.run(lesson.all_methods(lesson.teaching(Teacher(settings, record), 1)))
         tell_idle([name for name in methods if not plan.begun[name] and name not in {drop.method for drop in plan.drops}])
         done = plan if not plan.teacher.missing.exchanges else asyncio.run(asked(lesson, settings, record, plan))
