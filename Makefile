@@ -11,7 +11,7 @@ export DVC_NO_ANALYTICS := 1
 # Most tests use one core; past four processes their imports cost more than they save. A file's tests stay together until one runs idle.
 TESTS := pytest --numprocesses logical --maxprocesses 4 --dist worksteal
 
-.PHONY: setup repro test check check-release serve data recipe review
+.PHONY: setup repro test check check-release serve data profile recipe review
 
 setup: .venv/ready
 
@@ -51,10 +51,14 @@ data: setup
 	dvc import-url --force "$(FROM)" data
 	@echo "data/ now holds $(FROM). Next: make repro"
 
-# make recipe NAME=statutes DATA=folder: params.yaml as recipes/NAME.yaml has it, and the folder's files as data/.
+# make profile NAME=laptop: the sizes of profiles/NAME.yaml in params.yaml.
+profile: setup
+	python -m lingyu profile "$(NAME)"
+
+# make recipe NAME=statutes DATA=folder: recipes/NAME.yaml in params.yaml, after a profile where you use one, and the folder's files as data/.
 recipe: setup
 	@python -m stages "$(DATA)"
-	python -m recipes "$(NAME)"
+	python -m lingyu recipe "$(NAME)"
 	@$(MAKE) --no-print-directory data FROM="$(DATA)"
 
 # make review FILE=queue.xlsx: a reviewer's decisions go into reviews/ of the folder that data/ is made from, and into data/.

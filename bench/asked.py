@@ -23,7 +23,6 @@ from lingyu.files import read_jsonl, read_table
 from lingyu.generate.stable_choice import number
 from lingyu.generate.tables import MADE, Asked
 from lingyu.records import Label, Made
-from lingyu.stage import read_params
 from stages import generate
 from tests.openai_server import Reply, good_answer, serving
 
@@ -65,7 +64,7 @@ def made_of(source: Path) -> tuple[list[Made], list[dict[str, Any]]]:
         home = Path(folder)
         learn = parted(source, home, most=2000)
         parts = [home / "train", home / "split" / "dev", home / "split" / "test"]
-        section = read_params()["generate"]
+        section = generate.Params.load("generate").model_dump()
         tasks = sorted({row.task for row in learn["labels"] if isinstance(row, Label)})
         asked = {name: {**section["asked"][name], "records": RECORDS} for name in METHODS}
         asked["nvc"]["tasks"] = tasks

@@ -21,7 +21,6 @@ from lingyu.generate.stable_choice import shuffled
 from lingyu.generate.tables import MADE
 from lingyu.records import Dialogue, Made, Preference, Row
 from lingyu.retrieve.support import NUMBER, squeezed, stands_in
-from lingyu.stage import read_params
 from stages import clean, generate, ingest, split
 
 READS = {
@@ -88,7 +87,7 @@ def main() -> None:
 def made_in(source: Path, home: Path, most: int) -> dict[str, list[Row]]:
     """The tables of the training part, from which home/made was made."""
     learn = parted(source, home, most)
-    section = read_params()["generate"]
+    section = generate.Params.load("generate").model_dump()
     params = {**section, **{name: {**section[name], **value} if isinstance(value, dict) else value for name, value in ON.items()}}
     generate.run(generate.Params.model_validate(params), home / "train", home / "split" / "dev", home / "split" / "test", out=home / "made")
     return learn

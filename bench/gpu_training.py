@@ -182,15 +182,15 @@ def make(folder: Path, case: Case) -> None:
         "threads": 2,
         "precision": case.precision,
         "max_length": case.length,
-        "batch_size": case.batch,
-        "accumulation": case.accumulation,
-        "epochs": 1,
+        "global_batch_size": case.batch * case.accumulation,
+        "gradient_accumulation_steps": case.accumulation,
+        "num_train_epochs": 1,
         "learning_rate": 1.0e-4,
         "evaluations": 1,
         "gradient_checkpointing": case.checkpointing,
     }
     lora = params["candidates"]["lora"]
-    method = lora["method"] | {"rank": case.rank, "alpha": case.alpha, "dropout": case.dropout, "targets": TARGETS}
+    method = lora["method"] | {"r": case.rank, "lora_alpha": case.alpha, "lora_dropout": case.dropout, "target_modules": TARGETS}
     candidate = {key: value for key, value in lora.items() if key not in common} | {"start": "extend", "method": method}
     make_project(folder, {"sft": {"common": common, "candidates": {"lora": candidate}}})
 
@@ -206,10 +206,10 @@ def build(folder: Path, shape: Shape) -> Any:
     on_gpu = torch.cuda.is_available()
     tokenizer = bench_tokenizer(1280, 32_768)
     config = Qwen2Config(
-        vocab_size=shape.vocabulary,
+        vocab_size=shape.vocab_size,
         hidden_size=shape.hidden,
-        num_hidden_layers=shape.layers,
-        num_attention_heads=shape.heads,
+        num_hidden_layers=shape.num_hidden_layers,
+        num_attention_heads=shape.num_attention_heads,
         num_key_value_heads=shape.shared,
         intermediate_size=shape.wide,
         max_position_embeddings=32_768,

@@ -16,12 +16,11 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import yaml
-
 from lingyu.files import read_tables
 from lingyu.records import Dialogue, Document, Label
 from lingyu.split.leak import Bounds, Gate, Item, amount, folded
 from lingyu.text.questions import question_of
+from stages import split
 
 OPENED, CLOSED = "<!-- leaks -->", "<!-- /leaks -->"
 PAGE = Path("docs/benchmarks.md")
@@ -30,7 +29,7 @@ Texts = dict[str, list[Item]]  # by what they are
 
 
 def main() -> None:
-    bounds = Bounds.model_validate(yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))["split"]["leaks"])
+    bounds = split.Params.load("split").leaks
     named = [Path(name) for name in sys.argv[1:]]
     lines = ["| texts | held out | " + " | ".join(PLANTS) + " | false alarms |", "|" + " --- |" * (len(PLANTS) + 3)]
     for folder in named or [Path("out/clean/tables")]:

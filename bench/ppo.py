@@ -14,7 +14,7 @@ from typing import Any
 from lingyu.align.context import Given
 from lingyu.align.policy import Ppo, Sampling, prompts_of, sampled
 from lingyu.align.rewards import Prompt, measures, together
-from lingyu.align.rollouts import likelihoods
+from lingyu.align.rollouts import logprobs_of
 from lingyu.model.load import load_model, load_tokenizer, prepare
 from lingyu.stage import read_params
 from lingyu.statistics import group_sums, swap_test
@@ -25,20 +25,20 @@ REWARD = {"name": "length", "weight": 1.0, "characters": 4}
 PPO: dict[str, Any] = {
     "name": "ppo",
     "rewards": [REWARD],
-    "max_new_tokens": 20,
+    "max_completion_length": 20,
     "temperature": 1.0,
     "dev_prompts": 48,
-    "rollout": 32,
-    "passes": 4,
-    "clip": 0.2,
-    "clip_value": 0.2,
-    "value_weight": 0.1,
-    "discount": 1.0,
-    "trace": 0.95,
-    "normalise": True,
-    "kl": {"weight": 0.02, "target": 6.0, "horizon": 1000},
+    "rollout_batch_size": 32,
+    "num_ppo_epochs": 4,
+    "cliprange": 0.2,
+    "cliprange_value": 0.2,
+    "vf_coef": 0.1,
+    "gamma": 1.0,
+    "gae_lambda": 0.95,
+    "normalize_rewards": True,
+    "kl": {"init_kl_coef": 0.02, "target": 6.0, "horizon": 1000},
 }
-TRAINING: dict[str, Any] = {"batch_size": 16, "epochs": 8, "learning_rate": 4.0e-4, "evaluations": 4, "threads": 1}
+TRAINING: dict[str, Any] = {"global_batch_size": 16, "num_train_epochs": 8, "learning_rate": 4.0e-4, "evaluations": 4, "threads": 1}
 
 
 def main() -> None:
@@ -54,7 +54,7 @@ def main() -> None:
 
 
 def line(out: Path, scratch: Path, seed: int) -> str:
-    values = {**read_params()["align"]["common"], **TRAINING, "seed": seed, "start_share": 0.0}
+    values = {**read_params()["align"]["common"], **TRAINING, "seed": seed, "start_share": 0.0}  # what training changed, not half of it
     method = Ppo(**PPO)
     params = align.Params(**values, start="sft/full", method=method)
     align.run(params, out, out / "reward/model", out / "mix/train", out / "mix/dev", work=scratch / "work", out=scratch / "ppo")
@@ -88,10 +88,10 @@ def replied(model: Any, start: Any, prompts: list[Prompt], method: Sampling, giv
     import torch
 
     torch.manual_seed(0)
-    made = sampled(model, given.tokenizer, [prompt.text for prompt in prompts], method.max_new_tokens, method.temperature)
+    made = sampled(model, given.tokenizer, [prompt.text for prompt in prompts], method.max_completion_length, method.temperature)
     worth = together(method.rewards, measures(method.rewards, prompts, given))(prompts, made.texts)
     with torch.no_grad():
-        now, then = (likelihoods(one, made.ids, made.mask, made.width, method.temperature)[0] for one in (model, start))
+        now, then = (logprobs_of(one, made.ids, made.mask, made.width, method.temperature)[0] for one in (model, start))
     return worth, ((now - then) * made.mask[:, -made.width :]).sum(dim=1).tolist()
 
 

@@ -14,9 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import yaml
-
-from bench.training import BATCH, BLOCK, ROOT, SEED, SHAPES
+from bench.training import BATCH, BLOCK, SEED, SHAPES
 from lingyu.base.tiny import Shape
 
 TRIES = 9
@@ -36,8 +34,7 @@ def main() -> None:
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
     given = parser.parse_args()
     prepare(given.threads)
-    params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    shape = Shape(**params["base"]["shape"] | SHAPES[given.shape])
+    shape = Shape.model_validate(SHAPES[given.shape])
     kind = torch.bfloat16 if given.precision == "bf16" else torch.float32
     with TemporaryDirectory() as place:
         folder = Path(place)
@@ -86,8 +83,8 @@ def square_product(kind: Any) -> Callable[[], Any]:
 
 def multiplied(shape: Shape) -> int:
     """Parameters that every token is multiplied with."""
-    heads = (2 * shape.heads + 2 * shape.key_value_heads) * shape.head_size
-    return shape.layers * shape.hidden_size * (heads + 3 * shape.intermediate_size) + shape.vocabulary * shape.hidden_size
+    heads = (2 * shape.num_attention_heads + 2 * shape.num_key_value_heads) * shape.head_dim
+    return shape.num_hidden_layers * shape.hidden_size * (heads + 3 * shape.intermediate_size) + shape.vocab_size * shape.hidden_size
 
 
 def products(shape: Shape, kind: Any) -> Callable[[], Any]:
@@ -95,9 +92,9 @@ def products(shape: Shape, kind: Any) -> Callable[[], Any]:
     import torch
 
     rows, hidden = BATCH * BLOCK, shape.hidden_size
-    heads, shared = shape.heads * shape.head_size, shape.key_value_heads * shape.head_size
+    heads, shared = shape.num_attention_heads * shape.head_dim, shape.num_key_value_heads * shape.head_dim
     wide = [(hidden, heads), (hidden, shared), (hidden, shared), (heads, hidden), *[(hidden, shape.intermediate_size)] * 3]
-    sizes = [*wide * shape.layers, (hidden, shape.vocabulary)]
+    sizes = [*wide * shape.num_hidden_layers, (hidden, shape.vocab_size)]
     made = [[torch.randn(size).to(kind) for size in ((rows, one), (other, one), (rows, other))] for one, other in sizes]
 
     def work() -> None:

@@ -13,14 +13,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import yaml
-
 from lingyu.files import short_hash
 from lingyu.generate.llm.checks import Limits
 from lingyu.generate.llm.client import Settings
 from lingyu.generate.llm.method import Learn
 from lingyu.generate.llm.run import Counts, Lesson, ask_all
 from lingyu.records import Document
+from stages import generate
 
 OPENED, CLOSED = "<!-- teacher -->", "<!-- /teacher -->"
 PAGE = Path("docs/benchmarks.md")
@@ -31,7 +30,7 @@ SECONDS = 20  # about, a try: the last requests of a run, which nothing follows,
 
 
 def main() -> None:
-    section = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))["generate"]
+    section = generate.Params.load("generate").model_dump()
     lines = [
         "| requests at once | requests | seconds, best of three | requests a second | of what is possible, all three |",
         "|" + " --- |" * 5,

@@ -12,6 +12,7 @@ each leaves behind the dev loss is measured by one function.
 """
 
 import argparse
+import importlib
 import json
 import os
 import shutil
@@ -43,12 +44,12 @@ SEED = 17
 SHAPES: dict[str, dict[str, int]] = {
     "tiny": {},
     "5M": {
-        "vocabulary": 4096,
+        "vocab_size": 4096,
         "hidden_size": 256,
-        "layers": 5,
-        "heads": 4,
-        "key_value_heads": 2,
-        "head_size": 64,
+        "num_hidden_layers": 5,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "head_dim": 64,
         "intermediate_size": 704,
     },
 }
@@ -153,12 +154,19 @@ def make(folder: Path, shape: str, count: int, threads: int, precision: str = "f
 
     shutil.rmtree(folder, ignore_errors=True)
     params = parameters()
-    build_base(folder / BASE, Shape(**params["base"]["shape"] | SHAPES[shape]), SEED)
+    build_base(folder / BASE, Shape.model_validate(SHAPES[shape]), SEED)
     for part, share, seed in (("train", 1.0, 1), ("dev", 0.05, 2)):
         writer = Writer(seed)
         texts = writer.documents(max(1, round(count * share / 800)))
         write_rows(folder, part, texts, list(writer.dialogues(max(1, round(count * share / 80)))))
-    same = {"seed": SEED, "threads": threads, "batch_size": BATCH, "epochs": 1, "optimizer": "adamw_torch_fused", "learning_rate": 2.0e-3}
+    same = {
+        "seed": SEED,
+        "threads": threads,
+        "global_batch_size": BATCH,
+        "num_train_epochs": 1,
+        "optim": "adamw_torch_fused",
+        "learning_rate": 2.0e-3,
+    }
     same |= {"precision": precision, "evaluations": EVALUATIONS}
     pretrain = params["pretrain"] | same | {"max_length": BLOCK, "instructions": False}
     candidate = params["sft"]["candidates"][CANDIDATE] | {"start": "extend"}
@@ -325,7 +333,7 @@ def in_turn(folder: Path, contestants: list[Contestant]) -> list[Run]:
 def peer_settings(folder: Path, stage: str, more: dict[str, Any]) -> dict[str, Any]:
     """What the peer is told: the recipe of our stage, and the settings that are compared."""
     ours = section(folder, stage)
-    steps = -(-len(examples(folder, stage)) // (ours["batch_size"] * ours["accumulation"]))
+    steps = -(-len(examples(folder, stage)) // ours["global_batch_size"])
     every = -(-steps // ours["evaluations"])
     return {
         "stage": STAGES[stage],
@@ -337,15 +345,15 @@ def peer_settings(folder: Path, stage: str, more: dict[str, Any]) -> dict[str, A
         "dataset": f"{stage}-train",
         "eval_dataset": f"{stage}-dev",
         "cutoff_len": ours["max_length"],
-        "per_device_train_batch_size": ours["batch_size"],
-        "per_device_eval_batch_size": ours["batch_size"] * 2,
-        "gradient_accumulation_steps": ours["accumulation"],
-        "num_train_epochs": ours["epochs"],
+        "per_device_train_batch_size": ours["global_batch_size"],
+        "per_device_eval_batch_size": ours["global_batch_size"] * 2,
+        "gradient_accumulation_steps": ours["gradient_accumulation_steps"],
+        "num_train_epochs": ours["num_train_epochs"],
         "learning_rate": ours["learning_rate"],
-        "lr_scheduler_type": ours["schedule"],
-        "warmup_steps": ours["warmup"],
-        "optim": ours["optimizer"],
-        "adam_beta2": ours["beta2"],
+        "lr_scheduler_type": ours["lr_scheduler_type"],
+        "warmup_steps": ours["warmup_ratio"],
+        "optim": ours["optim"],
+        "adam_beta2": ours["adam_beta2"],
         "weight_decay": ours["weight_decay"],
         "max_grad_norm": ours["max_grad_norm"],
         "seed": ours["seed"],
@@ -364,9 +372,14 @@ def peer_settings(folder: Path, stage: str, more: dict[str, Any]) -> dict[str, A
 
 
 def section(folder: Path, stage: str) -> dict[str, Any]:
-    """The parameters of the stage in this project, of its only candidate where it has candidates."""
-    found = yaml.safe_load((folder / "params.yaml").read_text(encoding="utf-8"))[stage]
-    return found["common"] | next(iter(found["candidates"].values())) if "candidates" in found else found
+    """The parameters in force of the stage in this project, of its only candidate where it has candidates."""
+    from lingyu.stage import layers_of, overlaid
+
+    sections = yaml.safe_load((folder / "params.yaml").read_text(encoding="utf-8"))
+    params = importlib.import_module(f"stages.{stage}").Params
+    values, _ = overlaid(layers_of(sections, stage, next(iter(sections[stage].get("candidates", {})), None), params.shared))
+    found: dict[str, Any] = params.model_validate(values).model_dump()
+    return found
 
 
 def examples(folder: Path, stage: str, part: str = "train") -> list[Any]:

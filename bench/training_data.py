@@ -57,8 +57,15 @@ def bench_tokenizer(vocabulary: int, context: int) -> Any:
     """A tokenizer that knows this language's characters, with a template that both sides render alike."""
     from lingyu.base.tiny import build_tokenizer
 
-    unused = {"hidden_size": 1, "layers": 1, "heads": 1, "key_value_heads": 1, "head_size": 1, "intermediate_size": 1}
-    tokenizer = build_tokenizer(Writer(17).documents(200), Shape(vocabulary=vocabulary, context=context, **unused))
+    unused = {
+        "hidden_size": 1,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 1,
+        "num_key_value_heads": 1,
+        "head_dim": 1,
+        "intermediate_size": 1,
+    }
+    tokenizer = build_tokenizer(Writer(17).documents(200), Shape(vocab_size=vocabulary, max_position_embeddings=context, **unused))
     tokenizer.chat_template = TEMPLATE
     return tokenizer
 
@@ -68,5 +75,5 @@ def build_base(folder: Path, shape: Shape, seed: int) -> None:
     from lingyu.base.tiny import build_model
     from lingyu.model.load import save
 
-    tokenizer = bench_tokenizer(shape.vocabulary, shape.context)
+    tokenizer = bench_tokenizer(shape.vocab_size, shape.max_position_embeddings)
     save(build_model(tokenizer, shape, seed), tokenizer, folder)

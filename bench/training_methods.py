@@ -1,7 +1,6 @@
 """training_methods: what every training method was seen to do. `python -m bench.training_methods [names …]`
 
-Reads   params.yaml           what is common to the candidates of a stage
-        out/extend/model, out/sft/full/model, out/reward/model, out/mix, which `dvc repro` made; --out names another folder
+Reads   out/extend/model, out/sft/full/model, out/reward/model, out/mix, which `dvc repro` made; --out names another folder
 Writes  docs/training.md      what stands between the marks <!-- training methods --> and <!-- /training methods -->, unless
                               methods are named
 
@@ -12,6 +11,7 @@ A fresh process then opens the folders as evaluation and service do.
 
 import argparse
 import csv
+import importlib
 import json
 import os
 import random
@@ -33,32 +33,36 @@ from bench.results import table
 from lingyu.files import read_json, read_table, write_table
 from lingyu.records import Dialogue, Document, Preference, Question
 from lingyu.runtime.warm import VARIABLE
-from lingyu.stage import read_yaml
 
 OPENED, CLOSED = "<!-- training methods -->", "<!-- /training methods -->"
 PAGE = Path("docs/training.md")
 ROWS = {"train": 48, "dev": 16}
 TABLES = {"pretrain": Document, "sft": Dialogue, "preference": Preference, "prompts": Question}
 LONGEST = 256
-# Beside what params.yaml has in common for the stage.
-CHANGES = {"threads": 1, "max_length": LONGEST, "batch_size": 8, "evaluations": 4, "weight_decay": 0.0}
+# Beside the defaults of the stage.
+CHANGES = {"threads": 1, "max_length": LONGEST, "global_batch_size": 8, "evaluations": 4, "weight_decay": 0.0}
 
 ALL = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
-VOCABULARY = {"vocabulary": "none"}
+VOCABULARY = {"trainable_tokens": "none"}
 LORA = {
-    "name": "lora", "rank": 16, "alpha": 32, "dropout": 0.0, "rank_stabilised": False, "decomposed": False, "begin": "zero",
-    "targets": ALL, **VOCABULARY,
+    "name": "lora", "r": 16, "lora_alpha": 32, "lora_dropout": 0.0, "use_rslora": False, "use_dora": False, "init_lora_weights": True,
+    "target_modules": ALL, **VOCABULARY,
 }  # fmt: skip
-WORDS = {"tokens": 16, "text": "", **VOCABULARY}
+WORDS = {"num_virtual_tokens": 16, "prompt_tuning_init_text": "", **VOCABULARY}
 
 
-SAMPLING = {"rewards": [{"name": "length", "weight": 1.0, "characters": 4}], "max_new_tokens": 12, "temperature": 1.0, "dev_prompts": 8}
-GROUPS = {**SAMPLING, "beta": 0.01, "generations": 4}
+SAMPLING = {
+    "rewards": [{"name": "length", "weight": 1.0, "characters": 4}],
+    "max_completion_length": 12,
+    "temperature": 1.0,
+    "dev_prompts": 8,
+}
+GROUPS = {**SAMPLING, "beta": 0.01, "num_generations": 4}
 ROLLOUTS = {
-    "rollout": 16, "passes": 2, "clip": 0.2, "clip_value": 0.2, "value_weight": 0.1, "discount": 1.0, "trace": 0.95,
-    "normalise": True, "kl": {"weight": 0.01, "target": 6.0, "horizon": 200},
+    "rollout_batch_size": 16, "num_ppo_epochs": 2, "cliprange": 0.2, "cliprange_value": 0.2, "vf_coef": 0.1, "gamma": 1.0,
+    "gae_lambda": 0.95, "normalize_rewards": True, "kl": {"init_kl_coef": 0.01, "target": 6.0, "horizon": 200},
 }  # fmt: skip
-DPO = {"name": "dpo", "loss": "sigmoid", "beta": 0.1, "label_smoothing": 0.0, "sft_weight": 0.0}
+DPO = {"name": "dpo", "loss_type": "sigmoid", "beta": 0.1, "label_smoothing": 0.0, "sft_weight": 0.0}
 
 
 @dataclass(frozen=True)
@@ -88,18 +92,25 @@ TRIED = [
     Tried("sft", "full", 1e-3, {"name": "full"}),
     Tried("sft", "freeze", 2e-3, {"name": "freeze", "layers": 1, **VOCABULARY}),
     Tried("sft", "LoRA", 5e-3, LORA),
-    Tried("sft", "rsLoRA", 5e-3, {**LORA, "rank_stabilised": True}),
-    Tried("sft", "DoRA", 5e-3, {**LORA, "decomposed": True}),
-    Tried("sft", "PiSSA", 1e-3, {**LORA, "begin": "pissa"}),
-    Tried("sft", "LoRA, new rows", 5e-3, {**LORA, "vocabulary": "new"}),
-    Tried("sft", "LoRA, all rows", 5e-3, {**LORA, "vocabulary": "all"}),
-    Tried("sft", "IA3", 2e-2, {"name": "ia3", "targets": ["k_proj", "v_proj", "down_proj"], "feedforward": ["down_proj"], **VOCABULARY}),
-    Tried("sft", "OFT", 5e-3, {"name": "oft", "block_size": 32, "dropout": 0.0, "targets": ALL, **VOCABULARY}),
+    Tried("sft", "rsLoRA", 5e-3, {**LORA, "use_rslora": True}),
+    Tried("sft", "DoRA", 5e-3, {**LORA, "use_dora": True}),
+    Tried("sft", "PiSSA", 1e-3, {**LORA, "init_lora_weights": "pissa"}),
+    Tried("sft", "LoRA, new rows", 5e-3, {**LORA, "trainable_tokens": "new"}),
+    Tried("sft", "LoRA, all rows", 5e-3, {**LORA, "trainable_tokens": "all"}),
+    Tried(
+        "sft",
+        "IA3",
+        2e-2,
+        {"name": "ia3", "target_modules": ["k_proj", "v_proj", "down_proj"], "feedforward_modules": ["down_proj"], **VOCABULARY},
+    ),
+    Tried("sft", "OFT", 5e-3, {"name": "oft", "oft_block_size": 32, "module_dropout": 0.0, "target_modules": ALL, **VOCABULARY}),
     Tried("sft", "prompt tuning", 1e-2, {"name": "prompt", **WORDS}),
-    Tried("sft", "P-tuning, MLP", 1e-2, {"name": "ptuning", **WORDS, "encoder": "mlp", "encoder_size": 128}),
-    Tried("sft", "P-tuning, LSTM", 1e-2, {"name": "ptuning", **WORDS, "encoder": "lstm", "encoder_size": 64}),
+    Tried("sft", "P-tuning, MLP", 1e-2, {"name": "ptuning", **WORDS, "encoder_reparameterization_type": "MLP", "encoder_hidden_size": 128}),
+    Tried(
+        "sft", "P-tuning, LSTM", 1e-2, {"name": "ptuning", **WORDS, "encoder_reparameterization_type": "LSTM", "encoder_hidden_size": 64}
+    ),
     Tried("sft", "prefix tuning", 5e-2, {"name": "prefix", **WORDS}),
-    Tried("sft", "P-tuning v2", 1e-2, {"name": "ptuning_v2", **WORDS, "encoder_size": 128}),
+    Tried("sft", "P-tuning v2", 1e-2, {"name": "ptuning_v2", **WORDS, "encoder_hidden_size": 128}),
     Tried(
         "sft",
         "bottleneck, Houlsby",
@@ -114,17 +125,17 @@ TRIED = [
     ),
     Tried("reward", "reward model", 5e-4, None),
     Tried("align", "DPO", 3e-4, DPO),
-    Tried("align", "DPO, IPO's loss", 1e-4, {**DPO, "loss": "ipo"}),
-    Tried("align", "DPO, hinge", 1e-4, {**DPO, "loss": "hinge"}),
-    Tried("align", "DPO, robust", 3e-4, {**DPO, "loss": "robust", "label_smoothing": 0.1}),
+    Tried("align", "DPO, IPO's loss", 1e-4, {**DPO, "loss_type": "ipo"}),
+    Tried("align", "DPO, hinge", 1e-4, {**DPO, "loss_type": "hinge"}),
+    Tried("align", "DPO, robust", 3e-4, {**DPO, "loss_type": "robust", "label_smoothing": 0.1}),
     Tried("align", "KTO", 1e-4, {"name": "kto", "beta": 0.1, "desirable_weight": 1.0, "undesirable_weight": 1.0}),
     Tried("align", "ORPO", 1e-4, {"name": "orpo", "beta": 0.5}),
-    Tried("align", "SimPO", 3e-4, {"name": "simpo", "beta": 2.0, "margin": 0.5, "sft_weight": 0.0}),
-    Tried("align", "CPO", 1e-4, {"name": "cpo", "beta": 0.1, "sft_weight": 1.0}),
+    Tried("align", "SimPO", 3e-4, {"name": "simpo", "beta": 2.0, "simpo_gamma": 0.5, "cpo_alpha": 0.0}),
+    Tried("align", "CPO", 1e-4, {"name": "cpo", "beta": 0.1, "cpo_alpha": 1.0}),
     Tried("align", "GRPO", 1e-3, {"name": "grpo", **GROUPS}, "eval_reward", up=True),
     Tried("align", "RLOO", 1e-3, {"name": "rloo", **GROUPS}, "eval_reward", up=True),
     Tried("align", "PPO", 1e-3, {"name": "ppo", **SAMPLING, **ROLLOUTS}, "eval_reward", up=True, epochs=8),
-    Tried("align", "best of n", 3e-4, {"name": "best_of", **SAMPLING, "samples": 4, "sampling_batch": 8, "least": None}),
+    Tried("align", "best of n", 3e-4, {"name": "best_of", **SAMPLING, "num_generations": 4, "sampling_batch_size": 8, "min_reward": None}),
 ]
 HEAD = ("method", "learns", "measured", "loss falls, reward rises", "reloads equal", "merges", "resumes equal", "served")
 
@@ -207,15 +218,14 @@ def project(folder: Path, tried: Tried, made: Path) -> Path:
     shutil.copytree(begun, folder / "out" / ("extend" if tried.stage == "pretrain" else "start") / "model")
     if tried.stage == "align":
         shutil.copytree(made / "reward" / "model", folder / "out" / "reward" / "model")
-    common = read_yaml(Path("params.yaml"))[tried.stage]
-    own = {"start": "start", "learning_rate": tried.learning_rate, "epochs": tried.epochs}
-    section = {**common.get("common", common), **CHANGES}
-    if "start_share" in section:  # what training came to, not half of it
-        section["start_share"] = 0.0
+    fields = importlib.import_module(f"stages.{tried.stage}").Params.model_fields
+    own = {"start": "start", "learning_rate": tried.learning_rate, "num_train_epochs": tried.epochs}
+    own |= {"optim": "muon"} if tried.stage == "pretrain" else {}  # as params.yaml has it
+    section = {**CHANGES, **({"start_share": 0.0} if "start_share" in fields else {})}  # what training changed, not half of it
     if tried.method:
         section = {"common": section, "candidates": {tried.name: {**own, "method": tried.method}}}
     else:
-        section |= {key: value for key, value in own.items() if key in section}
+        section |= {key: value for key, value in own.items() if key in fields}
     (folder / "params.yaml").write_text(yaml.safe_dump({tried.stage: section}), encoding="utf-8")
     return folder
 
@@ -223,7 +233,8 @@ def project(folder: Path, tried: Tried, made: Path) -> Path:
 def trained(folder: Path, tried: Tried, killed_after: float | None) -> tuple[bool, bool]:
     """Run the stage there, kill it after so many seconds, if any are given; whether it ended of itself, and whether it had gone on."""
     command = [sys.executable, "-m", f"stages.{tried.stage}", *([tried.name] if tried.method else [])]
-    process = subprocess.Popen(command, cwd=folder, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    environment = {**os.environ, "LINGYU_KEEP_CHECKPOINTS": "1"}  # for `probe`
+    process = subprocess.Popen(command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     try:
         said = process.communicate(timeout=killed_after)[1]
     except subprocess.TimeoutExpired:

@@ -13,7 +13,7 @@ from typing import Any
 from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from flows import dag, start
 from lingyu.files import read_json, sha256, write_json
@@ -27,12 +27,14 @@ RECORD = Path("releases/released.json")  # here wherever the releases go: the ne
 
 
 class Params(StageParams):
-    to: list[Kind]
-    folder: Path
-    huggingface: str
-    modelscope: str
-    private: bool
-    weights: Weights
+    to: list[Kind] = Field(["folder"], description="Where to: folder, huggingface, modelscope, in this order.")
+    folder: Path = Field(Path("releases"), description="For `folder`.")
+    huggingface: str = Field("", description="owner/name of the repository on Hugging Face.")
+    modelscope: str = Field("", description="owner/name of the repository on ModelScope.")
+    private: bool = Field(True, description="A repository that the release creates is private: what was published cannot be taken back.")
+    weights: Weights = Field(
+        "all", description="all: as packaged. merged: without the adapter. adapter: only it, which needs a base that is on a hub."
+    )
 
 
 @flow
@@ -98,7 +100,9 @@ def overlaid(params: Params, to: list[str] | None, weights: str | None) -> Param
         return Params.model_validate(values)
     except ValidationError as error:
         raise StageError(
-            "\n".join(["the command line does not fit the section release of params.yaml:", *faults(error, ["release"])])
+            "\n".join(
+                ["the command line does not fit the section release of params.yaml:", *faults(error, {"": ["release"]}, values, Params)]
+            )
         ) from error
 
 

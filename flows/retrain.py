@@ -21,7 +21,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed
 from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.types.entrypoint import EntrypointType
-from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 
 from flows import dag, start
 from flows.release import RECORD
@@ -37,9 +37,15 @@ HINTS = ("To track the changes with git", "git add ", "To enable auto staging", 
 
 
 class Params(StageParams):
-    limit: PositiveInt
-    retries: dict[str, NonNegativeInt]
-    retry_delay_seconds: NonNegativeFloat
+    limit: PositiveInt = Field(
+        1, description="Stages at a time. DVC allows several that share no file, but on one machine they share its cores."
+    )
+    retries: dict[str, NonNegativeInt] = Field(
+        {"gpu": 1, "base": 2, "generate": 2},
+        description="Tries after a failure, by a stage's runner (dvc.yaml, meta.runner) or by its name: GPU nodes are taken away, "
+        "endpoints and hubs do not answer. The other stages are deterministic and would only fail twice.",
+    )
+    retry_delay_seconds: NonNegativeFloat = Field(30, description="Long enough for a node or an endpoint to come back.")
 
 
 @flow

@@ -13,6 +13,16 @@ import time
 from lingyu.errors import StageError
 
 WORKER = "TORCHELASTIC_RUN_ID"
+# What to do with a checkpoint that other code or libraries made: resume or restart; unset, the stage refuses (lingyu.train.checkpoints).
+CHECKPOINTS = "LINGYU_CHECKPOINTS"
+CHOICES = ("resume", "restart")
+
+
+def take_choice() -> None:
+    """--resume or --restart of the command, put where all processes of the stage find it."""
+    if given := [choice for choice in CHOICES if f"--{choice}" in sys.argv[1:]]:
+        sys.argv[1:] = [word for word in sys.argv[1:] if word.removeprefix("--") not in given]
+        os.environ[CHECKPOINTS] = " ".join(given)
 
 
 def launched(module: str, processes: int) -> int | None:

@@ -1,7 +1,7 @@
 """Check, before anything runs, what a run would stumble over later: `python -m stages`, which `make repro` does first; and
 `python -m stages FOLDER`, which `make data` does before the folder's files take the place of data/.
 
-Every section of params.yaml against the stage or flow that it belongs to, and that data/ holds a file. DVC removes the
+Every section of params.yaml against the stages that read it, and that data/ holds a file. DVC removes the
 outputs of a stage before it starts it, and a slip in the last section would show after hours of training.
 """
 
@@ -13,42 +13,117 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import ValidationError
 
 from lingyu.ingest.readers import Unreadable
-from lingyu.stage import StageError, StageParams, read_params
-from stages import align, reward, select
+from lingyu.params.page import Section
+from lingyu.stage import StageError, StageParams, mapping_at, read_params
+from stages import align, base, reward, select
 from stages.ingest import DATA, EMPTY, check_file, files_of, shown
+
+SHARED = ("training",)  # sections of params.yaml that several stages read
 
 
 def faults() -> Iterator[str]:
     """A text for each fault, none where the run may begin."""
-    stages: dict[str, Any] = yaml.safe_load(Path("dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    stages = stages_of()
     sections = read_params()
-    known = {*stages, *(path.stem for path in Path("flows").glob("[!_]*.py"))}
+    known = [*stages, *SHARED, *(path.stem for path in Path("flows").glob("[!_]*.py"))]
     for section in sections:
         if section not in known:
-            yield f"params.yaml: no stage or flow is named {section!r}."
+            meant = get_close_matches(str(section), known, 1)
+            yield f"params.yaml: no stage or flow is named {section!r}{f'; did you mean {meant[0]}?' if meant else '.'}"
+    said: set[str] = set()
     for name, stage in stages.items():
-        params: type[StageParams] = importlib.import_module(f"stages.{name}").Params
-        of_section = sections.get(name)
-        items = (of_section.get("candidates") or {}) if isinstance(of_section, dict) and "foreach" in stage else [None]
+        block = stage.get("do", stage)
+        try:
+            items = items_of(name, sections)
+        except StageError as error:
+            yield f"{name}: {error}"
+            continue
         for item in items:
             label = f"{name}@{item}" if item else name
             try:
-                values = params.load(name, item)
+                for entry in block["params"]:
+                    mapping_at(sections, *entry.replace("${key}", str(item)).split("."))
+                values = params_of(name).load(name, item)
             except StageError as error:
-                yield f"{label}: {error}"
+                head, *lines = str(error).splitlines()
+                new = [line for line in lines if line not in said]  # what the shared section has wrong, each stage would say
+                said |= {line for line in lines if line.split(".")[0].strip() in SHARED}
+                if new or not lines:
+                    yield "\n".join([f"{label}: {head}", *new])
                 continue
-            for key in ("start", "checkpoint"):
-                model = getattr(values, key, None)
-                if model is not None and model not in (models := models_of(sections)):
-                    meant = get_close_matches(model, models, 1)
-                    told = f"; {meant[0]} is meant?" if meant else "."
-                    yield f"{label}: {key}: no stage makes a model {model!r}{told} There are {', '.join(models)}."
+            yield from (f"{label}: {fault}" for fault in faults_of_models(values, sections))
     yield from faults_of_rewards(sections)
     yield from faults_of_choice()
     if not any(files_of(DATA)):
         yield EMPTY
+
+
+def stages_of() -> dict[str, Any]:
+    """The stages of dvc.yaml."""
+    stages: dict[str, Any] = yaml.safe_load(Path("dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    return stages
+
+
+def flows_of() -> list[str]:
+    """The flows that have a section of params.yaml."""
+    return ["retrain", "release"]
+
+
+def documented() -> Iterator[Section]:
+    """The sections of params.yaml, as docs/params.md has them."""
+    for name, stage in stages_of().items():
+        about = str(stage.get("do", stage)["desc"]).replace(" (${key})", "").replace("${key}", "NAME")
+        yield Section(name, about, section_of(name), "foreach" in stage)
+    for name in flows_of():
+        about = str(importlib.import_module(f"flows.{name}").__doc__).partition("\n")[0].partition(": ")[2]
+        yield Section(name, f"{about[0].upper()}{about[1:]}", section_of(name), False)
+
+
+def params_of(stage: str) -> type[StageParams]:
+    """The parameters of a stage."""
+    found: type[StageParams] = importlib.import_module(f"stages.{stage}").Params
+    return found
+
+
+def section_of(name: str) -> type[StageParams]:
+    """What params.yaml has in the section of a stage or flow; select's parameters are more than its section."""
+    module = importlib.import_module(f"{'flows' if name in flows_of() else 'stages'}.{name}")
+    found: type[StageParams] = getattr(module, "Section", module.Params)
+    return found
+
+
+def items_of(stage: str, sections: dict[str, Any]) -> list[str] | list[None]:
+    """The candidates of a stage; one that is None for a stage without."""
+    foreach = "foreach" in stages_of().get(stage, {})
+    return [*mapping_at(sections, stage, "candidates")] if foreach else [None]
+
+
+def faults_of_models(values: StageParams, sections: dict[str, Any]) -> Iterator[str]:
+    """Models that no stage makes, and lengths that the tiny base does not have."""
+    for key in ("start", "checkpoint"):
+        model = getattr(values, key, None)
+        if model is not None and model not in (models := models_of(sections)):
+            meant = get_close_matches(model, models, 1)
+            near = f"; did you mean {meant[0]}?" if meant else "."
+            yield f"{key}: no stage makes a model {model!r}{near} There are {', '.join(models)}."
+    length = getattr(values, "max_length", None)
+    base = base_of(sections)
+    if length and base and base.model.kind == "tiny" and length > (context := base.shape.max_position_embeddings):
+        yield (
+            f"max_length {length} is more than the {context} tokens of the tiny base (base.shape.max_position_embeddings). Name your base "
+            "under base.model in params.yaml, or write the sizes of the tiny one: make profile NAME=tiny."
+        )
+
+
+def base_of(sections: dict[str, Any]) -> base.Params | None:
+    """The section base; None where it does not fit, which is said elsewhere."""
+    try:
+        return base.Params.model_validate(sections.get("base"))
+    except ValidationError:
+        return None
 
 
 def faults_of_rewards(sections: dict[str, Any]) -> Iterator[str]:
@@ -56,7 +131,7 @@ def faults_of_rewards(sections: dict[str, Any]) -> Iterator[str]:
     try:
         if reward.Params.load("reward").enabled:
             return
-        for item in sections["align"].get("candidates") or {}:
+        for item in items_of("align", sections):
             rewards = getattr(align.Params.load("align", item).method, "rewards", [])
             if any(each.name == "model" for each in rewards):
                 yield f"align@{item}: its method scores replies by the reward model, and reward.enabled is false (params.yaml)."
@@ -97,8 +172,8 @@ def notes() -> Iterator[str]:
 
 def models_of(sections: dict[str, Any]) -> list[str]:
     """The folders under out/ whose model a stage may start from, or score."""
-    named = {name: sections[name] for name in ("sft", "align") if isinstance(sections.get(name), dict)}
-    return ["base", "extend", "pretrain", *(f"{name}/{item}" for name, its in named.items() for item in its.get("candidates") or {})]
+    named = {name: sections[name].get("candidates") for name in ("sft", "align") if isinstance(sections.get(name), dict)}
+    return ["base", "extend", "pretrain", *(f"{name}/{item}" for name, its in named.items() if isinstance(its, dict) for item in its)]
 
 
 def faults_of_folder(name: str) -> Iterator[str]:
@@ -132,7 +207,7 @@ def main(folder: str | None = None) -> None:
         tidy()
     if found:
         sys.exit(
-            "\n".join([*found, "Nothing was started, nothing changed. Mend this first.", "什么都没有运行，也没有改动。请先改正以上问题。"])
+            "\n".join([*found, "Nothing was started, nothing changed. Fix this first.", "什么都没有运行，也没有改动。请先改正以上问题。"])
         )
 
 

@@ -10,7 +10,7 @@ Writes  out/base/model              weights, tokenizer and chat template
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from lingyu.base import hub, tiny
 from lingyu.files import read_table, write_json
@@ -19,20 +19,23 @@ from lingyu.model.chat import render
 from lingyu.model.load import load_tokenizer, prepare, save
 from lingyu.records import TABLES, Dialogue, Document, Exam, Fact, Label, Message, Preference, Row, Scope
 from lingyu.stage import StageError, StageParams, start
+from lingyu.train.checkpoints import finish, restored, workplace
 from lingyu.train.checks import check_machine
 from lingyu.train.data import packed, stored
-from lingyu.train.run import causal_trainer, train, workplace, write_curves
+from lingyu.train.run import causal_trainer, train, write_curves
 from lingyu.train.settings import Training
 
 
-class Source(BaseModel):
-    """Where the base comes from: built here, a folder, or a hub with the revision that pins it."""
+class Source(StageParams):
+    """Where the base comes from."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    kind: Literal["tiny", "folder", "huggingface", "modelscope"]
-    name: str
-    revision: str
+    kind: Literal["tiny", "folder", "huggingface", "modelscope"] = Field(
+        "tiny",
+        description="tiny: built here, offline, from general text, or from the domain's where there is none. folder: a path. huggingface, "
+        "modelscope: a hub.",
+    )
+    name: str = Field("", description="owner/name on a hub, or the path of a folder.")
+    revision: str = Field("", description="A commit or tag of the hub, so that next month's run uses the same weights.")
 
     @model_validator(mode="after")
     def pinned(self) -> "Source":
@@ -41,10 +44,19 @@ class Source(BaseModel):
         return self
 
 
+class TinyTraining(Training):
+    """Training of the tiny base. The section `training` does not hold here: whoever changes it would fetch a base from a hub again."""
+
+    max_length: PositiveInt = Field(64, description="Tokens of a packed block.")
+    global_batch_size: PositiveInt = Field(8, description="Rows of one optimizer update.")
+    num_train_epochs: PositiveFloat = Field(2, description="Times that the text is read.")
+    learning_rate: PositiveFloat = Field(3.0e-3, description="The highest rate of the schedule.")
+
+
 class Params(StageParams):
-    model: Source
-    shape: tiny.Shape
-    training: Training
+    model: Source = Field(Source(), description="Where the base comes from.")
+    shape: tiny.Shape = Field(tiny.Shape(), description="Size of the tiny base.")
+    training: TinyTraining = Field(TinyTraining(), description="Training of the tiny base.")
 
     @property
     def processes(self) -> int:
@@ -52,8 +64,11 @@ class Params(StageParams):
 
     @model_validator(mode="after")
     def within_context(self) -> "Params":
-        if self.model.kind == "tiny" and self.training.max_length > self.shape.context:
-            raise ValueError(f"training.max_length {self.training.max_length} is more than shape.context {self.shape.context}")
+        if self.model.kind == "tiny" and self.training.max_length > self.shape.max_position_embeddings:
+            raise ValueError(
+                f"training.max_length {self.training.max_length} is more than shape.max_position_embeddings "
+                f"{self.shape.max_position_embeddings}"
+            )
         return self
 
 
@@ -74,7 +89,9 @@ def run(params: Params, train_folder: Path, dev_folder: Path, work: Path, out: P
     tokenizer = tiny.build_tokenizer(texts, params.shape)
     model = tiny.build_model(tokenizer, params.shape, params.training.seed)
 
-    place = workplace(work, params.training, [train_folder, dev_folder])
+    place = workplace(work, params, [train_folder, dev_folder], __file__)
+    if restored(place, out):
+        return
     examples, dev = (
         stored(packed(part, tokenizer, params.training.max_length), place / f"{name}.arrow")
         for name, part in (("train", texts), ("dev", held or texts[:1]))
@@ -85,6 +102,7 @@ def run(params: Params, train_folder: Path, dev_folder: Path, work: Path, out: P
     save(trainer.model, tokenizer, out / "model")
     write_curves(trainer.state.log_history, out / "curves.csv")
     write_json(out / "metrics.json", {**metrics, "vocabulary": len(tokenizer), "learnt_from": scope})
+    finish(place, out)
 
 
 def complete(model: Path) -> None:

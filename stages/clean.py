@@ -37,14 +37,43 @@ ABOUT: dict[str, type[Labels | Facts]] = {"labels": Labels, "facts": Facts}
 
 
 class Params(StageParams):
-    engine: Engine
-    simplified: bool
-    languages: list[Literal["zh", "en"]] = Field(min_length=1)
-    min_chars: NonNegativeInt
-    max_repeated: float = Field(ge=0, le=1)
-    near_duplicate: float = Field(gt=0, le=1)
-    mask: list[str]
-    ner: str
+    engine: Engine = Field(
+        "local",
+        description="local: a process on each core of this machine. ray: the cluster that RAY_ADDRESS names (pip install 'lingyu[ray]'), "
+        "worth it from some million rows. The tables are the same bytes.",
+    )
+    simplified: bool = Field(
+        False, description="Convert traditional characters of Chinese rows to simplified ones. Names and quotations may be meant so."
+    )
+    languages: list[Literal["zh", "en"]] = Field(
+        ["zh", "en"], min_length=1, description="Rows that are certainly in another language are dropped."
+    )
+    min_chars: NonNegativeInt = Field(
+        5, description="Characters without punctuation. Whole articles have as few as seven; below five it is a heading."
+    )
+    max_repeated: float = Field(
+        0.3,
+        ge=0,
+        le=1,
+        description="Share of a text that repeats earlier sentences. Tables and code are under 0.2; replies that run in circles reach 0.5.",
+    )
+    near_duplicate: float = Field(
+        0.9,
+        gt=0,
+        le=1,
+        description="Similarity of the character trigrams of two documents from which only the first is kept. At 0.9 about one character "
+        "in thirty differs: a reprint.",
+    )
+    mask: list[str] = Field(
+        ["resident_id", "passport", "mobile", "email", "bank_card", "landline", "foreign_phone", "plate", "ip", "credit_code"],
+        description="Kinds of personal data to mask. Also name and address, for hotline records, case files and forms: rules find few "
+        "names in free text, and cannot tell an office or a writer from a person at home. 110, 12345 and 400-… are never masked.",
+    )
+    ner: str = Field(
+        "",
+        description="Folder with a token classification model that finds names and addresses in free text (docs/data.md). DVC does not "
+        "track its contents: give another version another name.",
+    )
 
     @field_validator("mask")
     @classmethod

@@ -38,16 +38,13 @@ EMPTY = (
 
 
 class Source(Mapping):
-    """What holds for the files whose path under data/ matches, and how their records are read; * reaches into folders.
+    """What holds for the files whose path under data/ matches, and how their records are read."""
 
-    encoding: of its text, where telling it fails.
-    """
-
-    pattern: str
-    licence: str
-    scope: Scope
-    task: str = ""
-    encoding: str = ""
+    pattern: str = Field(description="Of paths under data/; * matches / too. The first entry that matches a file counts.")
+    licence: str = Field(description="Of its text. The model card lists it.")
+    scope: Scope = Field(description="domain, or general: everyday text and questions, replayed against forgetting.")
+    task: str = Field("", description="What its questions or labels ask for, where the file does not say it.")
+    encoding: str = Field("", description="Of its text, where detection fails: utf-8, gb18030, big5, utf-16 and others.")
 
     @field_validator("shape")
     @classmethod
@@ -66,12 +63,24 @@ class Source(Mapping):
 
 
 class Params(StageParams):
-    max_chars: PositiveInt
-    max_record_mb: PositiveFloat
-    max_document_mb: PositiveFloat
-    max_rejected: float = Field(ge=0, le=1)
-    ocr: bool
-    sources: list[Source] = Field(min_length=1)
+    max_chars: PositiveInt = Field(
+        1000,
+        description="A longer section is cut at the ends of sentences. Articles of statutes rarely reach it, and a piece still fits one "
+        "window of retrieval.",
+    )
+    max_record_mb: PositiveFloat = Field(
+        16, description="Size of a record or of a row. Beyond it a file has lost its line breaks, and would fill the memory."
+    )
+    max_document_mb: PositiveFloat = Field(
+        100, description="Size of a document, which needs ten times as much memory; for DOCX, XLSX and PPTX the size of their contents."
+    )
+    max_rejected: float = Field(0.2, ge=0, le=1, description="Share of files that may give no rows before the stage fails.")
+    ocr: bool = Field(
+        False,
+        description="Read scanned pages by OCR (pip install 'lingyu[ocr]'; some seconds a page). Off: they are listed as rejected, because "
+        "OCR misreads a number now and then, and nobody sees it in the text.",
+    )
+    sources: list[Source] = Field(min_length=1, description="What holds for which files. docs/data.md has the shapes and examples.")
 
 
 def run(params: Params, data: Path, out: Path) -> None:

@@ -23,7 +23,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import PositiveInt
+from pydantic import Field, PositiveInt
 
 from lingyu.files import read_table, write_json, write_jsonl, write_table
 from lingyu.generate.rules import classify, weak
@@ -31,7 +31,7 @@ from lingyu.generate.stable_choice import number
 from lingyu.generate.tables import MADE
 from lingyu.ledger import Ledger
 from lingyu.mix.balance import Entry, copies, pieces, turns
-from lingyu.mix.shares import Portions, amounts, stop_at_methods, stop_at_portions
+from lingyu.mix.shares import Portions, amounts, stop_at_portions
 from lingyu.model.chat import load_template, render
 from lingyu.records import Dialogue, Document, Made, Message, Preference, Question, Row, headed
 from lingyu.split.leak import Bounds, Gate, Item
@@ -39,10 +39,19 @@ from lingyu.stage import StageError, start
 
 
 class Params(Portions):
-    max_tokens: PositiveInt
-    max_prompt_tokens: PositiveInt
-    long_dialogues: Literal["refuse", "split"]
-    leaks: Bounds
+    max_tokens: PositiveInt = Field(
+        description="Tokens of a row, by the base's tokenizer. A longer document is split, a longer pair is left out and counted; nothing "
+        "is truncated. At most max_length of sft, reward and align."
+    )
+    max_prompt_tokens: PositiveInt = Field(
+        description="Tokens of a prompt for methods that sample: leaves room for max_completion_length within their max_length."
+    )
+    long_dialogues: Literal["refuse", "split"] = Field(
+        "refuse",
+        description="A longer dialogue is left out and counted, or split at its turns; later parts then lack what was said before. One "
+        "with a single exchange that is too long is left out either way.",
+    )
+    leaks: Bounds = Field(Bounds(), description="When a training row gives a test item away; as in split.")
 
 
 def run(params: Params, base: Path, train: Path, dev: Path, test: Path, approved: Path, out: Path) -> None:
@@ -69,7 +78,6 @@ def run(params: Params, base: Path, train: Path, dev: Path, test: Path, approved
     for table, found in rows.items():
         for row in found:
             log.ledger.came(table, row.source)
-    stop_at_methods(rows, params.weights)
     stop_at_portions(rows, params)
     stop_at_references(rows)
     leaked = list(leaking(rows, params.leaks))
@@ -107,9 +115,9 @@ NO_REPLAY = (
 )
 TOO_LONG = (
     "rows too long for the model are left out: {told}. Raise mix.max_tokens ({most}), or max_prompt_tokens ({prompt}) for prompts, with "
-    "max_length in sft, reward and align, and base.shape.context of the tiny base; out/mix/dropped.jsonl has the rows.\n"
+    "max_length in sft, reward and align, and base.shape.max_position_embeddings of the tiny base; out/mix/dropped.jsonl has the rows.\n"
     "过长而未用的行：{told}。可提高 mix.max_tokens（{most}）和 max_prompt_tokens（{prompt}），"
-    "同时提高 sft、reward、align 的 max_length 与微型基座的 base.shape.context。"
+    "同时提高 sft、reward、align 的 max_length 与微型基座的 base.shape.max_position_embeddings。"
 )
 ROW_TYPES: dict[str, type[Row]] = {
     "pretrain": Document,

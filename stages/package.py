@@ -51,18 +51,30 @@ NO_TIME = "1970-01-01T00:00:00+00:00"
 
 
 class Params(StageParams):
-    name: str = Field(pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", max_length=60)
-    title: str
-    about_en: str
-    about_zh: str
-    licence: str
-    base_model: str
-    authors: str
-    max_tokens: PositiveInt
-    temperature: float = Field(ge=0, le=2)
-    max_waiting: PositiveInt
-    history_turns: NonNegativeInt
-    context_prompt: Literal["none", "before"]
+    name: str = Field(
+        pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$",
+        max_length=60,
+        description="What clients ask for, and the name of the Bento: lower case, digits and hyphens.",
+    )
+    title: str = Field(description="Of the model card and of the chat page.")
+    about_en: str = Field(description="For whom and what, in the English model card.")
+    about_zh: str = Field(description="For whom and what, in the Chinese model card.")
+    licence: str = Field("apache-2.0", description="Of the released model; a base from a hub may demand its own.")
+    base_model: str = Field("", description="Name of the base on its hub; empty where the model was built here from nothing.")
+    authors: str = Field("", description="Who answers for the model, in the model card.")
+    max_tokens: PositiveInt = Field(160, description="Tokens of an answer. One of the tiny model is a sentence, its reasoning three.")
+    temperature: float = Field(0.0, ge=0, le=2, description="0: always the likeliest token, so the same answer to the same question.")
+    max_waiting: PositiveInt = Field(
+        32, description="Requests that wait. Replies are made one at a time; further requests are told to try again."
+    )
+    history_turns: NonNegativeInt = Field(
+        0, description="Earlier turns that the chat page sends along. The tiny model was trained on single questions."
+    )
+    context_prompt: Literal["none", "before"] = Field(
+        "none",
+        description="Professional mode. before: the passages found stand before the question, for models trained to read them "
+        "(generate.retrieval). none: the model answers by itself, and the answer is checked against the passages.",
+    )
 
     def about(self) -> card.About:
         return card.About(self.name, self.title, self.about_en, self.about_zh, self.licence, self.base_model, self.authors)

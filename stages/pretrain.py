@@ -3,47 +3,74 @@
 Reads   out/extend/model               the base with the domain's vocabulary
         out/mix/train                  pretrain.parquet: documents, statements of facts, general replay; and sft.parquet
         out/mix/dev                    pretrain.parquet: held-out text, to keep the best checkpoint by
-Writes  out/pretrain/model             the pretrained model; the one of extend where there is no text, or pretrain.enabled is false
+Writes  out/pretrain/model             the pretrained model, an adapter merged into it; that of extend without text, or where pretrain.enabled is
+                                       false
         out/pretrain/curves.csv        losses by step
         out/pretrain/metrics.json      parameters, tokens, best loss
 """
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from lingyu.files import read_table, write_json
 from lingyu.launch import is_first
 from lingyu.model.chat import render
 from lingyu.model.load import load_model, load_tokenizer, prepare, save
+from lingyu.model.methods import Full, Method
+from lingyu.model.tuning import ATTACHING, Tuning, check_method, summary
 from lingyu.records import Dialogue, Document
 from lingyu.stage import start
+from lingyu.train.checkpoints import finish, restored, workplace
 from lingyu.train.checks import check_machine, check_model
 from lingyu.train.data import batches, packed, stored
-from lingyu.train.run import causal_trainer, train, workplace, write_curves
+from lingyu.train.run import causal_trainer, train, write_curves
 from lingyu.train.settings import Training
 
 
 class Params(Training):
-    """instructions: read the fine-tuning dialogues that fit into a block as text, too.
+    enabled: bool = Field(True, description="false: the model is passed on as extend left it.")
+    instructions: bool = Field(
+        True,
+        description="Also read the fine-tuning dialogues that fit a block, as text. A model that has met questions and answers while it "
+        "reads can be asked for what it read; without them fine-tuning overwrote half of the knowledge. Facts of the test are not among "
+        "them.",
+    )
+    packing: Literal["joined", "separate"] = Field(
+        "joined",
+        description="separate: no text of a block attends to the one before it. With blocks of 64 tokens most texts begin in the middle "
+        "of one, and the documents of one corpus explain each other.",
+    )
+    method: Method = Field(
+        Full(),
+        description="Tuning method: full, freeze, lora, qlora, ia3 or oft, which end as plain weights. With trainable_tokens: new the "
+        "words that extend added are trained too.",
+    )
 
-    packing: joined texts of a block see what stands before them; separate ones see themselves alone.
-    """
-
-    enabled: bool = Field(default=True, description="false: the model is passed on as extend left it.")
-    instructions: bool
-    packing: Literal["joined", "separate"]
+    @field_validator("method")
+    @classmethod
+    def ends_as_plain_weights(cls, method: Method) -> Method:
+        if isinstance(method, ATTACHING):
+            raise ValueError(
+                f"{method.name} cannot be merged into the weights, and the stages after pretrain start from a whole model: "
+                "full, freeze, lora, qlora, ia3 or oft"
+            )
+        return method
 
 
 def run(params: Params, model: Path, train_folder: Path, dev_folder: Path, work: Path, out: Path) -> None:
     check_machine(params)
+    check_method(params.method)
     prepare(params.threads, params.seed)
     tokenizer = load_tokenizer(model)
     check_model(params, model, tokenizer)
     tables = [train_folder / "pretrain.parquet", train_folder / "sft.parquet", dev_folder / "pretrain.parquet"]
-    place = workplace(work, params, [model, *tables])
+    place = workplace(work, params, [model, *tables], __file__)
+    if restored(place, out):
+        return
     separate = params.packing == "separate"
 
     def texts() -> Iterator[str]:
@@ -62,8 +89,9 @@ def run(params: Params, model: Path, train_folder: Path, dev_folder: Path, work:
     held = (row.text for row in read_table(tables[2], Document))
     dev = stored(packed(held, tokenizer, params.max_length, separate), place / "dev.arrow")
 
+    tuning = Tuning(model, params.max_length, params.method, tokenizer)
     trainer = causal_trainer(
-        load_model(model, params.max_length),
+        tuning.model,
         tokenizer,
         examples,
         dev or examples.select([len(examples) - 1]),
@@ -73,10 +101,12 @@ def run(params: Params, model: Path, train_folder: Path, dev_folder: Path, work:
         out,
     )
     metrics = train(trainer, "pretrain", params.kernels)
+    print(f"pretrain  {summary(metrics)}", file=sys.stderr, flush=True)
 
-    save(trainer.model, tokenizer, out / "model")
+    tuning.save(trainer.model, tokenizer, out / "model")
     write_curves(trainer.state.log_history, out / "curves.csv")
     write_json(out / "metrics.json", {**metrics, "tokens_an_epoch": sum(examples["length"])})
+    finish(place, out)
 
 
 OFF = (

@@ -21,9 +21,10 @@ from lingyu.model.load import load_scorer, load_tokenizer, prepare, save
 from lingyu.model.scoring import scored_text, scores
 from lingyu.records import Preference
 from lingyu.stage import start
+from lingyu.train.checkpoints import finish, restored, workplace
 from lingyu.train.checks import check_machine, check_model
-from lingyu.train.run import arguments, boards, optimised, progress, train, workplace, write_curves
-from lingyu.train.settings import Training
+from lingyu.train.run import arguments, boards, optimised, progress, train, write_curves
+from lingyu.train.settings import START, Training
 
 CURVES = ["accuracy", "eval_accuracy"]
 
@@ -32,8 +33,8 @@ OFF = "No reward model: reward.enabled is false in params.yaml.\n没有奖励模
 
 
 class Params(Training):
-    start: str
-    enabled: bool = Field(default=True, description="false: no reward model is trained. Nothing then scores replies.")
+    enabled: bool = Field(True, description="false: no reward model is trained, and nothing scores replies.")
+    start: str = Field(description=START)
 
 
 def run(params: Params, models: Path, train_folder: Path, dev_folder: Path, work: Path, out: Path) -> None:
@@ -50,13 +51,15 @@ def run(params: Params, models: Path, train_folder: Path, dev_folder: Path, work
     check_model(params, model, tokenizer)
     pairs, held = pairs_of(train_folder, dev_folder, "learn a reward from")
 
-    place = workplace(work, params, [model, train_folder / "preference.parquet", dev_folder / "preference.parquet"])
+    place = workplace(work, params, [model, train_folder / "preference.parquet", dev_folder / "preference.parquet"], __file__)
+    if restored(place, out):
+        return
     trainer = optimised(RewardTrainer, params)(
         model=load_scorer(model, params.max_length, pad_token_id=tokenizer.pad_token_id),
         args=RewardConfig(**arguments(params, place, len(pairs)), max_length=None),
         **datasets(encoded(pairs, tokenizer, params.max_length), encoded(held or pairs[:1], tokenizer, params.max_length)),
         processing_class=tokenizer,
-        callbacks=[progress("reward", out / "curves.csv", CURVES, params.stop_above), *boards(params, place, "reward")],
+        callbacks=[progress("reward", out / "curves.csv", CURVES, params.divergence_factor), *boards(params, place, "reward")],
     )
     metrics: dict[str, Any] = train(trainer, "reward", params.kernels)
 
@@ -66,6 +69,7 @@ def run(params: Params, models: Path, train_folder: Path, dev_folder: Path, work
         out / "metrics.json",
         {**metrics, "pairs": len(pairs), "dev_pairs": len(held), "dev_accuracy": accuracy(trainer.model, tokenizer, held)},
     )
+    finish(place, out)
 
 
 def leave_out(out: Path) -> None:

@@ -11,9 +11,9 @@ Writes  out/sft/${key}/model             the model, an adapter merged into it (a
 import sys
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-from pydantic import NonNegativeFloat, PositiveFloat
+from pydantic import Field, NonNegativeFloat, PositiveFloat
 
 from lingyu.files import read_table, write_json
 from lingyu.model.load import load_tokenizer, prepare
@@ -21,24 +21,36 @@ from lingyu.model.methods import Method
 from lingyu.model.tuning import Tuning, check_method, summary
 from lingyu.records import Dialogue
 from lingyu.stage import StageError, start
+from lingyu.train.checkpoints import finish, restored, workplace
 from lingyu.train.checks import check_machine, check_model
-from lingyu.train.data import Learn, dialogues, grouped, stored
-from lingyu.train.run import causal_trainer, train, workplace, write_curves
-from lingyu.train.settings import Training
+from lingyu.train.data import LossOn, dialogues, grouped, stored
+from lingyu.train.run import causal_trainer, train, write_curves
+from lingyu.train.settings import START, Training
 
 
 class Params(Training):
-    """learn: the last reply of a dialogue, all replies, or all of its text. packing: several short rows in one of max_length, none of
-    which sees another. neftune: the noise on the embeddings (Jain et al. 2023), 0 for none. task_weights: of a task's tokens in the
-    loss, where it is not 1.
-    """
+    renamed: ClassVar = {**Training.renamed, "learn": "loss_on", "neftune": "neftune_noise_alpha"}
 
-    start: str
-    method: Method
-    learn: Learn
-    packing: bool
-    neftune: NonNegativeFloat
-    task_weights: dict[str, PositiveFloat]
+    start: str = Field(description=START)
+    method: Method = Field(
+        description="Tuning method: full, freeze, lora, qlora, ia3, oft, prompt, ptuning, prefix, ptuning_v2, bottleneck."
+    )
+    loss_on: LossOn = Field(
+        "replies",
+        description="Tokens that are learnt. replies: every reply of a dialogue, each after the prompt that the service would send. last: "
+        "the last one. all: questions too.",
+    )
+    packing: bool = Field(
+        False,
+        description="Several short rows in one of max_length, none of which attends to another: for GPUs. Batches are of rows of similar "
+        "length anyway.",
+    )
+    neftune_noise_alpha: NonNegativeFloat = Field(
+        0.0, description="Noise on the embeddings (Jain et al. 2023: 5 to 15) helps long answers; 0 for answers that must be exact."
+    )
+    task_weights: dict[str, PositiveFloat] = Field(
+        {}, description="Weight of a task's tokens in the loss, where it is not 1: {classify: 2.0}."
+    )
 
 
 def run(params: Params, models: Path, train_folder: Path, dev_folder: Path, work: Path, out: Path) -> None:
@@ -51,10 +63,12 @@ def run(params: Params, models: Path, train_folder: Path, dev_folder: Path, work
     tables = [folder / "sft.parquet" for folder in (train_folder, dev_folder)]
     tasks = Counter(row.task for row in read_table(tables[0], Dialogue))
     check_tasks(params.task_weights, tasks)
-    place = workplace(work, params, [model, *tables])
+    place = workplace(work, params, [model, *tables], __file__)
+    if restored(place, out):
+        return
 
     def examples(table: Path) -> Any:
-        made = dialogues(read_table(table, Dialogue), tokenizer, params.max_length, params.learn, params.task_weights)
+        made = dialogues(read_table(table, Dialogue), tokenizer, params.max_length, params.loss_on, params.task_weights)
         return stored(grouped(made, params.max_length) if params.packing else made, place / f"{table.parent.name}.arrow")
 
     rows, dev = (examples(table) for table in tables)
@@ -68,7 +82,7 @@ def run(params: Params, models: Path, train_folder: Path, dev_folder: Path, work
         place,
         label,
         out,
-        neftune_noise_alpha=params.neftune or None,
+        neftune_noise_alpha=params.neftune_noise_alpha or None,
     )
     metrics = train(trainer, label, params.kernels)
     print(f"{label}  {summary(metrics)}", file=sys.stderr, flush=True)
@@ -76,6 +90,7 @@ def run(params: Params, models: Path, train_folder: Path, dev_folder: Path, work
     tuning.save(trainer.model, tokenizer, out / "model")
     write_curves(trainer.state.log_history, out / "curves.csv")
     write_json(out / "metrics.json", {**metrics, "rows": tasks.total()})
+    finish(place, out)
 
 
 def check_tasks(weights: dict[str, float], tasks: Counter[str]) -> None:

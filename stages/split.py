@@ -37,11 +37,19 @@ from lingyu.text.normalise import key
 
 
 class Params(StageParams):
-    seed: int
-    tables: Tables
-    min_files: PositiveInt
-    min_opening: int = Field(ge=0)
-    leaks: Bounds
+    seed: int = Field(
+        21, description="An item's part is a hash of its text and this. Keep it once results are compared: another seed gives other parts."
+    )
+    tables: Tables = Field(
+        Tables(), description="For each table. What is once held out stays so: out/split/frozen.json, which is to be committed."
+    )
+    min_files: PositiveInt = Field(
+        12, description="With fewer files of a scope, documents are split by section: two of five files held out would be half the corpus."
+    )
+    min_opening: int = Field(
+        8, ge=0, description="With by: dialogue, characters of the person's first message that distinguish one dialogue; 你好 does not."
+    )
+    leaks: Bounds = Field(Bounds(), description="When a row gives a held-out one away.")
 
 
 def run(params: Params, tables: Path, out: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
-from pydantic import NonNegativeInt
+from pydantic import Field, NonNegativeInt
 
 from lingyu.files import write_json
 from lingyu.records import TABLES
@@ -22,8 +22,10 @@ from lingyu.validate.suites import suite_of
 
 
 class Params(StageParams):
-    examples: NonNegativeInt
-    only_warn: list[str]
+    examples: NonNegativeInt = Field(5, description="Rows shown with each expectation that does not hold.")
+    only_warn: list[str] = Field(
+        [], description="Blocking expectations that only warn, for a corpus that is knowingly so: `dialogues.answer`."
+    )
 
 
 def run(params: Params, tables: Path, suites: Path, words: Path, out: Path) -> None:

@@ -38,8 +38,8 @@ from lingyu.stage import StageError
 from stages import align
 
 METRICS = {"parameters", "trainable_parameters", "steps", "best_step", "rows"}
-LOSSES = {"loss-ipo": {**DPO, "loss": "ipo"}, "loss-hinge": {**DPO, "loss": "hinge"}}
-ROBUST = {"loss-robust": {**DPO, "loss": "robust", "label_smoothing": 0.1, "sft_weight": 0.0}}
+LOSSES = {"loss-ipo": {**DPO, "loss_type": "ipo"}, "loss-hinge": {**DPO, "loss_type": "hinge"}}
+ROBUST = {"loss-robust": {**DPO, "loss_type": "robust", "label_smoothing": 0.1, "sft_weight": 0.0}}
 BY_PAIRS = {method["name"]: method for method in (DPO, KTO, ORPO, SIMPO, CPO)} | LOSSES | ROBUST
 SHORT = [{"name": "length", "weight": 1.0, "characters": 3}]
 BY_REWARD = {method["name"]: method for method in (GRPO, RLOO, PPO, BEST_OF)}
@@ -65,7 +65,7 @@ def run(tiny_model, tiny_reward_model, tmp_path):
 
 @pytest.mark.parametrize("name", BY_PAIRS)
 def test_pairs_widen_the_margin_between_the_replies(run, name, tiny_model, tmp_path):
-    out = run(params(BY_PAIRS[name], epochs=6), name)
+    out = run(params(BY_PAIRS[name], num_train_epochs=6), name)
 
     pairs = list(read_table(tmp_path / "mix" / "train" / "preference.parquet", Preference))
     before, after = (margins(folder, pairs) for folder in (tiny_model, out / "model"))
@@ -80,7 +80,7 @@ def test_pairs_widen_the_margin_between_the_replies(run, name, tiny_model, tmp_p
 
 @pytest.mark.parametrize("name", BY_REWARD)
 def test_a_method_by_reward_changes_the_model_and_nothing_else_of_it(run, name, tiny_model):
-    out = run(params({**BY_REWARD[name], "rewards": SHORT}, epochs=6, evaluations=2), name)
+    out = run(params({**BY_REWARD[name], "rewards": SHORT}, num_train_epochs=6, evaluations=2), name)
 
     before, after = weights(tiny_model), weights(out / "model")
     assert set(before) == set(after)
@@ -100,7 +100,7 @@ def test_a_share_of_the_start_is_mixed_into_the_weights(run, name, tiny_model):
 
 @pytest.mark.parametrize("name", ["grpo", "rloo", "ppo"])
 def test_the_best_reward_on_held_prompts_decides(run, name):
-    out = run(params(BY_REWARD[name], epochs=2, evaluations=2), name)
+    out = run(params(BY_REWARD[name], num_train_epochs=2, evaluations=2), name)
 
     rows, metrics = curves(out), read_json(out / "metrics.json")
     assert {"step", "train_loss", "eval_loss", "reward", "eval_reward", "kl"} <= set(rows[0])
@@ -116,7 +116,7 @@ def test_a_policy_whose_numbers_ran_away_is_told(run, name):
 
 
 def test_several_rewards_add_up_by_weight_and_are_shown_one_by_one(run):
-    out = run(params({**GRPO, "rewards": [*SHORT, {"name": "text", "text": "e", "weight": -0.5}]}, epochs=1), "grpo")
+    out = run(params({**GRPO, "rewards": [*SHORT, {"name": "text", "text": "e", "weight": -0.5}]}, num_train_epochs=1), "grpo")
 
     rows = [row for row in curves(out) if row["reward"]]
     assert rows
@@ -125,18 +125,18 @@ def test_several_rewards_add_up_by_weight_and_are_shown_one_by_one(run):
 
 
 def test_only_the_best_reply_to_each_prompt_is_learnt(run, tmp_path):
-    out = run(params({**BEST_OF, "rewards": SHORT}, epochs=1), "best_of")
+    out = run(params({**BEST_OF, "rewards": SHORT}, num_train_epochs=1), "best_of")
 
     drawn = [row for batch in whole_lines(next((tmp_path / "work").rglob("draws.jsonl"))) for row in batch]
-    assert [len(row) for row in drawn] == [BEST_OF["samples"]] * len(ASKED)
+    assert [len(row) for row in drawn] == [BEST_OF["num_generations"]] * len(ASKED)
     metrics = read_json(out / "metrics.json")
     assert metrics["learnt_reward"] == pytest.approx(sum(max(worth for _, worth in row) for row in drawn) / len(drawn))
     assert metrics["learnt_reward"] > metrics["sampled_reward"]
 
 
 def test_replies_that_are_not_good_enough_are_not_learnt(run):
-    with pytest.raises(StageError, match=r"no reply to any of 4 prompts is worth 1\.5 \(method\.least\); the best is worth [01]\."):
-        run(params({**BEST_OF, "rewards": SHORT, "least": 1.5}), "best_of")
+    with pytest.raises(StageError, match=r"4 prompts .* 1\.5 \(method\.min_reward\); the best has [01]\."):
+        run(params({**BEST_OF, "rewards": SHORT, "min_reward": 1.5}), "best_of")
 
 
 def test_a_line_that_a_kill_cut_is_drawn_again(tmp_path):
@@ -184,7 +184,7 @@ def test_one_pair_and_no_held_out_ones_are_no_fault(run, name, tmp_path):
     write_table(tmp_path / "mix" / "train" / "preference.parquet", [preference(0, "go?", "yes", "no")], Preference)
     write_table(tmp_path / "mix" / "dev" / "preference.parquet", [], Preference)
 
-    assert any(row["eval_loss"] for row in curves(run(params(BY_PAIRS[name], epochs=2), name)))
+    assert any(row["eval_loss"] for row in curves(run(params(BY_PAIRS[name], num_train_epochs=2), name)))
 
 
 @pytest.mark.parametrize("name", ["dpo", "kto", "orpo", "cpo"])
@@ -209,7 +209,7 @@ def test_prompts_that_leave_no_room_for_a_reply_are_named(run, name, tmp_path):
     rows = [question(place, text) for place, text in enumerate(["go?", "up?", "go " * 20])]
     write_table(tmp_path / "mix" / "train" / "prompts.parquet", rows, Question)
 
-    with pytest.raises(StageError, match=rf"1 of 3 prompts leave no room .* max_new_tokens 4 .*64, first {rows[2].id}\. Raise max_length"):
+    with pytest.raises(StageError, match=rf"1 of 3 prompts .* max_completion_length 4 .*64, first {rows[2].id}\."):
         run(params(BY_REWARD[name]), name)
 
 
@@ -242,17 +242,17 @@ def test_what_rewards_lack_is_told_all_at_once(run):
 @pytest.mark.parametrize(
     ("method", "more", "message"),
     [
-        ({**GRPO, "generations": 1}, {}, "greater than or equal to 2"),
-        ({**GRPO, "generations": 4}, {"batch_size": 6}, "batch_size 6 is no multiple of method.generations 4"),
-        ({**RLOO, "generations": 4}, {"batch_size": 2}, "batch_size 2 is no multiple"),
-        ({**PPO, "rollout": 6}, {"batch_size": 4}, "method.rollout 6 is no multiple of batch_size 4 times accumulation 1"),
-        ({**PPO, "rollout": 4}, {"accumulation": 4}, "method.rollout 4 is no multiple of batch_size 2 times accumulation 4"),
-        (KTO, {"batch_size": 1}, "batch_size 1 a process has none"),
-        (KTO, {"batch_size": 2, "processes": 2}, "batch_size 1 a process has none"),
+        ({**GRPO, "num_generations": 1}, {}, "greater than or equal to 2"),
+        ({**GRPO, "num_generations": 4}, {"global_batch_size": 6}, r"global_batch_size 6 .* method\.num_generations 4"),
+        ({**RLOO, "num_generations": 4}, {"global_batch_size": 2}, "global_batch_size 2 "),
+        ({**PPO, "rollout_batch_size": 6}, {"global_batch_size": 4}, r"method\.rollout_batch_size 6 .* global_batch_size 4"),
+        ({**GRPO, "num_generations": 4}, {"global_batch_size": 8, "gradient_accumulation_steps": 4}, r"gradient_accumulation_steps 4 .* 4"),
+        (KTO, {"global_batch_size": 1}, "one row a process"),
+        (KTO, {"global_batch_size": 2, "processes": 2}, "one row a process"),
         (PPO, {"processes": 2}, "ppo samples in one process: processes 2 is too many"),
         (BEST_OF, {"processes": 2}, "best_of samples in one process"),
-        ({**DPO, "label_smoothing": 0.1}, {}, "label_smoothing 0.1 with loss sigmoid"),
-        ({**DPO, "loss": "robust"}, {}, "label_smoothing 0.0 with loss robust"),
+        ({**DPO, "label_smoothing": 0.1}, {}, "label_smoothing 0.1 with loss_type sigmoid"),
+        ({**DPO, "loss_type": "robust"}, {}, "label_smoothing 0.0 with loss_type robust"),
         ({**GRPO, "rewards": []}, {}, "at least 1 item"),
         ({**GRPO, "rewards": [{"name": "taste", "weight": 1.0}]}, {}, "does not match any of the expected tags"),
         ({"name": "wishing"}, {}, "does not match any of the expected tags"),

@@ -15,20 +15,20 @@ from lingyu.stage import StageError
 from stages import base
 
 SHAPE = {
-    "vocabulary": 300,
+    "vocab_size": 300,
     "hidden_size": 32,
-    "layers": 1,
-    "heads": 2,
-    "key_value_heads": 1,
-    "head_size": 16,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 1,
+    "head_dim": 16,
     "intermediate_size": 48,
-    "context": 64,
+    "max_position_embeddings": 64,
 }
 TINY = {"kind": "tiny", "name": "", "revision": ""}
 
 
 def params(**model):
-    return base.Params(model={**TINY, **model}, shape=SHAPE, training={**TRAINING, "max_length": 16, "epochs": 2})
+    return base.Params(model={**TINY, **model}, shape=SHAPE, training={**TRAINING, "max_length": 16, "num_train_epochs": 2})
 
 
 @pytest.fixture
@@ -158,5 +158,5 @@ def test_a_chat_template_within_the_tokenizer_s_settings_becomes_a_file(run, tin
 
 
 def test_blocks_longer_than_the_context_are_refused():
-    with pytest.raises(ValidationError, match=r"max_length 4096 is more than shape\.context"):
+    with pytest.raises(ValidationError, match=r"max_length 4096 is more than shape\.max_position_embeddings 64"):
         base.Params(model=TINY, shape=SHAPE, training={**TRAINING, "max_length": 4096})

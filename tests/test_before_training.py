@@ -8,8 +8,9 @@ from training import ASK, LORA, SFT, TRAINING, begun, contents, ended, project, 
 
 from lingyu.model.load import load_model, load_tokenizer
 from lingyu.stage import StageError
+from lingyu.train.checkpoints import is_whole
 from lingyu.train.checks import check_machine, check_model, check_room, multiplies_bf16
-from lingyu.train.run import arguments, is_whole
+from lingyu.train.run import arguments
 from lingyu.train.settings import Training
 
 FULL = {"name": "full"}
@@ -23,8 +24,8 @@ def settings(**changes) -> Training:
     ("changes", "told"),
     [
         ({"precision": "fp16"}, r"precision fp16 needs a GPU; on a CPU write fp32"),
-        ({"optimizer": "adamw_8bit"}, r"optimizer adamw_8bit needs a GPU; on a CPU write adamw_torch_fused"),
-        ({"optimizer": "lion_8bit"}, r"optimizer lion_8bit needs a GPU"),
+        ({"optim": "adamw_8bit"}, r"optim adamw_8bit needs a GPU; on a CPU write adamw_torch_fused"),
+        ({"optim": "lion_8bit"}, r"optim lion_8bit needs a GPU"),
         ({"kernels": "liger"}, r"kernels liger need a GPU; write auto or none"),
         ({"sharding": "zero3", "processes": 2}, r"sharding zero3 needs GPUs and the package deepspeed"),
         ({"precision": "fp16", "kernels": "liger"}, r"fp16(.|\n)*liger"),
@@ -35,7 +36,7 @@ def test_what_this_machine_cannot_do_is_told(changes, told):
         check_machine(settings(**changes))
 
 
-@pytest.mark.parametrize(("changes", "package"), [({"optimizer": "lion_32bit"}, "bitsandbytes"), ({"tensorboard": True}, "tensorboard")])
+@pytest.mark.parametrize(("changes", "package"), [({"optim": "lion_32bit"}, "bitsandbytes"), ({"tensorboard": True}, "tensorboard")])
 def test_a_package_that_is_missing_is_named(changes, package, monkeypatch):
     monkeypatch.setattr("lingyu.train.checks.find_spec", lambda name: None)
 
@@ -45,7 +46,7 @@ def test_a_package_that_is_missing_is_named(changes, package, monkeypatch):
 
 def test_what_this_machine_can_do_passes():
     for optimizer in ("muon", "adamw_torch_fused", "adamw_torch", "adafactor"):
-        check_machine(settings(optimizer=optimizer, precision="bf16"))
+        check_machine(settings(optim=optimizer, precision="bf16"))
 
 
 def test_bf16_on_a_processor_without_such_products_is_told_to_be_slow(capsys):
@@ -59,14 +60,17 @@ def test_bf16_on_a_processor_without_such_products_is_told_to_be_slow(capsys):
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"processes": 3}, "batch_size 2 is no multiple of processes 3"),
-        ({"sharding": "fsdp"}, "parts a model over several processes, but processes is 1"),
-        ({"sharding": "fsdp", "processes": 2, "optimizer": "muon"}, "muon needs whole matrices"),
-        ({"schedule": {"name": "warmup_stable_decay", "decay": 0.2}}, "floor"),
-        ({"schedule": "cosinus"}, r"1 validation error for Training\nschedule\n  no such schedule\. Known: linear, .*cosine_with_min_lr"),
-        ({"schedule": {"name": "wsd", "decay": 0.2}}, r"1 validation error .*\nschedule\n  no such schedule\. Known: linear"),
+        ({"processes": 3}, "global_batch_size 2 is no multiple of processes 3"),
+        ({"sharding": "fsdp"}, "sharding fsdp .* processes is 1"),
+        ({"sharding": "fsdp", "processes": 2, "optim": "muon"}, "muon needs whole matrices"),
+        ({"lr_scheduler_type": {"name": "warmup_stable_decay", "decay_ratio": 0.2}}, "min_lr_ratio"),
+        (
+            {"lr_scheduler_type": "cosinus"},
+            r"1 validation error for Training\nlr_scheduler_type\n  must be one of linear, .*cosine_with_min_lr",
+        ),
+        ({"lr_scheduler_type": {"name": "wsd", "decay": 0.2}}, r"1 validation error .*\nlr_scheduler_type\n  must be one of linear"),
         ({"learning_rate": float("inf")}, r"learning_rate\n  Input should be a finite number"),
-        ({"stop_above": 1.0}, "greater than 1"),
+        ({"divergence_factor": 1.0}, "greater than 1"),
     ],
 )
 def test_settings_that_do_not_fit_together_are_told(changes, told):
@@ -75,8 +79,8 @@ def test_settings_that_do_not_fit_together_are_told(changes, told):
 
 
 def test_the_rate_is_held_and_falls_to_its_floor(tmp_path):
-    wsd = arguments(settings(schedule={"name": "warmup_stable_decay", "decay": 0.2, "floor": 0.1}), tmp_path, 20)
-    cosine = arguments(settings(schedule={"name": "cosine_with_min_lr", "floor": 0.1}), tmp_path, 20)
+    wsd = arguments(settings(lr_scheduler_type={"name": "warmup_stable_decay", "decay_ratio": 0.2, "min_lr_ratio": 0.1}), tmp_path, 20)
+    cosine = arguments(settings(lr_scheduler_type={"name": "cosine_with_min_lr", "min_lr_rate": 0.1}), tmp_path, 20)
 
     assert (wsd["lr_scheduler_type"], wsd["lr_scheduler_kwargs"]) == ("warmup_stable_decay", {"num_decay_steps": 6, "min_lr_ratio": 0.1})
     assert (cosine["lr_scheduler_type"], cosine["lr_scheduler_kwargs"]) == ("cosine_with_min_lr", {"min_lr_rate": 0.1})

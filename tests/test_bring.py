@@ -140,10 +140,25 @@ def copy_of_the_project(folder):
     stages = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
     road = ("ingest", "validate", "clean", "split", "generate", "review", "base", "mix")
     (folder / "dvc.yaml").write_text(yaml.safe_dump({"stages": {name: stages[name] for name in road}}))
-    params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    params["review"]["policies"]["fact"] = "required"
-    params["base"]["training"]["epochs"] = 1
-    params["base"]["shape"] |= {"hidden_size": 32, "layers": 1, "heads": 1, "head_size": 32, "intermediate_size": 32, "vocabulary": 512}
+    shape = {
+        "hidden_size": 32,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 1,
+        "head_dim": 32,
+        "intermediate_size": 32,
+        "vocab_size": 512,
+    }
+    params = {name: {} for name in road} | {
+        "ingest": {
+            "sources": [
+                {"pattern": "general/*", "licence": "MIT", "scope": "general"},
+                {"pattern": "*", "licence": "MIT", "scope": "domain"},
+            ]
+        },
+        "review": {"policies": {"fact": "required"}},
+        "base": {"training": {"num_train_epochs": 1}, "shape": shape},
+        "mix": {"max_tokens": 256, "max_prompt_tokens": 200},
+    }
     (folder / "params.yaml").write_text(yaml.safe_dump(params, allow_unicode=True), encoding="utf-8")
 
 

@@ -116,7 +116,7 @@ def test_replies_of_a_template_that_writes_every_turn_alike_share_one_text(plain
 
 
 @pytest.mark.parametrize(
-    ("learn", "what"),
+    ("loss_on", "what"),
     [
         ("last", "a bit<|im_end|>"),
         (
@@ -126,8 +126,8 @@ def test_replies_of_a_template_that_writes_every_turn_alike_share_one_text(plain
         ),
     ],
 )
-def test_what_is_learnt_can_be_chosen(plain, learn, what):
-    [example] = dialogues([conversation("up?", "no", "far?", "a bit")], plain, 200, learn)
+def test_what_is_learnt_can_be_chosen(plain, loss_on, what):
+    [example] = dialogues([conversation("up?", "no", "far?", "a bit")], plain, 200, loss_on)
 
     assert learnt(example, plain) == what
 

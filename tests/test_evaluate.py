@@ -16,7 +16,7 @@ from stages import evaluate
 
 LENGTHS = evaluate.NewTokens(fact=6, preferred=6, classify=4, reason=8, recall=8, cite=6, chat=6, other=6)
 PARAMS = evaluate.Params(
-    checkpoint="base", threads=1, seed=0, resamples=50, batch_tokens=256, precision="fp32", stride=16, new_tokens=LENGTHS
+    checkpoint="base", threads=1, seed=0, resamples=50, batch_tokens=256, precision="fp32", stride=16, max_new_tokens=LENGTHS
 )
 
 ROW = {"source": "s", "place": "1", "licence": "x", "scope": "domain", "language": "zh"}

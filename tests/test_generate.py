@@ -2,18 +2,17 @@
 
 import json
 import re
-from pathlib import Path
 
 import pytest
-import yaml
 from openai_server import Reply, asked_for, good_answer, serving
 from teaching import ASKED, RULES, TEACHER
 
 from lingyu.files import read_jsonl, read_table, write_tables
+from lingyu.generate.rules.methods import RetrievalParams
 from lingyu.generate.rules.weak import Signal
 from lingyu.generate.tables import MADE
 from lingyu.records import Dialogue, Document, Exam, Fact, Label, Message, Preference
-from stages import generate
+from stages import generate, index
 
 SEARCH = {"max_characters": 240, "k1": 1.5, "b": 0.75}
 PARAMS = generate.Params.model_validate(
@@ -231,12 +230,9 @@ def test_labels_that_a_signal_gave_train_under_its_name_and_test_nobody(tmp_path
 
 
 def test_training_is_shown_passages_as_the_service_shows_them():
-    params = yaml.safe_load((Path(__file__).parent.parent / "params.yaml").read_text(encoding="utf-8"))
-    search, asked = params["index"], params["generate"]["retrieval"]
+    shared = {"passages", "max_characters", "k1", "b"}
 
-    assert {key: asked[key] for key in ("passages", "max_characters", "k1", "b")} == {
-        key: search[key] for key in ("passages", "max_characters", "k1", "b")
-    }
+    assert RetrievalParams().model_dump(include=shared) == index.Params().model_dump(include=shared)
 
 
 def test_same_records_same_bytes(made, tmp_path):

@@ -37,9 +37,17 @@ def test_one_module_per_stage():
     assert len(modules) == 17
 
 
-def test_every_section_of_params_belongs_to_a_stage_or_a_flow():
+def test_every_section_of_params_belongs_to_a_stage_or_a_flow_but_the_shared_one():
     assert set(STAGES) <= set(PARAMS)
-    assert set(PARAMS) <= set(STAGES) | FLOWS
+    assert set(PARAMS) - set(STAGES) - FLOWS == {"training"}
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_a_stage_reruns_when_a_section_that_it_reads_changes(name):
+    params = importlib.import_module(f"stages.{name}").Params
+    own = [f"{name}.common", f"{name}.candidates.${{key}}"] if "foreach" in STAGES[name] else [name]
+
+    assert {*own, *([params.shared] if params.shared else [])} <= set(block(name)["params"])
 
 
 def test_every_stage_has_a_test_of_its_name():

@@ -22,7 +22,7 @@ def rollout(**columns):
 def test_without_discount_and_with_the_whole_trace_an_advantage_is_the_return_less_the_value():
     rewards, values = torch.tensor([[0.0, 1.0, 2.0], [5.0, 0.0, 0.0]]), torch.tensor([[1.0, 1.0, 1.0], [2.0, 0.0, 0.0]])
 
-    ahead = advantages(rewards, values, LEARNT, discount=1.0, trace=1.0)
+    ahead = advantages(rewards, values, LEARNT, gamma=1.0, gae_lambda=1.0)
 
     assert torch.equal(ahead, torch.tensor([[2.0, 2.0, 1.0], [3.0, 0.0, 0.0]]))
 
@@ -30,7 +30,7 @@ def test_without_discount_and_with_the_whole_trace_an_advantage_is_the_return_le
 def test_without_a_trace_an_advantage_is_the_surprise_of_one_step():
     rewards, values = torch.tensor([[0.0, 1.0, 2.0], [5.0, 0.0, 0.0]]), torch.tensor([[1.0, 2.0, 4.0], [2.0, 9.0, 9.0]])
 
-    ahead = advantages(rewards, values, LEARNT, discount=0.5, trace=0.0)
+    ahead = advantages(rewards, values, LEARNT, gamma=0.5, gae_lambda=0.0)
 
     assert torch.equal(ahead, torch.tensor([[0.0 + 1.0 - 1.0, 1.0 + 2.0 - 2.0, 2.0 - 4.0], [3.0, 0.0, 0.0]]))
 
@@ -112,14 +112,24 @@ def test_ppo_raises_a_known_reward_by_a_deviation_and_beats_its_start_in_a_paire
     write_table(mix / "train" / "prompts.parquet", [question(i, text) for i, (text, _) in enumerate(ASKED * 8)], Question)
     (tmp_path / "base").mkdir()
     (tmp_path / "base" / "model").symlink_to(tiny_model)
-    tuned = sft.Params(**{**TRAINING, **SFT, "epochs": 30, "evaluations": 1}, start="base", method={"name": "full"})
+    tuned = sft.Params(**{**TRAINING, **SFT, "num_train_epochs": 30, "evaluations": 1}, start="base", method={"name": "full"})
     sft.run(tuned, tmp_path, mix / "train", mix / "dev", work=tmp_path / "work", out=tmp_path / "sft")
 
     rewards = [{"name": "length", "weight": 1.0, "characters": 2}]
-    kl = {"weight": 0.01, "target": 6.0, "horizon": 200}
-    method = Ppo(**{**PPO, "rewards": rewards, "dev_prompts": 16, "max_new_tokens": 12, "rollout": 16, "passes": 4, "kl": kl})
+    kl = {"init_kl_coef": 0.01, "target": 6.0, "horizon": 200}
+    method = Ppo(
+        **{
+            **PPO,
+            "rewards": rewards,
+            "dev_prompts": 16,
+            "max_completion_length": 12,
+            "rollout_batch_size": 16,
+            "num_ppo_epochs": 4,
+            "kl": kl,
+        }
+    )
     params = align.Params(
-        **{**TRAINING, "epochs": 30, "batch_size": 8, "learning_rate": 3.0e-3}, start="sft", start_share=0.0, method=method
+        **{**TRAINING, "num_train_epochs": 30, "global_batch_size": 8, "learning_rate": 3.0e-3}, start="sft", start_share=0.0, method=method
     )
     align.run(params, tmp_path, tmp_path / "none", mix / "train", mix / "dev", work=tmp_path / "work" / "ppo", out=tmp_path / "ppo")
 

@@ -1,16 +1,19 @@
 """pretrain: the text is learnt, packed, and the model loads again."""
 
 import pytest
+from pydantic import ValidationError
 from rows import dialogue, document
+from tiny import build_extended_model
 from training import SENTENCES, TRAINING, curves, write_mix
+from tuning_methods import ATTACHED, method
 
 from lingyu.files import read_json, write_table
 from lingyu.model.chat import render
-from lingyu.model.load import load_tokenizer
+from lingyu.model.load import load_model, load_tokenizer
 from lingyu.records import Dialogue, Document
 from stages import pretrain
 
-PARAMS = pretrain.Params(**{**TRAINING, "max_length": 16, "epochs": 6}, instructions=False, packing="joined")
+PARAMS = pretrain.Params(**{**TRAINING, "max_length": 16, "num_train_epochs": 6}, instructions=False, packing="joined")
 
 
 @pytest.fixture
@@ -112,3 +115,41 @@ def test_a_single_text_is_enough(run, tmp_path):
         write_table(tmp_path / "mix" / part / "pretrain.parquet", [document(1, "fly low")], Document)
 
     assert read_json(run() / "metrics.json")["tokens_an_epoch"] == 8
+
+
+@pytest.fixture
+def extended(tmp_path):
+    """A model whose vocabulary has words that `extend` added, and the ids of these."""
+    folder, words = tmp_path / "extended", ["low", "soon", "飞行"]
+    build_extended_model(folder, words)
+    return folder, set(load_tokenizer(folder).convert_tokens_to_ids(words))
+
+
+@pytest.mark.parametrize("name", ["lora", "freeze", "oft"])
+def test_a_tuning_method_learns_the_new_words_and_leaves_a_plain_model(name, extended, tmp_path):
+    from transformers import AutoModelForCausalLM
+
+    (start, new), out = extended, tmp_path / "out"
+    params = pretrain.Params(**{**PARAMS.model_dump(), "method": method(name, "new")})
+    write_mix(tmp_path / "mix")
+
+    pretrain.run(params, start, tmp_path / "mix" / "train", tmp_path / "mix" / "dev", work=tmp_path / "work", out=out)
+
+    losses = [float(row["eval_loss"]) for row in curves(out) if row["eval_loss"]]
+    assert losses[-1] < losses[0]
+    metrics = read_json(out / "metrics.json")
+    assert metrics["trainable_parameters"] < metrics["parameters"]
+    before, after = load_model(start, 64), AutoModelForCausalLM.from_pretrained(out / "model")
+    assert type(after).__name__ == "Qwen3ForCausalLM"
+    assert set(before.state_dict()) == set(after.state_dict())
+    embeddings = [model.get_input_embeddings().weight for model in (before, after)]
+    assert set((embeddings[0] != embeddings[1]).any(dim=1).nonzero()[:, 0].tolist()) == new
+    assert after.get_output_embeddings().weight is embeddings[1]
+
+
+@pytest.mark.parametrize("name", ATTACHED)
+def test_a_method_that_cannot_be_merged_is_refused_by_name(name):
+    values = method(name)
+
+    with pytest.raises(ValidationError, match=rf"{values['name']}.*full, freeze, lora"):
+        pretrain.Params(**{**PARAMS.model_dump(), "method": values})

@@ -16,7 +16,7 @@ from lingyu.stage import StageError
 pytestmark = pytest.mark.slow
 
 # Twelve updates of four rows: every batch is whole, for several processes fill up a last one with rows of the first.
-COMMON = {**TRAINING, **SFT, "batch_size": 4, "epochs": 6, "evaluations": 3, "start": "start"}
+COMMON = {**TRAINING, **SFT, "global_batch_size": 4, "num_train_epochs": 6, "evaluations": 3, "start": "start"}
 ROWS = [(f"what is {i}?", f"it is {'x' * i}") for i in range(8)]
 FULL = {"name": "full"}
 
@@ -117,7 +117,7 @@ def nodes(folder, warm):
 
 
 def test_two_nodes_learn_what_one_process_does_also_after_one_was_lost(tiny_model, warm, tmp_path):
-    long = {"epochs": 18, "evaluations": 9}  # the others must learn of the loss before they have come to the end
+    long = {"num_train_epochs": 18, "evaluations": 9}  # the others must learn of the loss before they have come to the end
     alone, shared = (sft(tmp_path / name, tiny_model, processes=count, **long)[0] for name, count in {"alone": 1, "shared": 2}.items())
     first, second = nodes(shared, warm)
     for line in first.stderr:

@@ -14,10 +14,10 @@ from lingyu.runtime.warm import KILLED
 pytestmark = pytest.mark.slow
 
 # Checkpoints fall into the middle of epochs and on their ends.
-LONG = {**TRAINING, "epochs": 8, "evaluations": 12, "learning_rate": 2.0e-3}
+LONG = {**TRAINING, "num_train_epochs": 8, "evaluations": 12, "learning_rate": 2.0e-3}
 TUNED = {
     "full": {"name": "full"},
-    "lora": {**LORA, "dropout": 0.1},
+    "lora": {**LORA, "lora_dropout": 0.1},
     **{name: method(name, "new") for name in ("pissa", "ptuning_v2", "bottleneck")},
 }
 ALIGNED = {given["name"]: given for given in (DPO, KTO, ORPO, SIMPO, CPO, GRPO, RLOO, PPO, BEST_OF)}
@@ -30,6 +30,7 @@ COLD = {"full"}
     ("stage", "item", "optimizer"),
     [
         ("pretrain", "", "muon"),
+        ("pretrain", "lora", "adamw_torch_fused"),
         ("sft", "full", "adamw_torch_fused"),
         ("sft", "lora", "muon"),
         ("sft", "pissa", "adamw_torch_fused"),
@@ -40,8 +41,10 @@ COLD = {"full"}
     ],
 )
 def test_a_killed_stage_ends_as_an_unbroken_one(stage, item, optimizer, warm, tiny_model, tiny_reward_model, tmp_path):
-    long = {**LONG, "optimizer": optimizer}
+    long = {**LONG, "optim": optimizer}
     section = {**long, "instructions": False, "packing": "joined"} if stage == "pretrain" else {**long, "start": "start"}
+    if stage == "pretrain" and item:
+        section, item = {**section, "method": TUNED[item]}, ""
     if item:
         common = {**long, **(SFT if stage == "sft" else {"start_share": 0.5})}
         section = {"common": common, "candidates": {item: {"start": "start", "method": CANDIDATES[item]}}}

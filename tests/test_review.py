@@ -302,14 +302,22 @@ def test_metrics_count_what_became_of_each_row(project):
     assert rate["count"] == 3
 
 
-@pytest.mark.parametrize(
-    ("change", "told"), [({"fct": "auto"}, "no method is named fct; known: given, "), ({"fact": None}, "a line is missing for fact")]
-)
-def test_policies_name_every_method_and_no_other(change, told):
-    policies = {**dict.fromkeys(METHODS, "auto"), **change}
+def test_policies_name_no_other_method():
+    with pytest.raises(ValueError, match="fct; known: given, "):
+        params("auto", policies={"fct": "auto"})
 
-    with pytest.raises(ValueError, match=told):
-        params("auto", policies={method: policy for method, policy in policies.items() if policy})
+
+def test_a_method_that_policies_do_not_name_keeps_its_default():
+    policies = params("auto", policies={"fact": "required"}).policies
+
+    assert policies.keys() == set(METHODS)
+    assert {name: policies[name] for name in ("fact", "given", "weak", "reliable", "nvc")} == {
+        "fact": "required",
+        "given": "auto",
+        "weak": "sample",
+        "reliable": "sample",
+        "nvc": "required",
+    }
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ def run(tiny_model, tmp_path):
 
 
 def test_the_better_reply_of_each_learnt_pair_scores_higher(run, tmp_path):
-    out = run(PARAMS.model_copy(update={"epochs": 12}))
+    out = run(PARAMS.model_copy(update={"num_train_epochs": 12}))
 
     model, tokenizer = load_scorer(out / "model", 64), load_tokenizer(out / "model")
     pairs = list(read_table(tmp_path / "mix" / "train" / "preference.parquet", Preference))

@@ -32,7 +32,7 @@ def run(tiny_model, tmp_path):
 def test_a_model_tuned_in_full_answers_as_it_was_taught(run):
     from transformers import AutoModelForCausalLM
 
-    params = {**TRAINING, "epochs": 40, "schedule": "constant", "evaluations": 2}
+    params = {**TRAINING, "num_train_epochs": 40, "lr_scheduler_type": "constant", "evaluations": 2}
     out = run(sft.Params(**params, **SFT, start="start", method={"name": "full"}))
 
     model, tokenizer = AutoModelForCausalLM.from_pretrained(out / "model"), load_tokenizer(out / "model")
@@ -60,10 +60,10 @@ def test_an_adapter_changes_what_it_targets_and_nothing_else(run, tiny_model):
     before, after = weights(tiny_model), weights(out / "model")
     changed = {name for name in before if (before[name] != after[name]).any()}
     assert set(before) == set(after)
-    assert changed == {name for name in before if any(target in name for target in LORA["targets"])}
+    assert changed == {name for name in before if any(target in name for target in LORA["target_modules"])}
     metrics = read_json(out / "metrics.json")
     in_and_out = [after[name].shape for name in changed]
-    assert metrics["trainable_parameters"] == sum(LORA["rank"] * (shape[0] + shape[1]) for shape in in_and_out)
+    assert metrics["trainable_parameters"] == sum(LORA["r"] * (shape[0] + shape[1]) for shape in in_and_out)
     assert metrics["trainable_parameters"] < metrics["parameters"] / 2
 
 
@@ -119,7 +119,15 @@ def test_no_dialogue_at_all_is_told(run, tmp_path):
 
 
 def test_grouped_rows_noise_and_weights_train_to_the_end(run):
-    params = {**TRAINING, **SFT, "packing": True, "neftune": 5.0, "task_weights": {"chat": 2.0}, "learn": "all", "max_length": 128}
+    params = {
+        **TRAINING,
+        **SFT,
+        "packing": True,
+        "neftune_noise_alpha": 5.0,
+        "task_weights": {"chat": 2.0},
+        "loss_on": "all",
+        "max_length": 128,
+    }
     out = run(sft.Params(**params, start="start", method={"name": "full"}), "packed")
 
     metrics = read_json(out / "metrics.json")

@@ -1,9 +1,6 @@
 """The shapes of records, each on its smallest example, and the mapping of those that have none."""
 
-from pathlib import Path
-
 import pytest
-import yaml
 
 from lingyu.files import read_json, read_jsonl, write_jsonl
 from lingyu.ingest.readers import Record
@@ -11,7 +8,6 @@ from lingyu.ingest.sections import Origin
 from lingyu.ingest.shapes import Mapping, Misfit, rows_of
 from stages import ingest
 
-PARAMS = Path(__file__).parent.parent / "params.yaml"
 USER, REPLY = {"role": "user", "content": "u"}, {"role": "assistant", "content": "a"}
 
 
@@ -174,8 +170,7 @@ def test_a_shape_that_is_none_is_an_error_that_names_the_known():
 
 
 def params_of(source):
-    section = yaml.safe_load(PARAMS.read_text(encoding="utf-8"))["ingest"]
-    return ingest.Params.model_validate(section | {"max_rejected": 0, "sources": [source]})
+    return ingest.Params.model_validate({"max_rejected": 0, "sources": [source]})
 
 
 def ingest_outputs(out):

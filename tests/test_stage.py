@@ -2,7 +2,7 @@
 
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import pytest
 from pydantic import Field, PositiveInt, model_validator
@@ -46,7 +46,7 @@ def test_all_faults_are_told_at_once_with_key_and_value(params):
         "params.yaml does not fit this stage:",
         "  fly.steps: should be a valid integer (found 'none')",
         "  fly.name: missing",
-        "  fly.step: there is no such key",
+        "  fly.step: unknown key; did you mean steps?",
     ]
 
 
@@ -84,9 +84,9 @@ class Craft(StageParams):
 @pytest.mark.parametrize(
     ("lift", "fault"),
     [
-        ("{name: wing, spna: 3}", ["lifts.0.span: missing", "lifts.0.spna: there is no such key; span is meant?"]),
+        ("{name: wing, spna: 3}", ["lifts.0.span: missing", "lifts.0.spna: unknown key; did you mean span?"]),
         ("{name: wing, span: 0}", ["lifts.0.span: should be greater than 0 (found 0)"]),
-        ("{name: wnig, span: 3}", ["lifts.0.name: should be one of 'wing', 'rotor' (found 'wnig')"]),
+        ("{name: wnig, span: 3}", ["lifts.0.name: must be one of 'wing', 'rotor' (found 'wnig')"]),
         ("{span: 3}", ["lifts.0.name: missing"]),
         ("wing", ["lifts.0: should be a mapping of keys to values (found 'wing')"]),
     ],
@@ -100,6 +100,37 @@ def test_a_fault_in_something_that_has_kinds_is_told_with_the_keys_of_the_file(p
     assert str(raised.value).splitlines()[1:] == [f"  fly.{line}" for line in fault]
 
 
+class Squadron(Params):
+    shared: ClassVar = "air"
+    renamed: ClassVar = {"pace": "steps"}
+
+
+def test_a_shared_section_holds_where_neither_common_nor_candidate_sets_a_key(params):
+    params("{air: {steps: 9, name: any}, fly: {common: {name: all}, candidates: {near: {steps: 3}, far: {}}}}")
+
+    assert [Squadron.load("fly", item) for item in ("near", "far")] == [Squadron(steps=3, name="all"), Squadron(steps=9, name="all")]
+
+
+def test_a_fault_names_the_place_that_its_key_comes_from(params):
+    params("{air: {steps: 0}, fly: {common: {name: 1}, candidates: {near: {wind: 3}}}}")
+
+    with pytest.raises(StageError) as raised:
+        Squadron.load("fly", "near")
+
+    assert [line.split(": ")[0] for line in str(raised.value).splitlines()[1:]] == [
+        "  air.steps",
+        "  fly.common.name",
+        "  fly.candidates.near.wind",
+    ]
+
+
+def test_a_former_name_is_told_with_the_new_one(params):
+    params("fly: {pace: 3, name: far}")
+
+    with pytest.raises(StageError, match=r"fly\.pace: unknown key; .*steps"):
+        Squadron.load("fly")
+
+
 def test_a_fault_of_a_candidate_names_where_it_stands(params):
     params("fly: {common: {steps: 3}, candidates: {near: {name: 1}}}")
 
@@ -111,6 +142,12 @@ def test_a_fault_of_a_candidate_names_where_it_stands(params):
     ("text", "item", "message"),
     [
         ("swim: {}", None, r"params\.yaml has no section 'fly'"),
+        ("fly: null", None, r"params\.yaml: fly is empty \(null\).*`fly: \{\}`"),
+        ("fly: [1]", None, r"params\.yaml: fly should be a mapping .*\[1\]"),
+        ("- fly", None, r"params\.yaml should be a mapping"),
+        ("fly: {candidates: null}", "near", r"params\.yaml: fly\.candidates is empty \(null\)"),
+        ("fly: {candidates: {near: null}}", "near", r"params\.yaml: fly\.candidates\.near is empty \(null\)"),
+        ("fly: {common: null, candidates: {near: {}}}", "near", r"params\.yaml: fly\.common is empty \(null\)"),
         ("", None, r"params\.yaml has no section 'fly'"),
         (
             "fly: {candidates: {near: {}, far: {}}}",

@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from zipfile import ZipFile
 
 import pytest
 from rows import dialogue
@@ -17,8 +16,9 @@ from lingyu.model.chat import prompt_and_reply, render
 from lingyu.model.load import load_model, load_tokenizer, save
 from lingyu.records import Message
 from lingyu.stage import StageError
+from lingyu.train.checkpoints import last_whole_checkpoint
 from lingyu.train.data import NOT_LEARNT, Padding, dialogues, packed
-from lingyu.train.run import arguments, causal_trainer, last_whole_checkpoint, progress, train, workplace, write_curves
+from lingyu.train.run import arguments, causal_trainer, progress, train, write_curves
 from lingyu.train.settings import Training
 
 ROWS = [dialogue(i, *pair) for i, pair in enumerate(ASKED)]
@@ -45,7 +45,7 @@ def test_only_the_last_reply_is_learnt_to_its_end_of_turn(tokenizer):
     row = dialogue(1, "up?", "no")
     row.messages[:0] = [Message(role="user", content="hello"), Message(role="assistant", content="earlier reply")]
 
-    [example] = dialogues([row], tokenizer, 100, learn="last")
+    [example] = dialogues([row], tokenizer, 100, loss_on="last")
 
     learnt = [token for token in example["labels"] if token != NOT_LEARNT]
     assert tokenizer.decode(learnt) == "no<|im_end|>"
@@ -108,55 +108,18 @@ def test_the_loss_is_the_library_s_own_over_the_learnt_tokens(tiny_model, tokeni
 @pytest.mark.parametrize(
     ("examples", "changes", "steps_between"),
     [
-        (10, {"epochs": 2, "evaluations": 5}, 2),
-        (10, {"epochs": 2, "evaluations": 3}, 4),
-        (10, {"epochs": 2, "evaluations": 99}, 1),
-        (11, {"epochs": 1, "accumulation": 3, "evaluations": 1}, 2),
-        (10, {"epochs": 0.1, "evaluations": 2}, 1),
-        (0, {"epochs": 1, "evaluations": 1}, 1),
+        (10, {"num_train_epochs": 2, "evaluations": 5}, 2),
+        (10, {"num_train_epochs": 2, "evaluations": 3}, 4),
+        (10, {"num_train_epochs": 2, "evaluations": 99}, 1),
+        (11, {"num_train_epochs": 1, "global_batch_size": 6, "gradient_accumulation_steps": 3, "evaluations": 1}, 2),
+        (10, {"num_train_epochs": 0.1, "evaluations": 2}, 1),
+        (0, {"num_train_epochs": 1, "evaluations": 1}, 1),
     ],
 )
 def test_the_dev_set_is_measured_so_many_times_and_a_checkpoint_written_each_time(tmp_path, examples, changes, steps_between):
     settings = arguments(Training(**{**TRAINING, **changes}), tmp_path, examples)
 
     assert settings["eval_steps"] == settings["save_steps"] == steps_between
-
-
-def write_checkpoint(folder, state, without=()):
-    from safetensors.numpy import save_file
-
-    folder.mkdir()
-    if "model.safetensors" not in without:
-        save_file({}, folder / "model.safetensors")
-    for name in {"optimizer.pt", "scheduler.pt", "rng_state.pth"} - set(without):
-        ZipFile(folder / name, "w").close()
-    if state is not None:
-        (folder / "trainer_state.json").write_text(state)
-
-
-def test_the_last_whole_checkpoint_is_found_and_halves_are_removed(tmp_path):
-    states = {
-        "checkpoint-8": '{"global_step": 8}',
-        "checkpoint-9": '{"global_step": 9}',
-        "checkpoint-10": '{"global_step": 10}',
-        "checkpoint-11": '{"global_st',
-        "checkpoint-12": '{"global_step": 8}',
-        "checkpoint-13": "{}",
-        "checkpoint-14": None,
-    }
-    for name, state in states.items():
-        write_checkpoint(tmp_path / name, state)
-
-    assert last_whole_checkpoint(tmp_path) == tmp_path / "checkpoint-10"
-    assert sorted(folder.name for folder in tmp_path.iterdir()) == ["checkpoint-10", "checkpoint-8", "checkpoint-9"]
-
-
-@pytest.mark.parametrize("gone", ["model.safetensors", "optimizer.pt", "scheduler.pt", "rng_state.pth"])
-def test_a_checkpoint_that_was_being_removed_is_none(tmp_path, gone):
-    write_checkpoint(tmp_path / "checkpoint-8", '{"global_step": 8}')
-    write_checkpoint(tmp_path / "checkpoint-9", '{"global_step": 9}', without=[gone])
-
-    assert last_whole_checkpoint(tmp_path) == tmp_path / "checkpoint-8"
 
 
 def test_what_a_killed_run_was_writing_is_not_in_the_model_of_the_next(tiny_model, tokenizer, tmp_path):
@@ -167,36 +130,6 @@ def test_what_a_killed_run_was_writing_is_not_in_the_model_of_the_next(tiny_mode
     save(load_model(tiny_model, 64), tokenizer, tmp_path)
 
     assert {file.name for file in tmp_path.rglob("*") if file.is_file()} == {file.name for file in tiny_model.iterdir()}
-
-
-def test_without_a_checkpoint_training_begins_at_the_start(tmp_path):
-    assert last_whole_checkpoint(tmp_path) is None
-
-
-def test_checkpoints_belong_to_parameters_inputs_and_code(tmp_path, monkeypatch):
-    code, inputs = tmp_path / "code", tmp_path / "inputs"
-    for folder in (code / "train", code / "model", inputs):
-        folder.mkdir(parents=True)
-    (code / "train" / "run.py").write_text("1")
-    (inputs / "rows").write_text("1")
-    monkeypatch.setattr("lingyu.train.run.CODE", code)
-    params = Training(**TRAINING)
-
-    def place(params=params):
-        return workplace(tmp_path / "work", params, [inputs])
-
-    first = place()
-    (first / "checkpoint-1").mkdir()
-
-    assert place() == first
-    assert (first / "checkpoint-1").is_dir()
-    places = [first, place(params.model_copy(update={"seed": 4}))]
-    (inputs / "rows").write_text("2")
-    places.append(place())
-    (code / "train" / "run.py").write_text("2")
-    places.append(place())
-    assert len(set(places)) == 4
-    assert list((tmp_path / "work").iterdir()) == [places[-1]]
 
 
 def test_curves_have_a_row_a_step_and_empty_cells_where_nothing_was_measured(tmp_path):
@@ -214,7 +147,7 @@ def test_curves_have_a_row_a_step_and_empty_cells_where_nothing_was_measured(tmp
 
 def test_a_loss_that_is_no_number_stops_with_a_clear_word(tiny_model, tokenizer, tmp_path, capsys):
     examples = list(dialogues(ROWS, tokenizer, 100))
-    params = Training(**{**TRAINING, "learning_rate": 1e30, "schedule": "constant"})
+    params = Training(**{**TRAINING, "learning_rate": 1e30, "lr_scheduler_type": "constant"})
     trainer = causal_trainer(load_model(tiny_model, 64), tokenizer, examples, examples, params, tmp_path, "test", tmp_path)
 
     with pytest.raises(StageError, match=r"training diverged at step \d+: .*nan.*Lower learning_rate"):
@@ -226,7 +159,7 @@ def test_a_loss_that_is_no_number_stops_with_a_clear_word(tiny_model, tokenizer,
 def test_a_loss_that_stays_far_above_its_start_stops_the_run():
     from types import SimpleNamespace
 
-    watching = progress("test", stop_above=1.5)
+    watching = progress("test", divergence_factor=1.5)
     args, state = SimpleNamespace(logging_steps=2), SimpleNamespace(global_step=2, max_steps=40, log_history=[], num_input_tokens_seen=0)
 
     def log(loss):
@@ -271,10 +204,10 @@ def test_an_optimizer_of_the_library_learns_with_bf16_products_and_recomputed_ac
     params = Training(
         **{
             **TRAINING,
-            "optimizer": optimizer,
+            "optim": optimizer,
             "precision": "bf16",
             "gradient_checkpointing": True,
-            "schedule": {"name": "warmup_stable_decay", "decay": 0.3, "floor": 0.1},
+            "lr_scheduler_type": {"name": "warmup_stable_decay", "decay_ratio": 0.3, "min_lr_ratio": 0.1},
         }
     )
     model = load_model(tiny_model, 64)
@@ -295,7 +228,7 @@ def test_training_keeps_the_best_by_dev_loss_and_says_so(tiny_model, tokenizer, 
     import torch
 
     learnt, other = list(dialogues(ROWS[:2], tokenizer, 100)), list(dialogues(ROWS[-1:], tokenizer, 100))
-    params = Training(**{**TRAINING, "epochs": 12, "learning_rate": 2e-2, "schedule": "constant"})
+    params = Training(**{**TRAINING, "num_train_epochs": 12, "learning_rate": 2e-2, "lr_scheduler_type": "constant"})
     trainer = causal_trainer(load_model(tiny_model, 64), tokenizer, learnt, other, params, tmp_path, "test", tmp_path)
 
     metrics = train(trainer, "test", "auto")
@@ -344,7 +277,7 @@ def test_muon_moves_a_matrix_as_torch_does_and_the_rest_as_adamw(shape):
 
 def test_muon_is_an_optimizer_that_the_settings_can_name(tiny_model, tokenizer, tmp_path):
     examples = list(dialogues(ROWS, tokenizer, 100))
-    params = Training(**{**TRAINING, "optimizer": "muon", "epochs": 20})
+    params = Training(**{**TRAINING, "optim": "muon", "num_train_epochs": 20})
     trainer = causal_trainer(load_model(tiny_model, 64), tokenizer, examples, examples, params, tmp_path, "test", tmp_path)
 
     train(trainer, "test", "auto")
@@ -372,22 +305,21 @@ def test_the_state_of_a_checkpoint_is_written_last(tiny_model, tokenizer, tmp_pa
 def test_memory_that_tensors_leave_is_kept_for_the_next_ones():
     """Else every step asks the system for each page anew."""
     code = """
-import resource, torch
-from lingyu.model.load import prepare
-
-def work():
-    made = [torch.ones(1 << 21) for _ in range(3)]
+import resource
+from lingyu.runtime import fast_process
 
 def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 
-prepare(threads=1)
-for _ in range(3):
-    work()
-before = faults()
-for _ in range(5):
-    work()
-print(faults() - before)
+with fast_process():
+    import torch
+    torch.set_num_threads(1)
+    for round in range(8):
+        if round == 3:
+            before = faults()
+        made = [torch.ones(1 << 21) for _ in range(3)]
+        del made
+    print(faults() - before)
 """
 
     assert int(subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout) < 1000

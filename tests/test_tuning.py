@@ -7,12 +7,11 @@ import sys
 
 import pytest
 from pydantic import TypeAdapter, ValidationError
-from tiny import build_tiny_model
+from tiny import build_extended_model
 from training import ASKED, ROOT, SFT, TRAINING, contents, curves, write_mix
 from tuning_methods import ATTACHED, LORA, LOW_RANK, MERGED, METHODS, method
 
 from lingyu.files import read_json
-from lingyu.model import vocabulary
 from lingyu.model.load import load_model, load_scorer, load_tokenizer, prepare, save
 from lingyu.model.methods import Method
 from lingyu.model.tuning import Tuning, check_method, summary
@@ -26,28 +25,18 @@ IDS = [[5, 50, 263, 100, 262, 200, 261]]  # some of the words among them
 @pytest.fixture(scope="module")
 def start(tmp_path_factory):
     """The folder of a model with words added to its vocabulary, whose head is its embeddings."""
-    return extended_model(tmp_path_factory.mktemp("start") / "model", True)
+    return build_extended_model(tmp_path_factory.mktemp("start") / "model", WORDS)
 
 
 @pytest.fixture(scope="module")
 def untied(tmp_path_factory):
     """The same with a head of its own."""
-    return extended_model(tmp_path_factory.mktemp("untied") / "model", False)
-
-
-def extended_model(folder, tied):
-    build_tiny_model(folder, tie_word_embeddings=tied)
-    model, tokenizer = load_model(folder, 64), load_tokenizer(folder)
-    rows = [{"term": word, "pieces": tokenizer(word)["input_ids"]} for word in WORDS]
-    longer = vocabulary.extended(tokenizer, rows)
-    vocabulary.add(model, longer, rows, noise=1.0, seed=0)
-    save(model, longer, folder)
-    return folder
+    return build_extended_model(tmp_path_factory.mktemp("untied") / "model", WORDS, tie_word_embeddings=False)
 
 
 def trained(folder, start, method, **changes):
     """What sft makes of the model of a folder."""
-    params = sft.Params(**{**TRAINING, **SFT, "epochs": 6, "evaluations": 3, **changes}, start="start", method=method)
+    params = sft.Params(**{**TRAINING, **SFT, "num_train_epochs": 6, "evaluations": 3, **changes}, start="start", method=method)
     write_mix(folder / "mix")
     (folder / "start").mkdir(parents=True)
     (folder / "start" / "model").symlink_to(start)
@@ -93,34 +82,44 @@ def test_a_method_lowers_the_loss_and_its_model_and_its_new_rows_are_in_the_fold
     assert abs(logits(model) - told["logits"]).max() < 1e-5
     assert type(model).__name__ == ("Qwen3ForCausalLM" if name in MERGED else "LingyuQwen3ForCausalLM")
     assert not [path for path in (out / "model").rglob("*") if path.suffix in (".bin", ".pt", ".pth", ".pkl")]
-    only_new_rows_changed(start, model)
+    if name == "full":
+        assert changed_vocabulary(start, model) == [all_rows(model)] * 2
+    else:
+        only_new_rows_changed(start, model)
 
 
 @pytest.mark.parametrize("name", ["freeze", "dora", "oft", "ptuning_v2"])
 def test_new_rows_of_an_untied_head_learn_too(name, untied, tmp_path):
-    out = trained(tmp_path, untied, method(name, "new"), epochs=1)
+    out = trained(tmp_path, untied, method(name, "new"), num_train_epochs=1)
 
     only_new_rows_changed(untied, load_model(out / "model", 64))
 
 
 def only_new_rows_changed(start, after):
-    before, new = load_model(start, 64), set(load_tokenizer(start).convert_tokens_to_ids(WORDS))
-    changed = [
-        changed_rows(*(getattr(model, rows)() for model in (before, after))) for rows in ("get_input_embeddings", "get_output_embeddings")
-    ]
-    assert all(rows >= new for rows in changed)
-    assert changed == [new, new] or (after.num_parameters() == before.num_parameters() and len(changed[0]) > 200)  # in full, all learn
-    tied = [model.get_input_embeddings().weight is model.get_output_embeddings().weight for model in (before, after)]
-    assert tied[0] == tied[1] == before.config.tie_word_embeddings
+    new = set(load_tokenizer(start).convert_tokens_to_ids(WORDS))
+    assert len(new) == len(WORDS)
+    assert changed_vocabulary(start, after) == [new, new]
+
+
+def all_rows(model):
+    return set(range(model.get_input_embeddings().num_embeddings))
+
+
+def changed_vocabulary(start, after):
+    """The rows that training changed, of the embeddings and of the head, which are still one matrix if they were."""
+    before = load_model(start, 64)
+    both = [[model.get_input_embeddings(), model.get_output_embeddings()] for model in (before, after)]
+    tied = [embeddings.weight is head.weight for embeddings, head in both]
+    assert tied == [before.config.tie_word_embeddings] * 2
+    return [changed_rows(*pair) for pair in zip(*both, strict=True)]
 
 
 @pytest.mark.parametrize("name", ["freeze", "lora", "prefix"])
 def test_the_whole_vocabulary_can_learn(name, start, tmp_path):
-    out = trained(tmp_path, start, method(name, "all"), epochs=1)
+    out = trained(tmp_path, start, method(name, "all"), num_train_epochs=1)
 
-    before, after = load_model(start, 64), load_model(out / "model", 64)
-    assert len(changed_rows(before.get_output_embeddings(), after.get_output_embeddings())) > 200
-    assert after.get_input_embeddings().weight is after.get_output_embeddings().weight
+    model = load_model(out / "model", 64)
+    assert changed_vocabulary(start, model) == [all_rows(model)] * 2
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -163,7 +162,7 @@ def test_a_prefix_begins_as_words_that_stand_before_the_text(name, start):
     before = tokenizer(words)["input_ids"]
     tokens = len(before)
 
-    tuning = tuning_of(start, {**method(name), "tokens": tokens, "text": words})
+    tuning = tuning_of(start, {**method(name), "num_virtual_tokens": tokens, "prompt_tuning_init_text": words})
 
     whole = plain(input_ids=torch.tensor([before + IDS[0]])).logits[:, tokens:]
     assert torch.allclose(logits(tuning.model), whole, atol=1e-5)
@@ -233,10 +232,10 @@ print([asyncio.run(reply(TransformersEngine(Path(folder)))) for folder in sys.ar
 
 @pytest.mark.parametrize("name", ["prefix", "bottleneck"])
 def test_a_model_with_an_attached_part_can_be_trained_on_and_scored_by(name, start, tmp_path):
-    first = trained(tmp_path / "first", start, method(name), epochs=1)
+    first = trained(tmp_path / "first", start, method(name), num_train_epochs=1)
 
-    second = trained(tmp_path / "second", first / "model", method("full"), epochs=1)
-    third = trained(tmp_path / "third", second / "model", method("lora"), epochs=1)
+    second = trained(tmp_path / "second", first / "model", method("full"), num_train_epochs=1)
+    third = trained(tmp_path / "third", second / "model", method("lora"), num_train_epochs=1)
 
     told = [json.loads((out / "model" / "config.json").read_text()) for out in (first, second, third)]
     assert told[0]["attached"] == told[1]["attached"] == told[2]["attached"]
@@ -254,7 +253,7 @@ def test_a_model_with_an_attached_part_can_be_trained_on_and_scored_by(name, sta
 def test_the_adapter_over_the_start_is_the_merged_model(name, start, tmp_path):
     from peft import PeftModel
 
-    out = trained(tmp_path, start, method(name), epochs=1)
+    out = trained(tmp_path, start, method(name), num_train_epochs=1)
 
     adapted = PeftModel.from_pretrained(load_model(start, 64), out / "model" / "adapter")
     assert abs(logits(adapted) - logits(load_model(out / "model", 64))).max() < 1e-5
@@ -263,7 +262,7 @@ def test_the_adapter_over_the_start_is_the_merged_model(name, start, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", METHODS)
 def test_the_same_rows_give_the_same_bytes_under_every_method(name, start, tmp_path):
-    made = [contents(trained(tmp_path / copy, start, method(name, "new"), epochs=2)) for copy in ("a", "b")]
+    made = [contents(trained(tmp_path / copy, start, method(name, "new"), num_train_epochs=2)) for copy in ("a", "b")]
 
     assert made[0] == made[1]
 
@@ -276,7 +275,8 @@ def test_the_last_layers_learn_and_those_before_them_stay(start, tmp_path):
     assert changed == {name for name in before if ".layers.1." in name}
 
 
-def test_checkpoints_of_an_attached_part_do_not_hold_the_base_again(start, tmp_path):
+def test_checkpoints_of_an_attached_part_do_not_hold_the_base_again(start, tmp_path, monkeypatch):
+    monkeypatch.setenv("LINGYU_KEEP_CHECKPOINTS", "1")
     trained(tmp_path, start, method("ptuning_v2", "new"))
 
     from safetensors import safe_open
@@ -291,14 +291,14 @@ def test_checkpoints_of_an_attached_part_do_not_hold_the_base_again(start, tmp_p
 @pytest.mark.parametrize(
     ("values", "fault"),
     [
-        ({**LORA, "vocabulary": "none", "targets": []}, "targets"),
-        ({**LORA, "vocabulary": "some"}, "vocabulary"),
-        ({**LORA, "vocabulary": "none", "begin": "pissa", "rank_stabilised": True}, "begin: pissa goes with neither"),
-        ({**LORA, "vocabulary": "none", "begin": "pissa", "decomposed": True}, "begin: pissa goes with neither"),
-        ({**method("ia3"), "feedforward": ["up_proj"]}, "feedforward names up_proj"),
-        ({"name": "qlora", **LOW_RANK, "bits": 3, "vocabulary": "none"}, "bits"),
+        ({**LORA, "trainable_tokens": "none", "target_modules": []}, "target_modules"),
+        ({**LORA, "trainable_tokens": "some"}, "trainable_tokens"),
+        ({**LORA, "trainable_tokens": "none", "init_lora_weights": "pissa", "use_rslora": True}, "use_rslora nor use_dora"),
+        ({**LORA, "trainable_tokens": "none", "init_lora_weights": "pissa", "use_dora": True}, "use_rslora nor use_dora"),
+        ({**method("ia3"), "feedforward_modules": ["up_proj"]}, "feedforward_modules names up_proj"),
+        ({"name": "qlora", **LOW_RANK, "bits": 3, "trainable_tokens": "none"}, "bits"),
         ({**method("bottleneck"), "after": []}, "after"),
-        ({"name": "lora"}, "rank"),
+        ({"name": "lora", "rank": 4}, "rank"),
         ({"name": "adapter"}, "freeze"),
     ],
 )
@@ -310,10 +310,14 @@ def test_settings_that_cannot_work_are_refused_as_they_are_read(values, fault):
 @pytest.mark.parametrize(
     ("name", "changes", "fault"),
     [
-        ("lora", {"targets": ["q_proj", "query", "W_pack"]}, r"it has no query, W_pack\. It has: down_proj, gate_proj, k_proj, o_proj"),
-        ("ia3", {"targets": ["lm_head"], "feedforward": []}, "it has no lm_head"),
-        ("oft", {"block_size": 24}, "24 does not divide the 32 inputs of q_proj"),
-        ("ia3", {"vocabulary": "all"}, "all would part its embeddings from its head"),
+        (
+            "lora",
+            {"target_modules": ["q_proj", "query", "W_pack"]},
+            r"it has no query, W_pack\. It has: down_proj, gate_proj, k_proj, o_proj",
+        ),
+        ("ia3", {"target_modules": ["lm_head"], "feedforward_modules": []}, "it has no lm_head"),
+        ("oft", {"oft_block_size": 24}, "24 does not divide the 32 inputs of q_proj"),
+        ("ia3", {"trainable_tokens": "all"}, "all would part its embeddings from its head"),
         ("freeze", {"layers": 3}, "layers: 3, but it has 2"),
     ],
 )
@@ -324,13 +328,13 @@ def test_a_method_that_does_not_fit_the_model_is_told_with_what_the_model_has(na
 
 def test_all_faults_are_told_at_once(start):
     with pytest.raises(StageError, match=r"(?s)it has no query.*24 does not divide"):
-        tuning_of(start, {**method("oft"), "block_size": 24, "targets": ["query", "q_proj"]})
+        tuning_of(start, {**method("oft"), "oft_block_size": 24, "target_modules": ["query", "q_proj"]})
 
 
 @pytest.mark.parametrize("bits", [4, 8])
 def test_weights_in_few_bits_are_refused_without_a_gpu_before_anything_is_loaded(bits, monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    values = TypeAdapter(Method).validate_python({"name": "qlora", **LOW_RANK, "bits": bits, "vocabulary": "none"})
+    values = TypeAdapter(Method).validate_python({"name": "qlora", **LOW_RANK, "bits": bits, "trainable_tokens": "none"})
 
     with pytest.raises(StageError, match=rf"in {bits} bits, which needs a GPU and bitsandbytes: there is no CUDA GPU here.*method lora"):
         check_method(values)
@@ -344,7 +348,7 @@ def test_weights_in_few_bits_learn_and_merge_on_a_gpu(bits, start, tmp_path):
     if not torch.cuda.is_available():
         pytest.skip("bitsandbytes rounds weights on a CUDA GPU alone, and there is none here")
     pytest.importorskip("bitsandbytes", reason="needs bitsandbytes: pip install 'lingyu[gpu]'")
-    out = trained(tmp_path, start, {"name": "qlora", **LOW_RANK, "bits": bits, "vocabulary": "new"}, precision="bf16")
+    out = trained(tmp_path, start, {"name": "qlora", **LOW_RANK, "bits": bits, "trainable_tokens": "new"}, precision="bf16")
 
     losses = [float(row["eval_loss"]) for row in curves(out) if row["eval_loss"]]
     assert losses[-1] < losses[0]

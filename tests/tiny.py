@@ -38,3 +38,17 @@ def build_tiny_model(folder: Path, kind: str = "CausalLM", seed: int = 0, **more
     getattr(transformers, f"Qwen3For{kind}")(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+def build_extended_model(folder: Path, words: list[str], **more) -> Path:
+    """The same with words that were added to its vocabulary, as `extend` does it."""
+    from lingyu.model import vocabulary
+    from lingyu.model.load import load_model, load_tokenizer, save
+
+    build_tiny_model(folder, **more)
+    model, tokenizer = load_model(folder, 64), load_tokenizer(folder)
+    rows = [{"term": word, "pieces": tokenizer(word)["input_ids"]} for word in words]
+    longer = vocabulary.extended(tokenizer, rows)
+    vocabulary.add(model, longer, rows, noise=1.0, seed=0)
+    save(model, longer, folder)
+    return folder

@@ -24,54 +24,54 @@ TRAINING = {
     "precision": "fp32",
     "kernels": "auto",
     "max_length": 64,
-    "batch_size": 2,
-    "accumulation": 1,
-    "epochs": 3,
+    "global_batch_size": 2,
+    "gradient_accumulation_steps": 1,
+    "num_train_epochs": 3,
     "learning_rate": 5.0e-3,
-    "schedule": "cosine",
-    "warmup": 0.1,
-    "optimizer": "adamw_torch_fused",
-    "beta2": 0.95,
+    "lr_scheduler_type": "cosine",
+    "warmup_ratio": 0.1,
+    "optim": "adamw_torch_fused",
+    "adam_beta2": 0.95,
     "weight_decay": 0.01,
     "max_grad_norm": 1.0,
-    "stop_above": 1.5,
+    "divergence_factor": 1.5,
     "evaluations": 6,
     "gradient_checkpointing": False,
     "tensorboard": False,
 }
-SFT = {"learn": "replies", "packing": False, "neftune": 0.0, "task_weights": {}}
+SFT = {"loss_on": "replies", "packing": False, "neftune_noise_alpha": 0.0, "task_weights": {}}
 LORA = {
     "name": "lora",
-    "rank": 4,
-    "alpha": 8,
-    "dropout": 0.0,
-    "rank_stabilised": False,
-    "decomposed": False,
-    "begin": "zero",
-    "vocabulary": "none",
-    "targets": ["q_proj", "v_proj", "down_proj"],
+    "r": 4,
+    "lora_alpha": 8,
+    "lora_dropout": 0.0,
+    "use_rslora": False,
+    "use_dora": False,
+    "init_lora_weights": True,
+    "trainable_tokens": "none",
+    "target_modules": ["q_proj", "v_proj", "down_proj"],
 }
-DPO = {"name": "dpo", "loss": "sigmoid", "beta": 0.1, "label_smoothing": 0.0, "sft_weight": 1.0}
+DPO = {"name": "dpo", "loss_type": "sigmoid", "beta": 0.1, "label_smoothing": 0.0, "sft_weight": 1.0}
 KTO = {"name": "kto", "beta": 0.1, "desirable_weight": 1.0, "undesirable_weight": 1.0}
 ORPO = {"name": "orpo", "beta": 0.5}
-SIMPO = {"name": "simpo", "beta": 2.0, "margin": 0.5, "sft_weight": 0.0}
-CPO = {"name": "cpo", "beta": 0.1, "sft_weight": 1.0}
-SAMPLING = {"rewards": [{"name": "model", "weight": 1.0}], "max_new_tokens": 4, "temperature": 1.0, "dev_prompts": 2}
-GRPO = {"name": "grpo", **SAMPLING, "beta": 0.01, "generations": 2}
+SIMPO = {"name": "simpo", "beta": 2.0, "simpo_gamma": 0.5, "cpo_alpha": 0.0}
+CPO = {"name": "cpo", "beta": 0.1, "cpo_alpha": 1.0}
+SAMPLING = {"rewards": [{"name": "model", "weight": 1.0}], "max_completion_length": 4, "temperature": 1.0, "dev_prompts": 2}
+GRPO = {"name": "grpo", **SAMPLING, "beta": 0.01, "num_generations": 2}
 RLOO = {**GRPO, "name": "rloo"}
-BEST_OF = {"name": "best_of", **SAMPLING, "samples": 4, "sampling_batch": 3, "least": None}
+BEST_OF = {"name": "best_of", **SAMPLING, "num_generations": 4, "sampling_batch_size": 3, "min_reward": None}
 PPO = {
     "name": "ppo",
     **SAMPLING,
-    "rollout": 4,
-    "passes": 2,
-    "clip": 0.2,
-    "clip_value": 0.2,
-    "value_weight": 0.1,
-    "discount": 1.0,
-    "trace": 0.95,
-    "normalise": True,
-    "kl": {"weight": 0.05, "target": 2.0, "horizon": 100},
+    "rollout_batch_size": 4,
+    "num_ppo_epochs": 2,
+    "cliprange": 0.2,
+    "cliprange_value": 0.2,
+    "vf_coef": 0.1,
+    "gamma": 1.0,
+    "gae_lambda": 0.95,
+    "normalize_rewards": True,
+    "kl": {"init_kl_coef": 0.05, "target": 2.0, "horizon": 100},
 }
 
 SENTENCES = ["fly low", "land soon", "keep off", "look up", "turn back", "stay near"]

@@ -4,7 +4,7 @@ import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 from pydantic import Field, PositiveInt
 
@@ -18,39 +18,46 @@ from lingyu.train.run import causal_trainer
 
 
 class BestOf(Sampling):
-    """samples: replies drawn for a prompt, for sampling_batch prompts at a time. least: what the best one must be worth to be learnt, if
-    anything."""
+    """Rejection sampling: the best of several replies is learnt."""
+
+    renamed: ClassVar = {
+        **Sampling.renamed,
+        "samples": "num_generations",
+        "sampling_batch": "sampling_batch_size",
+        "least": "min_reward",
+    }
 
     name: Literal["best_of"]
-    samples: int = Field(ge=2)
-    sampling_batch: PositiveInt
-    least: float | None
+    num_generations: int = Field(8, ge=2, description="Replies to each prompt.")
+    sampling_batch_size: PositiveInt = Field(16, description="Prompts that are sampled at once.")
+    min_reward: float | None = Field(None, description="Reward that the best reply must reach to be learnt. null: any.")
 
 
 def best_of(given: Given, method: BestOf) -> Ready:
     held, prompts = prompts_of(given, method)
-    worth = together(method.rewards, measures(method.rewards, [*held, *prompts], given))
+    reward_fn = together(method.rewards, measures(method.rewards, [*held, *prompts], given))
     model = load_model(given.model, given.params.max_length)
-    drawn = draws(model, [*held, *prompts], worth, given, method)
+    drawn = draws(model, [*held, *prompts], reward_fn, given, method)
     best = [max(row, key=lambda draw: draw.reward) for row in drawn]
-    good = [method.least is None or draw.reward >= method.least for draw in best]
+    good = [method.min_reward is None or draw.reward >= method.min_reward for draw in best]
     examples = [learnt(draw, prompt, given.tokenizer) for draw, prompt in zip(best, [*held, *prompts], strict=True)]
     learnable = list(zip(examples, good, strict=True))
     dev, train = ([example for example, kept in part if kept] for part in (learnable[: len(held)], learnable[len(held) :]))
     if not train:
         raise StageError(
-            f"no reply to any of {len(prompts)} prompts is worth {method.least} (method.least); the best is worth "
-            f"{max(draw.reward for draw in best[len(held) :]):.3f}. Lower method.least, or raise method.samples or method.temperature."
+            f"no reply to any of {len(prompts)} prompts reaches a reward of {method.min_reward} (method.min_reward); the best has "
+            f"{max(draw.reward for draw in best[len(held) :]):.3f}. Lower method.min_reward, or raise method.num_generations or "
+            "method.temperature."
         )
     rows, held_rows = stored(train, given.place / "train.arrow"), stored(dev or train[:1], given.place / "dev.arrow")
     trainer = causal_trainer(model, given.tokenizer, rows, held_rows, given.params, given.place, given.label, given.out)
-    worths = [draw.reward for row in drawn for draw in row]
+    rewards = [draw.reward for row in drawn for draw in row]
     kept = [draw.reward for draw, kept in zip(best, good, strict=True) if kept]
     return Ready(
         trainer,
         len(train),
         [],
-        {"prompts": len(prompts), "sampled_reward": sum(worths) / len(worths), "learnt_reward": sum(kept) / len(kept)},
+        {"prompts": len(prompts), "sampled_reward": sum(rewards) / len(rewards), "learnt_reward": sum(kept) / len(kept)},
     )
 
 
@@ -61,7 +68,7 @@ class Draw(NamedTuple):
     reward: float
 
 
-def draws(model: Any, prompts: Sequence[Prompt], worth: Measure, given: Given, method: BestOf) -> list[list[Draw]]:
+def draws(model: Any, prompts: Sequence[Prompt], reward_fn: Measure, given: Given, method: BestOf) -> list[list[Draw]]:
     """For each prompt its replies. Written down batch by batch, each with a seed of its own, so that what was drawn is not drawn again."""
     import torch
     from transformers import set_seed
@@ -71,14 +78,14 @@ def draws(model: Any, prompts: Sequence[Prompt], worth: Measure, given: Given, m
     rows = whole_lines(done)
     with done.open("w", encoding="utf-8") as file:
         file.writelines(json.dumps(batch) + "\n" for batch in rows)
-        for number in range(len(rows), math.ceil(len(prompts) / method.sampling_batch)):
+        for number in range(len(rows), math.ceil(len(prompts) / method.sampling_batch_size)):
             set_seed(given.params.seed + number)
-            some = prompts[number * method.sampling_batch : (number + 1) * method.sampling_batch]
-            many = [prompt for prompt in some for _ in range(method.samples)]
-            made = sampled(model, given.tokenizer, [prompt.text for prompt in many], method.max_new_tokens, method.temperature)
+            some = prompts[number * method.sampling_batch_size : (number + 1) * method.sampling_batch_size]
+            many = [prompt for prompt in some for _ in range(method.num_generations)]
+            made = sampled(model, given.tokenizer, [prompt.text for prompt in many], method.max_completion_length, method.temperature)
             ids = [row[kept.bool()].tolist() for row, kept in zip(made.ids[:, -made.width :], made.mask[:, -made.width :], strict=True)]
-            flat = list(zip(ids, worth(many, made.texts), strict=True))
-            rows.append([flat[place : place + method.samples] for place in range(0, len(flat), method.samples)])
+            flat = list(zip(ids, reward_fn(many, made.texts), strict=True))
+            rows.append([flat[place : place + method.num_generations] for place in range(0, len(flat), method.num_generations)])
             file.write(json.dumps(rows[-1]) + "\n")
             file.flush()
     return [[Draw(*draw) for draw in row] for batch in rows for row in batch]

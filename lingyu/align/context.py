@@ -36,6 +36,6 @@ class Ready:
     more: dict[str, Any] = field(default_factory=dict)
 
 
-def watched(given: Given, curves: Sequence[str], stop_above: float = math.inf) -> list[Any]:
+def watched(given: Given, curves: Sequence[str], divergence_factor: float = math.inf) -> list[Any]:
     """The trainer's callbacks: lines of progress, curves while they grow, a stop where a loss that should fall rises so many times."""
-    return [progress(given.label, given.out / "curves.csv", curves, stop_above), *boards(given.params, given.place, given.label)]
+    return [progress(given.label, given.out / "curves.csv", curves, divergence_factor), *boards(given.params, given.place, given.label)]

@@ -1,13 +1,13 @@
 """Learning from one's own replies: what GRPO, RLOO, PPO and best-of-n share, their settings, and the first two, by TRL's trainers."""
 
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
 from lingyu.align.context import Given, Ready, watched
 from lingyu.align.preference import built
-from lingyu.align.rewards import Prompt, Reward, measures
+from lingyu.align.rewards import ByModel, Prompt, Reward, measures
 from lingyu.files import read_table
 from lingyu.model.chat import render
 from lingyu.records import Question
@@ -16,53 +16,76 @@ from lingyu.train.run import arguments, resumable
 
 
 class Sampling(StageParams):
-    """rewards: what a reply is worth, added up by weight. dev_prompts: the first of the prompts, kept to measure by."""
+    """What all methods share that learn from sampled replies."""
 
-    rewards: list[Reward] = Field(min_length=1)
-    max_new_tokens: PositiveInt
-    temperature: PositiveFloat
-    dev_prompts: PositiveInt
+    renamed: ClassVar = {"max_new_tokens": "max_completion_length"}
+
+    rewards: list[Reward] = Field(
+        [ByModel(name="model")],
+        min_length=1,
+        description="What a reply is worth, added up by weight: model (the reward model), and rules: answer, format, length, text.",
+    )
+    max_completion_length: PositiveInt = Field(description="Tokens of a sampled reply.")
+    temperature: PositiveFloat = Field(1.0, description="Of sampling. At 1 the replies are those of the policy that is trained.")
+    dev_prompts: PositiveInt = Field(16, description="The first of the prompts, kept to choose the checkpoint by.")
 
 
-class Grpo(Sampling):
-    """Group-relative policy optimisation (Shao et al. 2024). beta: weight of the KL to the start."""
+class Grouped(Sampling):
+    """Several replies to one prompt, compared with each other."""
+
+    renamed: ClassVar = {**Sampling.renamed, "generations": "num_generations"}
+
+    beta: NonNegativeFloat = Field(0.1, description="Weight of the KL to the start: in the loss of grpo, in the reward of rloo.")
+    num_generations: int = Field(8, ge=2, description="Replies to each prompt; a batch is a multiple of it.")
+
+
+class Grpo(Grouped):
+    """Group-relative policy optimisation (Shao et al. 2024)."""
 
     name: Literal["grpo"]
-    beta: NonNegativeFloat
-    generations: int = Field(ge=2)
 
 
-class Rloo(Sampling):
-    """REINFORCE against the mean of the other replies (Ahmadian et al. 2024). beta: weight of the KL to the start, in the reward."""
+class Rloo(Grouped):
+    """REINFORCE against the mean of the other replies (Ahmadian et al. 2024)."""
 
     name: Literal["rloo"]
-    beta: NonNegativeFloat
-    generations: int = Field(ge=2)
 
 
 class Kl(StageParams):
-    """weight: of the KL to the start, in nats, in the reward. With a target (nats a reply) the weight is moved towards it, slower the
-    longer the horizon (replies); null: it stays."""
+    """The KL to the start in the reward of PPO (Ziegler et al. 2019)."""
 
-    weight: NonNegativeFloat
-    target: PositiveFloat | None
-    horizon: PositiveInt
+    renamed: ClassVar = {"weight": "init_kl_coef"}
+
+    init_kl_coef: NonNegativeFloat = Field(0.05, description="Its weight at first.")
+    target: PositiveFloat | None = Field(None, description="KL of a reply, in nats, that the weight is adapted to. null: the weight stays.")
+    horizon: PositiveInt = Field(10_000, description="Replies over which it adapts.")
 
 
 class Ppo(Sampling):
-    """rollout: replies sampled a step. passes: times that they are learnt from. clip: how far the policy, clip_value how far the value may
-    move in a step. trace: lambda of GAE. normalise: scores by their running mean and deviation."""
+    """Proximal policy optimisation (Schulman et al. 2017)."""
+
+    renamed: ClassVar = {
+        **Sampling.renamed,
+        "rollout": "rollout_batch_size",
+        "passes": "num_ppo_epochs",
+        "clip": "cliprange",
+        "clip_value": "cliprange_value",
+        "value_weight": "vf_coef",
+        "discount": "gamma",
+        "trace": "gae_lambda",
+        "normalise": "normalize_rewards",
+    }
 
     name: Literal["ppo"]
-    rollout: PositiveInt
-    passes: PositiveInt
-    clip: float = Field(gt=0, lt=1)
-    clip_value: PositiveFloat
-    value_weight: PositiveFloat
-    discount: float = Field(gt=0, le=1)
-    trace: float = Field(ge=0, le=1)
-    normalise: bool
-    kl: Kl
+    rollout_batch_size: PositiveInt = Field(64, description="Replies sampled in each step; a multiple of global_batch_size.")
+    num_ppo_epochs: PositiveInt = Field(4, description="Times that they are learnt from.")
+    cliprange: float = Field(0.2, gt=0, lt=1, description="How far the policy may move in a step.")
+    cliprange_value: PositiveFloat = Field(0.2, description="How far the value may move in a step.")
+    vf_coef: PositiveFloat = Field(0.1, description="Weight of the value loss.")
+    gamma: float = Field(1.0, gt=0, le=1, description="Discount of later rewards; the reward comes with the last token.")
+    gae_lambda: float = Field(0.95, ge=0, le=1, description="Lambda of generalised advantage estimation.")
+    normalize_rewards: bool = Field(True, description="By their running mean and standard deviation.")
+    kl: Kl = Field(Kl(), description="The KL to the start in the reward.")
 
 
 def grpo(given: Given, method: Grpo | Rloo) -> Ready:
@@ -78,11 +101,11 @@ def grpo(given: Given, method: Grpo | Rloo) -> Ready:
     places = range(len(held) + len(prompts))
     rows = [{"prompt": prompt.text, "place": place} for prompt, place in zip([*held, *prompts], places, strict=True)]
     settings = config(
-        **{**arguments(given.params, given.place, len(prompts) * method.generations), **BY_REWARD},
+        **{**arguments(given.params, given.place, len(prompts) * method.num_generations), **BY_REWARD},
         beta=method.beta,
-        num_generations=method.generations,
+        num_generations=method.num_generations,
         steps_per_generation=1,
-        max_completion_length=method.max_new_tokens,
+        max_completion_length=method.max_completion_length,
         temperature=method.temperature,
         reward_weights=[reward.weight for reward in method.rewards],
     )
@@ -114,11 +137,11 @@ def prompts_of(given: Given, method: Sampling) -> tuple[list[Prompt], list[Promp
         )
     prompts = [prompt_of(row, given.tokenizer) for row in rows]
     encoded = given.tokenizer([prompt.text for prompt in prompts], add_special_tokens=False)["input_ids"]
-    over = [row.id for row, ids in zip(rows, encoded, strict=True) if len(ids) + method.max_new_tokens > given.params.max_length]
+    over = [row.id for row, ids in zip(rows, encoded, strict=True) if len(ids) + method.max_completion_length > given.params.max_length]
     if over:
         raise StageError(
-            f"{len(over)} of {len(rows)} prompts leave no room for a reply of max_new_tokens {method.max_new_tokens} within max_length "
-            f"{given.params.max_length}, first {', '.join(over[:5])}. Raise max_length, or lower mix.max_prompt_tokens."
+            f"{len(over)} of {len(rows)} prompts leave no room for a reply of max_completion_length {method.max_completion_length} within "
+            f"max_length {given.params.max_length}, first {', '.join(over[:5])}. Raise max_length, or lower mix.max_prompt_tokens."
         )
     return prompts[: method.dev_prompts], prompts[method.dev_prompts :]
 

@@ -1,8 +1,8 @@
 """Proximal policy optimisation (Schulman et al. 2017) of a language model, as Ziegler et al. (2019) and Stiennon et al. (2020) do it.
 
-A step samples replies to `rollout` prompts and scores them; each token pays for its KL to the start, the last one earns the score. A value
-head on the policy's own hidden states foretells what is to come, and against it (GAE, Schulman et al. 2016) the clipped objective is
-followed, `passes` times over the replies in batches. The step itself: rollouts.py.
+A step samples replies to `rollout_batch_size` prompts and scores them; each token pays for its KL to the start, the last one earns the
+score. A value head on the policy's own hidden states predicts the return, and with its advantages (GAE, Schulman et al. 2016) the clipped
+objective is optimised, `num_ppo_epochs` times over the replies in batches. The step itself: rollouts.py.
 """
 
 from lingyu.align.context import Given, Ready, watched
@@ -21,12 +21,12 @@ def ppo(given: Given, method: Ppo) -> Ready:
     from lingyu.align.rollouts import Critic, with_rollouts
 
     held, prompts = prompts_of(given, method)
-    worth = together(method.rewards, measures(method.rewards, [*held, *prompts], given))
+    reward_fn = together(method.rewards, measures(method.rewards, [*held, *prompts], given))
     model, start = (load_model(given.model, given.params.max_length) for _ in range(2))
     disable_dropout_in_model(model)  # the ratio of old and new likelihoods is 1 at first only without
-    model.critic = Critic(model.config.get_text_config().hidden_size, method.kl.weight)
-    a_step = given.params.model_copy(update={"batch_size": method.rollout, "accumulation": 1})
-    trainer = with_rollouts(resumable(optimised(Trainer, given.params)), given, method, start, worth)(
+    model.critic = Critic(model.config.get_text_config().hidden_size, method.kl.init_kl_coef)
+    a_step = given.params.model_copy(update={"global_batch_size": method.rollout_batch_size, "gradient_accumulation_steps": 1})
+    trainer = with_rollouts(resumable(optimised(Trainer, given.params)), given, method, start, reward_fn)(
         model=model,
         args=TrainingArguments(**{**arguments(a_step, given.place, len(prompts)), **BY_REWARD}, remove_unused_columns=False),
         train_dataset=prompts,

@@ -4,7 +4,7 @@ import os
 import random
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, model_validator
 
@@ -20,24 +20,32 @@ from lingyu.train.run import arguments, optimised
 CURVES = ["rewards/accuracies", "eval_rewards/accuracies"]
 
 
-class Dpo(StageParams):
-    """Direct preference optimisation (Rafailov et al. 2023), or IPO (Azar et al. 2024), SLiC's hinge, robust DPO (Chowdhury et al. 2024).
+BETA = "Strength of the bond to the start: a lower one lets the model move further."
 
-    sft_weight: share of plain likelihood of the better reply in the loss. label_smoothing: the share of pairs that may be the
-    wrong way round, for `robust` alone.
-    """
+
+class Dpo(StageParams):
+    """Direct preference optimisation (Rafailov et al. 2023)."""
+
+    renamed: ClassVar = {"loss": "loss_type"}
 
     name: Literal["dpo"]
-    loss: Literal["sigmoid", "ipo", "hinge", "robust"]
-    beta: PositiveFloat
-    label_smoothing: float = Field(ge=0, lt=0.5)
-    sft_weight: NonNegativeFloat
+    loss_type: Literal["sigmoid", "ipo", "hinge", "robust"] = Field(
+        "sigmoid", description="sigmoid: DPO. Others: IPO (Azar et al. 2024), SLiC's hinge, robust DPO (Chowdhury et al. 2024)."
+    )
+    beta: PositiveFloat = Field(0.1, description=BETA)
+    label_smoothing: float = Field(
+        0.0, ge=0, lt=0.5, description="Share of pairs that may be the wrong way round; for loss_type robust alone."
+    )
+    sft_weight: NonNegativeFloat = Field(
+        1.0, description="Weight of the plain likelihood of the better reply. DPO alone lowers the likelihood of right answers too."
+    )
 
     @model_validator(mode="after")
     def smoothing_has_an_effect(self) -> "Dpo":
-        if (self.label_smoothing > 0) != (self.loss == "robust"):
+        if (self.label_smoothing > 0) != (self.loss_type == "robust"):
             raise ValueError(
-                f"label_smoothing {self.label_smoothing} with loss {self.loss}: robust needs a share above 0, the others do not use one"
+                f"label_smoothing {self.label_smoothing} with loss_type {self.loss_type}: robust needs a share above 0, the others do not "
+                "use one"
             )
         return self
 
@@ -46,33 +54,37 @@ class Kto(StageParams):
     """Kahneman–Tversky optimisation (Ethayarajh et al. 2024): each reply by itself, the better one desirable, the worse one not."""
 
     name: Literal["kto"]
-    beta: PositiveFloat
-    desirable_weight: PositiveFloat
-    undesirable_weight: PositiveFloat
+    beta: PositiveFloat = Field(0.1, description=BETA)
+    desirable_weight: PositiveFloat = Field(1.0, description="Weight of the losses of better replies.")
+    undesirable_weight: PositiveFloat = Field(1.0, description="Weight of the losses of worse replies.")
 
 
 class Orpo(StageParams):
-    """Odds-ratio preference optimisation (Hong et al. 2024), which needs no reference. beta: weight of the odds ratio beside likelihood."""
+    """Odds-ratio preference optimisation (Hong et al. 2024), which needs no reference model."""
 
     name: Literal["orpo"]
-    beta: PositiveFloat
+    beta: PositiveFloat = Field(0.1, description="Weight of the odds ratio beside the likelihood.")
 
 
 class Simpo(StageParams):
-    """SimPO (Meng et al. 2024): mean likelihood of a token, no reference. margin: by how much the better one should lead (gamma)."""
+    """SimPO (Meng et al. 2024): mean log-likelihood of a token, no reference model."""
+
+    renamed: ClassVar = {"margin": "simpo_gamma", "sft_weight": "cpo_alpha"}
 
     name: Literal["simpo"]
-    beta: PositiveFloat
-    margin: NonNegativeFloat
-    sft_weight: NonNegativeFloat
+    beta: PositiveFloat = Field(2.0, description="Scale of the difference; the paper uses 2 to 2.5.")
+    simpo_gamma: NonNegativeFloat = Field(0.5, description="Margin by which the better reply should lead.")
+    cpo_alpha: NonNegativeFloat = Field(0.0, description="Weight of the plain likelihood of the better reply; 0 in the paper.")
 
 
 class Cpo(StageParams):
-    """Contrastive preference optimisation (Xu et al. 2024): DPO without a reference, held by likelihood of the better reply."""
+    """Contrastive preference optimisation (Xu et al. 2024): DPO without a reference model."""
+
+    renamed: ClassVar = {"sft_weight": "cpo_alpha"}
 
     name: Literal["cpo"]
-    beta: PositiveFloat
-    sft_weight: NonNegativeFloat
+    beta: PositiveFloat = Field(0.1, description="Scale of the difference.")
+    cpo_alpha: NonNegativeFloat = Field(1.0, description="Weight of the plain likelihood of the better reply.")
 
 
 def dpo(given: Given, method: Dpo) -> Ready:
@@ -80,7 +92,9 @@ def dpo(given: Given, method: Dpo) -> Ready:
 
     pairs, held = pairs_of(given.train, given.dev, "align with")
     losses = (
-        {"loss_type": [method.loss, "sft"], "loss_weights": [1.0, method.sft_weight]} if method.sft_weight else {"loss_type": [method.loss]}
+        {"loss_type": [method.loss_type, "sft"], "loss_weights": [1.0, method.sft_weight]}
+        if method.sft_weight
+        else {"loss_type": [method.loss_type]}
     )
     settings = DPOConfig(
         **arguments(given.params, given.place, len(pairs)),
@@ -107,7 +121,7 @@ def kto(given: Given, method: Kto) -> Ready:
         precompute_ref_log_probs=True,
     )
     curves = ["rewards/margins", "eval_rewards/margins", "kl"]
-    watches = watched(given, curves, given.params.stop_above)
+    watches = watched(given, curves, given.params.divergence_factor)
     return Ready(built(KTOTrainer, settings, rows, held_rows, given, callbacks=watches), len(rows), curves)
 
 
@@ -123,8 +137,8 @@ def simpo(given: Given, method: Simpo | Cpo) -> Ready:
     os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
     from trl.experimental.cpo import CPOConfig, CPOTrainer
 
-    loss = {"loss_type": "simpo", "simpo_gamma": method.margin} if isinstance(method, Simpo) else {"loss_type": "sigmoid"}
-    return without_reference(given, CPOTrainer, CPOConfig, {**loss, "beta": method.beta, "cpo_alpha": method.sft_weight})
+    loss = {"loss_type": "simpo", "simpo_gamma": method.simpo_gamma} if isinstance(method, Simpo) else {"loss_type": "sigmoid"}
+    return without_reference(given, CPOTrainer, CPOConfig, {**loss, "beta": method.beta, "cpo_alpha": method.cpo_alpha})
 
 
 def without_reference(given: Given, trainer: Any, config: Any, losses: dict[str, Any]) -> Ready:
@@ -158,7 +172,7 @@ def without_reference(given: Given, trainer: Any, config: Any, losses: dict[str,
 
 def over_pairs(trainer: Any, settings: Any, pairs: Sequence[Preference], held: Sequence[Preference], given: Given) -> Ready:
     rows, held_rows = (as_texts(some, given) for some in (pairs, held or pairs[:1]))
-    watches = watched(given, CURVES, given.params.stop_above)
+    watches = watched(given, CURVES, given.params.divergence_factor)
     return Ready(built(trainer, settings, rows, held_rows, given, callbacks=watches), len(pairs), CURVES)
 
 

@@ -16,42 +16,44 @@ from lingyu.model.scoring import scored_text, scores
 from lingyu.records import Question
 from lingyu.stage import StageError, StageParams
 
+WEIGHT = "Times that it counts in the sum."
+
 
 class ByModel(StageParams):
     """What the reward model says of the reply."""
 
     name: Literal["model"]
-    weight: float
+    weight: float = Field(1.0, description=WEIGHT)
 
 
 class ByAnswer(StageParams):
     """1 where the reply states the question's right answer and no wrong one, as evaluate counts it; else 0."""
 
     name: Literal["answer"]
-    weight: float
+    weight: float = Field(1.0, description=WEIGHT)
 
 
 class ByFormat(StageParams):
     """1 where the reply is one thought between think marks and then an answer; else 0. For questions of the task `reason`."""
 
     name: Literal["format"]
-    weight: float
+    weight: float = Field(1.0, description=WEIGHT)
 
 
 class ByLength(StageParams):
     """1 up to so many characters, falling to 0 at twice as many."""
 
     name: Literal["length"]
-    weight: float
-    characters: PositiveInt
+    weight: float = Field(1.0, description=WEIGHT)
+    characters: PositiveInt = Field(description="Characters up to which a reply earns 1.")
 
 
 class ByText(StageParams):
     """1 where the reply holds the text; else 0. With a negative weight, what it should not hold."""
 
     name: Literal["text"]
-    weight: float
-    text: str = Field(min_length=1)
+    weight: float = Field(1.0, description=WEIGHT)
+    text: str = Field(min_length=1, description="What a reply should say, or with a negative weight should not.")
 
 
 Reward = Annotated[ByModel | ByAnswer | ByFormat | ByLength | ByText, Field(discriminator="name")]
@@ -131,7 +133,7 @@ def by_model(given: Given) -> Measure:
         # Pairs have no thoughts, so the reward model knows answers only.
         said = [answer_of(prompt, reply) for prompt, reply in zip(prompts, replies, strict=True)]
         texts = [scored_text(prompt.row.messages, reply, tokenizer) for prompt, reply in zip(prompts, said, strict=True)]
-        return scores(judge, tokenizer, texts, batch=given.params.batch_size)
+        return scores(judge, tokenizer, texts, batch=given.params.rows_at_once)
 
     return scored
 

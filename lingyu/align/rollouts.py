@@ -21,7 +21,7 @@ class Rollout(NamedTuple):
     ids: Any
     mask: Any
     learnt: Any
-    likelihoods: Any
+    logprobs: Any
     values: Any
     advantages: Any
     returns: Any
@@ -64,7 +64,7 @@ class Critic(torch.nn.Module):
         self.kl_weight *= 1 + min(0.2, max(-0.2, kl / target - 1)) * replies / horizon
 
 
-def with_rollouts(trainer: Any, given: Given, method: Ppo, start: Any, worth: Measure) -> Any:
+def with_rollouts(trainer: Any, given: Given, method: Ppo, start: Any, reward_fn: Measure) -> Any:
     """The class of trainer, a step of which is a rollout and all that is learnt from it, and which is evaluated by reward."""
     params = given.params
 
@@ -74,15 +74,15 @@ def with_rollouts(trainer: Any, given: Given, method: Ppo, start: Any, worth: Me
 
         def training_step(self, model: Any, inputs: list[Prompt], num_items_in_batch: Any = None) -> Any:
             rollout = self.rollout(inputs)
-            orders = [torch.randperm(len(inputs), device=rollout.ids.device) for _ in range(method.passes)]
-            parts = [part for order in orders for part in order.split(params.batch_size)]
+            orders = [torch.randperm(len(inputs), device=rollout.ids.device) for _ in range(method.num_ppo_epochs)]
+            parts = [part for order in orders for part in order.split(params.rows_at_once)]
             total = torch.zeros((), device=rollout.ids.device)
             model.train()
             for number, part in enumerate(parts, start=1):
                 loss = self.loss_of(rollout.rows(part))
-                self.accelerator.backward(loss / params.accumulation)
+                self.accelerator.backward(loss / params.gradient_accumulation_steps)
                 total += loss.detach() / len(parts)
-                if number % params.accumulation == 0 and number < len(parts):  # the trainer takes the last one
+                if number % params.gradient_accumulation_steps == 0 and number < len(parts):  # the trainer takes the last one
                     self.accelerator.clip_grad_norm_(model.parameters(), params.max_grad_norm)
                     self.optimizer.step()
                     self.optimizer.zero_grad()
@@ -92,8 +92,8 @@ def with_rollouts(trainer: Any, given: Given, method: Ppo, start: Any, worth: Me
             replies, learnt, scores, now, then, values = self.judged(prompts)
             critic = self.model.critic
             rewards = float(critic.kl_weight) * (then - now)
-            rewards[torch.arange(len(prompts)), learnt.sum(dim=1) - 1] += critic.normalised(scores) if method.normalise else scores
-            ahead = advantages(rewards * learnt, values, learnt, method.discount, method.trace)
+            rewards[torch.arange(len(prompts)), learnt.sum(dim=1) - 1] += critic.normalised(scores) if method.normalize_rewards else scores
+            ahead = advantages(rewards * learnt, values, learnt, method.gamma, method.gae_lambda)
             kl = float((now - then).sum(dim=1).mean())
             self.note(reward=float(scores.mean()), kl=kl, kl_weight=float(critic.kl_weight))
             if method.kl.target is not None:
@@ -104,36 +104,36 @@ def with_rollouts(trainer: Any, given: Given, method: Ppo, start: Any, worth: Me
             """Replies, which of their tokens count, scores, and a token's likelihood now and at the start, and value."""
             self.model.eval()
             texts = [prompt.text for prompt in prompts]
-            replies = sampled(self.model, given.tokenizer, texts, method.max_new_tokens, method.temperature)
-            scores = torch.tensor(worth(prompts, replies.texts), device=replies.ids.device)
+            replies = sampled(self.model, given.tokenizer, texts, method.max_completion_length, method.temperature)
+            scores = torch.tensor(reward_fn(prompts, replies.texts), device=replies.ids.device)
             learnt = replies.mask[:, -replies.width :]
             with torch.no_grad():
-                rows = range(0, len(prompts), params.batch_size)
-                parts = [(replies.ids[row : row + params.batch_size], replies.mask[row : row + params.batch_size]) for row in rows]
-                now = [self.told(self.model, *part, replies.width) for part in parts]
-                then = [self.told(start, *part, replies.width) for part in parts]
+                rows = range(0, len(prompts), params.rows_at_once)
+                parts = [(replies.ids[row : row + params.rows_at_once], replies.mask[row : row + params.rows_at_once]) for row in rows]
+                now = [self.logprobs(self.model, *part, replies.width) for part in parts]
+                then = [self.logprobs(start, *part, replies.width) for part in parts]
                 values = [self.model.critic(hidden) for _, hidden in now]
-            columns = ([told for told, _ in now], [told for told, _ in then], values)
+            columns = ([logprob for logprob, _ in now], [logprob for logprob, _ in then], values)
             return replies, learnt, scores, *(torch.cat(column) * learnt for column in columns)
 
-        def told(self, causal: Any, ids: Any, mask: Any, width: int) -> tuple[Any, Any]:
+        def logprobs(self, causal: Any, ids: Any, mask: Any, width: int) -> tuple[Any, Any]:
             with self.compute_loss_context_manager():  # autocast, where precision is not fp32
-                return likelihoods(causal, ids, mask, width, method.temperature)
+                return logprobs_of(causal, ids, mask, width, method.temperature)
 
         def loss_of(self, rollout: Rollout) -> Any:
-            now, hidden = self.told(self.model, rollout.ids, rollout.mask, rollout.learnt.shape[1])
-            policy, clipped = policy_loss(now, rollout, method.clip)
-            value = value_loss(self.model.critic(hidden), rollout, method.clip_value)
+            now, hidden = self.logprobs(self.model, rollout.ids, rollout.mask, rollout.learnt.shape[1])
+            policy, clipped = policy_loss(now, rollout, method.cliprange)
+            value = value_loss(self.model.critic(hidden), rollout, method.cliprange_value)
             self.note(value_loss=value.item(), clipped=clipped.item())
-            return policy + method.value_weight * value
+            return policy + method.vf_coef * value
 
         def evaluate(self, *words: Any, **names: Any) -> dict[str, float]:
             held, scores, kl = self.eval_dataset, [], []
             with torch.random.fork_rng():
                 torch.manual_seed(params.seed)  # the same draws every time: what changes is the policy
-                for first in range(0, len(held), method.rollout):
-                    _, _, worths, now, then, _ = self.judged(held[first : first + method.rollout])
-                    scores += worths.tolist()
+                for first in range(0, len(held), method.rollout_batch_size):
+                    _, _, rewards, now, then, _ = self.judged(held[first : first + method.rollout_batch_size])
+                    scores += rewards.tolist()
                     kl += (now - then).sum(dim=1).tolist()
             measured = {"eval_reward": sum(scores) / len(held), "eval_kl": sum(kl) / len(held)}
             self.log(measured)
@@ -162,23 +162,23 @@ def with_rollouts(trainer: Any, given: Given, method: Ppo, start: Any, worth: Me
     return Rollouts
 
 
-def likelihoods(causal: Any, ids: Any, mask: Any, width: int, temperature: float) -> tuple[Any, Any]:
+def logprobs_of(causal: Any, ids: Any, mask: Any, width: int, temperature: float) -> tuple[Any, Any]:
     """Of the last `width` tokens, the log-likelihood at this temperature and the hidden state that it was told from."""
     hidden = getattr(causal, causal.base_model_prefix)(
         input_ids=ids, attention_mask=mask, position_ids=(mask.cumsum(dim=1) - 1).clamp(min=0), use_cache=False
     ).last_hidden_state[:, -width - 1 : -1]
     logits = causal.get_output_embeddings()(hidden).float() / temperature
-    told = torch.nn.functional.cross_entropy(logits.flatten(0, 1), ids[:, -width:].flatten(), reduction="none")
-    return -told.view(len(ids), width), hidden
+    losses = torch.nn.functional.cross_entropy(logits.flatten(0, 1), ids[:, -width:].flatten(), reduction="none")
+    return -losses.view(len(ids), width), hidden
 
 
-def advantages(rewards: Any, values: Any, learnt: Any, discount: float, trace: float) -> Any:
+def advantages(rewards: Any, values: Any, learnt: Any, gamma: float, gae_lambda: float) -> Any:
     """By how much each token does better than the value foretold: GAE, from the last token to the first."""
     ahead, later = torch.zeros_like(values), torch.zeros(len(values), device=values.device)
     following = torch.zeros_like(later)
     for place in reversed(range(values.shape[1])):
-        surprise = rewards[:, place] + discount * following - values[:, place]
-        later = (surprise + discount * trace * later) * learnt[:, place]
+        surprise = rewards[:, place] + gamma * following - values[:, place]
+        later = (surprise + gamma * gae_lambda * later) * learnt[:, place]
         following = values[:, place] * learnt[:, place]
         ahead[:, place] = later
     return ahead
@@ -194,9 +194,9 @@ def averaged(values: Any, learnt: Any) -> Any:
     return (values * learnt).sum() / learnt.sum()
 
 
-def policy_loss(likelihoods: Any, rollout: Rollout, clip: float) -> tuple[Any, Any]:
+def policy_loss(logprobs: Any, rollout: Rollout, clip: float) -> tuple[Any, Any]:
     """The clipped objective, to be lowered, and the share of tokens that it held back."""
-    ratio = (likelihoods - rollout.likelihoods).exp()
+    ratio = (logprobs - rollout.logprobs).exp()
     free, bounded = -rollout.advantages * ratio, -rollout.advantages * ratio.clamp(1 - clip, 1 + clip)
     return averaged(torch.maximum(free, bounded), rollout.learnt), averaged((bounded > free).float(), rollout.learnt)
 

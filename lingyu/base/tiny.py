@@ -1,9 +1,9 @@
 """The tiny base: a byte-level BPE tokenizer and a Qwen3 of a few million parameters, both made here, offline."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, ClassVar
 
-from pydantic import PositiveInt
+from pydantic import Field, PositiveInt
 
 from lingyu.model.chat import CHATML, END_OF_TEXT, THINK, THINK_END
 from lingyu.stage import StageParams
@@ -17,20 +17,30 @@ WORDS = r"\p{Han}|[^\r\n\p{L}\p{N}]?[^\P{L}\p{Han}]+|\p{N}| ?[^\s\p{L}\p{N}]+[\r
 
 
 class Shape(StageParams):
-    """The size of the tiny base, in the terms of Qwen3's configuration."""
+    """The size of the tiny base, in the terms of Qwen3Config. One and a half million parameters learn six hundred facts in minutes on two
+    plain cores; twice the size learnt less in the same time."""
 
-    vocabulary: PositiveInt
-    hidden_size: PositiveInt
-    layers: PositiveInt
-    heads: PositiveInt
-    key_value_heads: PositiveInt
-    head_size: PositiveInt
-    intermediate_size: PositiveInt
-    context: PositiveInt
+    renamed: ClassVar = {
+        "vocabulary": "vocab_size",
+        "layers": "num_hidden_layers",
+        "heads": "num_attention_heads",
+        "key_value_heads": "num_key_value_heads",
+        "head_size": "head_dim",
+        "context": "max_position_embeddings",
+    }
+
+    vocab_size: PositiveInt = Field(1280, description="Tokens; extend adds the domain's words.")
+    hidden_size: PositiveInt = Field(192, description="Width of the hidden states.")
+    num_hidden_layers: PositiveInt = Field(3, description="Layers.")
+    num_attention_heads: PositiveInt = Field(3, description="Attention heads of a layer.")
+    num_key_value_heads: PositiveInt = Field(1, description="Heads of keys and values, shared by the attention heads.")
+    head_dim: PositiveInt = Field(64, description="Width of a head.")
+    intermediate_size: PositiveInt = Field(512, description="Width of the feed-forward part.")
+    max_position_embeddings: PositiveInt = Field(512, description="Context, in tokens.")
 
 
 def build_tokenizer(texts: Iterable[str], shape: Shape) -> Any:
-    """A tokenizer of at most `shape.vocabulary` tokens, with ChatML's marks and template."""
+    """A tokenizer of at most `shape.vocab_size` tokens, with ChatML's marks and template."""
     from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
@@ -42,7 +52,7 @@ def build_tokenizer(texts: Iterable[str], shape: Shape) -> Any:
     bpe.decoder = decoders.ByteLevel()
     thinking = [AddedToken(THINK, special=False), AddedToken(THINK_END, special=False)]
     trainer = trainers.BpeTrainer(
-        vocab_size=shape.vocabulary - len(thinking),
+        vocab_size=shape.vocab_size - len(thinking),
         special_tokens=[END_OF_TEXT, TURN, TURN_END],
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
@@ -53,7 +63,7 @@ def build_tokenizer(texts: Iterable[str], shape: Shape) -> Any:
         tokenizer_object=bpe,
         eos_token=TURN_END,
         pad_token=END_OF_TEXT,
-        model_max_length=shape.context,
+        model_max_length=shape.max_position_embeddings,
         clean_up_tokenization_spaces=False,
     )
     tokenizer.chat_template = CHATML
@@ -69,12 +79,12 @@ def build_model(tokenizer: Any, shape: Shape, seed: int) -> Any:
         Qwen3Config(
             vocab_size=len(tokenizer),
             hidden_size=shape.hidden_size,
-            num_hidden_layers=shape.layers,
-            num_attention_heads=shape.heads,
-            num_key_value_heads=shape.key_value_heads,
-            head_dim=shape.head_size,
+            num_hidden_layers=shape.num_hidden_layers,
+            num_attention_heads=shape.num_attention_heads,
+            num_key_value_heads=shape.num_key_value_heads,
+            head_dim=shape.head_dim,
             intermediate_size=shape.intermediate_size,
-            max_position_embeddings=shape.context,
+            max_position_embeddings=shape.max_position_embeddings,
             rope_parameters={"rope_type": "default", "rope_theta": 10_000.0},
             tie_word_embeddings=True,
             bos_token_id=None,

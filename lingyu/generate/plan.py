@@ -19,62 +19,125 @@ from lingyu.stage import StageParams
 
 
 class KnowledgeParams(StageParams):
-    statements: NonNegativeInt
-    statements_per_document: PositiveInt
-    questions: NonNegativeInt
-    dev_facts: NonNegativeInt
-    held_out_statements: NonNegativeInt
-    max_wrong: PositiveInt
+    """Statements of facts for pretraining, and questions about them for fine-tuning."""
+
+    statements: NonNegativeInt = Field(
+        20,
+        description="Wordings that a fact is stated in for pretraining. A small model learns a fact from many of them; 20 is all there "
+        "are.",
+    )
+    statements_per_document: PositiveInt = Field(
+        6, description="Facts of different entities in one text, so that nothing can be copied from the line above."
+    )
+    questions: NonNegativeInt = Field(
+        4, description="Questions for each trained fact. A prototype answered reworded questions from 8 on; 7 fixed wordings were too few."
+    )
+    dev_facts: NonNegativeInt = Field(
+        40, description="Trained facts, and as many of the dev part, that are asked in two other wordings to choose the checkpoint by."
+    )
+    held_out_statements: NonNegativeInt = Field(
+        120, description="Facts stated in two wordings each that training never uses, for dev loss and bits per byte."
+    )
+    max_wrong: PositiveInt = Field(
+        20, description="Wrong values listed with a question: enough to notice a confusion, not the whole graph in every row."
+    )
 
 
 class ClassifyParams(StageParams):
-    shots: list[NonNegativeInt]
-    test_shots: NonNegativeInt
-    max_example_chars: PositiveInt
+    """Classification of labelled texts."""
+
+    shots: list[NonNegativeInt] = Field(
+        [0, 1],
+        description="A row for each number of solved examples in the prompt. With two examples, half of all tokens of fine-tuning were in "
+        "these rows, and one in seven was longer than mix.max_tokens.",
+    )
+    test_shots: NonNegativeInt = Field(1, description="Solved examples in a test prompt.")
+    max_example_chars: PositiveInt = Field(
+        90, description="Only texts up to this length are examples; with longer ones a prompt does not fit the tiny model's context."
+    )
 
 
 class ArticleParams(StageParams):
-    max_chars: PositiveInt
-    recalls: NonNegativeInt
-    cites: NonNegativeInt
-    statements: NonNegativeInt
-    dev_articles: NonNegativeInt
-    held_out_share: float = Field(ge=0, le=1)
+    """Questions about articles of statutes: what one says, and which one says it."""
+
+    max_chars: PositiveInt = Field(
+        160, description="Longer articles are only cited, not recalled: their answer would not fit the 512 tokens of the tiny model."
+    )
+    recalls: NonNegativeInt = Field(2, description="Questions for each article about what it says.")
+    cites: NonNegativeInt = Field(1, description="Questions for each article about which one says something.")
+    statements: NonNegativeInt = Field(
+        0,
+        description="Wordings in which pretraining reads how an article begins, next to its number. The sample has few articles; the "
+        "recipe statutes sets it.",
+    )
+    dev_articles: NonNegativeInt = Field(30, description="Trained articles that are asked in other words to choose the checkpoint by.")
+    held_out_share: float = Field(
+        0.3,
+        ge=0,
+        le=1,
+        description="Read in pretraining, never asked in training: what the model knows of them it knows from the documents.",
+    )
 
 
 class PairParams(StageParams):
-    swapped: NonNegativeInt
-    a_fact: NonNegativeInt
-    dev_facts: NonNegativeInt
-    test_facts: NonNegativeInt
-    demonstrations: NonNegativeInt
+    """Preference pairs made by rules."""
+
+    swapped: NonNegativeInt = Field(
+        200,
+        description="Pairs of an answer and another answer of its task, where the corpus has no pairs: of dialogues and labels, or "
+        "without any of the questions made of documents, facts and exams.",
+    )
+    a_fact: NonNegativeInt = Field(
+        0,
+        description="Pairs of the right and a wrong value for each trained fact. A tiny reward model cannot distinguish them (0.5 to 0.6 "
+        "of held-out pairs, whatever its rate and epochs), and gets worse on manner by them. For a large one try 2.",
+    )
+    dev_facts: NonNegativeInt = Field(
+        0, description="Trained facts in two dev wordings, with a wrong value each, to choose the reward model by. Useless without a_fact."
+    )
+    test_facts: NonNegativeInt = Field(
+        40, description="Trained facts in four test wordings, with a wrong value each, to test how much likelier the right value is."
+    )
+    demonstrations: NonNegativeInt = Field(
+        24,
+        description="Better replies of people's pairs that fine-tuning sees as dialogues: enough for their manner to appear in sampled "
+        "replies, few enough to leave alignment its work.",
+    )
 
 
 class PromptParams(StageParams):
-    given: NonNegativeInt
-    facts: NonNegativeInt
-    classify: NonNegativeInt
+    """Prompts for methods that sample replies (grpo, rloo, ppo, best_of)."""
+
+    given: NonNegativeInt = Field(160, description="Prompts of people's pairs.")
+    facts: NonNegativeInt = Field(
+        0, description="Questions about facts. The tiny reward model cannot distinguish a right value from a wrong one; a larger one could."
+    )
+    classify: NonNegativeInt = Field(0, description="Texts to classify; see facts.")
 
 
 class TestParams(StageParams):
-    taught: NonNegativeInt
-    documents: NonNegativeInt
-    classify: NonNegativeInt
-    given: NonNegativeInt
-    exams: NonNegativeInt
+    """Test items by kind."""
+
+    taught: NonNegativeInt = Field(240, description="Questions about trained facts. 240 give an interval of ±6 points at one half.")
+    documents: NonNegativeInt = Field(240, description="Questions about facts that only documents state, and as many about articles.")
+    classify: NonNegativeInt = Field(120, description="Texts to classify.")
+    given: NonNegativeInt = Field(60, description="Of each task among the dialogues that came with the corpus.")
+    exams: NonNegativeInt = Field(120, description="Exam items.")
 
 
 class Params(Methods):
-    seed: int
-    teacher: Settings
-    checks: Limits
-    asked: Counts
-    knowledge: KnowledgeParams
-    classify: ClassifyParams
-    articles: ArticleParams
-    pairs: PairParams
-    prompts: PromptParams
-    test: TestParams
+    seed: int = Field(20, description="Chooses wordings, examples and test items. The rows are right whatever it is.")
+    teacher: Settings = Field(Settings(), description="The model that makes rows, or none.")
+    checks: Limits = Field(Limits(), description="What a model's rows must meet.")
+    asked: Counts = Field(
+        Counts.model_validate({}), description="The methods that ask the model, each switched on by its number of records."
+    )
+    knowledge: KnowledgeParams = Field(KnowledgeParams(), description="Statements of facts, and questions about them.")
+    classify: ClassifyParams = Field(ClassifyParams(), description="Classification of labelled texts.")
+    articles: ArticleParams = Field(ArticleParams(), description="Questions about articles of statutes.")
+    pairs: PairParams = Field(PairParams(), description="Preference pairs made by rules.")
+    prompts: PromptParams = Field(PromptParams(), description="Prompts for methods that sample replies.")
+    test: TestParams = Field(TestParams(), description="Test items by kind.")
 
 
 @dataclass(frozen=True)

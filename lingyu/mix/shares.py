@@ -4,9 +4,8 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 from math import prod
-from typing import Self
 
-from pydantic import Field, NonNegativeFloat, PositiveInt, field_validator, model_validator
+from pydantic import Field, NonNegativeFloat, PositiveInt, field_validator
 
 from lingyu.generate.tables import fault_of_names
 from lingyu.mix.balance import Entry, capped, is_multi_turn, replayed, tempered, thinned, weighted
@@ -15,62 +14,79 @@ from lingyu.stage import StageError, StageParams
 
 
 class PretrainWeights(StageParams):
-    document: NonNegativeFloat
-    statement: NonNegativeFloat
+    """By kind of text."""
+
+    document: NonNegativeFloat = Field(1.0, description="Documents of the corpus.")
+    statement: NonNegativeFloat = Field(1.0, description="Statements of facts.")
 
 
 class Weights(StageParams):
-    pretrain: PretrainWeights
-    sft: dict[str, NonNegativeFloat]
-    preference: dict[str, NonNegativeFloat]
+    """How often a row of the domain is used: 2 is twice, 0.5 every second one, 0 none."""
+
+    pretrain: PretrainWeights = Field(PretrainWeights(), description="By kind of text.")
+    sft: dict[str, NonNegativeFloat] = Field({}, description="Dialogues, by method: {exam: 2.0}. A method that is not named has 1.")
+    preference: dict[str, NonNegativeFloat] = Field({}, description="Pairs, by method. A method that is not named has 1.")
 
     @field_validator("sft", "preference")
     @classmethod
     def known_methods(cls, weights: dict[str, float]) -> dict[str, float]:
-        if fault := fault_of_names(weights, needed=()):
+        if fault := fault_of_names(weights):
             raise ValueError(fault)
         return weights
 
-    @model_validator(mode="after")
-    def every_method(self) -> Self:
-        if fault := fault_of_names({*self.sft, *self.preference}):
-            raise ValueError(f"{fault}, in sft where it makes dialogues, in preference where it makes pairs")
-        return self
-
     def of_table(self, name: str) -> dict[str, float]:
-        """The weights of the kinds of rows in a training table; one without weights takes all rows once."""
+        """The weights of the kinds of rows in a training table; a kind without one has 1."""
         found: dict[str, float] = self.model_dump().get(name, {})
         return found
 
 
 class Shares(StageParams):
-    pretrain: float = Field(ge=0, lt=1)
-    sft: float = Field(ge=0, lt=1)
+    """Of all tokens of a table."""
+
+    pretrain: float = Field(0.1, ge=0, lt=1, description="Of the texts to pretrain on.")
+    sft: float = Field(0.1, ge=0, lt=1, description="Of the dialogues.")
 
 
 class Portion(StageParams):
-    """weight: how often its rows go in, times the weight of their method; most: so many at most, before they are repeated."""
+    """How much of a task or of a file is used."""
 
-    weight: NonNegativeFloat = 1.0
-    most: PositiveInt | None = None
+    weight: NonNegativeFloat = Field(1.0, description="How often its rows are used, times the weight of their method.")
+    most: PositiveInt | None = Field(None, description="Rows at most, before they are repeated.")
 
 
 class SourcePortion(Portion):
-    """Of all files of the domain whose path matches; * reaches into folders."""
+    """Of all files of the domain whose path matches."""
 
-    pattern: str
+    pattern: str = Field(description="Of paths under data/; * matches / too. The first entry that matches a file counts.")
 
 
 class Portions(StageParams):
-    seed: int
-    weights: Weights
-    tasks: dict[str, Portion]
-    sources: list[SourcePortion]
-    temperature: float = Field(ge=1)
-    max_repeats: float = Field(ge=1)
-    multi_turn_share: float | None = Field(gt=0, lt=1)
-    general_share: Shares
-    general_repeats: PositiveInt
+    seed: int = Field(20, description="Orders the rows, and draws those that a fractional weight takes.")
+    weights: Weights = Field(Weights(), description="How often a row of the domain is used.")
+    tasks: dict[str, Portion] = Field({}, description="The same by what is asked: {recall: {weight: 0.5, most: 500}}. Weights multiply.")
+    sources: list[SourcePortion] = Field(
+        [], description='The same by file: [{pattern: "hotline/*", weight: 2.0, most: 5000}]. Without entries all files count alike.'
+    )
+    temperature: float = Field(
+        1.0,
+        ge=1,
+        description="Above 1 small sources are read more often and large ones less: in proportion to tokens^(1/temperature). Files under "
+        "one pattern of `sources` are one source.",
+    )
+    max_repeats: float = Field(
+        4.0, ge=1, description="Times at most, for the temperature's sake: a source of three rows would be learnt by heart."
+    )
+    multi_turn_share: float | None = Field(
+        None, gt=0, lt=1, description="Share of dialogues with several questions, by tokens; the rest is thinned out. null: as they are."
+    )
+    general_share: Shares = Field(
+        Shares(), description="Of all tokens so much general text, against forgetting. More of it costs domain steps in a short run."
+    )
+    general_repeats: PositiveInt = Field(
+        2,
+        description="Times that a general row is used at most: repeated more often the model would learn it by heart, not keep its "
+        "language.",
+    )
 
     def of_task(self, row: Row) -> Portion | None:
         return self.tasks.get(row.task) if isinstance(row, Made) else None
@@ -78,15 +94,6 @@ class Portions(StageParams):
     def of_source(self, row: Row) -> SourcePortion | None:
         """The first that matches."""
         return next((portion for portion in self.sources if fnmatchcase(row.source, portion.pattern)), None)
-
-
-def stop_at_methods(rows: dict[str, list[Row]], weights: Weights) -> None:
-    """Raise where a row's method has no weight: it would go in, or stay out, by nobody's choice."""
-    tables = {f"train/{name}": weights.of_table(name) for name in ("sft", "preference")}
-    found = {(table, row.method) for table in tables for row in rows[table] if isinstance(row, Made)}
-    lacking = [f"  mix.weights.{table.split('/')[1]}.{method}" for table, method in sorted(found) if method not in tables[table]]
-    if lacking:
-        raise StageError("\n".join(["params.yaml has no weight for methods that made training rows; 1.0 takes each once:", *lacking]))
 
 
 def stop_at_portions(rows: dict[str, list[Row]], params: Portions) -> None:

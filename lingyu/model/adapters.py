@@ -12,27 +12,27 @@ def laid_on(model: Any, method: LowRank | Ia3 | Oft, rows: Sequence[int]) -> Any
     """The model with the method's adapter. rows: of the vocabulary, which learn as well."""
     from peft import IA3Config, LoraConfig, OFTConfig, get_peft_model
 
-    common: dict[str, Any] = {"task_type": "CAUSAL_LM", "target_modules": list(method.targets)}
+    common: dict[str, Any] = {"task_type": "CAUSAL_LM", "target_modules": list(method.target_modules)}
     config: Any
     if isinstance(method, LowRank):
-        begin = {"init_lora_weights": "pissa"} if isinstance(method, Lora) and method.begin == "pissa" else {}
+        begin = {"init_lora_weights": "pissa"} if isinstance(method, Lora) and method.init_lora_weights == "pissa" else {}
         config = LoraConfig(
             **common,
             **begin,
-            r=method.rank,
-            lora_alpha=method.alpha,
-            lora_dropout=method.dropout,
-            use_rslora=method.rank_stabilised,
-            use_dora=method.decomposed,
+            r=method.r,
+            lora_alpha=method.lora_alpha,
+            lora_dropout=method.lora_dropout,
+            use_rslora=method.use_rslora,
+            use_dora=method.use_dora,
         )
     elif isinstance(method, Ia3):
-        config = IA3Config(**common, feedforward_modules=list(method.feedforward))
+        config = IA3Config(**common, feedforward_modules=list(method.feedforward_modules))
     else:
-        config = OFTConfig(**common, oft_block_size=method.block_size, module_dropout=method.dropout)
+        config = OFTConfig(**common, oft_block_size=method.oft_block_size, module_dropout=method.module_dropout)
     # PEFT names these for LoRA alone, and heeds them for all.
     if rows:
         config.trainable_token_indices = vocabulary_of(model, rows)
-    if method.vocabulary == "all":
+    if method.trainable_tokens == "all":
         config.modules_to_save = [names_of(model)[0]] if model.config.tie_word_embeddings else names_of(model)
         config.ensure_weight_tying = bool(model.config.tie_word_embeddings)
     return get_peft_model(model, config)
@@ -59,7 +59,7 @@ def merged(model: Any, method: LowRank | Ia3 | Oft, adapter: Path, start: Path, 
     config.target_modules = sorted(config.target_modules)  # a set has another order in every process
     if isinstance(method, Qlora):
         return dequantised(model, start, adapter)
-    if isinstance(method, LowRank) or method.vocabulary == "none":  # PEFT reads rows back for LoRA alone
+    if isinstance(method, LowRank) or method.trainable_tokens == "none":  # PEFT reads rows back for LoRA alone
         write_adapter(model, adapter, first)
     if not isinstance(method, LowRank):
         rows_written_in(model)

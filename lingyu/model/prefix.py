@@ -61,7 +61,7 @@ class EncodedWords(torch.nn.Module):
         super().__init__()
         self.register_buffer("words", words.float().clone())
         self.inner = torch.nn.Parameter(torch.randn(len(words), size, device=words.device))
-        self.lstm = torch.nn.LSTM(size, size, bidirectional=True, batch_first=True, device=words.device) if encoder == "lstm" else None
+        self.lstm = torch.nn.LSTM(size, size, bidirectional=True, batch_first=True, device=words.device) if encoder == "LSTM" else None
         self.network = network(2 * size if self.lstm is not None else size, size, words.shape[1], words.device)
 
     def states(self, base: Any) -> States:

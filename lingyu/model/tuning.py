@@ -47,7 +47,7 @@ class Tuning:
         rows = new_rows(tokenizer, method)
         if isinstance(method, LowRank | Ia3 | Oft):
             self.model = adapters.laid_on(self.model, method, rows)
-            self.first = adapters.first_of(self.model) if isinstance(method, Lora) and method.begin == "pissa" else {}
+            self.first = adapters.first_of(self.model) if isinstance(method, Lora) and method.init_lora_weights == "pissa" else {}
         else:
             self.model.requires_grad_(False)
             put(self.model, method, tokenizer)
@@ -61,7 +61,7 @@ class Tuning:
             model = adapters.merged(model, self.method, out / "adapter", self.folder, self.first)
         elif isinstance(self.method, Adapting):
             model._keys_to_ignore_on_save = set()
-            if self.method.vocabulary == "new":
+            if self.method.trainable_tokens == "new":
                 from lingyu.model import rows
 
                 rows.write_in(model)
@@ -109,14 +109,16 @@ def misfits(model: Any, method: Method) -> list[str]:
     layers = layers_of(model)
     if isinstance(method, LowRank | Ia3 | Oft):
         linear = linear_of(model)
-        if absent := [name for name in method.targets if name not in linear]:
-            found.append(f"  targets: it has no {', '.join(absent)}. It has: {', '.join(sorted(linear))}.")
+        if absent := [name for name in method.target_modules if name not in linear]:
+            found.append(f"  target_modules: it has no {', '.join(absent)}. It has: {', '.join(sorted(linear))}.")
         if isinstance(method, Oft):
-            widths = {name: linear[name] for name in method.targets if name in linear and linear[name] % method.block_size}
-            found += [f"  block_size: {method.block_size} does not divide the {width} inputs of {name}." for name, width in widths.items()]
-        if not isinstance(method, LowRank) and method.vocabulary == "all" and model.config.tie_word_embeddings:
+            widths = {name: linear[name] for name in method.target_modules if name in linear and linear[name] % method.oft_block_size}
+            found += [
+                f"  oft_block_size: {method.oft_block_size} does not divide the {width} inputs of {name}." for name, width in widths.items()
+            ]
+        if not isinstance(method, LowRank) and method.trainable_tokens == "all" and model.config.tie_word_embeddings:
             found.append(
-                "  vocabulary: all would part its embeddings from its head. They are one matrix, "
+                "  trainable_tokens: all would part its embeddings from its head. They are one matrix, "
                 "and PEFT keeps it one for LoRA alone. Take new."
             )
     elif layers is None and not isinstance(method, Full):
@@ -157,7 +159,7 @@ def linear_of(model: Any) -> dict[str, int]:
 
 
 def new_rows(tokenizer: Any, method: Adapting) -> list[int]:
-    if method.vocabulary != "new":
+    if method.trainable_tokens != "new":
         return []
     from lingyu.model.rows import added
 
@@ -184,26 +186,28 @@ def put(model: Any, method: Freeze | Prompt | Ptuning | Prefix | PtuningV2 | Bot
     if isinstance(method, Prompt):
         prefix.put(base, prefix.Words(words))
     elif isinstance(method, Ptuning):
-        prefix.put(base, prefix.EncodedWords(words, method.encoder, method.encoder_size))
+        prefix.put(base, prefix.EncodedWords(words, method.encoder_reparameterization_type, method.encoder_hidden_size))
     else:
         with torch.no_grad():
             states = prefix.states_of(base, words)
-        prefix.put(base, prefix.Constant.of(states) if isinstance(method, Prefix) else prefix.EncodedStates(states, method.encoder_size))
+        prefix.put(
+            base, prefix.Constant.of(states) if isinstance(method, Prefix) else prefix.EncodedStates(states, method.encoder_hidden_size)
+        )
 
 
 def first_words(method: Prompt | Ptuning | Prefix | PtuningV2, tokenizer: Any, vocabulary: int) -> Any:
     """The ids of the words that the method's positions begin as."""
     import torch
 
-    if not method.text:
-        return torch.randint(vocabulary, (method.tokens,))
-    ids = tokenizer(method.text, add_special_tokens=False)["input_ids"]
-    return torch.tensor((ids * method.tokens)[: method.tokens])
+    if not method.prompt_tuning_init_text:
+        return torch.randint(vocabulary, (method.num_virtual_tokens,))
+    ids = tokenizer(method.prompt_tuning_init_text, add_special_tokens=False)["input_ids"]
+    return torch.tensor((ids * method.num_virtual_tokens)[: method.num_virtual_tokens])
 
 
 def learn_vocabulary(model: Any, method: Adapting, rows: Sequence[int]) -> None:
     """Let rows of the embeddings and the head learn."""
-    if method.vocabulary == "all":
+    if method.trainable_tokens == "all":
         model.get_input_embeddings().requires_grad_(True)
         model.get_output_embeddings().requires_grad_(True)
     if rows:

@@ -6,7 +6,7 @@ from datetime import date
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from lingyu.files import read_table, short_hash
 from lingyu.records import TABLES, Dialogue, Document, Exam, Fact, Label, Preference, Row
@@ -16,6 +16,11 @@ from lingyu.text.questions import question_key, question_of
 
 PARTS: tuple[Part, ...] = ("train", "dev", "test")
 UNDATED = "no_date"
+BY = "What stays together."
+SIZE = (
+    "How much is held out: below 1 a share, from 1 on a count of what `by` names; with `by: time` the day from which it begins "
+    "('2026-01-01'), found in place, file name, title or headings."
+)
 Way = Literal["row", "source", "section", "dialogue", "paragraph", "time", "auto"]
 
 
@@ -24,9 +29,9 @@ class Parting(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    by: Way
-    dev: float | int | date
-    test: float | int | date
+    by: Way = Field(description=BY)
+    dev: float | int | date = Field(description=SIZE)
+    test: float | int | date = Field(description=SIZE)
 
     @model_validator(mode="after")
     def make_sense(self) -> "Parting":
@@ -52,26 +57,46 @@ class Parting(BaseModel):
 
 
 class Documents(Parting):
-    by: Literal["auto", "source", "section", "time"]
+    """How documents are split."""
+
+    by: Literal["auto", "source", "section", "time"] = Field(
+        description="auto: by file where a scope has min_files of them, else by section. source: a file stays together."
+    )
 
 
 class Rows(Parting):
-    by: Literal["row", "source", "time"]
+    """How facts, labels and exams are split."""
+
+    by: Literal["row", "source", "time"] = Field(description="row: by the question or text. source: a file stays together.")
 
 
 class Talks(Parting):
-    by: Literal["row", "source", "dialogue", "paragraph", "time"]
+    """How dialogues and preferences are split."""
+
+    by: Literal["row", "source", "dialogue", "paragraph", "time"] = Field(
+        description="row: by the question. source: a file stays together. dialogue: all that begin alike, where one continues another. "
+        "paragraph: all that rest on one record."
+    )
 
 
 class Tables(BaseModel):
+    """What stays together, and how much of it is held out, for each table."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    documents: Documents
-    facts: Rows
-    dialogues: Talks
-    labels: Rows
-    exams: Rows
-    preferences: Talks
+    documents: Documents = Field(
+        Documents(by="auto", dev=0.1, test=0.12),
+        description="Only for losses and bits per byte: a few files are enough text, and the rest is needed to train on.",
+    )
+    facts: Rows = Field(
+        Rows(by="row", dev=0.05, test=0.25),
+        description="Facts of dev and test are only in the documents; no question asks them. A quarter of the sample gives 150 test "
+        "items, an interval of about ±8 points.",
+    )
+    dialogues: Talks = Field(Talks(by="row", dev=0.1, test=0.15), description="Questions that came with the corpus.")
+    labels: Rows = Field(Rows(by="row", dev=0.1, test=0.2), description="Ten or more test texts for each of four classes.")
+    exams: Rows = Field(Rows(by="row", dev=0.1, test=0.2), description="Exam items.")
+    preferences: Talks = Field(Talks(by="row", dev=0.1, test=0.15), description="Pairs of a better and a worse reply.")
 
 
 NONE = 255

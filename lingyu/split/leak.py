@@ -34,15 +34,38 @@ COMPARED = 4  # held texts that a text is compared with character by character
 
 
 class Bounds(BaseModel):
-    """From where on two texts count as one; params.yaml says why."""
+    """From where on two texts count as one. Measured in docs/benchmarks.md."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    near: float = Field(gt=0, le=1)  # Jaccard similarity of character trigrams
-    near_long: float = Field(gt=0, le=1)  # the same, where both texts are long
-    contained: float = Field(gt=0, le=1)  # share of the shorter text's runs that stand in the longer
-    min_contained: NonNegativeInt  # Chinese characters, or a third as many others, that say something by themselves
-    passage: NonNegativeInt  # the same measure, of one unbroken run
+    near: float = Field(
+        0.8,
+        gt=0,
+        le=1,
+        description="Jaccard similarity of the character trigrams of texts up to 32 Chinese characters or 96 others. One changed "
+        "character in thirty still reaches it; another question about the same thing does not.",
+    )
+    near_long: float = Field(
+        0.5,
+        gt=0,
+        le=1,
+        description="The same from 128 Chinese characters or 384 others on; in between it depends on the length. It finds one changed "
+        "character in twenty. At 0.4 articles of one statute about two similar cases count as one.",
+    )
+    contained: float = Field(
+        0.9,
+        gt=0,
+        le=1,
+        description="Share of the shorter text's runs of five characters that the longer text has. Below 0.9 it is the wording of a "
+        "template.",
+    )
+    min_contained: NonNegativeInt = Field(
+        10,
+        description="Chinese characters (another counts a third) from which a contained text says something: 怎么办 is in many questions.",
+    )
+    passage: NonNegativeInt = Field(
+        60, description="The same measure, of an unbroken run that two questions quote. Instructions around a question are shorter."
+    )
 
     def near_at(self, said: float) -> float:
         """The similarity that texts of this amount must reach: between the two by how often the shorter doubles."""

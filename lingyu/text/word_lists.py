@@ -66,7 +66,7 @@ def lists_of(path: Path) -> dict[str, Words]:
     try:
         return TypeAdapter(dict[str, Words]).validate_python(read_yaml(path) or {})
     except ValidationError as error:
-        raise StageError("\n".join([f"{path} does not hold lists of words (see its head):", *faults(error, [])])) from error
+        raise StageError("\n".join([f"{path} does not hold lists of words (see its head):", *faults(error, {"": []})])) from error
 
 
 @cache

@@ -31,12 +31,10 @@ def check_machine(params: Training) -> None:
         faults.append("precision fp16 needs a GPU; on a CPU write fp32, or bf16 where the processor multiplies in bf16")
     if params.precision == "bf16" and on_gpu and not torch.cuda.is_bf16_supported():
         faults.append("precision bf16 is not known to this GPU; write fp16")
-    if params.optimizer in EIGHT_BIT and not on_gpu:
-        faults.append(f"optimizer {params.optimizer} needs a GPU; on a CPU write {OPTIMIZERS_FOR_A_CPU}")
-    elif params.optimizer in OF_BITSANDBYTES and not find_spec("bitsandbytes"):
-        faults.append(
-            f"optimizer {params.optimizer} needs the package bitsandbytes: pip install 'lingyu[gpu]'; or write {OPTIMIZERS_FOR_A_CPU}"
-        )
+    if params.optim in EIGHT_BIT and not on_gpu:
+        faults.append(f"optim {params.optim} needs a GPU; on a CPU write {OPTIMIZERS_FOR_A_CPU}")
+    elif params.optim in OF_BITSANDBYTES and not find_spec("bitsandbytes"):
+        faults.append(f"optim {params.optim} needs the package bitsandbytes: pip install 'lingyu[gpu]'; or write {OPTIMIZERS_FOR_A_CPU}")
     if params.kernels == "liger" and not on_gpu:
         faults.append("kernels liger need a GPU; write auto or none")
     elif params.kernels == "liger" and not find_spec("liger_kernel"):
@@ -82,7 +80,7 @@ def check_room(model: Any, work: Path) -> None:
     if free < needed:
         raise StageError(
             f"two checkpoints need {needed / 2**20:,.0f} MB, and the disk of {work.parents[1]} has {free / 2**20:,.0f} MB left. "
-            "Free some space."
+            "Free some space: `python -m lingyu checkpoints` lists what earlier trainings left."
         )
 
 

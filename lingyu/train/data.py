@@ -65,13 +65,13 @@ def end_of_text(tokenizer: Any) -> int:
     return int(tokenizer.eos_token_id if known is None or known == tokenizer.unk_token_id else known)
 
 
-Learn = Literal["last", "replies", "all"]
+LossOn = Literal["last", "replies", "all"]
 
 
 def dialogues(
-    rows: Iterable[Dialogue], tokenizer: Any, longest: int, learn: Learn = "replies", weights: Mapping[str, float] | None = None
+    rows: Iterable[Dialogue], tokenizer: Any, longest: int, loss_on: LossOn = "replies", weights: Mapping[str, float] | None = None
 ) -> Iterator[Example]:
-    """Prompts and replies. learn: the last reply of a row, every reply, or every token. weights: of tasks in the loss, else 1.
+    """Prompts and replies. loss_on: the last reply of a row, every reply, or every token. weights: of tasks in the loss, else 1.
 
     Raises StageError at its end, naming the rows over `longest` tokens and those that the chat template cannot write.
     """
@@ -81,7 +81,7 @@ def dialogues(
         parted: list[tuple[Dialogue, list[tuple[str, bool]]]] = []
         for row in some:
             try:
-                parted += [(row, parts) for parts in conversations(row.messages, tokenizer.chat_template, learn)]
+                parted += [(row, parts) for parts in conversations(row.messages, tokenizer.chat_template, loss_on)]
             except Exception as error:  # a template raises what it likes
                 unwritten.append(f"{row.id} ({row.source}, {row.place}): {error}")
         texts = [text for _, parts in parted for text, _ in parts]
@@ -110,13 +110,13 @@ def dialogues(
         raise StageError("\n".join(faults))
 
 
-def conversations(messages: Sequence[Message], template: str, learn: Learn) -> Iterator[list[tuple[str, bool]]]:
+def conversations(messages: Sequence[Message], template: str, loss_on: LossOn) -> Iterator[list[tuple[str, bool]]]:
     """Texts to learn from, each as parts that are learnt or not.
 
     Where a template writes an earlier turn otherwise than the last one (Qwen3 leaves its reasoning out), each reply stands in
     a text of its own, behind the prompt that service would send; else one text has them all.
     """
-    if learn == "replies":
+    if loss_on == "replies":
         ends = [end for end, message in enumerate(messages, 1) if message.role == "assistant"]
         if not ends or ends[-1] != len(messages):
             ends.append(len(messages))  # for prompt_and_reply to refuse
@@ -131,7 +131,7 @@ def conversations(messages: Sequence[Message], template: str, learn: Learn) -> I
         else:
             if parts:
                 yield parts
-            parts = [(prompt, learn == "all"), (reply, True)]
+            parts = [(prompt, loss_on == "all"), (reply, True)]
         written = prompt + reply
     yield parts
 

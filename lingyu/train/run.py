@@ -1,27 +1,23 @@
 """One way to train: arguments, resume after a kill, the best checkpoint, curves, progress."""
 
 import csv
-import hashlib
 import math
-import shutil
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
-from zipfile import is_zipfile
 
-from lingyu.files import read_json
 from lingyu.launch import is_first
 from lingyu.stage import StageError
 from lingyu.train import processes
+from lingyu.train.checkpoints import continued, last_whole_checkpoint
 from lingyu.train.checks import check_room
 from lingyu.train.settings import CosineToFloor, Schedule, StableThenDecay, Training
 
-CODE = Path(__file__).parents[1]
 LOGS = 4  # between two evaluations
-SLOWER = "Lower learning_rate, or raise warmup."
+SLOWER = "Lower learning_rate, or raise warmup_ratio."
 
 
 def arguments(params: Training, work: Path, examples: int) -> dict[str, Any]:
@@ -29,7 +25,7 @@ def arguments(params: Training, work: Path, examples: int) -> dict[str, Any]:
     import torch
 
     on_gpu = torch.cuda.is_available()
-    steps = max(1, math.ceil(examples / (params.batch_size * params.accumulation)) * params.epochs)
+    steps = max(1, math.ceil(examples / params.global_batch_size) * params.num_train_epochs)
     every = math.ceil(steps / params.evaluations)
     logging = math.ceil(every / LOGS)
     every -= every % logging  # a checkpoint right after a log: what TRL averages between two logs is in no checkpoint
@@ -40,15 +36,15 @@ def arguments(params: Training, work: Path, examples: int) -> dict[str, Any]:
         "bf16": params.precision == "bf16",
         "fp16": params.precision == "fp16",
         "use_liger_kernel": on_gpu and (params.kernels == "liger" or (params.kernels == "auto" and bool(find_spec("liger_kernel")))),
-        "per_device_train_batch_size": params.batch_size // params.processes,
-        "per_device_eval_batch_size": params.batch_size // params.processes * 2,
-        "gradient_accumulation_steps": params.accumulation,
-        "num_train_epochs": params.epochs,
+        "per_device_train_batch_size": params.per_device_train_batch_size,
+        "per_device_eval_batch_size": params.per_device_train_batch_size * 2,
+        "gradient_accumulation_steps": params.gradient_accumulation_steps,
+        "num_train_epochs": params.num_train_epochs,
         "learning_rate": params.learning_rate,
-        **schedule(params.schedule, steps),
-        "warmup_steps": params.warmup,
-        "optim": "adamw_torch_fused" if params.optimizer == "muon" else params.optimizer,  # muon: see `optimised`
-        "adam_beta2": params.beta2,
+        **scheduler(params.lr_scheduler_type, steps),
+        "warmup_steps": params.warmup_ratio,
+        "optim": "adamw_torch_fused" if params.optim == "muon" else params.optim,  # muon: see `optimised`
+        "adam_beta2": params.adam_beta2,
         "weight_decay": params.weight_decay,
         "max_grad_norm": params.max_grad_norm,
         "activation_checkpointing": params.gradient_checkpointing,
@@ -68,12 +64,12 @@ def arguments(params: Training, work: Path, examples: int) -> dict[str, Any]:
     }
 
 
-def schedule(asked: Schedule, steps: float) -> dict[str, Any]:
+def scheduler(asked: Schedule, steps: float) -> dict[str, Any]:
     if isinstance(asked, StableThenDecay):
-        more = {"num_decay_steps": max(1, round(asked.decay * steps)), "min_lr_ratio": asked.floor}
+        more = {"num_decay_steps": max(1, round(asked.decay_ratio * steps)), "min_lr_ratio": asked.min_lr_ratio}
         return {"lr_scheduler_type": asked.name, "lr_scheduler_kwargs": more}
     if isinstance(asked, CosineToFloor):
-        return {"lr_scheduler_type": asked.name, "lr_scheduler_kwargs": {"min_lr_rate": asked.floor}}
+        return {"lr_scheduler_type": asked.name, "lr_scheduler_kwargs": {"min_lr_rate": asked.min_lr_rate}}
     return {"lr_scheduler_type": asked}
 
 
@@ -104,7 +100,7 @@ def causal_trainer(
         eval_dataset=dev,
         data_collator=Padding(tokenizer.pad_token_id, flat),
         processing_class=tokenizer,
-        callbacks=[progress(label, out / "curves.csv", stop_above=params.stop_above), *boards(params, work, label)],
+        callbacks=[progress(label, out / "curves.csv", divergence_factor=params.divergence_factor), *boards(params, work, label)],
     )
 
 
@@ -156,10 +152,10 @@ def with_causal_loss(trainer: Any) -> Any:
 
 def optimised(trainer: Any, params: Training) -> Any:
     """The class of trainer, with the optimiser of the parameters where transformers has no name for it."""
-    if params.optimizer != "muon":
+    if params.optim != "muon":
         return trainer
 
-    rates = (params.learning_rate, params.beta2, params.weight_decay)
+    rates = (params.learning_rate, params.adam_beta2, params.weight_decay)
 
     class Optimised(trainer):
         optimizer: Any
@@ -200,10 +196,10 @@ def resumable(trainer: Any) -> Any:
     return Resumable
 
 
-def progress(label: str, curves: Path | None = None, columns: Sequence[str] = (), stop_above: float = math.inf) -> Any:
+def progress(label: str, curves: Path | None = None, columns: Sequence[str] = (), divergence_factor: float = math.inf) -> Any:
     """A callback that prints a line now and then, writes the curves so far, and stops with a clear word when the loss runs away.
 
-    stop_above: how many times its first value the loss may be, for as long as between two evaluations; infinite where a loss says
+    divergence_factor: how many times its first value the loss may be, for as long as between two evaluations; infinite where a loss says
     nothing, as one about rewards does, which begins at 0 or below.
     """
     from transformers import TrainerCallback
@@ -219,10 +215,10 @@ def progress(label: str, curves: Path | None = None, columns: Sequence[str] = ()
             if curves and values and is_first():
                 write_curves(state.log_history, curves, columns)
             losses = [entry["loss"] for entry in state.log_history if "loss" in entry]
-            if len(losses) > LOGS and stop_above < math.inf and min(losses[-LOGS:]) > stop_above * losses[0]:
+            if len(losses) > LOGS and divergence_factor < math.inf and min(losses[-LOGS:]) > divergence_factor * losses[0]:
                 raise StageError(
                     f"training diverged: the loss, {losses[0]:.3f} at first, is {losses[-1]:.3f} at step {state.global_step} and has been "
-                    f"above {stop_above} times its start (stop_above) for {LOGS * args.logging_steps:.0f} steps. {SLOWER}"
+                    f"above {divergence_factor} times its start (divergence_factor) for {LOGS * args.logging_steps:.0f} steps. {SLOWER}"
                 )
             if values and is_first():
                 self.tell(state, values)
@@ -282,6 +278,7 @@ def train(trainer: Any, label: str, kernels: str) -> dict[str, float]:
         "steps": trainer.state.global_step,
         "best_step": trainer.state.best_global_step or trainer.state.global_step,
         f"best_{measure}": choose(measured) if measured else math.nan,
+        **{f"code_changed_{number}": step for number, step in enumerate(continued(work), 1)},
     }
 
 
@@ -294,53 +291,6 @@ def fault_of(error: RuntimeError) -> str | None:
     if isinstance(error, DistError) or "gloo/transport" in str(error):
         return "another process of this training was lost. Start it again, on every node: it goes on from the last whole checkpoint."
     return None
-
-
-def last_whole_checkpoint(work: Path, writers: int = 1) -> Path | None:
-    """The newest checkpoint that is written whole; halves that a kill or a full disk left behind are removed."""
-    whole = []
-    for folder in work.glob("checkpoint-*"):
-        step = int(folder.name.removeprefix("checkpoint-"))
-        if is_whole(folder, step, writers):
-            whole.append((step, folder))
-        else:
-            shutil.rmtree(folder)
-    return max(whole)[1] if whole else None
-
-
-def is_whole(folder: Path, step: int, writers: int) -> bool:
-    """Whether a checkpoint has all its files, and none that was cut off: a kill leaves it half written, or half removed."""
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        finished = read_json(folder / "trainer_state.json")["global_step"] == step
-        for file in folder.glob("*.safetensors"):
-            with safe_open(file, framework="numpy"):
-                pass
-    except (OSError, ValueError, KeyError, SafetensorError):
-        return False
-    states = [*folder.glob("*.pt"), *folder.glob("*.pth")]  # torch writes archives, whose index comes last
-    if writers == 1:
-        needed = [folder / name for name in ("optimizer.pt", "scheduler.pt", "rng_state.pth")]
-        finished = finished and any(folder.glob("*.safetensors"))
-    else:
-        needed = [folder / f"rng_state_{rank}.pth" for rank in range(writers)]
-    return finished and all(is_zipfile(file) for file in [*states, *needed])
-
-
-def workplace(work: Path, params: Training, inputs: Iterable[Path]) -> Path:
-    """A folder for checkpoints that belongs to these parameters, inputs and code alone; what others left in `work` is removed."""
-    digest = hashlib.sha256(params.model_dump_json().encode())
-    files = [file for path in inputs for file in (sorted(path.rglob("*")) if path.is_dir() else [path]) if file.is_file()]
-    for file in [*files, *sorted(CODE.glob("model/*.py")), *sorted(CODE.glob("train/*.py"))]:
-        with file.open("rb") as opened:
-            digest.update(hashlib.file_digest(opened, "sha256").digest())
-    mine = work / digest.hexdigest()[:16]
-    for other in work.glob("*") if is_first() else ():
-        if other != mine:
-            shutil.rmtree(other)
-    mine.mkdir(parents=True, exist_ok=True)
-    return mine
 
 
 def write_curves(history: list[dict[str, Any]], path: Path, extra: Sequence[str] = ()) -> None:

@@ -138,7 +138,7 @@ def suite_of(folder: Path, words: Path, table: str) -> Suite:
             expectations.append(Expectation.model_validate(entry))
         except ValidationError as error:
             called = entry.get("name", number) if isinstance(entry, dict) else number
-            wrong += faults(error, [str(called)])
+            wrong += faults(error, {"": [str(called)]})
     lists = lists_of(words)
     names = [one.name for one in expectations]
     wrong += [f"  {name}: more than one expectation has this name" for name in sorted({*names}) if names.count(name) > 1]

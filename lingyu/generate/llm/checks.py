@@ -52,14 +52,20 @@ SKETCH = 8  # of a text's least grams: two texts alike by .6 share none of them 
 
 
 class Limits(StageParams):
-    """generate.checks of params.yaml, which says why."""
+    """What a model's rows must meet."""
 
-    min_passage: PositiveInt
-    min_chars: PositiveInt
-    max_chars: PositiveInt
-    max_repeated: float = Field(ge=0, le=1)
-    overlap: float = Field(ge=0, le=1)
-    near: float = Field(gt=0, le=1)
+    min_passage: PositiveInt = Field(20, description="Characters. A shorter passage is a heading, with nothing to ask about.")
+    min_chars: PositiveInt = Field(2, description="Characters of an answer.")
+    max_chars: PositiveInt = Field(2000, description="Characters of an answer. A longer one is an essay.")
+    max_repeated: float = Field(0.3, ge=0, le=1, description="Share of an answer that repeats its own sentences, as clean has it.")
+    overlap: float = Field(
+        0.25,
+        ge=0,
+        le=1,
+        description="Share of an answer's words that its source has. The same content in other words has 0.26 and more, other content "
+        "0.22 at most (docs/decisions/0046-checks-of-llm-answers.md).",
+    )
+    near: float = Field(0.7, gt=0, le=1, description="Similarity of trigrams from which a question repeats an existing one.")
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from pydantic import NonNegativeInt
+from pydantic import Field, NonNegativeInt
 
 from lingyu.generate.llm.checks import Candidate
 from lingyu.generate.llm.client import Answer
@@ -16,7 +16,9 @@ METHOD, TASK = "clarify", "clarify"
 
 
 class Asked(StageParams):
-    records: NonNegativeInt
+    """Questions back, where a fact is missing."""
+
+    records: NonNegativeInt = Field(0, description="Given dialogues; 0 switches the method off.")
 
 
 class Inquiry(Answer):

@@ -28,33 +28,45 @@ HOPELESS = 8  # requests refused before any was answered: then it is not the req
 
 
 class Sampling(StageParams):
-    temperature: float = Field(ge=0, le=2)
-    top_p: float = Field(gt=0, le=1)
-    seed: NonNegativeInt
-    max_tokens: PositiveInt
+    """Of questions and answers; judges always sample at temperature 0."""
+
+    temperature: float = Field(0.7, ge=0, le=2, description="Questions need variety, and answers are checked.")
+    top_p: float = Field(0.95, gt=0, le=1, description="Share of the probability that is sampled from.")
+    seed: NonNegativeInt = Field(20, description="Sent with each request.")
+    max_tokens: PositiveInt = Field(2048, description="Tokens of an answer.")
 
 
 class Price(StageParams):
-    currency: str
-    asked: NonNegativeFloat
-    answered: NonNegativeFloat
+    """Of a million tokens, as your account says; 0 for a server of your own."""
+
+    currency: str = Field("CNY", description="As the messages show it.")
+    asked: NonNegativeFloat = Field(0.0, description="Of the prompts.")
+    answered: NonNegativeFloat = Field(0.0, description="Of the answers.")
 
 
 class Budget(StageParams):
-    tokens: NonNegativeInt
-    money: NonNegativeFloat
+    """For all that a run rests on, whether this run or an earlier one paid it. Nothing is asked where the estimate is above it."""
+
+    tokens: NonNegativeInt = Field(2_000_000, description="Tokens, of prompts and answers.")
+    money: NonNegativeFloat = Field(20.0, description="In price.currency.")
 
 
 class Settings(Address):
-    """The section generate.teacher of params.yaml, which says why."""
+    """The teacher: a model behind any endpoint that implements OpenAI's chat protocol, or none."""
 
-    kind: Literal["rules", "openai"]
-    model: str
-    answers: Literal["json_schema", "json_object", "text"]
-    sampling: Sampling
-    body: dict[str, Any]
-    price: Price
-    budget: Budget
+    kind: Literal["rules", "openai"] = Field(
+        "rules",
+        description="rules: templates and extraction only; every answer is taken from a record and hence right. openai: also the methods "
+        "of `asked` (docs/generation.md).",
+    )
+    model: str = Field("", description="Its name at the endpoint.")
+    answers: Literal["json_schema", "json_object", "text"] = Field(
+        "json_schema", description="How JSON is requested, as far as the endpoint supports it. text: only the prompt says it."
+    )
+    sampling: Sampling = Field(Sampling(), description="How answers are sampled.")
+    body: dict[str, Any] = Field({}, description="Further fields of the request, as the endpoint calls them; null leaves one of ours out.")
+    price: Price = Field(Price(), description="Of a million tokens.")
+    budget: Budget = Field(Budget(), description="What a run may spend.")
 
 
 class Answer(BaseModel):

@@ -31,15 +31,23 @@ LONGEST_PAUSE = 60.0  # seconds between two tries, where the endpoint does not s
 
 
 class Address(StageParams):
-    """Where the endpoint is, and what it can bear; params.yaml says why."""
+    """Where the endpoint is, and what it can take."""
 
-    base_url: str = Field(pattern=r"^(https?://[^@\s]+)?$")  # empty where no endpoint is asked
-    key_from: str
-    concurrency: PositiveInt
-    requests_a_minute: PositiveInt
-    timeout_seconds: PositiveFloat
-    retries: NonNegativeInt
-    max_wait_seconds: PositiveFloat
+    base_url: str = Field(
+        "",
+        pattern=r"^(https?://[^@\s]+)?$",
+        description="Address of vLLM, of a cloud, or of this project's own service (with answers: text). It usually ends in /v1.",
+    )
+    key_from: str = Field(
+        "LINGYU_TEACHER_KEY", description="Environment variable with the key. The key itself is written nowhere; without one none is sent."
+    )
+    concurrency: PositiveInt = Field(16, description="Requests at a time: what one GPU with vLLM takes well.")
+    requests_a_minute: PositiveInt = Field(1200, description="As your account allows.")
+    timeout_seconds: PositiveFloat = Field(180, description="For one answer. A long one of a model that reasons takes minutes.")
+    retries: NonNegativeInt = Field(6, description="Tries after a failure. Pauses double from a second on: six wait half a minute in all.")
+    max_wait_seconds: PositiveFloat = Field(
+        120, description="Where the endpoint asks for a longer pause (Retry-After), the run stops; it continues where it was."
+    )
 
 
 class Refused(Exception):

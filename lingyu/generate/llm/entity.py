@@ -3,7 +3,7 @@
 from collections import defaultdict
 from functools import partial
 
-from pydantic import NonNegativeInt, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveInt
 
 from lingyu.generate.llm.checks import Candidate
 from lingyu.generate.llm.client import Answer
@@ -57,8 +57,10 @@ KINDS: dict[Language, tuple[str, ...]] = {
 
 
 class Asked(StageParams):
-    records: NonNegativeInt
-    kinds: PositiveInt
+    """Tasks about entities of the knowledge graph."""
+
+    records: NonNegativeInt = Field(0, description="Entities to ask about; 0 switches the method off.")
+    kinds: PositiveInt = Field(5, description="Kinds of tasks for each.")
 
 
 class Item(Answer):

@@ -22,9 +22,11 @@ LABEL: dict[Language, str] = {"zh": "回答 {number}：\n{answer}", "en": "Answe
 
 
 class Asked(StageParams):
-    records: NonNegativeInt
-    samples: int = Field(ge=2)
-    margin: PositiveInt
+    """Preference pairs by a model's judgement."""
+
+    records: NonNegativeInt = Field(0, description="Given questions; 0 switches the method off.")
+    samples: int = Field(4, ge=2, description="Answers to each question.")
+    margin: PositiveInt = Field(2, description="Points of ten by which one must lead, both times that the judge looks.")
 
 
 class Scores(Answer):

@@ -6,7 +6,7 @@ Asks about labelled texts of the tasks named in params.yaml. What the rewriting 
 from functools import partial
 from typing import Literal
 
-from pydantic import NonNegativeInt
+from pydantic import Field, NonNegativeInt
 
 from lingyu.generate.llm.checks import Candidate
 from lingyu.generate.llm.client import Answer, refuses
@@ -29,8 +29,10 @@ RISKS: dict[Language, dict[str, str]] = {"zh": {"low": "低", "medium": "中", "
 
 
 class Asked(StageParams):
-    records: NonNegativeInt
-    tasks: list[str]
+    """Violent messages rewritten as nonviolent communication."""
+
+    records: NonNegativeInt = Field(0, description="Labelled messages to rewrite; 0 switches the method off.")
+    tasks: list[str] = Field(["message"], description="Tasks of labels whose texts are messages.")
 
 
 class Rewriting(Answer):

@@ -5,7 +5,7 @@ Asks about given dialogues that name the documents they rest on, as consultation
 
 from functools import partial
 
-from pydantic import NonNegativeInt
+from pydantic import Field, NonNegativeInt
 
 from lingyu.generate.llm.checks import Candidate
 from lingyu.generate.llm.client import Answer
@@ -18,7 +18,9 @@ METHOD, TASK = "opinion", "opinion"
 
 
 class Asked(StageParams):
-    records: NonNegativeInt
+    """Legal opinions on given questions."""
+
+    records: NonNegativeInt = Field(0, description="Given dialogues that name the articles they rest on; 0 switches the method off.")
 
 
 class Opinion(Answer):

@@ -6,7 +6,7 @@ more, as a judge that has only the passage, whether it says what the answer says
 
 from functools import partial
 
-from pydantic import NonNegativeInt, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveInt
 
 from lingyu.generate.llm.checks import Candidate
 from lingyu.generate.llm.client import Answer
@@ -20,9 +20,11 @@ METHOD, TASK = "reliable", "passage"
 
 
 class Asked(StageParams):
-    records: NonNegativeInt
-    questions: PositiveInt
-    verify: bool
+    """Questions about passages, with answers that are verified."""
+
+    records: NonNegativeInt = Field(0, description="Passages to ask about; 0 switches the method off.")
+    questions: PositiveInt = Field(3, description="Questions for each passage.")
+    verify: bool = Field(True, description="Ask once more for each answer whether the passage supports all of it.")
 
 
 class Questions(Answer):

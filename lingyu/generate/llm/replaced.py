@@ -5,7 +5,7 @@ The old answer and the documents it names are the source: the new one may say it
 
 from functools import partial
 
-from pydantic import NonNegativeInt
+from pydantic import Field, NonNegativeInt
 
 from lingyu.generate.llm.checks import Candidate
 from lingyu.generate.llm.client import Answer
@@ -19,7 +19,9 @@ METHOD = "replaced"
 
 
 class Asked(StageParams):
-    records: NonNegativeInt
+    """Given questions answered anew by the model."""
+
+    records: NonNegativeInt = Field(0, description="Given dialogues; 0 switches the method off.")
 
 
 class Reply(Answer):

@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from pydantic import NonNegativeInt, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveInt
 
 from lingyu.generate.llm.checks import Candidate
 from lingyu.generate.llm.method import Ask, Learn, Teaching, Tried
@@ -15,9 +15,11 @@ METHOD = "retold"
 
 
 class Asked(StageParams):
-    records: NonNegativeInt
-    turns: PositiveInt
-    min_chars: PositiveInt
+    """Single answers told again over several turns."""
+
+    records: NonNegativeInt = Field(0, description="Given dialogues; 0 switches the method off.")
+    turns: PositiveInt = Field(4, description="Turns of the conversation.")
+    min_chars: PositiveInt = Field(120, description="Characters of an answer that has enough for several turns.")
 
 
 async def make(learn: Learn, asked: Asked, teaching: Teaching) -> None:

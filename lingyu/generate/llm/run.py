@@ -12,8 +12,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Annotated, Any
 
+from pydantic import Field
 from tqdm import tqdm
 
 from lingyu import last_run
@@ -30,19 +31,20 @@ from lingyu.stage import StageError, StageParams
 METHODS: list[ModuleType] = [reliable, entity, seeds, scenario, opinion, retold, clarify, replaced, judged, nvc]
 
 
+# Annotated, because a field's default would hide the module of the same name from the annotation.
 class Counts(StageParams):
-    """generate.asked of params.yaml: how much each method asks about."""
+    """How much each method asks the teacher about."""
 
-    reliable: reliable.Asked
-    entity: entity.Asked
-    seeds: seeds.Asked
-    scenario: scenario.Asked
-    opinion: opinion.Asked
-    retold: retold.Asked
-    clarify: clarify.Asked
-    replaced: replaced.Asked
-    judged: judged.Asked
-    nvc: nvc.Asked
+    reliable: Annotated[reliable.Asked, Field(default_factory=reliable.Asked, description="Questions about passages.")]
+    entity: Annotated[entity.Asked, Field(default_factory=entity.Asked, description="Tasks about entities.")]
+    seeds: Annotated[seeds.Asked, Field(default_factory=seeds.Asked, description="Instructions bootstrapped from a pool.")]
+    scenario: Annotated[scenario.Asked, Field(default_factory=scenario.Asked, description="Conversations around a passage.")]
+    opinion: Annotated[opinion.Asked, Field(default_factory=opinion.Asked, description="Legal opinions.")]
+    retold: Annotated[retold.Asked, Field(default_factory=retold.Asked, description="Answers told over several turns.")]
+    clarify: Annotated[clarify.Asked, Field(default_factory=clarify.Asked, description="Questions back.")]
+    replaced: Annotated[replaced.Asked, Field(default_factory=replaced.Asked, description="Given questions answered anew.")]
+    judged: Annotated[judged.Asked, Field(default_factory=judged.Asked, description="Pairs by judgement.")]
+    nvc: Annotated[nvc.Asked, Field(default_factory=nvc.Asked, description="Messages rewritten as nonviolent communication.")]
 
     def switched_on(self) -> list[str]:
         return [name for name in type(self).model_fields if getattr(self, name).records]

@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from pydantic import NonNegativeInt, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveInt
 
 from lingyu.generate.llm.checks import Candidate
 from lingyu.generate.llm.client import Answer
@@ -15,10 +15,23 @@ METHOD, TASK = "scenario", "talk"
 
 
 class Asked(StageParams):
-    records: NonNegativeInt
-    scenarios: PositiveInt  # a passage
-    turns: PositiveInt
-    kinds: dict[Language, list[str]]
+    """Conversations in scenarios around a passage."""
+
+    records: NonNegativeInt = Field(0, description="Passages; 0 switches the method off.")
+    scenarios: PositiveInt = Field(1, description="Scenarios for each passage.")
+    turns: PositiveInt = Field(3, description="Turns of a conversation.")
+    kinds: dict[Language, list[str]] = Field(
+        {
+            "zh": ["第一次遇到这件事的新人", "正在现场着急处理的人", "向领导汇报前来核对的人", "对规定有疑问的人"],
+            "en": [
+                "somebody new to the matter",
+                "somebody on the spot and in a hurry",
+                "somebody checking before a report",
+                "somebody who doubts the rule",
+            ],
+        },
+        description="Who asks.",
+    )
 
 
 class Turn(Answer):

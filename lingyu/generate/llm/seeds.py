@@ -6,7 +6,7 @@ out of the passage and joins the pool. The pool begins with what people asked in
 
 from functools import partial
 
-from pydantic import NonNegativeInt, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveInt
 
 from lingyu.generate.llm.client import Answer
 from lingyu.generate.llm.method import Ask, Learn, Teaching, Tried, source_of
@@ -19,12 +19,22 @@ METHOD = "seeds"
 
 
 class Asked(StageParams):
-    records: NonNegativeInt  # passages a round
-    rounds: PositiveInt
-    instructions: PositiveInt
-    examples: PositiveInt
-    kinds: dict[Language, list[str]]
-    seeds: dict[Language, list[str]]
+    """Instructions bootstrapped from a pool (Self-Instruct)."""
+
+    records: NonNegativeInt = Field(0, description="Passages in each round; 0 switches the method off.")
+    rounds: PositiveInt = Field(3, description="Rounds; each draws examples from what earlier ones made.")
+    instructions: PositiveInt = Field(2, description="Instructions for each passage.")
+    examples: PositiveInt = Field(4, description="Instructions of the pool that a prompt shows.")
+    kinds: dict[Language, list[str]] = Field(
+        {
+            "zh": ["问答", "判断并说明理由", "操作步骤", "概括要点"],
+            "en": ["question and answer", "judgement with reasons", "steps to take", "summary in points"],
+        },
+        description="Kinds of tasks to ask for.",
+    )
+    seeds: dict[Language, list[str]] = Field(
+        {"zh": [], "en": []}, description="Instructions that the pool begins with, beside what people asked in the training part."
+    )
 
 
 class Instructions(Answer):

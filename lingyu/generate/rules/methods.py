@@ -10,6 +10,7 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 from lingyu.generate.provenance import Left
 from lingyu.generate.rules import definitions, exams, keywords, retrieval, situations, turns, weak
 from lingyu.generate.rules.articles import Article
+from lingyu.generate.rules.weak import Signal
 from lingyu.ledger import Ledger
 from lingyu.records import TABLES, Dialogue, Document, Exam, Fact, Label, Row
 from lingyu.stage import StageParams
@@ -18,54 +19,75 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class ExamParams(StageParams):
-    choices: NonNegativeInt
-    judgements: NonNegativeInt
+    """Rows from exam items."""
+
+    choices: NonNegativeInt = Field(2, description="Rows that ask the whole item, its options in another order the second time.")
+    judgements: NonNegativeInt = Field(2, description="Rows that ask whether one option is right, with the reason.")
 
 
 class RetrievalParams(StageParams):
-    a_fact: NonNegativeInt
-    an_article: NonNegativeInt
-    dialogues: Share
-    passages: PositiveInt
-    unanswerable: Share
-    max_characters: PositiveInt
-    k1: PositiveFloat
-    b: Share
+    """Questions with retrieved passages before them, for package.context_prompt: before."""
+
+    a_fact: NonNegativeInt = Field(0, description="Questions for each fact.")
+    an_article: NonNegativeInt = Field(0, description="Questions for each article.")
+    dialogues: Share = Field(0.0, description="Share of the given dialogues that refer to their records.")
+    passages: PositiveInt = Field(3, description="Passages before a question, as index has it: the service will send the same.")
+    unanswerable: Share = Field(
+        0.2,
+        description="Share without the right passage, whose answer is that the documents do not say. With more, a model learns to refuse.",
+    )
+    max_characters: PositiveInt = Field(240, description="Characters of a passage, as index has it.")
+    k1: PositiveFloat = Field(1.5, description="Of BM25, as index has it.")
+    b: Share = Field(0.75, description="Of BM25, as index has it.")
 
 
 class DefinitionParams(StageParams):
-    questions: NonNegativeInt
-    names: NonNegativeInt
-    max_asked_by: PositiveInt
+    """Rows from the definitions in documents."""
+
+    questions: NonNegativeInt = Field(0, description="Questions for each term about its meaning.")
+    names: NonNegativeInt = Field(0, description="Questions for each meaning about its term.")
+    max_asked_by: PositiveInt = Field(80, description="Characters of a meaning that a person could still quote.")
 
 
 class SituationParams(StageParams):
-    questions: NonNegativeInt
-    basis: NonNegativeInt
+    """Rows about situations that articles decide."""
+
+    questions: NonNegativeInt = Field(0, description="Wordings of each situation that an article decides.")
+    basis: NonNegativeInt = Field(0, description="Wordings that ask for the articles behind a given answer, where they are known.")
 
 
 class KeywordParams(StageParams):
-    a_fact: NonNegativeInt
-    documents: Share
-    dialogues: Share
-    most: PositiveInt
+    """Rows that ask for search keywords."""
+
+    a_fact: NonNegativeInt = Field(0, description="Questions for each fact.")
+    documents: Share = Field(0.0, description="Share of the documents.")
+    dialogues: Share = Field(0.0, description="Share of the given dialogues.")
+    most: PositiveInt = Field(6, description="Keywords that a person would type into a search at most; neighbours are joined.")
 
 
 class TurnParams(StageParams):
-    an_entity: NonNegativeInt
-    an_article: NonNegativeInt
-    most: PositiveInt = Field(ge=2)
+    """Dialogues of several turns."""
+
+    an_entity: NonNegativeInt = Field(0, description="Dialogues for each entity with two facts or more.")
+    an_article: NonNegativeInt = Field(0, description="Dialogues for each article.")
+    most: PositiveInt = Field(3, ge=2, description="Questions in one; people rarely ask a fourth about one thing.")
 
 
 class Methods(StageParams):
-    exams: ExamParams
-    retrieval: RetrievalParams
-    definitions: DefinitionParams
-    situations: SituationParams
-    keywords: KeywordParams
-    turns: TurnParams
-    weak: list[weak.Signal]
-    skills: Share
+    """Methods without a model. Most are off: the tiny model would spend its few steps on many kinds of rows and know its facts less well.
+    docs/generation.md shows what each makes of which records."""
+
+    exams: ExamParams = Field(ExamParams(), description="Rows from exam items.")
+    retrieval: RetrievalParams = Field(RetrievalParams(), description="Questions with retrieved passages before them.")
+    definitions: DefinitionParams = Field(DefinitionParams(), description="Rows from the definitions in documents.")
+    situations: SituationParams = Field(SituationParams(), description="Rows about situations that articles decide.")
+    keywords: KeywordParams = Field(KeywordParams(), description="Rows that ask for search keywords.")
+    turns: TurnParams = Field(TurnParams(), description="Dialogues of several turns.")
+    weak: list[Signal] = Field([], description="Signals that give a class without a person; docs/generation.md has an example.")
+    skills: Share = Field(
+        0.0,
+        description="Share of the instructions under a system message that names the kind of task; below 1, so that a model works without.",
+    )
 
 
 class Reasons:

@@ -8,7 +8,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
-from pydantic import BaseModel, ConfigDict, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from lingyu.generate.provenance import Left, unheard
 from lingyu.generate.rules import classify
@@ -18,17 +18,17 @@ METHOD = "weak"
 
 
 class Signal(BaseModel):
-    """What labels texts. name: as the provenance calls it; task: whose classes these are.
-
-    patterns: by class, a regular expression that its texts match; without any the signal is a column: the labels of
-    this task came from one that says something else than a person's judgement (who answered, where it was filed).
-    """
+    """What labels texts without a person."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: str
-    task: str
-    patterns: dict[str, str] = {}
+    name: str = Field(description="As the provenance of a row calls it.")
+    task: str = Field(description="Whose classes these are.")
+    patterns: dict[str, str] = Field(
+        {},
+        description="By class a regular expression that its texts match. Without any, the labels of this task are the signal's: a column "
+        "that says something else than a person's judgement (who answered, where it was filed).",
+    )
 
     @field_validator("patterns")
     @classmethod

@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from lingyu.ingest.shapes.values import Misfit, Values, text
 
@@ -12,20 +12,19 @@ ROLE = "role"  # the one name under `values` that is no field: who speaks in a c
 
 
 class Mapping(BaseModel):
-    """How to read the records of a file that are not in a known shape, or that are in more than one.
-
-    shape: the one they have, where the first that fits is not the right one. columns: our field: the file's; several of
-    the file's are joined by line breaks, and a.b is the field b within a. values: our field: what the file has there:
-    what it means. leave: fields left out on purpose. names: of the columns, in a table whose first row has none.
-    """
+    """How to read the records of a file that are not in a known shape, or that are in more than one."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
 
-    shape: str = ""
-    columns: dict[str, str | list[str]] = {}
-    values: dict[str, dict[str, str]] = {}
-    leave: list[str] = []
-    names: list[str] = []
+    shape: str = Field("", description="Shape of its records (docs/data.md), where the first one that fits is not the right one.")
+    columns: dict[str, str | list[str]] = Field(
+        {},
+        description="Our field: the file's field. All at once, so that two can be swapped. Several fields in a list are joined by line "
+        "breaks; a.b is the field b within a.",
+    )
+    values: dict[str, dict[str, str]] = Field({}, description="Our field: {what the file has there: what it means}.")
+    leave: list[str] = Field([], description="Fields that are left out on purpose.")
+    names: list[str] = Field([], description="Names of the columns, for a table whose first row does not have them.")
 
 
 def mapped(values: Values, mapping: Mapping) -> Values:

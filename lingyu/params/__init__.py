@@ -1,0 +1,1 @@
+"""params.yaml as people work with it: the values in force, their documentation, profiles and recipes."""
