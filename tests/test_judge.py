@@ -175,7 +175,7 @@ def test_questions_on_one_fact_are_fewer_witnesses_than_as_many_facts():
     assert alone[1] - alone[0] > 1.8 * (apart[1] - apart[0])
 
 
-@pytest.mark.parametrize(("better", "worse"), [(0, 0), (1, 0), (5, 1), (9, 9), (12, 3)])
+@pytest.mark.parametrize(("better", "worse"), [(0, 0), (1, 0), (0, 6), (5, 1), (9, 9), (12, 3), (3, 12)])
 def test_mcnemar_is_the_exact_binomial_test_when_each_item_stands_alone(better, worse):
     before = np.array([0.0] * better + [1.0] * worse + [1, 1, 0])
     after = np.array([1.0] * better + [0.0] * worse + [1, 1, 0])

@@ -142,6 +142,15 @@ def test_a_guarded_checkpoint_that_lost_something_is_held_back(tmp_path):
     assert {reason["en"].split(" is worse")[0] for reason in winner["barred"]["align-dpo"]} >= {"general questions right"}
 
 
+def test_a_loss_behind_an_unguarded_pair_holds_nobody_back(tmp_path):
+    pairs = [PAIR.model_copy(update={"guarded": False})]
+    folder = made(tmp_path, {"base": (0, 0), "sft-full": (20, 20), "align-dpo": (40, 5)})
+
+    winner = selected(folder, PARAMS.model_copy(update={"pairs": pairs}))
+
+    assert (winner["checkpoint"], winner["barred"]) == ("align-dpo", {})
+
+
 def test_without_a_winner_the_report_is_written_and_the_stage_fails(tmp_path):
     folder = made(tmp_path, {"base": (0, 0), "sft-full": (20, 0), "align-dpo": (20, 0)}, {"align-dpo": 2.0, "sft-full": 2.0})
 

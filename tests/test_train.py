@@ -105,6 +105,25 @@ def test_the_loss_is_the_library_s_own_over_the_learnt_tokens(tiny_model, tokeni
         assert trainer.compute_loss(model, batch).item() == pytest.approx(model(**batch).loss.item(), rel=1e-5)
 
 
+def test_the_weight_of_a_task_is_that_of_its_tokens_in_the_loss(tiny_model, tokenizer, tmp_path):
+    import torch
+
+    rows = [dialogue(1, "up?", "no", task="chat"), dialogue(2, "far?", "a bit more", task="classify")]
+    plain, weighed = (list(dialogues(rows, tokenizer, 100, weights=weights)) for weights in (None, {"classify": 3.0}))
+    model = load_model(tiny_model, 64)
+    trainer = causal_trainer(model, tokenizer, plain, plain, Training(**TRAINING), tmp_path, "test", tmp_path)
+
+    def summed(examples):
+        with torch.no_grad():
+            loss, count = trainer.loss_of(model, Padding(tokenizer.pad_token_id)(examples))
+        return loss.item(), count.item()
+
+    alone = [summed([example]) for example in plain]
+    loss, count = summed(weighed)
+    assert loss == pytest.approx(alone[0][0] + 3 * alone[1][0], rel=1e-5)
+    assert count == alone[0][1] + alone[1][1]
+
+
 @pytest.mark.parametrize(
     ("examples", "changes", "steps_between"),
     [
