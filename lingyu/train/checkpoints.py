@@ -75,7 +75,7 @@ class Kept:
 
     @property
     def size(self) -> int:
-        """Bytes that only this folder holds: outputs share theirs with out/ or with DVC's cache."""
+        """Bytes that its removal would free: outputs may be links."""
         found = 0
         for file in self.folder.rglob("*"):
             state = file.lstat()
@@ -311,7 +311,7 @@ def finish(place: Path, out: Path) -> None:
     """Keep the outputs in place of the checkpoints.
 
     DVC removes the outputs of a stage that it could not store before it runs the stage again: `restored` brings them back. Weights
-    take no room for that: they are links to the files in out/, which safetensors replaces and never overwrites.
+    take no room until DVC has stored them: they are links to the files in out/, which safetensors replaces and never overwrites.
     """
     part, whole = place / f"{OUTPUTS}.part", place / OUTPUTS
     for left in (part, whole):
