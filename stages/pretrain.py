@@ -3,8 +3,8 @@
 Reads   out/extend/model               the base with the domain's vocabulary
         out/mix/train                  pretrain.parquet: documents, statements of facts, general replay; and sft.parquet
         out/mix/dev                    pretrain.parquet: held-out text, to keep the best checkpoint by
-Writes  out/pretrain/model             the pretrained model, an adapter merged into it; that of extend without text, or where pretrain.enabled is
-                                       false
+Writes  out/pretrain/model             the pretrained model, an adapter merged into it; that of extend where there is no text, or where
+                                       pretrain.enabled is false
         out/pretrain/curves.csv        losses by step
         out/pretrain/metrics.json      parameters, tokens, best loss
 """
