@@ -18,10 +18,11 @@ from pydantic import Field, PositiveFloat, PositiveInt
 
 from lingyu.files import read_table, write_json
 from lingyu.records import Dialogue, Document, Fact
-from lingyu.retrieve.chunks import Chunk, chunk_of_fact, chunks_of_document, sentences
+from lingyu.retrieve.chunks import Chunk, chunk_of_fact, chunks_of_document
 from lingyu.retrieve.index import Knowledge, build
 from lingyu.stage import StageParams, start
 from lingyu.statistics import wilson
+from lingyu.text.sentences import sentences
 
 DEPTHS = (1, 3, 5)
 

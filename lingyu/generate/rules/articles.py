@@ -17,19 +17,17 @@ from lingyu.files import short_hash
 from lingyu.generate.provenance import exchange, provenance, user
 from lingyu.generate.stable_choice import number, pick, picks
 from lingyu.records import Dialogue, Document, Language, Question
+from lingyu.text.legal import ITEM, ITEM_HEAD, LABEL
+from lingyu.text.sentences import BARE, STOPS
 
 METHOD = "article"
 RECALL, CITE = "recall", "cite"
 
-# 第五条, 第十二条之一, 第 5 条; Article 5, Section 12a.
-NUMBER = re.compile(r"(第\s*[一二三四五六七八九十百千零〇两\d]+\s*条(?:之[一二三四五六七八九十]+)?|(?:Article|Section) \d+[a-z]?)$")
-SENTENCE = re.compile(r"[^。；！？;!?\n]*\w[^。；！？;!?\n]*")
 # A quotation stops at the first comma after so many characters, and is no question to ask when that leaves it longer.
 # Short, the wording of the question outweighs it, so that the test's question is another one than training's.
 QUOTED, LONGEST_QUOTED = 10, 40
 # A clause, without the number of its item, and from how many characters to how many it says enough and is still short.
-CLAUSE = re.compile(r"(?:[（(][一二三四五六七八九十\d]+[）)]|[^，。；：！？,;:!?\n])+")
-ITEM = re.compile(r"^\s*[（(][一二三四五六七八九十\d]+[）)]\s*")
+CLAUSE = re.compile(rf"(?:{ITEM}|[^{STOPS}，：,:\n])+")
 CLAUSES: dict[Language, tuple[int, int]] = {"zh": (6, 24), "en": (20, 80)}
 
 
@@ -149,7 +147,7 @@ def articles_of(documents: Iterable[Document], longest: int) -> list[Article]:
     """
     parts: dict[tuple[str, str, str], list[Document]] = {}
     for row in documents:
-        if row.title and NUMBER.search(row.section):
+        if row.title and LABEL.search(row.section):
             parts.setdefault((row.source, row.title, row.section), []).append(row)
     found = [article_of(rows, longest) for rows in parts.values()]
     numbers = Counter((article.title, article.number) for article in found)
@@ -166,7 +164,7 @@ def articles_of(documents: Iterable[Document], longest: int) -> list[Article]:
 
 def article_of(rows: list[Document], longest: int) -> Article:
     first, text = rows[0], "\n".join(row.text.strip() for row in rows)
-    label = "".join(NUMBER.findall(first.section))
+    label = "".join(LABEL.findall(first.section))
     label = label.replace(" ", "") if label.startswith("第") else label
     text = re.sub(rf"^{re.escape(label)}[\s:：.]*", "", text)
     title, short = first.title.strip("《》 "), len(text) <= longest
@@ -176,7 +174,7 @@ def article_of(rows: list[Document], longest: int) -> Article:
 
 def opening_of(text: str) -> str:
     """The first sentence, up to a comma if it is long."""
-    sentence = next((part.strip() for part in SENTENCE.findall(text)), "")
+    sentence = next((part.strip() for part in BARE.findall(text)), "")
     comma = re.compile(r"[，：:]|, ").search(sentence, QUOTED)
     return sentence[: comma.start()] if comma else sentence
 
@@ -184,7 +182,7 @@ def opening_of(text: str) -> str:
 def clauses_of(text: str, language: Language) -> tuple[str, ...]:
     """The clauses that are long enough to be known by and short enough to be quoted, each once."""
     least, most = CLAUSES[language]
-    clauses = (ITEM.sub("", clause).strip() for clause in CLAUSE.findall(text))
+    clauses = (ITEM_HEAD.sub("", clause).strip() for clause in CLAUSE.findall(text))
     return tuple(dict.fromkeys(clause for clause in clauses if least <= len(clause) <= most))
 
 

@@ -9,16 +9,17 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from lingyu.generate.provenance import Left, exchange, provenance, unheard
-from lingyu.generate.rules.articles import ITEM, SENTENCE
 from lingyu.generate.stable_choice import picks
 from lingyu.records import Dialogue, Document, Language
+from lingyu.text.legal import ARTICLE, ITEM_HEAD
+from lingyu.text.sentences import BARE
 
 METHOD = "definition"
 DEFINE, NAME = "define", "name"
 
 # What may stand before the term: the number of an item or an article, 本条例所称.
 LEAD = re.compile(
-    r"(?:第[一二三四五六七八九十百零〇\d]+条[\s\u3000]*)?(?:其中，)?(?:本[^，。、]{1,8}?(?:所称|所指|所规定)的?|所谓的?|前款所称的?)?"
+    rf"(?:{ARTICLE}[\s\u3000]*)?(?:其中，)?(?:本[^，。、]{{1,8}}?(?:所称|所指|所规定)的?|所谓的?|前款所称的?)?"
     r"|(?:In th(?:is|ese) \w+,? )?"
 )
 TERM: dict[Language, re.Pattern[str]] = {
@@ -36,7 +37,7 @@ POINTING = re.compile(
     r"^(?:其|该|此|这|那|它|上述|前述|主要|一般|通常|就|也|都)|^(?:it|this|that|these|those|which|he|she|they|what)\b", re.IGNORECASE
 )
 ELSEWHERE = re.compile(r"前[款项条]|上述")
-ARTICLE = re.compile(r"^(?:a|an|the) ", re.IGNORECASE)
+DETERMINER = re.compile(r"^(?:a|an|the) ", re.IGNORECASE)
 CLOSING = "。；;. "
 
 
@@ -106,14 +107,14 @@ def definitions_of(documents: Iterable[Document], left: Left = unheard) -> list[
 
 
 def sentences_that_define(record: Document) -> Iterator[Definition]:
-    for sentence in SENTENCE.findall(record.text):
-        bare = ITEM.sub("", sentence.strip())
+    for sentence in BARE.findall(record.text):
+        bare = ITEM_HEAD.sub("", sentence.strip())
         lead = LEAD.match(bare)
         bare = bare[lead.end() :] if lead else bare
         match = TERM[record.language].match(bare)
         if match is None or match.end() != len(bare) or POINTING.match(match["term"]) or ELSEWHERE.search(bare):
             continue
-        term = ARTICLE.sub("", re.sub(r"^the term ", "", match["term"], flags=re.IGNORECASE)).strip("“”‘’「」\"'")
+        term = DETERMINER.sub("", re.sub(r"^the term ", "", match["term"], flags=re.IGNORECASE)).strip("“”‘’「」\"'")
         yield Definition(record, term, match["body"].rstrip(CLOSING), bare.rstrip(CLOSING))
 
 

@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from lingyu.generate.provenance import Left, exchange, provenance, unheard, user
 from lingyu.generate.stable_choice import number, picks
 from lingyu.records import Dialogue, Exam, Language, Question
+from lingyu.text.questions import has_question_word
 
 METHOD = "exam"
 CHOICE, JUDGE = "choice", "judge"
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
-# A blank to fill in; and what makes a question that reads oddly once it is filled: 下列属于机型的是云雀.
+# A blank to fill in.
 BLANK = re.compile(r"[（(][\s\u3000]*[）)]|_{2,}|＿{2,}")
-ASKS = re.compile(r"下列|以下|哪|什么|[?？]|\b(?:which|what|who|following)\b", re.IGNORECASE)
 # Options that speak of the others: right or wrong only among them, and in their order.
 OF_OTHERS = re.compile(
     r"以上|上述|前述|[都均]不?(?:对|是|正确|错)|全部正确|[A-Z][、和与,，/][A-Z]|\b(?:all|none|both|neither|any)\b.*\b(?:above|these|them|[A-H])\b",
@@ -203,7 +203,7 @@ def judgement(exam: Exam, place: int, turn: int, seed: int) -> Dialogue:
 def filled_in(exam: Exam, option: str) -> str:
     """The question with the option in its only blank; "" where it has none or more, or is more than a sentence with a blank."""
     question = exam.question.strip()
-    if len(exam.right) > 1 or len(BLANK.findall(question)) != 1 or ASKS.search(question):
+    if len(exam.right) > 1 or len(BLANK.findall(question)) != 1 or has_question_word(question):
         return ""
     before, after = BLANK.split(question)
     return f"{before}{option}{after}" if after.strip() else f"{before}{option}{'。' if exam.language == 'zh' else '.'}"

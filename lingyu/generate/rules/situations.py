@@ -11,9 +11,11 @@ from dataclasses import dataclass
 
 from lingyu.evaluate.rules import citations
 from lingyu.generate.provenance import Left, exchange, provenance, unheard
-from lingyu.generate.rules.articles import ITEM, Article
+from lingyu.generate.rules.articles import Article
 from lingyu.generate.stable_choice import picks
 from lingyu.records import Dialogue, Language
+from lingyu.text.legal import ITEM_HEAD, POINTS_ELSEWHERE, STATUTE_ITEM
+from lingyu.text.sentences import RULE
 
 METHOD = "situation"
 TASK, BASIS = "situation", "basis"
@@ -42,20 +44,17 @@ ENGLISH_ASKED = {"must": ("Must", "Yes."), "shall": ("Must", "Yes.")}
 NO_NAME = re.compile(r"(?:A|An|The|All|Any|Every|Each|Both|Whoever|Anyone|Everybody|Nobody|Pilots?|Operators?)\b")
 # What cannot be understood by itself, or may be otherwise elsewhere.
 POINTING = re.compile(
-    r"前[款项条]|本[款项条章节](?!例)|[下上]列|第[一二三四五六七八九十百零〇\d（(]+[条款项章）)]|但|除外|^(?:其|该|此|并|也|同时|以及|经)"
+    rf"{POINTS_ELSEWHERE}|但|除外|^(?:其|该|此|并|也|同时|以及|经)"
     r"|[对将由向]其(?![他余中])"
     r"|\b(?:this|that|these|those|above|below|following|section|article|unless|except|they|it|he|she)\b",
     re.IGNORECASE,
 )
 # Of which city, which rules? Only the title tells.
 LOCAL = re.compile(r"本[市省区县州法条办规细公单]|我[国省市]")
-SENTENCE: dict[Language, re.Pattern[str]] = {"zh": re.compile(r"[^。\n]+"), "en": re.compile(r"[^.\n]+(?:\.(?=\d)[^.\n]*)*")}
 SHORTEST, LONGEST = {"zh": 10, "en": 24}, {"zh": 90, "en": 200}
 
 # Lists: （一）…；（二）… under a sentence that ends in a colon.
-ITEMS = re.compile(
-    r"(?<!第)[（(][一二三四五六七八九十]{1,3}[）)]\s*([^；。\n（(]+(?:[（(](?![一二三四五六七八九十]{1,3}[）)])[^）)]*[）)][^；。\n（(]*)*)"
-)
+ITEMS = re.compile(rf"(?<!第){STATUTE_ITEM}\s*([^；。\n（(]+(?:(?!{STATUTE_ITEM})[（(][^）)]*[）)][^；。\n（(]*)*)")
 LEAD = re.compile(r"([^。\n]+)[：:]\s*(?=[（(]一[）)])")
 WITH_CONSEQUENCE = re.compile(r"(?:违反[^，]*，)?(?P<who>[^，]{0,20}?)有下列(?:行为|情形)之一的?，(?P<then>[^第]+(?:第(?![（(])[^第]*)*)")
 FURTHER = re.compile(r"[^，；]*的，")  # 调解无效的，应当准予离婚: hangs on more than the act
@@ -154,10 +153,10 @@ Situation = tuple[Sequence[str], str, str]  # the wordings to ask it in, what go
 def from_sentences(article: Article, left: Left) -> Iterator[Situation]:
     language = article.record.language
     words = WORDINGS[language]
-    for match in SENTENCE[language].finditer(article.text):
+    for match in RULE[language].finditer(article.text):
         sentence = match[0].strip()
         modals = (ANY_MODAL if language == "zh" else ENGLISH_MODAL).findall(sentence)
-        if not modals or ITEM.match(sentence):
+        if not modals or ITEM_HEAD.match(sentence):
             continue
         if len(modals) > 1 or "；" in sentence:
             left(article.record, "a sentence with more than one rule")
