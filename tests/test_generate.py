@@ -8,7 +8,7 @@ from openai_server import Reply, asked_for, good_answer, serving
 from teaching import ASKED, RULES, TEACHER
 
 from lingyu.files import read_jsonl, read_table, write_tables
-from lingyu.generate.rules.methods import RetrievalParams
+from lingyu.generate.rules.retrieval import Params as RetrievalParams
 from lingyu.generate.rules.weak import Signal
 from lingyu.generate.tables import MADE
 from lingyu.records import Dialogue, Document, Exam, Fact, Label, Message, Preference

@@ -7,7 +7,8 @@ from rows import dialogue, document, exam, fact, label
 
 from bench.generation import claims, said
 from lingyu.generate.rules import articles, definitions, exams, keywords, retrieval, situations, skills, turns, weak
-from lingyu.generate.rules.methods import Methods, Reasons, Taught, more_instructions
+from lingyu.generate.rules.methods import Methods, Reasons, more_instructions
+from lingyu.generate.rules.taught import Taught
 from lingyu.records import Dialogue
 from lingyu.retrieve.prompt import NOTHING_FOUND, with_passages
 from lingyu.retrieve.support import stands_in
@@ -71,11 +72,11 @@ METHODS = {"exam", "retrieval", "definition", "situation", "keywords", "turns", 
 def taught() -> Taught:
     documents = [*ARTICLES, ENGLISH]
     whole = articles.articles_of(documents, 100)
-    return Taught(documents, FACTS, [CONSULT], [label("l", "雷", "有雷雨", "weather")], EXAMS, whole)
+    return Taught(documents, FACTS, [CONSULT], [label("l", "雷", "有雷雨", "weather")], EXAMS, whole, seed=1)
 
 
 def made(params: dict) -> list[Dialogue]:
-    return list(more_instructions(Methods.model_validate(params), taught(), [0], 90, 1, Reasons()))
+    return list(more_instructions(Methods.model_validate(params), taught(), Reasons()))
 
 
 def test_every_number_title_and_quotation_of_an_answer_stands_in_the_records_it_names():
@@ -563,7 +564,7 @@ def test_reasons_are_counted_by_table_and_method(tmp_path):
     from lingyu.ledger import Ledger
 
     reasons, ledger = Reasons(), Ledger()
-    list(more_instructions(Methods.model_validate(ON), taught(), [0], 90, 1, reasons))
+    list(more_instructions(Methods.model_validate(ON), taught(), reasons))
     ledger.came("documents", "a.md")
     ledger.left("documents", "a.md")
 

@@ -14,6 +14,7 @@ from lingyu.stage import StageParams
 from lingyu.text.questions import asks
 
 METHOD, TASK = "clarify", "clarify"
+PROMPTS = ("1-inquiry",)
 
 
 class Asked(StageParams):

@@ -14,6 +14,7 @@ from lingyu.retrieve.chunks import sentence_of
 from lingyu.stage import StageParams
 
 METHOD, TASK = "entity", "entity"
+PROMPTS = ("1-items",)
 
 # What can be asked of an entity and be answered from its records alone.
 KINDS: dict[Language, tuple[str, ...]] = {

@@ -18,6 +18,7 @@ from lingyu.records import Dialogue, Language, Message
 from lingyu.stage import StageParams
 
 METHOD = "judged"
+PROMPTS = ("1-answer", "2-judge")
 LABEL: dict[Language, str] = {"zh": "回答 {number}：\n{answer}", "en": "Answer {number}:\n{answer}"}
 
 

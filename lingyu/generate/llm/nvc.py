@@ -16,6 +16,7 @@ from lingyu.records import Label, Language
 from lingyu.stage import StageParams
 
 METHOD = TASK = "nvc"
+PROMPTS = ("1-rewrite",)
 
 ASKED: dict[Language, str] = {
     "zh": "下面这条消息可能伤人。请判断风险，说出其中的观察、感受、需要和请求，并改写：\n{text}",

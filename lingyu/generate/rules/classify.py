@@ -12,6 +12,8 @@ from lingyu.generate.stable_choice import number
 from lingyu.records import Dialogue, Label, Language, Question
 
 METHOD = TASK = "classify"
+PROMPTED = frozenset({METHOD, "weak"})
+"""The methods whose prompts have this form."""
 
 HEAD: dict[Language, str] = {
     "zh": "判断下面的文本属于哪一类，只答类名。可选：{options}",

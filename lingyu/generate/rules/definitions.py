@@ -8,9 +8,13 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from pydantic import Field, NonNegativeInt, PositiveInt
+
 from lingyu.generate.provenance import Left, exchange, provenance, unheard
+from lingyu.generate.rules.taught import Taught
 from lingyu.generate.stable_choice import picks
 from lingyu.records import Dialogue, Document, Language
+from lingyu.stage import StageParams
 from lingyu.text.legal import ARTICLE, ITEM_HEAD
 from lingyu.text.sentences import BARE
 
@@ -89,6 +93,20 @@ class Definition:
     term: str
     body: str
     sentence: str  # from the term on, as it stands in the record, without its closing mark
+
+
+class Params(StageParams):
+    """Rows from the definitions in documents."""
+
+    questions: NonNegativeInt = Field(0, description="Questions for each term about its meaning.")
+    names: NonNegativeInt = Field(0, description="Questions for each meaning about its term.")
+    max_asked_by: PositiveInt = Field(80, description="Characters of a meaning that a person could still quote.")
+
+
+def make(params: Params, taught: Taught, left: Left) -> Iterator[Dialogue]:
+    if params.questions or params.names:
+        found = definitions_of(taught.documents, left)
+        yield from instructions(found, params.questions, params.names, params.max_asked_by, taught.seed, left)
 
 
 def definitions_of(documents: Iterable[Document], left: Left = unheard) -> list[Definition]:

@@ -7,9 +7,13 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from pydantic import Field, NonNegativeInt
+
 from lingyu.generate.provenance import Left, exchange, provenance, unheard, user
+from lingyu.generate.rules.taught import Taught
 from lingyu.generate.stable_choice import number, picks
 from lingyu.records import Dialogue, Exam, Language, Question
+from lingyu.stage import StageParams
 from lingyu.text.questions import has_question_word
 
 METHOD = "exam"
@@ -95,6 +99,18 @@ WORDINGS: dict[Language, Wordings] = {
         between=" and ",
     ),
 }
+
+
+class Params(StageParams):
+    """Rows from exam items."""
+
+    choices: NonNegativeInt = Field(2, description="Rows that ask the whole item, its options in another order the second time.")
+    judgements: NonNegativeInt = Field(2, description="Rows that ask whether one option is right, with the reason.")
+
+
+def make(params: Params, taught: Taught, left: Left) -> Iterator[Dialogue]:
+    if params.choices or params.judgements:
+        yield from instructions(taught.exams, params.choices, params.judgements, taught.seed, left)
 
 
 def instructions(exams: Iterable[Exam], choices: int, judgements: int, seed: int, left: Left = unheard) -> Iterator[Dialogue]:

@@ -9,11 +9,15 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from functools import cache
 
+from pydantic import Field, NonNegativeInt, PositiveInt
+
 from lingyu.generate.provenance import Left, exchange, provenance, unheard
 from lingyu.generate.rules import knowledge
+from lingyu.generate.rules.taught import Share, Taught
 from lingyu.generate.stable_choice import number, pick, picks
 from lingyu.records import Dialogue, Document, Fact, Language, Row
 from lingyu.retrieve.words import CJK, LATIN, QUESTION_WORDS, folded, tokenizer
+from lingyu.stage import StageParams
 
 METHOD = TASK = "keywords"
 RUN = re.compile(rf"[{CJK}]+|[A-Za-z][A-Za-z0-9]*(?:[-./_'’][A-Za-z0-9]+)*")
@@ -52,6 +56,26 @@ WORDINGS: dict[Language, dict[str, tuple[str, ...]]] = {
     },
 }
 BETWEEN: dict[Language, str] = {"zh": "、", "en": ", "}
+
+
+class Params(StageParams):
+    """Rows that ask for search keywords."""
+
+    a_fact: NonNegativeInt = Field(0, description="Questions for each fact.")
+    documents: Share = Field(0.0, description="Share of the documents.")
+    dialogues: Share = Field(0.0, description="Share of the given dialogues.")
+    most: PositiveInt = Field(6, description="Keywords that a person would type into a search at most; neighbours are joined.")
+
+
+def make(params: Params, taught: Taught, left: Left) -> Iterator[Dialogue]:
+    yield from from_facts(taught.facts, params.a_fact, taught.seed)
+    if params.documents or params.dialogues:
+        documents = [row for row in taught.documents if row.scope == "domain"]
+        texts = [*(row.text for row in documents), *(row.messages[0].content for row in taught.dialogues if row.scope == "domain")]
+        headings = {heading for row in documents for heading in (row.title, row.section)}
+        words = Words(texts, headings, {name for fact in taught.facts for name in (fact.entity, fact.relation)})
+        yield from from_documents(documents, params.documents, words, params.most, taught.seed, left)
+        yield from from_dialogues(taught.dialogues, params.dialogues, words, params.most, taught.seed, left)
 
 
 class Words:

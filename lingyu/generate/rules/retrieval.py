@@ -9,16 +9,48 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+
 from lingyu.generate.provenance import Left, exchange, provenance, unheard
 from lingyu.generate.rules import articles, knowledge, situations
 from lingyu.generate.rules.articles import Article
+from lingyu.generate.rules.taught import Share, Taught
 from lingyu.generate.stable_choice import number
 from lingyu.records import Dialogue, Document, Fact, Row
 from lingyu.retrieve.chunks import Chunk, chunk_of_fact, chunks_of_document
 from lingyu.retrieve.index import Knowledge, build
 from lingyu.retrieve.prompt import NOTHING_FOUND, is_chinese, shown, with_passages
+from lingyu.stage import StageParams
 
 METHOD = TASK = "retrieval"
+
+
+class Params(StageParams):
+    """Questions with retrieved passages before them, for package.context_prompt: before."""
+
+    a_fact: NonNegativeInt = Field(0, description="Questions for each fact.")
+    an_article: NonNegativeInt = Field(0, description="Questions for each article.")
+    dialogues: Share = Field(0.0, description="Share of the given dialogues that refer to their records.")
+    passages: PositiveInt = Field(3, description="Passages before a question, as index has it: the service will send the same.")
+    unanswerable: Share = Field(
+        0.2,
+        description="Share without the right passage, whose answer is that the documents do not say. With more, a model learns to refuse.",
+    )
+    max_characters: PositiveInt = Field(240, description="Characters of a passage, as index has it.")
+    k1: PositiveFloat = Field(1.5, description="Of BM25, as index has it.")
+    b: Share = Field(0.75, description="Of BM25, as index has it.")
+
+
+def make(params: Params, taught: Taught, left: Left) -> Iterator[Dialogue]:
+    """The search is built only where something is asked of it."""
+    if params.a_fact or params.an_article or params.dialogues:
+        shelf = Shelf(taught.documents, taught.facts, params.max_characters, params.k1, params.b)
+        asked = [
+            *of_facts(taught.facts, params.a_fact, taught.seed),
+            *of_articles(taught.articles, params.an_article, taught.seed),
+            *of_dialogues(taught.dialogues, taught.articles, params.dialogues, taught.seed, left),
+        ]
+        yield from instructions(asked, shelf, params.passages, params.unanswerable, taught.seed, left)
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,15 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from pydantic import Field, NonNegativeInt
+
 from lingyu.evaluate.rules import citations
 from lingyu.generate.provenance import Left, exchange, provenance, unheard
 from lingyu.generate.rules.articles import Article
+from lingyu.generate.rules.taught import Taught
 from lingyu.generate.stable_choice import picks
 from lingyu.records import Dialogue, Language
+from lingyu.stage import StageParams
 from lingyu.text.legal import ITEM_HEAD, POINTS_ELSEWHERE, STATUTE_ITEM
 from lingyu.text.sentences import RULE
 
@@ -118,6 +122,18 @@ WORDINGS: dict[Language, Wordings] = {
         between=" and ",
     ),
 }
+
+
+class Params(StageParams):
+    """Rows about situations that articles decide."""
+
+    questions: NonNegativeInt = Field(0, description="Wordings of each situation that an article decides.")
+    basis: NonNegativeInt = Field(0, description="Wordings that ask for the articles behind a given answer, where they are known.")
+
+
+def make(params: Params, taught: Taught, left: Left) -> Iterator[Dialogue]:
+    yield from instructions(taught.articles, params.questions, taught.seed, left)
+    yield from basis(taught.dialogues, taught.articles, params.basis, taught.seed, left)
 
 
 def instructions(articles: Iterable[Article], count: int, seed: int, left: Left = unheard) -> Iterator[Dialogue]:

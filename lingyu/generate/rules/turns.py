@@ -7,11 +7,15 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from pydantic import Field, NonNegativeInt, PositiveInt
+
 from lingyu.generate.provenance import Left, exchange, provenance, unheard
 from lingyu.generate.rules import articles, knowledge
 from lingyu.generate.rules.articles import Article
+from lingyu.generate.rules.taught import Taught
 from lingyu.generate.stable_choice import number, pick, picks
 from lingyu.records import Dialogue, Fact, Language, Message, Row
+from lingyu.stage import StageParams
 
 METHOD = TASK = "turns"
 
@@ -32,6 +36,21 @@ CHAPTER: dict[Language, tuple[str, ...]] = {
     "en": ("Under which heading is it?", "Which part does it belong to?"),
 }
 UNDER: dict[Language, str] = {"zh": "在“{c}”之下。", "en": "It stands under “{c}”."}
+
+
+class Params(StageParams):
+    """Dialogues of several turns."""
+
+    an_entity: NonNegativeInt = Field(0, description="Dialogues for each entity with two facts or more.")
+    an_article: NonNegativeInt = Field(0, description="Dialogues for each article.")
+    most: PositiveInt = Field(3, ge=2, description="Questions in one; people rarely ask a fourth about one thing.")
+
+
+def make(params: Params, taught: Taught, left: Left) -> Iterator[Dialogue]:
+    if params.an_entity:
+        yield from of_facts(taught.facts, params.an_entity, params.most, taught.seed, left)
+    if params.an_article:
+        yield from of_articles(taught.articles, params.an_article, taught.seed, left)
 
 
 def of_facts(facts: Iterable[Fact], dialogues: int, turns: int, seed: int, left: Left = unheard) -> Iterator[Dialogue]:
