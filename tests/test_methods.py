@@ -120,8 +120,8 @@ def test_no_wording_stands_twice(language):
         *exams.WORDINGS[language].judged, *exams.WORDINGS[language].filled,
         *definitions.WORDINGS[language].defined, *definitions.WORDINGS[language].named, *definitions.WORDINGS[language].untitled,
         *situations.WORDINGS[language].asked, *situations.WORDINGS[language].based,
-        *(form for kind in keywords.WORDINGS[language].values() for form in kind), *turns.THEN[language],
-        *(skill[language] for skill in skills.SKILLS.values()),
+        *keywords.WORDINGS[language].question, *keywords.WORDINGS[language].passage, *turns.WORDINGS[language].then,
+        *(skill[language] for skill in skills.skills().values()),
     ]  # fmt: skip
 
     assert len(forms) > 40
@@ -557,7 +557,7 @@ def test_a_row_with_a_system_message_of_its_own_keeps_it():
 
 
 def test_every_task_of_the_methods_has_a_skill():
-    assert {row.task for row in made(ON)} <= set(skills.SKILLS)
+    assert {row.task for row in made(ON)} <= set(skills.skills())
 
 
 def test_reasons_are_counted_by_table_and_method(tmp_path):

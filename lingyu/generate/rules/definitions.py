@@ -7,12 +7,14 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Annotated
 
 from pydantic import Field, NonNegativeInt, PositiveInt
 
 from lingyu.generate.provenance import Left, exchange, provenance, unheard
 from lingyu.generate.rules.taught import Taught
 from lingyu.generate.stable_choice import picks
+from lingyu.generate.wordings import Phrases, Wordings, blanks
 from lingyu.records import Dialogue, Document, Language
 from lingyu.stage import StageParams
 from lingyu.text.legal import ARTICLE, ITEM_HEAD
@@ -45,46 +47,15 @@ DETERMINER = re.compile(r"^(?:a|an|the) ", re.IGNORECASE)
 CLOSING = "。；;. "
 
 
-@dataclass(frozen=True)
-class Wordings:
-    """{x} stands for the term, {b} for its meaning, {t} for the document's title."""
-
-    defined: tuple[str, ...]
-    named: tuple[str, ...]
-    untitled: tuple[str, ...]
-    untitled_named: tuple[str, ...]
+class Forms(Phrases):
+    defined: Annotated[tuple[str, ...], blanks("t", "x")]
+    named: Annotated[tuple[str, ...], blanks("t", "b")]
+    untitled: Annotated[tuple[str, ...], blanks("x")]
+    untitled_named: Annotated[tuple[str, ...], blanks("b")]
     end: str
 
 
-WORDINGS: dict[Language, Wordings] = {
-    "zh": Wordings(
-        defined=(
-            "《{t}》里，“{x}”是什么意思？",
-            "《{t}》怎样定义“{x}”？",
-            "在《{t}》中，哪些算“{x}”？",
-            "请按《{t}》解释“{x}”。",
-            "“{x}”一词，《{t}》是怎么说的？",
-            "读《{t}》遇到“{x}”，该怎么理解？",
-        ),
-        named=("《{t}》里，哪个词的意思是“{b}”？", "“{b}”，《{t}》把这叫做什么？", "《{t}》用哪个词称呼“{b}”？"),
-        untitled=("“{x}”是什么意思？", "什么叫“{x}”？", "请解释“{x}”。", "怎样理解“{x}”？"),
-        untitled_named=("哪个词的意思是“{b}”？", "“{b}”，这叫做什么？"),
-        end="。",
-    ),
-    "en": Wordings(
-        defined=(
-            "What does “{x}” mean in {t}?",
-            "How does {t} define “{x}”?",
-            "Explain “{x}” as {t} has it.",
-            "In {t}, what is meant by “{x}”?",
-            "What does {t} understand by “{x}”?",
-        ),
-        named=("Which term of {t} means “{b}”?", "What does {t} call “{b}”?"),
-        untitled=("What does “{x}” mean?", "What is meant by “{x}”?", "Explain “{x}”.", "How is “{x}” defined?"),
-        untitled_named=("Which term means “{b}”?", "What is “{b}” called?"),
-        end=".",
-    ),
-}
+WORDINGS = Wordings("definitions", Forms)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ Rules only ask what one sentence settles by itself: it has one "must" or "must n
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from typing import Annotated
 
 from pydantic import Field, NonNegativeInt
 
@@ -16,7 +16,8 @@ from lingyu.generate.provenance import Left, exchange, provenance, unheard
 from lingyu.generate.rules.articles import Article
 from lingyu.generate.rules.taught import Taught
 from lingyu.generate.stable_choice import picks
-from lingyu.records import Dialogue, Language
+from lingyu.generate.wordings import Phrases, Wordings, blanks
+from lingyu.records import Dialogue
 from lingyu.stage import StageParams
 from lingyu.text.legal import ITEM_HEAD, POINTS_ELSEWHERE, STATUTE_ITEM
 from lingyu.text.sentences import RULE
@@ -66,62 +67,19 @@ FORBIDDEN = re.compile(r"(?P<who>[^，]*?，?)(?:不得|禁止|严禁)(?P<where>
 DEMANDED = re.compile(r"(?P<who>[^，除]{2,30})应当(?:依法)?履行下列[^，]{0,12}(?:职责|义务|责任)")
 
 
-@dataclass(frozen=True)
-class Wordings:
-    """{t} stands for the title, {n} for the number, {q} for what is asked, {i} for an act, {s} for what is quoted, {x} for citations."""
-
-    asked: tuple[str, ...]
-    treated: tuple[str, ...]
-    allowed: tuple[str, ...]
-    settled: str
-    listed: str
-    consequence: str
-    based: tuple[str, ...]
-    basis: str
+class Forms(Phrases):
+    asked: Annotated[tuple[str, ...], blanks("q", may=("t",))]
+    treated: Annotated[tuple[str, ...], blanks("t", "i")]
+    allowed: Annotated[tuple[str, ...], blanks("t", "i")]
+    settled: Annotated[str, blanks("y", "t", "n", "s")]
+    listed: Annotated[str, blanks("y", "t", "n", "s", "i", or_empty=True)]
+    consequence: Annotated[str, blanks("t", "n", "s", or_empty=True)]
+    based: Annotated[tuple[str, ...], blanks("q")]
+    basis: Annotated[str, blanks("x")]
     between: str
 
 
-WORDINGS: dict[Language, Wordings] = {
-    "zh": Wordings(
-        asked=(
-            "{q}？",
-            "按《{t}》，{q}？",
-            "有人问：{q}？请说明依据。",
-            "{q}？依据是哪一条？",
-            "想请教一下，{q}？",
-            "{q}？《{t}》怎么说？",
-        ),
-        treated=(
-            "{i}，《{t}》对此怎么规定？",
-            "出现这种情形：{i}。按《{t}》如何处理？",
-            "依《{t}》，{i}的，结果如何？",
-            "{i}，会怎么样？请依据《{t}》回答。",
-        ),
-        allowed=("{i}，《{t}》允许吗？", "按《{t}》，允许{i}吗？", "有人想{i}，《{t}》允许吗？"),
-        settled="{y}《{t}》{n}规定：“{s}。”",
-        listed="{y}《{t}》{n}写明：“{s}”，其中有“{i}”。",
-        consequence="{s}。依据是《{t}》{n}。",
-        based=(
-            "回答下面的问题，应当依据哪些条文？\n{q}",
-            "{q}\n只列出相关条文。",
-            "来访者说：{q}\n请先查明所依据的法条。",
-            "下面这件事要看哪几条？\n{q}",
-        ),
-        basis="依据{x}。",
-        between="、",
-    ),
-    "en": Wordings(
-        asked=("{q}?", "Under {t}: {q}?", "Somebody asks: {q}? On what ground?", "{q}? Which provision says so?"),
-        treated=(),
-        allowed=(),
-        settled="{y} {t}, {n}: “{s}.”",
-        listed="",
-        consequence="",
-        based=("Which provisions does an answer to this rest on?\n{q}", "{q}\nName the provisions only."),
-        basis="It rests on {x}.",
-        between=" and ",
-    ),
-}
+WORDINGS = Wordings("situations", Forms)
 
 
 class Params(StageParams):
