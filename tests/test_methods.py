@@ -47,7 +47,7 @@ CONSULT = dialogue("d1", "雷雨天能起飞吗？", "根据《飞行安全细�
 ON = {
     "exams": {"choices": 3, "judgements": 3},
     "retrieval": {
-        "a_fact": 2, "an_article": 2, "dialogues": 1.0, "passages": 2, "unanswerable": 0.3, "max_characters": 240, "k1": 1.5, "b": 0.75,
+        "a_fact": 2, "an_article": 2, "dialogues": 1.0, "passages": 2, "unanswerable": 0.3, "max_characters": 240,
     },
     "definitions": {"questions": 3, "names": 1, "max_asked_by": 80},
     "situations": {"questions": 2, "basis": 1},
