@@ -23,7 +23,7 @@ def answers() -> Answers:
 
 
 @bentoml.service(name="lingyu", workers=1, traffic={"timeout": 300, "max_concurrency": 128})
-@bentoml.asgi_app(make_app(answers, HERE / "web" / "chat"), path="/")
+@bentoml.asgi_app(make_app(answers, HERE / "web" / "pages"), path="/")
 class Assistant:
     """Answers questions in the domain its model was tuned for."""
 

@@ -16,19 +16,20 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stdout
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from bench.generation import parted
 from lingyu.files import read_jsonl, read_table
+from lingyu.generate.registry import LLM
 from lingyu.generate.stable_choice import number
-from lingyu.generate.tables import MADE, Asked
+from lingyu.generate.tables import MADE
 from lingyu.records import Label, Made
 from stages import generate
 from tests.openai_server import Reply, good_answer, serving
 
 OPENED, CLOSED = "<!-- asked -->", "<!-- /asked -->"
 PAGE = Path("docs/generation.md")
-METHODS: tuple[str, ...] = get_args(Asked)
+METHODS: tuple[str, ...] = tuple(method.name for method in LLM)
 RECORDS = 60
 COUNTED = re.compile(r"\d+|(?<=[一二三四五六七八九十百])[一二三四五六七八九]")
 

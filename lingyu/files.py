@@ -65,7 +65,7 @@ def read_table(path: Path, row_type: type[R]) -> Iterator[R]:
     """The rows of a table in their order, one batch in memory at a time."""
     with pq.ParquetFile(path) as file:
         for batch in file.iter_batches(BATCH):
-            for row in batch.to_pylist():
+            for row in batch.to_pylist(maps_as_pydicts="strict"):
                 yield row_type.model_validate(row)
 
 
@@ -106,10 +106,12 @@ def schema_of(row_type: type[BaseModel]) -> pa.Schema:
 
 
 def arrow_type(annotation: Any) -> pa.DataType:
-    """The Arrow type of a field: text, numbers, lists, rows in rows; optional is nullable; Literal of text is text."""
+    """The Arrow type of a field: text, numbers, lists, mappings, rows in rows; optional is nullable; Literal of text is text."""
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is list:
         return pa.list_(arrow_type(arguments[0]))
+    if origin is dict:
+        return pa.map_(*map(arrow_type, arguments))
     if origin is typing.Literal:
         return pa.string()
     if origin in {typing.Union, types.UnionType}:

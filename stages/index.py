@@ -1,7 +1,7 @@
 """index: cut the documents into chunks and index them for professional mode.
 
 Reads   out/clean/tables            documents and facts of the domain; what is general is only asked, never indexed
-Writes  out/index/knowledge         chunks.parquet, the index under bm25/, settings.json with what the search needs to know
+Writes  out/index/knowledge         chunks.parquet, retriever.json and its index, settings.json with what the service needs to know
         out/index/metrics.json      how many chunks, and how often a question made here finds the passage it was made from
 
 Every part of the corpus is indexed, test facts too: the knowledge base serves; it trains nothing. Questions for the check are
@@ -11,29 +11,30 @@ built from facts without their value, so the numbers speak of the search on such
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveInt
 
 from lingyu.files import read_table, write_json
 from lingyu.records import Dialogue, Document, Fact
-from lingyu.retrieve.chunks import Chunk, chunk_of_fact, chunks_of_document, sentences
+from lingyu.retrieve.chunks import Chunk, chunk_of_fact, chunks_of_document
 from lingyu.retrieve.index import Knowledge, build
+from lingyu.retrieve.retrievers import Choice
 from lingyu.stage import StageParams, start
 from lingyu.statistics import wilson
+from lingyu.text.sentences import sentences
 
 DEPTHS = (1, 3, 5)
 
 
 class Params(StageParams):
+    renamed: ClassVar = {"k1": "retriever.options.k1", "b": "retriever.options.b"}
+
     max_characters: PositiveInt = Field(
         240, description="Of a passage: what a person reads at a glance, and three of them fit the 512 tokens of the tiny model."
     )
-    k1: PositiveFloat = Field(1.5, description="Of BM25: how fast repeated words stop to count. The usual value.")
-    b: float = Field(
-        0.75, ge=0, le=1, description="Of BM25: correction for length. The usual value; passages of one length leave it little to do."
-    )
+    retriever: Choice = Field(Choice(), description="How passages are found.")
     passages: PositiveInt = Field(3, description="Passages shown with an answer. People do not read more.")
     min_score: float = Field(
         0.4,
@@ -53,7 +54,7 @@ def run(params: Params, tables: Path, out: Path) -> None:
     facts = [row for row in read_table(tables / "facts.parquet", Fact) if row.scope == "domain"]
 
     passages = [chunk for document in documents for chunk in chunks_of_document(document, params.max_characters)]
-    build([*passages, *map(chunk_of_fact, facts)], out / "knowledge", params.k1, params.b)
+    build([*passages, *map(chunk_of_fact, facts)], out / "knowledge", params.retriever)
     write_json(out / "knowledge" / "settings.json", {"passages": params.passages, "min_score": params.min_score})
 
     knowledge = Knowledge(out / "knowledge")

@@ -26,7 +26,7 @@ from typing import Any, Literal
 from pydantic import Field, PositiveInt
 
 from lingyu.files import read_table, write_json, write_jsonl, write_table
-from lingyu.generate.rules import classify, weak
+from lingyu.generate.rules import classify
 from lingyu.generate.stable_choice import number
 from lingyu.generate.tables import MADE
 from lingyu.ledger import Ledger
@@ -227,7 +227,7 @@ def texts_asked(row: Row) -> list[str]:
     if not isinstance(row, Dialogue | Preference | Question):
         return []
     texts = [message.content for message in row.messages if message.role == "user"]
-    return [classify.text_asked(text, row.language) for text in texts] if row.method in {classify.METHOD, weak.METHOD} else texts
+    return [classify.text_asked(text, row.language) for text in texts] if row.method in classify.PROMPTED else texts
 
 
 def fitting(table: str, rows: Sequence[Row], tokens: Tokens, params: Params, log: Log) -> Iterator[tuple[Row, int]]:

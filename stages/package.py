@@ -5,7 +5,8 @@ Reads   out/select/model             the winner
         out/select/leaderboard.csv   what was measured of it and of the base
         out/index/knowledge          the knowledge base of professional mode
         out/clean/tables             sources and licences for the card
-        service.py, bentofile.yaml, web/chat, lingyu/serve, lingyu/retrieve, lingyu/records.py, lingyu/text/numerals.py, lingyu/files.py,
+        service.py, bentofile.yaml, web/pages, lingyu/serve, lingyu/retrieve, lingyu/records.py, lingyu/files.py,
+        of lingyu/text legal.py, negation.py, numerals.py, sentences.py,
         and of lingyu/model attached.py, bottleneck.py, chat.py, prefix.py: the code that goes into the Bento
 Writes  out/package/bento            a Bento: `bentoml serve out/package/bento`
         out/package/release          the model with README.md (its card) and manifest.json, to which a release adds its lineage
@@ -36,7 +37,10 @@ CODE = (
     "lingyu/files.py",
     "lingyu/records.py",
     "lingyu/text/__init__.py",
+    "lingyu/text/legal.py",
+    "lingyu/text/negation.py",
     "lingyu/text/numerals.py",
+    "lingyu/text/sentences.py",
     "lingyu/model/__init__.py",
     "lingyu/model/attached.py",
     "lingyu/model/bottleneck.py",
@@ -44,7 +48,7 @@ CODE = (
     "lingyu/model/prefix.py",
     "lingyu/retrieve",
     "lingyu/serve",
-    "web/chat",
+    "web/pages",
 )
 # bento.yaml must name a time; one that is always the same tells nobody anything wrong.
 NO_TIME = "1970-01-01T00:00:00+00:00"

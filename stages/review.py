@@ -21,29 +21,22 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TextIO, get_args
+from typing import Any, TextIO
 
 from pydantic import Field, NonNegativeInt, field_validator
 
 from lingyu.files import read_table, write_json, write_table
-from lingyu.generate.tables import MADE, METHODS, Asked, fault_of_names
+from lingyu.generate.registry import POLICIES, Policy, fault_of_names
+from lingyu.generate.tables import MADE
 from lingyu.ledger import Ledger
 from lingyu.records import REVIEWS, Made, Row
 from lingyu.review import label_studio
-from lingyu.review.batches import Batches, Bound, Policy, Rule
+from lingyu.review.batches import Batches, Bound, Rule
 from lingyu.review.decisions import DECISIONS, Decision, read_decisions
 from lingyu.review.queue import Waiting, add_passages, made_rows
 from lingyu.review.rulings import VERDICTS, Rulings, applied, misfits
 from lingyu.review.workbook import write_workbook
 from lingyu.stage import StageError, StageParams, start
-
-# What follows from articles, what replaces a person's answer, what is better, what hurts: no rule can check these.
-REQUIRED = ("opinion", "replaced", "judged", "nvc")
-POLICIES: dict[str, Policy] = {
-    **dict.fromkeys(METHODS, "auto"),
-    **dict.fromkeys((*get_args(Asked), "weak"), "sample"),
-    **dict.fromkeys(REQUIRED, "required"),
-}
 
 
 class Params(StageParams):

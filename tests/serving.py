@@ -17,6 +17,7 @@ from lingyu.model.chat import CHATML, prompt_and_reply
 from lingyu.records import Document, Fact, Message
 from lingyu.retrieve.chunks import chunk_of_fact, chunks_of_document
 from lingyu.retrieve.index import build
+from lingyu.retrieve.retrievers import Choice
 
 TOP = Path(__file__).parent.parent
 REASONED = ("风速12米每秒，能起飞吗？", "抗风能力是10米每秒，12大于10。", "不能起飞。")
@@ -54,7 +55,7 @@ def content(tmp_path_factory) -> Path:
     """
     folder = tmp_path_factory.mktemp("content")
     learn_by_heart(folder / "model")
-    build([*chunks_of_document(DOCUMENT, 200), *map(chunk_of_fact, FACTS)], folder / "knowledge", 1.5, 0.75)
+    build([*chunks_of_document(DOCUMENT, 200), *map(chunk_of_fact, FACTS)], folder / "knowledge", Choice())
     write_json(folder / "knowledge" / "settings.json", {"passages": 3, "min_score": 0.55})
     write_json(
         folder / "settings.json",

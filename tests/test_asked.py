@@ -9,7 +9,7 @@ from teaching import exchanges, lesson, reasons, teach
 
 from lingyu.generate.llm import prompts
 from lingyu.generate.llm.run import METHODS
-from lingyu.generate.tables import Asked
+from lingyu.generate.registry import LLM
 from lingyu.records import Dialogue, Preference
 
 WIND = document(1, "风速超过12米每秒时不得起飞。值班员每30分钟记录一次风速。", title="《飞行手册》", section="第五条")
@@ -60,7 +60,7 @@ def test_what_a_method_makes(tmp_path, method, records, switched, count, said):
 
 
 def test_every_method_is_tried_above_and_no_other():
-    assert {method for method, *_ in MAKING} == {module.METHOD for module in METHODS} == set(Asked.__args__)
+    assert {method for method, *_ in MAKING} == {module.METHOD for module in METHODS} == {method.name for method in LLM}
 
 
 def test_an_opinion_sees_the_articles_and_cites_them(tmp_path):

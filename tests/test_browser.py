@@ -12,9 +12,9 @@ FLYING_TIME = ANSWERED[1][0]
 
 
 def test_the_page_says_everything_in_both_languages():
-    text = (TOP / "web/chat/words.js").read_text(encoding="utf-8")
+    text = (TOP / "web/pages/chat/words.js").read_text(encoding="utf-8")
     tables = [set(re.findall(r"(\w+): \"", part)) for part in text.split(" en: {")]
-    page = (TOP / "web/chat/index.html").read_text(encoding="utf-8")
+    page = (TOP / "web/pages/chat/index.html").read_text(encoding="utf-8")
 
     assert len(tables) == 2
     assert tables[0] == tables[1]

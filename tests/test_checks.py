@@ -3,7 +3,8 @@
 import pytest
 from rows import dialogue
 
-from lingyu.generate.llm.checks import Candidate, Limits, Seen, cited, contradicting, figures_of, finding, terms_of, ungrounded
+from lingyu.generate.llm.checks import Candidate, Limits, Seen, contradicting, figures_of, finding, terms_of, ungrounded
+from lingyu.text.legal import cited
 
 SOURCE = "《飞行手册》\n第二十八条\n风速超过12米每秒时，不得起飞。电池容量为1.2万毫安时，每三个月检查一次，费用3,000元。"
 SOURCE += "使用RTK-2定位，称为“双保险”。"

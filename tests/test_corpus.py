@@ -13,7 +13,7 @@ from lingyu.split.leak import Bounds, Gate, Item
 from lingyu.split.parts import TooFew, exceptions, number_of, parted
 from lingyu.text import normalise
 from lingyu.text.language import language
-from lingyu.text.marks import ARTICLE
+from lingyu.text.legal import HEADING
 from lingyu.text.ngrams import Sketches, grams_of
 from lingyu.text.normalise import _unusual, exact_key, joined, key, language_of, normal, quick_key, simplified
 from lingyu.text.word_lists import Words, lists_of
@@ -102,7 +102,7 @@ def test_joined(first, second, whole):
     ],
 )
 def test_an_article_is_no_reference_to_one(text, found):
-    assert bool(ARTICLE.match(text)) is found
+    assert bool(HEADING.match(text)) is found
 
 
 @pytest.mark.parametrize(("heading", "whole"), [("总 则", "总则"), ("飞行 管理", "飞行 管理"), ("", "")])

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from lingyu.evaluate import ask
+from lingyu.evaluate import ask, predict
 from lingyu.evaluate.metrics import Prediction
 from lingyu.files import hashes, read_json, read_table, write_table
 from lingyu.records import Document, Message, Preference, Question
@@ -78,7 +78,7 @@ def test_every_item_is_predicted_in_order_and_measured(tmp_path, models, tiny_re
     found = read_json(tmp_path / "out" / "metrics.json")
     assert [row.id for row in rows[: len(QUESTIONS)]] == [question.id for question in QUESTIONS]
     assert [row.task for row in rows[len(QUESTIONS) :]] == ["domain", "general", "preference"]
-    assert {row.task for row in rows if row.reward is not None} == {"fact"}
+    assert {row.task for row in rows if "reward" in row.values} == {"fact"}
     assert rows[4].prompt.endswith("<|im_start|>assistant\n")
     assert rows[0].prompt.endswith("</think>\n\n")
     assert {name: measure["count"] for name, measure in found.items()} == {
@@ -101,7 +101,7 @@ def test_the_reward_model_judges_what_it_was_trained_on(tmp_path, models, tiny_r
     evaluate.run(PARAMS, models, tiny_reward_model, test, out=tmp_path / "out")
 
     rows = list(read_table(tmp_path / "out" / "predictions.parquet", Prediction))
-    assert [row.task for row in rows if row.reward is not None] == ["preferred"]
+    assert [row.task for row in rows if "reward" in row.values] == ["preferred"]
     assert read_json(tmp_path / "out" / "metrics.json")["reward_mean"]["count"] == 1
 
 
@@ -219,42 +219,42 @@ def test_bits_per_byte_of_an_untrained_model_are_those_of_guessing(tmp_path, mod
 
 
 def test_a_preference_is_kept_when_the_chosen_reply_is_likelier_a_token(checkpoint):
-    rows = evaluate.choices(checkpoint, [preference("红色", "白色"), preference("白色", "红色")])
+    rows = predict.choices(checkpoint, [preference("红色", "白色"), preference("白色", "红色")])
 
     assert [row.correct for row in rows] in ([True, False], [False, True])
-    assert rows[0].nats == pytest.approx(-rows[1].nats, abs=1e-4)
+    assert rows[0].values["margin"] == pytest.approx(-rows[1].values["margin"], abs=1e-4)
 
 
 @pytest.mark.parametrize(
     ("task", "reply", "answer", "wrong", "expected"),
     [
-        ("fact", "云雀的颜色是红色。", "红色", ["白色"], {"correct": True, "char_f1": 0.4}),
-        ("fact", "云雀的颜色是白色。", "红色", ["白色"], {"correct": False}),
-        ("classify", "低风险", "低风险", ["高风险"], {"correct": True, "label": "低风险", "char_f1": None}),
-        ("classify", "属于低风险", "低风险", ["高风险"], {"correct": False, "label": "invalid"}),
-        ("reason", "<think>\n红\n</think>\n\n红色", "红色", [], {"correct": True, "well_formed": True, "char_f1": 1.0}),
-        ("reason", "红色", "红色", [], {"correct": True, "well_formed": False}),
-        ("reason", "<think>红色</think>白色", "红色", [], {"correct": False, "well_formed": True}),
+        ("fact", "云雀的颜色是红色。", "红色", ["白色"], {"exact": 1, "char_f1": 0.4}),
+        ("fact", "云雀的颜色是白色。", "红色", ["白色"], {"exact": 0}),
+        ("classify", "低风险", "低风险", ["高风险"], {"exact": 1, "label": "低风险"}),
+        ("classify", "属于低风险", "低风险", ["高风险"], {"exact": 0, "label": "invalid"}),
+        ("reason", "<think>\n红\n</think>\n\n红色", "红色", [], {"exact": 1, "format": 1, "char_f1": 1.0}),
+        ("reason", "红色", "红色", [], {"exact": 1, "format": 0}),
+        ("reason", "<think>红色</think>白色", "红色", [], {"exact": 0, "format": 1}),
     ],
 )
 def test_a_reply_is_judged_by_the_rules_of_its_task(task, reply, answer, wrong, expected):
     asked = question(task, answer=answer, wrong=wrong)
 
-    row = evaluate.judged(asked, "", reply, evaluate.ordered_options([asked]))
+    row = predict.judged(asked, "", reply, predict.ordered_options([asked]))
 
-    assert {name: getattr(row, name) for name in expected} == pytest.approx(expected)
+    assert {name: row.values.get(name, row.label) for name in expected} == pytest.approx(expected)
 
 
 def test_the_text_of_a_recalled_article_is_judged_without_its_citation():
     asked = question("recall", "《消防法》第五条规定了什么？", "任何单位都有义务。")
 
-    row = evaluate.judged(asked, "", "根据《消防法》第五条：任何单位都有义务。", [])
+    row = predict.judged(asked, "", "根据《消防法》第五条：任何单位都有义务。", [])
 
-    assert (row.cited, row.correct, row.char_f1) == (True, True, 1.0)
+    assert (row.values["cited"], row.values["exact"], row.values["char_f1"]) == (1, 1, 1)
 
 
 def test_classes_keep_the_order_in_which_the_questions_list_them():
     classes = ["低", "中", "高"]
     asked = [question("classify", str(i), label, [other for other in classes if other != label]) for i, label in enumerate(classes[::-1])]
 
-    assert evaluate.ordered_options(asked) == classes
+    assert predict.ordered_options(asked) == classes

@@ -8,13 +8,13 @@ from openai_server import Reply, asked_for, good_answer, serving
 from teaching import ASKED, RULES, TEACHER
 
 from lingyu.files import read_jsonl, read_table, write_tables
-from lingyu.generate.rules.methods import RetrievalParams
+from lingyu.generate.rules.retrieval import Params as RetrievalParams
 from lingyu.generate.rules.weak import Signal
 from lingyu.generate.tables import MADE
 from lingyu.records import Dialogue, Document, Exam, Fact, Label, Message, Preference
 from stages import generate, index
 
-SEARCH = {"max_characters": 240, "k1": 1.5, "b": 0.75}
+SEARCH = {"max_characters": 240}
 PARAMS = generate.Params.model_validate(
     {
         "seed": 1,
@@ -230,7 +230,7 @@ def test_labels_that_a_signal_gave_train_under_its_name_and_test_nobody(tmp_path
 
 
 def test_training_is_shown_passages_as_the_service_shows_them():
-    shared = {"passages", "max_characters", "k1", "b"}
+    shared = {"passages", "max_characters", "retriever"}
 
     assert RetrievalParams().model_dump(include=shared) == index.Params().model_dump(include=shared)
 

@@ -8,7 +8,7 @@ from lingyu.records import Dialogue, Message
 from lingyu.retrieve.index import Knowledge
 from stages import index
 
-PARAMS = index.Params(max_characters=200, k1=1.5, b=0.75, passages=3, min_score=0.4, check_items=10)
+PARAMS = index.Params(max_characters=200, passages=3, min_score=0.4, check_items=10)
 
 
 def asked(question, scope):

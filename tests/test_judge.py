@@ -4,11 +4,12 @@ import math
 
 import numpy as np
 import pytest
+from predictions import prediction
 from scipy import stats
 
 from lingyu import statistics as sure
 from lingyu.evaluate import metrics, rules
-from lingyu.evaluate.metrics import Prediction
+from lingyu.evaluate.scorer import Prediction
 
 LIMIT = "云雀一号的抗风等级是什么？"
 
@@ -210,16 +211,11 @@ def test_holms_correction():
 
 
 def row(task="fact", **fields) -> Prediction:
-    nothing = dict.fromkeys(Prediction.model_fields, None) | dict.fromkeys(("known", "prompt", "reply", "answer", "label"), "")
-    return Prediction.model_validate(
-        {**nothing, "id": "1", "group": str(id(fields)), "language": "zh", "options": [], "task": task, **fields}
-    )
+    return prediction(task, **{"group": str(id(fields)), **fields})
 
 
 def labelled(*pairs):
-    return [
-        row("classify", id=str(i), group=str(i), answer=a, label=b, options=["x", "y"], correct=a == b) for i, (a, b) in enumerate(pairs)
-    ]
+    return [row("classify", id=str(i), group=str(i), answer=a, label=b, options=["x", "y"], exact=a == b) for i, (a, b) in enumerate(pairs)]
 
 
 def test_a_metric_without_items_is_left_out():
@@ -228,12 +224,12 @@ def test_a_metric_without_items_is_left_out():
 
 def test_each_metric_takes_its_own_items():
     rows = [
-        row(known="taught", correct=True, char_f1=1.0, chrf=0.5, reward=2.0),
-        row(known="documents", correct=False, char_f1=0.0, chrf=0.5, reward=1.0),
-        row("domain", nats=math.log(2) * 30, bytes=10),
-        row("domain", nats=math.log(2) * 10, bytes=10),
-        row("reason", correct=True, well_formed=False),
-        row("exam", correct=True, char_f1=1.0),
+        row(known="taught", exact=True, char_f1=1.0, chrf=0.5, reward=2.0),
+        row(known="documents", exact=False, char_f1=0.0, chrf=0.5, reward=1.0),
+        row("domain", bits=30, bytes=10),
+        row("domain", bits=10, bytes=10),
+        row("reason", exact=True, format=False),
+        row("exam", exact=True, char_f1=1.0),
     ]
 
     found = {name: (measure["value"], measure["count"]) for name, measure in metrics.measured(rows, 10, 0).items()}
@@ -272,9 +268,7 @@ def test_invalid_labels_count_as_wrong_and_stand_in_the_confusion():
 
 
 def test_intervals_hold_the_value():
-    rows = [
-        row(id=str(i), group=str(i), known="taught", correct=i % 3 > 0, char_f1=i % 5 / 4, chrf=0.3, reward=float(i)) for i in range(60)
-    ]
+    rows = [row(id=str(i), group=str(i), known="taught", exact=i % 3 > 0, char_f1=i % 5 / 4, chrf=0.3, reward=float(i)) for i in range(60)]
     rows += labelled(*[("x", "x"), ("y", "x"), ("y", "y")] * 10)
 
     found = metrics.measured(rows, 200, 0)

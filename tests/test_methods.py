@@ -7,7 +7,8 @@ from rows import dialogue, document, exam, fact, label
 
 from bench.generation import claims, said
 from lingyu.generate.rules import articles, definitions, exams, keywords, retrieval, situations, skills, turns, weak
-from lingyu.generate.rules.methods import Methods, Reasons, Taught, more_instructions
+from lingyu.generate.rules.methods import Methods, Reasons, more_instructions
+from lingyu.generate.rules.taught import Taught
 from lingyu.records import Dialogue
 from lingyu.retrieve.prompt import NOTHING_FOUND, with_passages
 from lingyu.retrieve.support import stands_in
@@ -46,7 +47,7 @@ CONSULT = dialogue("d1", "雷雨天能起飞吗？", "根据《飞行安全细�
 ON = {
     "exams": {"choices": 3, "judgements": 3},
     "retrieval": {
-        "a_fact": 2, "an_article": 2, "dialogues": 1.0, "passages": 2, "unanswerable": 0.3, "max_characters": 240, "k1": 1.5, "b": 0.75,
+        "a_fact": 2, "an_article": 2, "dialogues": 1.0, "passages": 2, "unanswerable": 0.3, "max_characters": 240,
     },
     "definitions": {"questions": 3, "names": 1, "max_asked_by": 80},
     "situations": {"questions": 2, "basis": 1},
@@ -71,11 +72,11 @@ METHODS = {"exam", "retrieval", "definition", "situation", "keywords", "turns", 
 def taught() -> Taught:
     documents = [*ARTICLES, ENGLISH]
     whole = articles.articles_of(documents, 100)
-    return Taught(documents, FACTS, [CONSULT], [label("l", "雷", "有雷雨", "weather")], EXAMS, whole)
+    return Taught(documents, FACTS, [CONSULT], [label("l", "雷", "有雷雨", "weather")], EXAMS, whole, seed=1)
 
 
 def made(params: dict) -> list[Dialogue]:
-    return list(more_instructions(Methods.model_validate(params), taught(), [0], 90, 1, Reasons()))
+    return list(more_instructions(Methods.model_validate(params), taught(), Reasons()))
 
 
 def test_every_number_title_and_quotation_of_an_answer_stands_in_the_records_it_names():
@@ -119,8 +120,8 @@ def test_no_wording_stands_twice(language):
         *exams.WORDINGS[language].judged, *exams.WORDINGS[language].filled,
         *definitions.WORDINGS[language].defined, *definitions.WORDINGS[language].named, *definitions.WORDINGS[language].untitled,
         *situations.WORDINGS[language].asked, *situations.WORDINGS[language].based,
-        *(form for kind in keywords.WORDINGS[language].values() for form in kind), *turns.THEN[language],
-        *(skill[language] for skill in skills.SKILLS.values()),
+        *keywords.WORDINGS[language].question, *keywords.WORDINGS[language].passage, *turns.WORDINGS[language].then,
+        *(skill[language] for skill in skills.skills().values()),
     ]  # fmt: skip
 
     assert len(forms) > 40
@@ -556,14 +557,14 @@ def test_a_row_with_a_system_message_of_its_own_keeps_it():
 
 
 def test_every_task_of_the_methods_has_a_skill():
-    assert {row.task for row in made(ON)} <= set(skills.SKILLS)
+    assert {row.task for row in made(ON)} <= set(skills.skills())
 
 
 def test_reasons_are_counted_by_table_and_method(tmp_path):
     from lingyu.ledger import Ledger
 
     reasons, ledger = Reasons(), Ledger()
-    list(more_instructions(Methods.model_validate(ON), taught(), [0], 90, 1, reasons))
+    list(more_instructions(Methods.model_validate(ON), taught(), reasons))
     ledger.came("documents", "a.md")
     ledger.left("documents", "a.md")
 

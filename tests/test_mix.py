@@ -6,7 +6,8 @@ import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 from lingyu.files import read_jsonl, read_table, write_table, write_tables
-from lingyu.generate.tables import MADE, METHODS
+from lingyu.generate.registry import METHODS
+from lingyu.generate.tables import MADE
 from lingyu.mix.balance import Entry, copies, pieces, replayed, weighted
 from lingyu.model.chat import CHATML, render
 from lingyu.records import Dialogue, Document, Message, Preference, Question

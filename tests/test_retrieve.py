@@ -11,6 +11,7 @@ from serving import DOCUMENT, FACTS
 from lingyu.retrieve.chunks import chunk_of_fact, chunks_of_document, passages, sentences
 from lingyu.retrieve.index import Knowledge, build
 from lingyu.retrieve.prompt import with_passages
+from lingyu.retrieve.retrievers import Choice
 from lingyu.retrieve.words import words
 
 CHUNKS = [*chunks_of_document(DOCUMENT, 30), *map(chunk_of_fact, FACTS)]
@@ -102,7 +103,7 @@ def test_a_fact_is_one_line_with_its_terms():
     ],
 )
 def test_search(tmp_path, question, kind, first):
-    build(CHUNKS, tmp_path, 1.5, 0.75)
+    build(CHUNKS, tmp_path, Choice())
 
     hits = Knowledge(tmp_path).search(question, 3, kind)
 
@@ -113,7 +114,7 @@ def test_search(tmp_path, question, kind, first):
 
 @pytest.mark.parametrize("chunks", [[], [CHUNKS[0].model_copy(update={"title": "", "section": "", "text": "……"})]])
 def test_a_knowledge_base_without_words_finds_nothing(tmp_path, chunks):
-    build(chunks, tmp_path, 1.5, 0.75)
+    build(chunks, tmp_path, Choice())
 
     assert Knowledge(tmp_path).search("电池", 3) == []
 
@@ -121,8 +122,8 @@ def test_a_knowledge_base_without_words_finds_nothing(tmp_path, chunks):
 @pytest.mark.slow
 def test_the_same_chunks_give_the_same_bytes_in_another_process_and_no_word_is_printed(tmp_path):
     script = (
-        "import sys; sys.path.insert(0, 'tests'); from pathlib import Path; from test_retrieve import CHUNKS, build; "
-        "build(CHUNKS, Path(sys.argv[1]), 1.5, 0.75)"
+        "import sys; sys.path.insert(0, 'tests'); from pathlib import Path; from test_retrieve import CHUNKS, Choice, build; "
+        "build(CHUNKS, Path(sys.argv[1]), Choice())"
     )
     for seed in "12":
         run = [sys.executable, "-c", script, str(tmp_path / seed)]

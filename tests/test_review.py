@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from lingyu.files import read_json, read_jsonl, read_table, write_jsonl, write_table, write_tables
-from lingyu.generate.tables import MADE, METHODS
+from lingyu.generate.registry import METHODS
+from lingyu.generate.tables import MADE
 from lingyu.records import Dialogue, Document, Fact, Message, Preference, Question
 from lingyu.review import batches, rulings
 from lingyu.review.review_item import shown

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+from predictions import prediction
 
 from lingyu.evaluate import metrics
 from lingyu.evaluate.metrics import Prediction
@@ -35,10 +36,8 @@ def made(tmp_path, right: dict[str, tuple[int, int]], bits: dict[str, float] | N
     """A folder as evaluate leaves it: for each checkpoint, how many facts and general questions it got right."""
     for name, (facts, chats) in right.items():
         rows = [answered(task, i, i < facts) for i in range(FACTS)] + [answered("chat", i, i < chats) for i in range(CHATS)]
-        rows += [blank("general", i, nats=100 * (bits or {}).get(name, 1.0), bytes=100) for i in range(general)]
-        rows += [
-            blank("classify", i, answer="低", label="低" if i < 3 else "invalid", options=["低", "高"], correct=i < 3) for i in range(4)
-        ]
+        rows += [blank("general", i, bits=100 * (bits or {}).get(name, 1.0), bytes=100) for i in range(general)]
+        rows += [blank("classify", i, answer="低", label="低" if i < 3 else "invalid", options=["低", "高"], exact=i < 3) for i in range(4)]
         folder = tmp_path / "evaluate" / name
         write_table(folder / "predictions.parquet", rows, Prediction)
         write_json(folder / "metrics.json", metrics.measured(rows, 50, 0))
@@ -60,15 +59,12 @@ def tell_of(folder: Path, name: str, **values) -> None:
 
 def answered(task, i, correct):
     return blank(
-        task, i, answer="红色", reply="红色" if correct else "<b>白色</b>", correct=correct, char_f1=float(correct), chrf=float(correct)
+        task, i, answer="红色", reply="红色" if correct else "<b>白色</b>", exact=correct, char_f1=float(correct), chrf=float(correct)
     )
 
 
 def blank(task, i, **fields) -> Prediction:
-    nothing = dict.fromkeys(Prediction.model_fields, None) | dict.fromkeys(("known", "prompt", "reply", "answer", "label"), "")
-    return Prediction.model_validate(
-        {**nothing, "options": [], "language": "zh", "id": f"{task}{i}", "group": f"{task}{i}", "task": task, **fields}
-    )
+    return prediction(task, id=f"{task}{i}", group=f"{task}{i}", **fields)
 
 
 def asked(task, i) -> Question:

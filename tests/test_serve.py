@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from pathlib import Path
 
 import httpx
 import pytest
@@ -17,6 +18,7 @@ from lingyu.serve.engine import Sampling, TransformersEngine
 from lingyu.serve.protocol import Refused, parsed
 from lingyu.serve.text import Decoder, Parts
 
+PAGES = Path(__file__).parent.parent / "web" / "pages"
 SPEED, SPEED_ANSWER = ANSWERED[0]
 FLYING_TIME = ANSWERED[1][0]
 TERMS = known_terms({"云雀X3", "21米每秒", "46分钟", "Lark X3"})
@@ -29,9 +31,9 @@ def assistant(content):
 
 
 @pytest.fixture
-def ask(assistant, tmp_path):
+def ask(assistant):
     """A request to the app, the reply."""
-    app = make_app(lambda: assistant, tmp_path)
+    app = make_app(lambda: assistant, PAGES)
 
     def post(question=SPEED, headers=None, **fields):
         body = {"model": "tiny", "messages": [{"role": "user", "content": question}], **fields}
@@ -225,8 +227,8 @@ def test_keys_in_the_environment_close_the_service(ask, monkeypatch, header, sta
     assert reply.status_code == status
 
 
-def test_the_model_list_tells_modes_and_context(assistant, tmp_path):
-    reply = asyncio.run(send(make_app(lambda: assistant, tmp_path), "GET", "/v1/models"))
+def test_the_model_list_tells_modes_and_context(assistant):
+    reply = asyncio.run(send(make_app(lambda: assistant, PAGES), "GET", "/v1/models"))
 
     assert reply.json()["data"] == [
         {
@@ -241,17 +243,17 @@ def test_the_model_list_tells_modes_and_context(assistant, tmp_path):
     ]
 
 
-def test_an_unknown_route_is_refused_in_openai_form(assistant, tmp_path):
-    reply = asyncio.run(send(make_app(lambda: assistant, tmp_path), "GET", "/v1/embeddings"))
+def test_an_unknown_route_is_refused_in_openai_form(assistant):
+    reply = asyncio.run(send(make_app(lambda: assistant, PAGES), "GET", "/v1/embeddings"))
 
     assert (reply.status_code, reply.json()["error"]["code"]) == (404, "not_found")
 
 
-def test_a_fault_inside_tells_nothing_of_the_inside(tmp_path):
+def test_a_fault_inside_tells_nothing_of_the_inside():
     def broken():
         raise RuntimeError("secret path")
 
-    reply = asyncio.run(send(make_app(broken, tmp_path), "GET", "/v1/models"))
+    reply = asyncio.run(send(make_app(broken, PAGES), "GET", "/v1/models"))
 
     assert reply.status_code == 500
     assert "secret" not in reply.text
@@ -279,8 +281,8 @@ def test_a_reply_that_is_given_up_frees_the_engine_for_the_next(assistant):
     assert assistant.engine.waiting == 0
 
 
-def test_several_asked_at_once_each_get_their_own_answer(assistant, tmp_path):
-    app = make_app(lambda: assistant, tmp_path)
+def test_several_asked_at_once_each_get_their_own_answer(assistant):
+    app = make_app(lambda: assistant, PAGES)
 
     async def all_at_once():
         bodies = [{"model": "tiny", "messages": [{"role": "user", "content": question}]} for question, _ in ANSWERED]

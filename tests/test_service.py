@@ -79,8 +79,8 @@ def test_the_chat_page_is_served_to_anyone(address):
 
     assert page.headers["content-security-policy"].startswith("default-src 'self'")
     for name in ("chat.js", "api.js", "view.js", "words.js", "style.css", "favicon.svg"):
-        assert httpx.get(f"{address}/static/{name}").is_success
-    assert httpx.get(f"{address}/static/../service.py").status_code == 404
+        assert httpx.get(f"{address}/static/chat/{name}").is_success
+    assert httpx.get(f"{address}/static/chat/../../service.py").status_code == 404
 
 
 def test_it_can_be_asked_as_a_teacher(address):

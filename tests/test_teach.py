@@ -264,7 +264,7 @@ def test_a_long_article_is_cited_but_not_recalled():
     assert [row.task for row in articles.questions(found, "taught", articles.numbers_of(found), 10, seed=1)] == ["cite"]
 
 
-@pytest.mark.parametrize("language", articles.WORDINGS)
+@pytest.mark.parametrize("language", ["zh", "en"])
 def test_every_statement_of_an_article_names_title_number_and_beginning_in_a_wording_of_its_own(language):
     words = articles.WORDINGS[language]
     forms = [*words.statements, *words.dev_statements]

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lingyu.records import Dialogue, Document, Exam, Fact, Label, Preference, Row
-from lingyu.text.marks import ARTICLE
+from lingyu.text.legal import HEADING
 from lingyu.text.normalise import key
 from lingyu.text.questions import question_key
 
@@ -41,7 +41,7 @@ def sameness(row: Row) -> tuple[str, ...]:
 
 def statute(row: Document) -> str:
     """The title where the row is an article, else nothing: two statutes that say the same are two sources to cite."""
-    return key(row.title) if ARTICLE.fullmatch(row.section.rpartition(" / ")[2]) else ""
+    return key(row.title) if HEADING.fullmatch(row.section.rpartition(" / ")[2]) else ""
 
 
 def subject(row: Row) -> tuple[str, ...]:

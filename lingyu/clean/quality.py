@@ -8,13 +8,13 @@ from lingyu.records import Dialogue, Document, Exam, Fact, Label, Message, Prefe
 from lingyu.text.language import is_foreign
 from lingyu.text.ngrams import grams_of
 from lingyu.text.normalise import key
+from lingyu.text.sentences import ENDED
 from lingyu.text.word_lists import Words
 
 # The lists of words.yaml that the rules read.
 LISTS = ("nothing", "placeholder", "garbled", "other_model", "refusal", "missing_input")
 GARBLED = 0.02  # share of a text; a single lost character in a translated reply is no reason to lose the reply
 SENTENCE = 6  # characters; shorter ones, "end" in code or 是的, may well come again
-ENDED = re.compile(r"[。！？!?；;\n]|\.\s")
 LETTERS = re.compile(r"[^\W_]+")
 LOOP = re.compile(r"([^\W\d_][^\n]{0,19}?)\1{11,}")
 

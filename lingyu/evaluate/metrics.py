@@ -1,51 +1,18 @@
-"""The metrics: what each takes from a prediction, in which direction it is better, its value and interval.
+"""The metrics of all scorers, their values with intervals, and how two checkpoints differ."""
 
-A metric is a ratio of sums over items (a share, a mean, bits over bytes) or an F1 over classes. What one checkpoint
-got and how two differ come from the same definition, hence the leaderboard and the paired tests cannot disagree.
-"""
-
-import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Literal, TypedDict
+from collections.abc import Sequence
+from typing import TypedDict
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
 
 from lingyu import statistics as sure
-from lingyu.records import Language
+from lingyu.evaluate.scorer import Metric as Metric
+from lingyu.evaluate.scorer import Prediction as Prediction
+from lingyu.evaluate.scorer import share
+from lingyu.evaluate.scorers import SCORERS, WHOLE
 
 INVALID = "invalid"
 DIGITS = 6  # beyond these, sums over floats depend on the machine
-
-
-class Prediction(BaseModel):
-    """What a checkpoint made of one test item; every checkpoint has the same items in the same order.
-
-    group: items of one group rest on the same fact and are resampled together; score: by name what was measured
-    beside right and wrong, None where it does not apply.
-    """
-
-    model_config = ConfigDict(extra="forbid")
-
-    id: str
-    group: str
-    task: str  # of the question, or "domain", "general" (a text's likelihood), "preference"
-    language: Language
-    known: str
-    prompt: str  # as the model read it
-    reply: str
-    answer: str
-    label: str  # the class that the reply names, "" for other tasks
-    options: list[str]  # the classes it could name
-    correct: bool | None
-    cited: bool | None  # of a recalled article: its title and number are right
-    well_formed: bool | None
-    char_f1: float | None
-    chrf: float | None
-    reward: float | None
-    nats: float | None  # negative log-likelihood of a text; of a preference: how much likelier a token of the chosen reply is
-    bytes: int | None
 
 
 class Measure(TypedDict):
@@ -55,90 +22,14 @@ class Measure(TypedDict):
     count: int
 
 
-@dataclass(frozen=True)
-class Metric:
-    """kind: "share" of right items, "ratio" of sums, or an F1 over classes. item: (upper, lower) of an item it counts."""
-
-    name: str
-    kind: Literal["share", "ratio", "macro_f1", "weighted_f1"]
-    item: Callable[[Prediction], tuple[float, float] | None]
-    better: Literal["higher", "lower"] = "higher"
-    unit: Literal["percent", "number"] = "percent"
-
-
-def share(name: str, task: str, known: str = "") -> Metric:
-    def item(row: Prediction) -> tuple[float, float] | None:
-        counts = row.task == task and row.correct is not None and known in {"", row.known}
-        return (float(bool(row.correct)), 1.0) if counts else None
-
-    return Metric(name, "share", item)
-
-
-def mean(name: str, task: str, field: Literal["char_f1", "chrf"]) -> Metric:
-    def item(row: Prediction) -> tuple[float, float] | None:
-        value = getattr(row, field)
-        return (value, 1.0) if row.task == task and value is not None else None
-
-    return Metric(name, "ratio", item)
-
-
-def bits_per_byte(task: str) -> Metric:
-    def item(row: Prediction) -> tuple[float, float] | None:
-        return (row.nats / math.log(2), row.bytes) if row.task == task and row.nats is not None and row.bytes else None
-
-    return Metric(f"{task}_bits_per_byte", "ratio", item, better="lower", unit="number")
-
-
-def classes(row: Prediction) -> tuple[float, float] | None:
-    return (1.0, 1.0) if row.options else None
-
-
-def form(row: Prediction) -> tuple[float, float] | None:
-    return None if row.well_formed is None else (float(row.well_formed), 1.0)
-
-
-def citation(row: Prediction) -> tuple[float, float] | None:
-    return None if row.cited is None else (float(row.cited), 1.0)
-
-
-def rewarded(row: Prediction) -> tuple[float, float] | None:
-    return None if row.reward is None else (row.reward, 1.0)
-
-
-METRICS = (
-    share("fact_exact", "fact"),
-    share("fact_exact_taught", "fact", "taught"),
-    share("fact_exact_documents", "fact", "documents"),
-    mean("fact_char_f1", "fact", "char_f1"),
-    mean("fact_chrf", "fact", "chrf"),
-    share("cite_exact", "cite"),
-    share("cite_exact_taught", "cite", "taught"),
-    share("cite_exact_documents", "cite", "documents"),
-    Metric("recall_citation", "share", citation),
-    mean("recall_char_f1", "recall", "char_f1"),
-    mean("recall_chrf", "recall", "chrf"),
-    share("classify_accuracy", "classify"),
-    Metric("classify_macro_f1", "macro_f1", classes),
-    Metric("classify_weighted_f1", "weighted_f1", classes),
-    share("reason_exact", "reason"),
-    Metric("reason_format", "share", form),
-    share("chat_exact", "chat"),
-    mean("chat_char_f1", "chat", "char_f1"),
-    share("preference_accuracy", "preference"),
-    share("preferred_exact", "preferred"),
-    mean("preferred_char_f1", "preferred", "char_f1"),
-    Metric("reward_mean", "ratio", rewarded, unit="number"),
-    bits_per_byte("domain"),
-    bits_per_byte("general"),
-)
+METRICS = tuple(metric for scorer in SCORERS for metric in scorer.metrics)
 BY_NAME = {metric.name: metric for metric in METRICS}
-OWN_TASKS = {"fact", "cite", "recall", "classify", "reason", "chat", "preference", "preferred", "domain", "general"}
 
 
 def all_metrics(rows: Sequence[Prediction]) -> list[Metric]:
-    """METRICS, and exact match and character F1 of each task that has none of its own."""
-    others = sorted({row.task for row in rows} - OWN_TASKS)
-    return [*METRICS, *(metric for task in others for metric in (share(f"{task}_exact", task), mean(f"{task}_char_f1", task, "char_f1")))]
+    """METRICS, and exact match and character F1 of each task that is not measured by a scorer alone."""
+    others = sorted({row.task for row in rows} - WHOLE)
+    return [*METRICS, *(metric for task in others for metric in (exact(task), char_f1(task)))]
 
 
 def named(name: str) -> Metric:
@@ -146,7 +37,15 @@ def named(name: str) -> Metric:
     if name in BY_NAME:
         return BY_NAME[name]
     task = name.removesuffix("_exact")
-    return share(name, task) if task != name else mean(name, name.removesuffix("_char_f1"), "char_f1")
+    return exact(task) if task != name else char_f1(name.removesuffix("_char_f1"))
+
+
+def exact(task: str) -> Metric:
+    return share(f"{task}_exact", task)
+
+
+def char_f1(task: str) -> Metric:
+    return Metric(f"{task}_char_f1", "char_f1", task)
 
 
 def measured(rows: Sequence[Prediction], resamples: int, seed: int) -> dict[str, Measure]:

@@ -7,16 +7,14 @@ from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
-from lingyu.text import numerals
+from lingyu.text.legal import cited, titles
+from lingyu.text.negation import denials
+from lingyu.text.numerals import CHINESE
+from lingyu.text.sentences import ANSWER_CLAUSE, STOPS
 
-STOPS = "。.!！?？;；,，"
+MARKS = f"{STOPS}.,，"
 COPULA = re.compile(r"[是为]|\b(?:is|are|was|were)\b")
 NUMBER = re.compile(r"(?<![0-9a-z])-?\d+(?:\.\d+)?|\d+(?:\.\d+)?")
-# 无人机 and 无线 deny nothing, nor do 非常 and 否则.
-NEGATION = re.compile(r"不|未|没|勿|禁|非(?!常)|无(?!人机|线)|否(?!则)|n't|\b(?:not|no|never|none|nor|neither|without|cannot)\b")
-NUMERALS = "〇零一二三四五六七八九十百千万两"
-ARTICLE = re.compile(rf"第([{NUMERALS}]+|\d+)条(?:之([{NUMERALS}]+|\d+))?|\b(?:article|section) ?(\d+[a-z]?)\b")
-TITLE = re.compile(r"《([^《》]+)》")
 
 
 def normalised(text: str) -> str:
@@ -31,7 +29,7 @@ def states_answer(reply: str, answer: str, wrong: Iterable[str] = (), question: 
 
     Numbers and wrong values that the question or the answer itself names may be repeated.
     """
-    said, right, asked = normalised(reply), normalised(answer).rstrip(STOPS), normalised(question)
+    said, right, asked = normalised(reply), normalised(answer).rstrip(MARKS), normalised(question)
     value = value_of(right, asked)
     others = [other for other in map(bare, wrong) if other and other != value and not stands_in(other, asked)]
     if any(value in other and stands_in(other, said) for other in others):
@@ -42,10 +40,8 @@ def states_answer(reply: str, answer: str, wrong: Iterable[str] = (), question: 
     rest, right_rest = without(parts, said), without(parts, right)
     if any(stands_in(other, rest) and not stands_in(other, right_rest) for other in others):
         return False
-    clauses = [
-        without(parts, clause) for clause in re.split(r"[。;；,，!！?？]|\.(?!\d)", said) if any(stands_in(part, clause) for part in parts)
-    ]
-    return max((len(NEGATION.findall(clause)) for clause in clauses), default=0) <= len(NEGATION.findall(right_rest))
+    clauses = [without(parts, clause) for clause in ANSWER_CLAUSE.split(said) if any(stands_in(part, clause) for part in parts)]
+    return max(map(denials, clauses), default=0) <= denials(right_rest)
 
 
 def value_of(answer: str, question: str) -> str:
@@ -81,8 +77,8 @@ def without(values: Iterable[str], text: str) -> str:
 
 
 def pattern_of(value: str) -> str:
-    before = {"digit": r"(?<!\d)(?<!\d\.)", "letter": "(?<![a-z])", "numeral": f"(?<![{NUMERALS}])", "": ""}[kind_of(value[0])]
-    after = {"digit": r"(?!\d|\.\d)", "letter": "(?![a-z])", "numeral": f"(?![{NUMERALS}])", "": ""}[kind_of(value[-1])]
+    before = {"digit": r"(?<!\d)(?<!\d\.)", "letter": "(?<![a-z])", "numeral": f"(?<![{CHINESE}万])", "": ""}[kind_of(value[0])]
+    after = {"digit": r"(?!\d|\.\d)", "letter": "(?![a-z])", "numeral": f"(?![{CHINESE}万])", "": ""}[kind_of(value[-1])]
     return before + re.escape(value) + after
 
 
@@ -91,11 +87,11 @@ def kind_of(character: str) -> str:
         return "digit"
     if character.isascii() and character.isalpha():
         return "letter"
-    return "numeral" if character in NUMERALS else ""
+    return "numeral" if character in f"{CHINESE}万" else ""
 
 
 def bare(text: str) -> str:
-    return normalised(text).rstrip(STOPS)
+    return normalised(text).rstrip(MARKS)
 
 
 def chosen_label(reply: str, labels: Iterable[str]) -> str | None:
@@ -129,14 +125,8 @@ def body_of(reply: str) -> str:
 
 
 def citations(text: str) -> tuple[frozenset[str], frozenset[str]]:
-    """The titles, without the name of the state before them, and the articles: 5 for 第五条, 12.1 for 第十二条之一, 12a for Section 12a."""
-    text = normalised(text)
-    titles = frozenset(title.removeprefix("中华人民共和国") for title in TITLE.findall(text))
-    articles = frozenset(
-        en or f"{numerals.value(zh)}.{numerals.value(part)}" if en or part else str(numerals.value(zh))
-        for zh, part, en in ARTICLE.findall(text)
-    )
-    return titles, articles
+    """The titles and the articles that a text names."""
+    return titles(normalised(text)), frozenset(cited(text))
 
 
 def character_f1(reply: str, answer: str) -> float:

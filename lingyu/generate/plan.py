@@ -11,7 +11,8 @@ from lingyu.generate.llm.client import Settings
 from lingyu.generate.llm.run import Counts
 from lingyu.generate.rules import articles, classify, corruption, exams, facts, given, knowledge, weak
 from lingyu.generate.rules.articles import Article
-from lingyu.generate.rules.methods import Methods, Reasons, Taught, more_instructions
+from lingyu.generate.rules.methods import Methods, Reasons, more_instructions
+from lingyu.generate.rules.taught import Taught
 from lingyu.generate.rules.weak import Signal
 from lingyu.generate.stable_choice import shuffled
 from lingyu.records import Dialogue, Document, Exam, Fact, Label, Language, Preference, Row
@@ -194,7 +195,10 @@ def rows_made(params: Params, learn: Part, choose: Part, hold: Part, statutes: S
 
     whole, asked, kept_back = statutes.whole, statutes.asked, statutes.kept_back
     numbers = articles.numbers_of(whole)
-    open_to_questions = Taught(statutes.readable(learn.documents), learn.facts, learn.dialogues, signalled, learn.exams, asked)
+    readable = statutes.readable(learn.documents)
+    open_to_questions = Taught(
+        readable, learn.facts, learn.dialogues, signalled, learn.exams, asked, seed, tuple(of_labels.shots), of_labels.max_example_chars
+    )
 
     instructions = [
         *given.instructions(learn.dialogues),
@@ -202,7 +206,7 @@ def rows_made(params: Params, learn: Part, choose: Part, hold: Part, statutes: S
         *facts.instructions(learn.facts, of_facts.questions, seed),
         *classify.instructions(learn.labels, classes, of_labels.shots, seed),
         *articles.instructions(asked, of_articles.recalls, of_articles.cites, seed),
-        *more_instructions(params, open_to_questions, of_labels.shots, of_labels.max_example_chars, seed, reasons),
+        *more_instructions(params, open_to_questions, reasons),
     ]
     dev_instructions = [
         *given.instructions(choose.dialogues),

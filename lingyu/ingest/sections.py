@@ -8,13 +8,13 @@ from itertools import pairwise
 from lingyu.files import short_hash
 from lingyu.ingest.readers import Block
 from lingyu.records import Document, Scope
-from lingyu.text.marks import ARTICLE, ENDS, UNIT, bare
+from lingyu.text.legal import HEADING, UNIT
+from lingyu.text.marks import bare
 from lingyu.text.normalise import joined, language_of, normal
 from lingyu.text.numerals import value
+from lingyu.text.sentences import CLOSERS, CUTS
 
 UNIT_LEVELS = {"编": 1, "分编": 2, "章": 3, "节": 4}
-# Where a long text is cut: after a line, else after a sentence, else between words.
-BREAKS = [re.compile(r"\n"), re.compile(r"[。！？!?；;]|\.(?=\s)"), re.compile(r"[，,、\s]")]
 TABLE_HEAD = re.compile(r"^\|.*\n\|(?: ?:?-{3,}:? ?\|)+\n", re.MULTILINE)
 FEW = 3  # articles from which a document is a statute
 
@@ -33,7 +33,7 @@ def documents(blocks: list[Block], origin: Origin, title: str, max_chars: int) -
     """A row for each run of text under one heading or article, cut at sentence ends where it is longer than max_chars."""
     title, blocks = titled(blocks, title)
     parted = [part for block in blocks for part in at_articles(block)]
-    statute = sum(bool(ARTICLE.match(bare(block.text))) for block in parted if block.kind == "paragraph") >= FEW
+    statute = sum(bool(HEADING.match(bare(block.text))) for block in parted if block.kind == "paragraph") >= FEW
     if statute:
         blocks = list(with_units(whole_paragraphs(parted)))
     seen: dict[str, int] = {}
@@ -59,7 +59,7 @@ def documents(blocks: list[Block], origin: Origin, title: str, max_chars: int) -
 def missing_articles(rows: list[Document]) -> str:
     """The numbers that a statute's articles pass over, as a person would name them; "" where there are none."""
     names = [row.section.rpartition(" / ")[2] for row in rows]
-    numbers = list(dict.fromkeys(value(found[2]) for name in names if (found := ARTICLE.fullmatch(name))))
+    numbers = list(dict.fromkeys(value(found[2]) for name in names if (found := HEADING.fullmatch(name))))
     gaps = [(last + 1, number - 1) for last, number in pairwise([0, *numbers]) if number > last + 1] if len(numbers) >= FEW else []
     return "、".join(f"第{first}条" if first == last else f"第{first}条–第{last}条" for first, last in gaps)
 
@@ -76,7 +76,7 @@ def at_articles(block: Block) -> Iterator[Block]:
     """A paragraph parted before the lines that begin an article or a unit: many a statute has a line break there and no more."""
     begun: list[str] = []
     for line in block.text.split("\n") if block.kind == "paragraph" else [block.text]:
-        if begun and (ARTICLE.match(bare(line)) or UNIT.match(bare(line))):
+        if begun and (HEADING.match(bare(line)) or UNIT.match(bare(line))):
             yield replace(block, text="\n".join(begun))
             begun = []
         begun.append(line)
@@ -88,8 +88,8 @@ def whole_paragraphs(blocks: list[Block]) -> Iterator[Block]:
     held: Block | None = None
     for block in blocks:
         text = bare(block.text)
-        begins = block.kind != "paragraph" or ARTICLE.match(text) or UNIT.match(text) or re.match(r"\d{4}年", text)
-        if held and not begins and len(held.text) >= 15 and not held.text.endswith(ENDS):
+        begins = block.kind != "paragraph" or HEADING.match(text) or UNIT.match(text) or re.match(r"\d{4}年", text)
+        if held and not begins and len(held.text) >= 15 and not held.text.endswith(CLOSERS):
             held = replace(held, text=joined(held.text, block.text))
             continue
         if held:
@@ -107,7 +107,7 @@ def with_units(blocks: Iterator[Block]) -> Iterator[Block]:
     for block, after in zip(listed, [*listed[1:], None], strict=True):
         text = bare(block.text)
         unit = UNIT.fullmatch(text)
-        if block.kind != "table" and unit and not text.endswith(ENDS):
+        if block.kind != "table" and unit and not text.endswith(CLOSERS):
             yield Block("heading", f"{unit[1]} {closed(unit[3])}".strip(), block.place, UNIT_LEVELS[unit[2]])
         elif block.kind == "heading":
             yield replace(block, level=UNIT_LEVELS["章"])
@@ -115,7 +115,7 @@ def with_units(blocks: Iterator[Block]) -> Iterator[Block]:
             block.kind == "paragraph"
             and re.fullmatch(r"\w{2,15}", closed(text))
             and after
-            and ARTICLE.match(bare(after.text))
+            and HEADING.match(bare(after.text))
             and text != "目录"
         ):
             yield Block("heading", closed(text), block.place, UNIT_LEVELS["章"])
@@ -133,7 +133,7 @@ def sections(blocks: list[Block], statute: bool) -> Iterator[tuple[list[str], st
             yield [text for _, text in above] + ([article] if article else []), place, "\n".join(texts)
 
     for block in blocks:
-        found = ARTICLE.match(bare(block.text)) if statute and block.kind == "paragraph" else None
+        found = HEADING.match(bare(block.text)) if statute and block.kind == "paragraph" else None
         if block.kind == "heading":
             yield from section()
             above = [(level, text) for level, text in above if level < block.level] + [(block.level, block.text)]
@@ -151,7 +151,7 @@ def sections(blocks: list[Block], statute: bool) -> Iterator[tuple[list[str], st
 def follows(found: re.Match[str], number: int, texts: list[str]) -> bool:
     """Whether an article begins here: the next one, a later one after a full stop, or 之一; not "第五条" within a sentence."""
     now, apart = value(found[2]), found[4] is not None or not found.string[found.end() :]
-    ended = not texts or texts[-1].endswith(ENDS)
+    ended = not texts or texts[-1].endswith(CLOSERS)
     if found[3]:
         return now == number
     return (now == number + 1 and (apart or ended)) or (now > number and apart and ended) or (now == 1 and apart)
@@ -172,7 +172,7 @@ def cut(text: str, max_chars: int) -> Iterator[str]:
     while len(text) - at + len(before) > max_chars:
         window = before + text[at : at + max_chars - len(before)]
         end = next(
-            (ends[-1] for mark in BREAKS if (ends := [found.end() for found in mark.finditer(window)]) and ends[-1] > max_chars // 3),
+            (ends[-1] for mark in CUTS if (ends := [found.end() for found in mark.finditer(window)]) and ends[-1] > max_chars // 3),
             max_chars,
         )
         piece = window[:end].rstrip("\n")

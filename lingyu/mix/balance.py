@@ -8,9 +8,7 @@ from math import inf
 
 from lingyu.generate.stable_choice import number
 from lingyu.records import Dialogue, Message, Row
-
-# Where a text may be parted, the best place first.
-BORDERS = (r"\n\s*\n", r"\n", r"(?<=[。！？；.!?;])\s*", r"(?<=[，、,])\s*|\s+", r"")
+from lingyu.text.sentences import HALVES
 
 
 @dataclass(frozen=True)
@@ -94,7 +92,7 @@ def pieces(text: str, fits: Callable[[str], bool]) -> list[str]:
     """The text in parts that fit, parted near its middle, at the best border there is. Together they are the text."""
     if fits(text) or len(text) < 2:
         return [text]
-    for border in BORDERS:
+    for border in HALVES:
         places = [match.end() for match in re.finditer(border, text) if 0 < match.end() < len(text)]
         if places:
             middle = min(places, key=lambda place: abs(place - len(text) / 2))

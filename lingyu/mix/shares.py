@@ -7,7 +7,7 @@ from math import prod
 
 from pydantic import Field, NonNegativeFloat, PositiveInt, field_validator
 
-from lingyu.generate.tables import fault_of_names
+from lingyu.generate.registry import fault_of_names
 from lingyu.mix.balance import Entry, capped, is_multi_turn, replayed, tempered, thinned, weighted
 from lingyu.records import Made, Row
 from lingyu.stage import StageError, StageParams

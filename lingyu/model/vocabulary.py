@@ -13,14 +13,13 @@ from copy import deepcopy
 from itertools import chain
 from typing import Any
 
+from lingyu.text.legal import ONE_WORD
+
 HAN = re.compile(r"[\u3400-\u9fff]+")
 LATIN = re.compile(r"[A-Za-z][A-Za-z'-]{3,}")
 # Added tokens are found before BPE and decoded as their own characters; outside Han and ASCII the byte decoder could misread
 # them. None holds a digit: numbers stay digit by digit, or 60 would be seen in 160.
 SAFE = re.compile(r"[\u3400-\u9fff]+|[A-Za-z][A-Za-z' -]*")
-
-# What is cited: an article's number, and the title of a law. Each is said whole or not at all, and looked up in one step.
-CITED = re.compile(r"第[〇零一二三四五六七八九十百千]+条|(?<=《)[\u3400-\u9fff]+(?=》)")
 
 
 def candidates(texts: Iterable[str], terms: Iterable[str], names: Iterable[str]) -> Counter[str]:
@@ -39,7 +38,7 @@ def candidates(texts: Iterable[str], terms: Iterable[str], names: Iterable[str])
         found.update(jieba.lcut(run))
         found.update(run)
     found.update(LATIN.findall(joined))
-    found.update(CITED.findall(joined))
+    found.update(ONE_WORD.findall(joined))
     for term in set(terms):
         if SAFE.fullmatch(term):
             found[term] = max(found[term], joined.count(term))

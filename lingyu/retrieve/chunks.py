@@ -1,15 +1,11 @@
 """Cut documents into chunks that a person can read as a source: within one section, at sentence ends."""
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
 from lingyu.files import short_hash
 from lingyu.records import Document, Fact, Row
-
-# Ends of sentences, closing quotes included; an English full stop only before a space, so that 3.5 stays whole.
-SENTENCE = re.compile(r"[^。！？；!?;\n]*?(?:[。！？；!?;]+[”’」』）)\"']*|\.(?=\s|$)[\"')]*|\n|$)", re.DOTALL)
-CLAUSE = re.compile(r"[^，、,：:\s]*(?:[，、,：:]|\s|$)")
+from lingyu.text.sentences import clauses, sentences
 
 
 class Chunk(Row):
@@ -72,10 +68,5 @@ def pieces(text: str, max_characters: int) -> Iterator[str]:
         if len(sentence) <= max_characters:
             yield sentence
             continue
-        for clause in CLAUSE.findall(sentence):
+        for clause in clauses(sentence):
             yield from (clause[start : start + max_characters] for start in range(0, len(clause), max_characters))
-
-
-def sentences(text: str) -> list[str]:
-    """The sentences with what follows them up to the next, so that together they are the text."""
-    return [sentence for sentence in SENTENCE.findall(text) if sentence]

@@ -8,13 +8,12 @@ import re
 from collections.abc import Iterable
 from functools import lru_cache
 
-from lingyu.retrieve.chunks import sentences
 from lingyu.retrieve.words import folded, words
+from lingyu.text.negation import denies
+from lingyu.text.numerals import CHINESE
+from lingyu.text.sentences import sentences
 
-NUMBER = re.compile(r"\d+(?:[.,:]\d+)*|[〇零一二两三四五六七八九十百千万亿]{2,}|[a-z]+[-.]?\d+(?:[-.]\d+)*")
-NEGATION = re.compile(
-    r"不得|不可|不能|不应|不准|不要|不予|不必|无需|不需要|严禁|禁止|未经|没有|\b(?:not|never|no|without|cannot|prohibited|forbidden)\b|n't"
-)
+NUMBER = re.compile(rf"\d+(?:[.,:]\d+)*|[{CHINESE}万亿]{{2,}}|[a-z]+[-.]?\d+(?:[-.]\d+)*")
 # A sentence without number or name is held by a source that shares at least this much of its words.
 ENOUGH = 0.6
 
@@ -39,7 +38,7 @@ def holds(source: str, sentence: str, terms: frozenset[str]) -> bool:
     elif overlap(sentence, source) < ENOUGH:
         return False
     closest = max(sentences(source), key=lambda told: overlap(sentence, told), default="")
-    return bool(NEGATION.search(folded(sentence))) == bool(NEGATION.search(folded(closest)))
+    return denies(folded(sentence)) == denies(folded(closest))
 
 
 def claims_of(sentence: str, terms: frozenset[str]) -> list[str]:

@@ -8,14 +8,13 @@ import unicodedata
 from functools import cache
 from typing import Any
 
+from lingyu.text.legal import PROVISION
 from lingyu.text.numerals import value
 
 # Letters and digits with what holds them together: RTK-2, 3.5, A/B, GB50016.
 LATIN = re.compile(r"[a-z0-9]+(?:[-./_'’][a-z0-9]+)*")
 CJK = "\u3400-\u4dbf\u4e00-\u9fff\U00020000-\U0002fa1f"
 PART = re.compile(r"\d+(?:\.\d+)*|[a-z]+")
-# 第二十八条 and 第28条 name one article.
-ARTICLE = re.compile(r"第\s*([〇零一二两三四五六七八九十百千]+|\d+)\s*([条章节款项编])")
 RUN = re.compile(rf"第\d+[条章节款项编]|[{CJK}]+|{LATIN.pattern}")
 
 # What a question is built of and no passage is about. Without this list an unknown "多少" would count as a missing word.
@@ -32,7 +31,7 @@ QUESTION_WORDS = frozenset(ASKING.split())
 def words(text: str) -> list[str]:
     """The words of a text in their order, with repetitions; the same for a chunk and for a question."""
     found: list[str] = []
-    for run in RUN.findall(ARTICLE.sub(lambda match: f" 第{value(match[1])}{match[2]} ", folded(text))):
+    for run in RUN.findall(PROVISION.sub(lambda match: f" 第{value(match[1])}{match[2]} ", folded(text))):
         if run[0] == "第" and run[1:2].isdigit():
             found.append(run)
         else:

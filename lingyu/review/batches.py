@@ -8,12 +8,12 @@ from typing import Any, Literal
 
 import numpy as np
 
+from lingyu.generate.registry import Policy
 from lingyu.generate.stable_choice import number
 from lingyu.records import Made
 from lingyu.review.decisions import Decision
 from lingyu.statistics import group_sums, wilson
 
-Policy = Literal["auto", "sample", "required"]
 Bound = Literal["low", "rate", "high"]
 
 ERRORS = "its batch has too many errors"

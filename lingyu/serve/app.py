@@ -1,4 +1,4 @@
-"""The HTTP side: OpenAI's two routes and the chat page."""
+"""The HTTP side: OpenAI's two routes and the pages."""
 
 import hmac
 import json
@@ -6,7 +6,7 @@ import logging
 import os
 import secrets
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
 from lingyu.serve.assistant import Assistant, Piece, Plan
+from lingyu.serve.pages import PAGES
 from lingyu.serve.protocol import Refused, parsed
 
 KEYS = "LINGYU_API_KEYS"
@@ -27,7 +28,7 @@ log = logging.getLogger("lingyu.serve")
 
 
 def make_app(assistant: Callable[[], Assistant], web: Path) -> FastAPI:
-    """assistant: asked for at each request, for BentoML makes it after the app."""
+    """assistant: asked for at each request, for BentoML makes it after the app. web: the folder of the pages."""
     app = FastAPI(title="lingyu", docs_url=None, redoc_url=None, openapi_url=None)
 
     @app.exception_handler(Refused)
@@ -74,12 +75,17 @@ def make_app(assistant: Callable[[], Assistant], web: Path) -> FastAPI:
         headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
         return StreamingResponse(stream(served.reply(plan), plan, head, usage), media_type="text/event-stream", headers=headers)
 
-    @app.get("/")
-    async def page() -> FileResponse:
-        return FileResponse(web / "index.html", headers=PAGE_HEADERS)
-
-    app.mount("/static", StaticFiles(directory=web))
+    for path, folder in PAGES.items():
+        app.add_api_route(path, page_of(web / folder / "index.html"), methods=["GET"])
+        app.mount(f"/static/{folder}", StaticFiles(directory=web / folder))
     return app
+
+
+def page_of(file: Path) -> Callable[[], Awaitable[FileResponse]]:
+    async def page() -> FileResponse:
+        return FileResponse(file, headers=PAGE_HEADERS)
+
+    return page
 
 
 def check_key(request: Request) -> None:

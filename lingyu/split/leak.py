@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt
 from lingyu.split.ngram_index import Prints, prints_of
 from lingyu.text.ngrams import Grams, Sketches, grams_of_key, similarity
 from lingyu.text.normalise import key, normal
+from lingyu.text.numerals import CHINESE
 from lingyu.text.simplified import one_script
 
 Kind = Literal["verbatim", "form", "script", "near", "contained", "passage", "paragraph"]
@@ -28,7 +29,7 @@ Kind = Literal["verbatim", "form", "script", "near", "contained", "passage", "pa
 SHORT = 128  # characters; in a text shorter than this a number or code says what it is about
 TYPO = 0.7  # likeness of two words from which one is a slip of the other; wind and winter have .6
 SLOTS = 32  # Chinese characters; in a text no longer, one other word makes another question of it
-NUMERALS = frozenset("〇零一二三四五六七八九十百千万两")
+NUMERALS = frozenset(f"{CHINESE}万")
 BATCH = 2000
 COMPARED = 4  # held texts that a text is compared with character by character
 
@@ -247,7 +248,7 @@ def codes(text: str) -> set[str]:
 
 def numerals(text: str) -> set[str]:
     """The numbers in Chinese. 一 and 两 alone count nothing."""
-    return set(re.findall("[〇零一二三四五六七八九十百千万两]{2,}|[二三四五六七八九十百千]", normal(text)))
+    return set(re.findall(f"[{CHINESE}万]{{2,}}|[二三四五六七八九十百千]", normal(text)))
 
 
 def are_slips(text: str, held: str) -> bool:

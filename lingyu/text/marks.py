@@ -1,17 +1,11 @@
-"""The marks by which a text shows its structure: sentence ends, list items, the units and articles of a statute."""
+"""The marks by which a text shows its structure, beside those of statutes (lingyu/text/legal.py) and sentences."""
 
 import re
 
+from lingyu.text.legal import ITEM
 from lingyu.text.normalise import normal
 
-_NUMBER = "[0-9〇零一二三四五六七八九十百千]+"
-# 第五条, apart from what follows or followed by what no reference to an article would be ("第五条规定的" is one).
-ARTICLE = re.compile(rf"(第({_NUMBER})条(之{_NUMBER})?)(?=(\s|[:：、*【])|$|(?!规定|的|第|所|和|至|或|，|。|；|》))")
-UNIT = re.compile(rf"(第{_NUMBER}(编|分编|章|节))[\s:：、]*(.{{0,40}})")
-# A line that begins so begins an article or a unit, whatever stands before it.
-PART = re.compile(rf"第{_NUMBER}(?:条(?:之{_NUMBER})?|编|分编|章|节)\s")
-LIST_ITEM = re.compile(r"\s*(?:[-*+•]|\d+[.)、]|[（(][一二三四五六七八九十\d]+[)）])\s*")
-ENDS = tuple("。！？；：!?;:.”》）)")
+LIST_ITEM = re.compile(rf"\s*(?:[-*+•]|\d+[.)、]|{ITEM})\s*")
 
 
 def bare(text: str) -> str:

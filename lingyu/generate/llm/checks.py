@@ -16,31 +16,22 @@ from pydantic import Field, PositiveInt
 
 from lingyu.clean import quality
 from lingyu.records import Dialogue, Preference
-from lingyu.retrieve.chunks import sentences
-from lingyu.retrieve.support import NEGATION, overlap, squeezed, word_set
+from lingyu.retrieve.support import overlap, squeezed, word_set
 from lingyu.retrieve.words import folded, singular
 from lingyu.split.leak import same_subject
 from lingyu.stage import StageParams
 from lingyu.text.language import is_foreign
+from lingyu.text.legal import TITLE, cited, without_citations
+from lingyu.text.negation import denies
 from lingyu.text.ngrams import Grams, grams_of, similarity
-from lingyu.text.numerals import value
+from lingyu.text.numerals import COUNTED, FIGURE, NO_FIGURE, figure
+from lingyu.text.questions import asks
+from lingyu.text.sentences import STOPS, sentences
 from lingyu.text.word_lists import own_lists
 
-# 第五条, 第28条之一; Article 5: what an answer cites, whatever stands around it.
-CITED = re.compile(
-    r"第\s*([〇零一二三四五六七八九十百千\d]+)\s*条(?:之([一二三四五六七八九十\d]+))?|\b(?:article|section|art\.)\s*(\d+)([a-z]?)\b"
-)
-TITLE = re.compile(r"《([^《》]{2,60})》")
 QUOTED = re.compile(r"[“「『]([^“”「」『』\n]{2,200})[”」』]|(?<!\w)\"([^\"\n]{2,200})\"(?!\w)")
-# Digits with their 万 or 亿; a Chinese numeral of two characters; one character before a measure, but for 一, 第二 and 两人.
-FIGURE = re.compile(
-    r"(?<![a-z\d.])\d+(?:,\d{3})*(?:\.\d+)?(?:[百千]?[万亿])?|[〇零一二两三四五六七八九十百千万亿]{2,}"
-    r"|(?<![第之十百千])(?:[二两三四五六七八九十百](?=个?(?:年|月|日|天|周|小时|分钟|秒|元|米|公里|千米|千克|公斤|吨|倍|级|岁|层(?!面)|度))"
-    r"|[三四五六七八九十百](?=个?(?:人|次)))"
-)
 # 1. and （三） before an item, at the start of a line or after a stop; 3.5 there is a number.
-ITEM = re.compile(r"(?:^|(?<=[\s*:;。,!?]))(?:\((?:\d{1,2}|[一二三四五六七八九十]+)\)|\d{1,2}[.、)](?!\d))", re.MULTILINE)
-NO_FIGURE = {"千万", "万一", "一一", "万万", "百千", "千百"}  # words, where they stand alone
+ITEM = re.compile(rf"(?:^|(?<=[\s*:;。,!?]))(?:\((?:\d{{1,2}}|[{COUNTED}]+)\)|\d{{1,2}}[.、)](?!\d))", re.MULTILINE)
 LATIN = re.compile(r"(?<![a-z0-9])[a-z][a-z0-9]*(?:[-./_][a-z0-9]+)*", re.IGNORECASE)
 # In English a name is told by its capitals or digits, and one capital only inside a sentence.
 NAME = re.compile(r".*\d|.*[A-Z].*[A-Z]")
@@ -126,11 +117,11 @@ def ungrounded(text: str, sources: Sequence[str]) -> Iterator[Finding]:
         if squeezed(title) not in ground.inside:
             yield Finding("invented_title", title)
     for quotation in filter(None, (one or other for one, other in QUOTED.findall(text))):
-        if squeezed(quotation).strip("。，.,！!？?；;") not in ground.inside:
+        if squeezed(quotation).strip(f"{STOPS}，.,") not in ground.inside:
             yield Finding("invented_quotation", quotation)
-    for figure in figures_of(CITED.sub(" ", folded(text))):
-        if figure not in ground.figures:
-            yield Finding("invented_number", f"{figure:g}")
+    for number in figures_of(without_citations(folded(text))):
+        if number not in ground.figures:
+            yield Finding("invented_number", f"{number:g}")
     for term in terms_of(text):
         if not {folded(term), singular(folded(term))} & ground.words:
             yield Finding("invented_term", term)
@@ -148,40 +139,21 @@ class Ground:
 
 @lru_cache(maxsize=64)  # of one passage come several questions and answers, one after another
 def ground_of(source: str) -> Ground:
-    figures = figures_of(CITED.sub(" ", folded(source)))
+    figures = figures_of(without_citations(folded(source)))
     return Ground(squeezed(source), frozenset(cited(source)), frozenset(figures), frozenset(latin_of(source)))
 
 
 def contradicting(text: str, sources: Sequence[str]) -> Iterator[Finding]:
     """The sentences that follow one of a source and lose, or add, its negation."""
     for sentence in sentences(text):
-        if not sentence.rstrip().endswith(("?", "？")) and denial_lost(sentence, "\n".join(sources)):
+        if not asks(sentence) and denial_lost(sentence, "\n".join(sources)):
             yield Finding("lost_negation", sentence.strip())
-
-
-def cited(text: str) -> list[str]:
-    """The articles that a text names, in one form: 第二十八条之一 and 第28条之一 are 28-1."""
-    found = []
-    for number, second, english, letter in CITED.findall(folded(text)):
-        found.append(f"{value(number)}{f'-{value(second)}' if second else ''}" if number else english + letter)
-    return found
 
 
 def figures_of(text: str) -> list[float]:
     """The numbers of a text by their value, without those of list items and codes: 1.2万, 12,000 and 一万二千 are one."""
     plain = LATIN.sub(" ", ITEM.sub(" ", folded(text)))
-    return [value_of(figure) for figure in FIGURE.findall(plain) if figure not in NO_FIGURE]
-
-
-def value_of(figure: str) -> float:
-    """The value of digits or of a Chinese numeral, with their 万 and 亿."""
-    for mark, unit in (("亿", 1e8), ("万", 1e4)):
-        high, found, low = figure.rpartition(mark)
-        if found:
-            return (value_of(high) if high else 1) * unit + (value_of(low) if low else 0)
-    if figure[0].isascii():
-        return float(figure.rstrip("百千").replace(",", "")) * {"百": 100, "千": 1000}.get(figure[-1], 1)
-    return float(value(figure))
+    return [figure(found) for found in FIGURE.findall(plain) if found not in NO_FIGURE]
 
 
 def terms_of(text: str) -> list[str]:
@@ -203,7 +175,7 @@ def denial_lost(sentence: str, source: str) -> bool:
     told = max(sentences(source), key=lambda one: (overlap(sentence, one), overlap(one, sentence)), default="")
     if len(said) < ENOUGH or overlap(sentence, told) < SAID_AGAIN:
         return False
-    return bool(NEGATION.search(folded(sentence))) != bool(NEGATION.search(folded(told)))
+    return denies(folded(sentence)) != denies(folded(told))
 
 
 def answers_of(row: Dialogue | Preference) -> list[str]:

@@ -11,8 +11,10 @@ from lingyu.generate.llm.retold import single
 from lingyu.generate.stable_choice import shuffled
 from lingyu.records import Dialogue
 from lingyu.stage import StageParams
+from lingyu.text.questions import asks
 
 METHOD, TASK = "clarify", "clarify"
+PROMPTS = ("1-inquiry",)
 
 
 class Asked(StageParams):
@@ -39,6 +41,6 @@ async def row(dialogue: Dialogue, ask: Ask) -> list[Tried]:
     question, answer = (message.content for message in dialogue.messages)
     given = await ask("1-inquiry", LIKE, question=question, answer=answer)
     inquiry = ask.dialogue(given, [(given.said.opening, given.said.question)], task=TASK)
-    if not given.said.question.rstrip().endswith(("?", "？")):
+    if not asks(given.said.question):
         return [ask.drop("no_question", given.said.question, given.prompt_hash, inquiry)]
     return [Candidate(inquiry, [question, answer], asked=True, told=False)]

@@ -9,51 +9,20 @@ from lingyu.generate.llm.checks import Candidate
 from lingyu.generate.llm.client import Answer
 from lingyu.generate.llm.method import Ask, Learn, Teaching, Tried
 from lingyu.generate.stable_choice import picks, shuffled
+from lingyu.generate.wordings import Phrases, Wordings
 from lingyu.records import Fact, Language
 from lingyu.retrieve.chunks import sentence_of
 from lingyu.stage import StageParams
 
 METHOD, TASK = "entity", "entity"
+PROMPTS = ("1-items",)
 
-# What can be asked of an entity and be answered from its records alone.
-KINDS: dict[Language, tuple[str, ...]] = {
-    "zh": (
-        "直接提问一项内容",
-        "同时问两项内容",
-        "请对方完整介绍",
-        "给出一项内容，问它属于哪个对象",
-        "判断一种说法是否正确，并说明依据",
-        "新人口语化的提问",
-        "填写表格中的一栏",
-        "改写成一条提醒",
-        "写成一段简短说明",
-        "列成要点",
-        "检查对方的记录是否有误",
-        "选择题，并说明理由",
-        "给同事的一条回复",
-        "先说结论再说依据",
-        "概括成一句话",
-        "设计一道考题并给出答案",
-    ),
-    "en": (
-        "ask for one item directly",
-        "ask for two items at once",
-        "ask for a full introduction",
-        "give one item and ask which entity it belongs to",
-        "say whether a statement is right, and on what ground",
-        "a beginner's question in everyday words",
-        "fill in one field of a form",
-        "turn it into a reminder",
-        "write a short description",
-        "make a list of points",
-        "check somebody's notes for mistakes",
-        "a multiple-choice question with the reason",
-        "a reply to a colleague",
-        "the conclusion first, then its ground",
-        "sum it up in one sentence",
-        "make an exam question with its answer",
-    ),
-}
+
+class Forms(Phrases):
+    kinds: tuple[str, ...]
+
+
+WORDINGS = Wordings("entity", Forms)
 
 
 class Asked(StageParams):
@@ -83,7 +52,8 @@ async def make(learn: Learn, asked: Asked, teaching: Teaching) -> None:
 
 async def rows(facts: list[Fact], asked: Asked, seed: int, ask: Ask) -> list[Tried]:
     fact, told = facts[0], [sentence_of(fact) for fact in facts]
-    kinds = [KINDS[fact.language][kind] for kind in picks(asked.kinds, len(KINDS[fact.language]), seed, METHOD, fact.id)]
+    known = WORDINGS[fact.language].kinds
+    kinds = [known[kind] for kind in picks(asked.kinds, len(known), seed, METHOD, fact.id)]
     like = Items(items=[Item(question="这个对象的这一项内容是什么？", answer="按记录，这一项的内容是这样，另一项是那样。")] * len(kinds))
     listed = "\n".join(f"{number}. {kind}" for number, kind in enumerate(kinds, start=1))
     given = await ask("1-items", like, entity=fact.entity, records="\n".join(told), kinds=listed)

@@ -5,6 +5,7 @@ first. A pair comes only of two answers on whose order both looks agree, by a ma
 """
 
 from functools import partial
+from typing import Annotated
 
 from pydantic import Field, NonNegativeInt, PositiveInt
 
@@ -14,11 +15,19 @@ from lingyu.generate.llm.method import Ask, Learn, Teaching, Tried, together
 from lingyu.generate.llm.replaced import Reply
 from lingyu.generate.llm.retold import single
 from lingyu.generate.stable_choice import shuffled
-from lingyu.records import Dialogue, Language, Message
+from lingyu.generate.wordings import Phrases, Wordings, blanks
+from lingyu.records import Dialogue, Message
 from lingyu.stage import StageParams
 
 METHOD = "judged"
-LABEL: dict[Language, str] = {"zh": "回答 {number}：\n{answer}", "en": "Answer {number}:\n{answer}"}
+PROMPTS = ("1-answer", "2-judge")
+
+
+class Forms(Phrases):
+    label: Annotated[str, blanks("number", "answer")]
+
+
+WORDINGS = Wordings("judged", Forms)
 
 
 class Asked(StageParams):
@@ -61,7 +70,7 @@ async def row(dialogue: Dialogue, asked: Asked, ask: Ask) -> list[Tried]:
 
 async def looked(question: str, reference: str, answers: list[str], ask: Ask) -> list[int]:
     """The score of each answer, read in this order."""
-    form = LABEL[ask.record.language]
+    form = WORDINGS[ask.record.language].label
     listed = "\n\n".join(form.format(number=number, answer=answer) for number, answer in enumerate(answers, start=1))
     like = Scores(scores=[5] * len(answers))
     given = await ask("2-judge", like, judge=True, question=question, reference=reference, answers=listed)

@@ -11,11 +11,12 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from lingyu.files import short_hash
-from lingyu.generate.llm.checks import Candidate, Limits, Seen, answers_of, cited, finding, ground_of, questions_of
+from lingyu.generate.llm.checks import Candidate, Limits, Seen, answers_of, finding, ground_of, questions_of
 from lingyu.generate.llm.client import A, Given, Stopped, Teacher, Unusable
 from lingyu.generate.provenance import provenance
 from lingyu.records import Dialogue, Document, Fact, Label, Message, Preference, Row, headed
 from lingyu.stage import StageError
+from lingyu.text.legal import cited
 from lingyu.text.normalise import key
 
 T = TypeVar("T")

@@ -4,7 +4,7 @@ Asks about labelled texts of the tasks named in params.yaml. What the rewriting 
 """
 
 from functools import partial
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeInt
 
@@ -12,20 +12,21 @@ from lingyu.generate.llm.checks import Candidate
 from lingyu.generate.llm.client import Answer, refuses
 from lingyu.generate.llm.method import Ask, Learn, Teaching, Tried
 from lingyu.generate.stable_choice import shuffled
-from lingyu.records import Label, Language
+from lingyu.generate.wordings import Phrases, Wordings, blanks
+from lingyu.records import Label
 from lingyu.stage import StageParams
 
 METHOD = TASK = "nvc"
+PROMPTS = ("1-rewrite",)
 
-ASKED: dict[Language, str] = {
-    "zh": "下面这条消息可能伤人。请判断风险，说出其中的观察、感受、需要和请求，并改写：\n{text}",
-    "en": "The message below may hurt. Judge the risk, name observation, feeling, need and request, and rewrite it:\n{text}",
-}
-ANSWERED: dict[Language, str] = {
-    "zh": "风险：{risk}\n观察：{observation}\n感受：{feeling}\n需要：{need}\n请求：{request}\n改写：{rewrite}",
-    "en": "Risk: {risk}\nObservation: {observation}\nFeeling: {feeling}\nNeed: {need}\nRequest: {request}\nRewrite: {rewrite}",
-}
-RISKS: dict[Language, dict[str, str]] = {"zh": {"low": "低", "medium": "中", "high": "高"}, "en": {}}
+
+class Forms(Phrases):
+    asked: Annotated[str, blanks("text")]
+    answered: Annotated[str, blanks("risk", "observation", "feeling", "need", "request", "rewrite")]
+    risks: dict[Literal["low", "medium", "high"], str]
+
+
+WORDINGS = Wordings("nvc", Forms)
 
 
 class Asked(StageParams):
@@ -61,6 +62,7 @@ async def row(label: Label, ask: Ask) -> list[Tried]:
         return [ask.drop("element_missing", ", ".join(empty), given.prompt_hash)]
     if refused := [text for text in elements.values() if refuses(text)]:
         return [ask.drop("refusal", refused[0], given.prompt_hash)]
-    elements["risk"] = RISKS[label.language].get(given.said.risk, given.said.risk)
-    asked, answer = ASKED[label.language].format(text=label.text), ANSWERED[label.language].format(**elements)
+    words = WORDINGS[label.language]
+    elements["risk"] = words.risks[given.said.risk]
+    asked, answer = words.asked.format(text=label.text), words.answered.format(**elements)
     return [Candidate(ask.dialogue(given, [(asked, answer)], task=TASK), [label.text], told=False)]

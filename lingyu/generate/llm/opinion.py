@@ -15,6 +15,7 @@ from lingyu.records import Dialogue, Document
 from lingyu.stage import StageParams
 
 METHOD, TASK = "opinion", "opinion"
+PROMPTS = ("1-opinion",)
 
 
 class Asked(StageParams):

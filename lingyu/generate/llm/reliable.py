@@ -17,6 +17,7 @@ from lingyu.retrieve.support import squeezed
 from lingyu.stage import StageParams
 
 METHOD, TASK = "reliable", "passage"
+PROMPTS = ("1-questions", "2-answer", "3-verify")
 
 
 class Asked(StageParams):

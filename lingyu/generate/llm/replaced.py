@@ -16,6 +16,7 @@ from lingyu.records import Dialogue, Document
 from lingyu.stage import StageParams
 
 METHOD = "replaced"
+PROMPTS = ("1-answer",)
 
 
 class Asked(StageParams):

@@ -12,6 +12,7 @@ from lingyu.records import Dialogue
 from lingyu.stage import StageParams
 
 METHOD = "retold"
+PROMPTS = ("1-talk",)
 
 
 class Asked(StageParams):

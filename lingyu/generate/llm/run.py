@@ -1,5 +1,8 @@
 """The methods with a teacher, and a run of all that params.yaml switches on.
 
+Each is a module with METHOD, PROMPTS (the steps whose prompts are prompts/<method>/<step>.<language>.md), Asked (its section of
+generate.asked) and make(learn, asked, teaching); lingyu/generate/registry.py lists them.
+
 It runs twice: first without an endpoint, to see what is recorded and about what the rest will cost; where something is
 missing, then with it. So a run all of which is recorded needs no endpoint, no key and no network.
 """
@@ -12,42 +15,45 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-from pydantic import Field
+from pydantic import Field, create_model
 from tqdm import tqdm
 
 from lingyu import last_run
 from lingyu.files import write_jsonl
-from lingyu.generate.llm import clarify, entity, judged, nvc, opinion, reliable, replaced, retold, scenario, seeds
+from lingyu.generate.llm import prompts
 from lingyu.generate.llm.checks import Limits
 from lingyu.generate.llm.client import Settings, Spent, Teacher, within
 from lingyu.generate.llm.endpoint import opened
 from lingyu.generate.llm.method import AHEAD, Drop, Learn, Teaching
 from lingyu.generate.llm.response_cache import Record
+from lingyu.generate.registry import LLM
 from lingyu.records import Dialogue, Preference
 from lingyu.stage import StageError, StageParams
 
-METHODS: list[ModuleType] = [reliable, entity, seeds, scenario, opinion, retold, clarify, replaced, judged, nvc]
+METHODS: list[ModuleType] = [method.load("PROMPTS", "Asked", "make") for method in LLM]
 
 
-# Annotated, because a field's default would hide the module of the same name from the annotation.
-class Counts(StageParams):
-    """How much each method asks the teacher about."""
-
-    reliable: Annotated[reliable.Asked, Field(default_factory=reliable.Asked, description="Questions about passages.")]
-    entity: Annotated[entity.Asked, Field(default_factory=entity.Asked, description="Tasks about entities.")]
-    seeds: Annotated[seeds.Asked, Field(default_factory=seeds.Asked, description="Instructions bootstrapped from a pool.")]
-    scenario: Annotated[scenario.Asked, Field(default_factory=scenario.Asked, description="Conversations around a passage.")]
-    opinion: Annotated[opinion.Asked, Field(default_factory=opinion.Asked, description="Legal opinions.")]
-    retold: Annotated[retold.Asked, Field(default_factory=retold.Asked, description="Answers told over several turns.")]
-    clarify: Annotated[clarify.Asked, Field(default_factory=clarify.Asked, description="Questions back.")]
-    replaced: Annotated[replaced.Asked, Field(default_factory=replaced.Asked, description="Given questions answered anew.")]
-    judged: Annotated[judged.Asked, Field(default_factory=judged.Asked, description="Pairs by judgement.")]
-    nvc: Annotated[nvc.Asked, Field(default_factory=nvc.Asked, description="Messages rewritten as nonviolent communication.")]
+class Switches(StageParams):
+    """How much each method asks the teacher about: in each section `records`, 0 for nothing."""
 
     def switched_on(self) -> list[str]:
         return [name for name in type(self).model_fields if getattr(self, name).records]
+
+
+if TYPE_CHECKING:
+
+    class Counts(Switches):
+        """Switches, and a section for each method."""
+
+else:
+    Counts = create_model(
+        "Counts",
+        __base__=Switches,
+        __module__=__name__,
+        **{method.METHOD: (method.Asked, Field(default_factory=method.Asked, description=method.Asked.__doc__)) for method in METHODS},
+    )
 
 
 @dataclass
@@ -97,6 +103,7 @@ def ask_all(lesson: Lesson, settings: Settings, journal: Path, output: Path) -> 
         lacks = f"generate.teacher.{empty[0]} is empty" if methods else "all records of generate.asked are 0"
         raise StageError(f"generate.teacher.kind is {settings.kind}, and {lacks}: nothing to ask (params.yaml).")
 
+    prompts.check({method.METHOD: method.PROMPTS for method in METHODS if method.METHOD in methods})
     with Record(journal, last_run.left(output)) as record:
         plan = asyncio.run(lesson.all_methods(lesson.teaching(Teacher(settings, record), 1)))
         tell_idle([name for name in methods if not plan.begun[name] and name not in {drop.method for drop in plan.drops}])

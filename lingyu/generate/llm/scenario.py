@@ -12,6 +12,7 @@ from lingyu.records import Document, Language
 from lingyu.stage import StageParams
 
 METHOD, TASK = "scenario", "talk"
+PROMPTS = ("1-talk",)
 
 
 class Asked(StageParams):

@@ -16,6 +16,7 @@ from lingyu.records import Document, Language
 from lingyu.stage import StageParams
 
 METHOD = "seeds"
+PROMPTS = ("1-instructions",)
 
 
 class Asked(StageParams):

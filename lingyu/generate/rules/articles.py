@@ -11,121 +11,42 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from lingyu.files import short_hash
 from lingyu.generate.provenance import exchange, provenance, user
 from lingyu.generate.stable_choice import number, pick, picks
+from lingyu.generate.wordings import Phrases, Wordings, blanks, blanks_of
 from lingyu.records import Dialogue, Document, Language, Question
+from lingyu.text.legal import ITEM, ITEM_HEAD, LABEL
+from lingyu.text.sentences import BARE, STOPS
 
 METHOD = "article"
 RECALL, CITE = "recall", "cite"
 
-# 第五条, 第十二条之一, 第 5 条; Article 5, Section 12a.
-NUMBER = re.compile(r"(第\s*[一二三四五六七八九十百千零〇两\d]+\s*条(?:之[一二三四五六七八九十]+)?|(?:Article|Section) \d+[a-z]?)$")
-SENTENCE = re.compile(r"[^。；！？;!?\n]*\w[^。；！？;!?\n]*")
 # A quotation stops at the first comma after so many characters, and is no question to ask when that leaves it longer.
 # Short, the wording of the question outweighs it, so that the test's question is another one than training's.
 QUOTED, LONGEST_QUOTED = 10, 40
 # A clause, without the number of its item, and from how many characters to how many it says enough and is still short.
-CLAUSE = re.compile(r"(?:[（(][一二三四五六七八九十\d]+[）)]|[^，。；：！？,;:!?\n])+")
-ITEM = re.compile(r"^\s*[（(][一二三四五六七八九十\d]+[）)]\s*")
+CLAUSE = re.compile(rf"(?:{ITEM}|[^{STOPS}，：,:\n])+")
 CLAUSES: dict[Language, tuple[int, int]] = {"zh": (6, 24), "en": (20, 80)}
 
 
-@dataclass(frozen=True)
-class Wordings:
-    """{t} stands for the statute's title, {n} for the article's number, {s} for what is quoted of it, {x} for its text."""
-
-    recalled: str
-    cited: str
-    statements: tuple[str, ...]
-    dev_statements: tuple[str, ...]
-    train: dict[str, tuple[str, ...]]
-    dev: dict[str, tuple[str, ...]]
-    test: dict[str, tuple[str, ...]]
+Stated = Annotated[tuple[str, ...], blanks("t", "n", "s")]
+Asked = Annotated[dict[str, tuple[str, ...]], blanks_of(recall=("t", "n"), cite=("t", "s"))]
 
 
-WORDINGS: dict[Language, Wordings] = {
-    "zh": Wordings(
-        recalled="根据《{t}》{n}：{x}",
-        cited="出自《{t}》{n}。",
-        statements=(
-            "“{s}”，见《{t}》{n}。",
-            "{s}（《{t}》{n}）",
-            "《{t}》写明“{s}”，条号是{n}。",
-            "《{t}》{n}：“{s}”。",
-            "“{s}”——《{t}》{n}",
-            "《{t}》的{n}说：{s}。",
-            "{s}，依据为《{t}》{n}。",
-            "按《{t}》，“{s}”，即{n}。",
-            "{n}（《{t}》）：{s}。",
-            "《{t}》里的“{s}”是{n}的内容。",
-            "写着“{s}”的是《{t}》{n}。",
-            "{s}。这是《{t}》{n}。",
-        ),
-        dev_statements=("“{s}”一句在《{t}》，位于{n}。", "查《{t}》{n}，开头是“{s}”。"),
-        train={
-            RECALL: (
-                "《{t}》{n}规定了什么？",
-                "请说出《{t}》{n}。",
-                "《{t}》的{n}是怎么写的？",
-                "我想看《{t}》{n}的原文。",
-                "{n}（《{t}》）的内容是什么？",
-            ),
-            CITE: (
-                "《{t}》哪一条规定了“{s}”？",
-                "“{s}”出自《{t}》哪一条？",
-                "“{s}”，这是《{t}》第几条的话？",
-                "“{s}”在《{t}》的什么地方？",
-                "请注明出处：“{s}”，《{t}》。",
-                "《{t}》的哪条讲到“{s}”？",
-                "想引用“{s}”，《{t}》的条号是多少？",
-                "《{t}》，“{s}”，第几条？",
-            ),
-        },
-        dev={RECALL: ("读一读《{t}》的{n}。",), CITE: ("《{t}》有一条写着“{s}”，那是哪一条？",)},
-        test={
-            RECALL: ("打开《{t}》看{n}，上面写了什么？", "有人问起《{t}》的{n}，该怎么回答？"),
-            CITE: ("我记得《{t}》里有“{s}”，要看第几条？", "有人不信“{s}”，该拿《{t}》的哪一条给他看？"),
-        },
-    ),
-    "en": Wordings(
-        recalled="According to {t}, {n}: {x}",
-        cited="It stands in {t}, {n}.",
-        statements=(
-            "“{s}”, see {t}, {n}.",
-            "{s} ({t}, {n})",
-            "{t} states “{s}” under number {n}.",
-            "{t}, {n}: “{s}”.",
-            "“{s}” — {t}, {n}",
-            "{n} of {t} says: {s}.",
-            "{s}, by virtue of {t}, {n}.",
-            "Under {t}, “{s}”, which is {n}.",
-            "{n} ({t}): {s}.",
-            "What {t} has on “{s}” is {n}.",
-            "Whoever writes “{s}” quotes {t}, {n}.",
-            "{s}. This is {t}, {n}.",
-        ),
-        dev_statements=("The words “{s}” are in {t}, at {n}.", "Look up {t}, {n}: it opens with “{s}”."),
-        train={
-            RECALL: ("What does {n} of {t} say?", "Give me {n} of {t}.", "How does {n} read in {t}?", "{t}, {n}: what is in it?"),
-            CITE: (
-                "Which provision of {t} says “{s}”?",
-                "“{s}”: where in {t} is that?",
-                "Where does {t} state “{s}”?",
-                "Give the source of “{s}” in {t}.",
-                "{t}, “{s}”: which number?",
-                "Under what number has {t} “{s}”?",
-            ),
-        },
-        dev={RECALL: ("Please write down {n} of {t}.",), CITE: ("Read {t} and look for “{s}”. What is the number?",)},
-        test={
-            RECALL: ("Open {t} at {n} and read it to me.", "Somebody asked about {n} of {t}. What is the answer?"),
-            CITE: ("I remember “{s}” from {t}, but under which number?", "A friend asked about “{s}”. Which number of {t} should I read?"),
-        },
-    ),
-}
+class Forms(Phrases):
+    recalled: Annotated[str, blanks("t", "n", "x")]
+    cited: Annotated[str, blanks("t", "n")]
+    statements: Stated
+    dev_statements: Stated
+    train: Asked
+    dev: Asked
+    test: Asked
+
+
+WORDINGS = Wordings("articles", Forms)
 
 
 @dataclass(frozen=True)
@@ -149,7 +70,7 @@ def articles_of(documents: Iterable[Document], longest: int) -> list[Article]:
     """
     parts: dict[tuple[str, str, str], list[Document]] = {}
     for row in documents:
-        if row.title and NUMBER.search(row.section):
+        if row.title and LABEL.search(row.section):
             parts.setdefault((row.source, row.title, row.section), []).append(row)
     found = [article_of(rows, longest) for rows in parts.values()]
     numbers = Counter((article.title, article.number) for article in found)
@@ -166,7 +87,7 @@ def articles_of(documents: Iterable[Document], longest: int) -> list[Article]:
 
 def article_of(rows: list[Document], longest: int) -> Article:
     first, text = rows[0], "\n".join(row.text.strip() for row in rows)
-    label = "".join(NUMBER.findall(first.section))
+    label = "".join(LABEL.findall(first.section))
     label = label.replace(" ", "") if label.startswith("第") else label
     text = re.sub(rf"^{re.escape(label)}[\s:：.]*", "", text)
     title, short = first.title.strip("《》 "), len(text) <= longest
@@ -176,7 +97,7 @@ def article_of(rows: list[Document], longest: int) -> Article:
 
 def opening_of(text: str) -> str:
     """The first sentence, up to a comma if it is long."""
-    sentence = next((part.strip() for part in SENTENCE.findall(text)), "")
+    sentence = next((part.strip() for part in BARE.findall(text)), "")
     comma = re.compile(r"[，：:]|, ").search(sentence, QUOTED)
     return sentence[: comma.start()] if comma else sentence
 
@@ -184,7 +105,7 @@ def opening_of(text: str) -> str:
 def clauses_of(text: str, language: Language) -> tuple[str, ...]:
     """The clauses that are long enough to be known by and short enough to be quoted, each once."""
     least, most = CLAUSES[language]
-    clauses = (ITEM.sub("", clause).strip() for clause in CLAUSE.findall(text))
+    clauses = (ITEM_HEAD.sub("", clause).strip() for clause in CLAUSE.findall(text))
     return tuple(dict.fromkeys(clause for clause in clauses if least <= len(clause) <= most))
 
 

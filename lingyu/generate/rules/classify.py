@@ -6,20 +6,26 @@ The text that is asked about is the last paragraph of the prompt; examples come 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Annotated
 
 from lingyu.generate.provenance import exchange, provenance, user
 from lingyu.generate.stable_choice import number
+from lingyu.generate.wordings import Phrases, Wordings, blanks
 from lingyu.records import Dialogue, Label, Language, Question
 
 METHOD = TASK = "classify"
+PROMPTED = frozenset({METHOD, "weak"})
+"""The methods whose prompts have this form."""
 
-HEAD: dict[Language, str] = {
-    "zh": "判断下面的文本属于哪一类，只答类名。可选：{options}",
-    "en": "Which class does the text below belong to? Answer with the class only. Classes: {options}",
-}
-BETWEEN: dict[Language, str] = {"zh": "、", "en": ", "}
-CASE: dict[Language, str] = {"zh": "文本：{text}\n类别：", "en": "Text: {text}\nClass:"}
-SOLVED: dict[Language, str] = {"zh": "文本：{text}\n类别：{label}", "en": "Text: {text}\nClass: {label}"}
+
+class Forms(Phrases):
+    head: Annotated[str, blanks("options")]
+    between: str
+    case: Annotated[str, blanks("text")]
+    solved: Annotated[str, blanks("text", "label")]
+
+
+WORDINGS = Wordings("classify", Forms)
 
 
 @dataclass(frozen=True)
@@ -89,12 +95,12 @@ def examples_for(row: Label, known: Classes, count: int, seed: int) -> list[Labe
 
 
 def prompt_of(row: Label, known: Classes, examples: Iterable[Label]) -> str:
-    language = row.language
+    words = WORDINGS[row.language]
     return "\n\n".join(
         [
-            HEAD[language].format(options=BETWEEN[language].join(known.options)),
-            *(SOLVED[language].format(text=one_line(example.text), label=example.label) for example in examples),
-            CASE[language].format(text=one_line(row.text)),
+            words.head.format(options=words.between.join(known.options)),
+            *(words.solved.format(text=one_line(example.text), label=example.label) for example in examples),
+            words.case.format(text=one_line(row.text)),
         ]
     )
 
@@ -106,5 +112,5 @@ def one_line(text: str) -> str:
 
 def text_asked(prompt: str, language: Language) -> str:
     """The text that a prompt of this method asks about, by itself."""
-    before, after = CASE[language].split("{text}")
+    before, after = WORDINGS[language].case.split("{text}")
     return prompt.rpartition("\n\n")[2].removeprefix(before).removesuffix(after)

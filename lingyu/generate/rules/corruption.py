@@ -4,7 +4,6 @@ What goes wrong is what similarity does not see: the value of another entity, th
 negation that was lost; or the whole answer is that to another question.
 """
 
-import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
@@ -13,20 +12,9 @@ from lingyu.generate.rules import articles, facts, knowledge
 from lingyu.generate.rules.articles import Article
 from lingyu.generate.stable_choice import pick, picks
 from lingyu.records import Dialogue, Fact, Preference
+from lingyu.text.negation import without_negation
 
 METHOD = "corruption"
-
-# What forbids or denies, and what the sentence says without it. 不得不, 不可 and 呼之不应 are left alone: they may deny nothing.
-NEGATIONS = (
-    ("不得(?!不)", "可以"),
-    ("严禁", "允许"),
-    ("禁止", "允许"),
-    ("(?<!之)不应(?![答期求])", "应"),
-    ("不准", "准许"),
-    (r"\b(must|shall|may|should|do|does|is|are) not\b", r"\1"),
-    (r"\bcannot\b", "can"),
-    (r"\b[Nn]ever\b", "always"),
-)
 
 
 def fact_pairs(rows: Iterable[Fact], others: dict[str, list[str]], asked: Callable[[Fact], list[str]]) -> Iterator[Preference]:
@@ -88,12 +76,3 @@ def swapped_pairs(rows: Sequence[Dialogue], seed: int) -> Iterator[Preference]:
                 other = some[some.index(other) - 1]
             fields = provenance(row, method=METHOD, task=row.task, asked=messages[-1].content)
             yield Preference(**fields, messages=messages, chosen=reply.content, rejected=other)
-
-
-def without_negation(text: str) -> str | None:
-    """The text without its first negation; None where it has none."""
-    found = [(match.start(), pattern, plain) for pattern, plain in NEGATIONS if (match := re.search(pattern, text))]
-    if not found:
-        return None
-    start, pattern, plain = min(found)
-    return text[:start] + re.sub(pattern, plain, text[start:], count=1)

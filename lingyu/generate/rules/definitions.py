@@ -7,18 +7,25 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import Field, NonNegativeInt, PositiveInt
 
 from lingyu.generate.provenance import Left, exchange, provenance, unheard
-from lingyu.generate.rules.articles import ITEM, SENTENCE
+from lingyu.generate.rules.taught import Taught
 from lingyu.generate.stable_choice import picks
+from lingyu.generate.wordings import Phrases, Wordings, blanks
 from lingyu.records import Dialogue, Document, Language
+from lingyu.stage import StageParams
+from lingyu.text.legal import ARTICLE, ITEM_HEAD
+from lingyu.text.sentences import BARE
 
 METHOD = "definition"
 DEFINE, NAME = "define", "name"
 
 # What may stand before the term: the number of an item or an article, 本条例所称.
 LEAD = re.compile(
-    r"(?:第[一二三四五六七八九十百零〇\d]+条[\s\u3000]*)?(?:其中，)?(?:本[^，。、]{1,8}?(?:所称|所指|所规定)的?|所谓的?|前款所称的?)?"
+    rf"(?:{ARTICLE}[\s\u3000]*)?(?:其中，)?(?:本[^，。、]{{1,8}}?(?:所称|所指|所规定)的?|所谓的?|前款所称的?)?"
     r"|(?:In th(?:is|ese) \w+,? )?"
 )
 TERM: dict[Language, re.Pattern[str]] = {
@@ -36,50 +43,19 @@ POINTING = re.compile(
     r"^(?:其|该|此|这|那|它|上述|前述|主要|一般|通常|就|也|都)|^(?:it|this|that|these|those|which|he|she|they|what)\b", re.IGNORECASE
 )
 ELSEWHERE = re.compile(r"前[款项条]|上述")
-ARTICLE = re.compile(r"^(?:a|an|the) ", re.IGNORECASE)
+DETERMINER = re.compile(r"^(?:a|an|the) ", re.IGNORECASE)
 CLOSING = "。；;. "
 
 
-@dataclass(frozen=True)
-class Wordings:
-    """{x} stands for the term, {b} for its meaning, {t} for the document's title."""
-
-    defined: tuple[str, ...]
-    named: tuple[str, ...]
-    untitled: tuple[str, ...]
-    untitled_named: tuple[str, ...]
+class Forms(Phrases):
+    defined: Annotated[tuple[str, ...], blanks("t", "x")]
+    named: Annotated[tuple[str, ...], blanks("t", "b")]
+    untitled: Annotated[tuple[str, ...], blanks("x")]
+    untitled_named: Annotated[tuple[str, ...], blanks("b")]
     end: str
 
 
-WORDINGS: dict[Language, Wordings] = {
-    "zh": Wordings(
-        defined=(
-            "《{t}》里，“{x}”是什么意思？",
-            "《{t}》怎样定义“{x}”？",
-            "在《{t}》中，哪些算“{x}”？",
-            "请按《{t}》解释“{x}”。",
-            "“{x}”一词，《{t}》是怎么说的？",
-            "读《{t}》遇到“{x}”，该怎么理解？",
-        ),
-        named=("《{t}》里，哪个词的意思是“{b}”？", "“{b}”，《{t}》把这叫做什么？", "《{t}》用哪个词称呼“{b}”？"),
-        untitled=("“{x}”是什么意思？", "什么叫“{x}”？", "请解释“{x}”。", "怎样理解“{x}”？"),
-        untitled_named=("哪个词的意思是“{b}”？", "“{b}”，这叫做什么？"),
-        end="。",
-    ),
-    "en": Wordings(
-        defined=(
-            "What does “{x}” mean in {t}?",
-            "How does {t} define “{x}”?",
-            "Explain “{x}” as {t} has it.",
-            "In {t}, what is meant by “{x}”?",
-            "What does {t} understand by “{x}”?",
-        ),
-        named=("Which term of {t} means “{b}”?", "What does {t} call “{b}”?"),
-        untitled=("What does “{x}” mean?", "What is meant by “{x}”?", "Explain “{x}”.", "How is “{x}” defined?"),
-        untitled_named=("Which term means “{b}”?", "What is “{b}” called?"),
-        end=".",
-    ),
-}
+WORDINGS = Wordings("definitions", Forms)
 
 
 @dataclass(frozen=True)
@@ -88,6 +64,20 @@ class Definition:
     term: str
     body: str
     sentence: str  # from the term on, as it stands in the record, without its closing mark
+
+
+class Params(StageParams):
+    """Rows from the definitions in documents."""
+
+    questions: NonNegativeInt = Field(0, description="Questions for each term about its meaning.")
+    names: NonNegativeInt = Field(0, description="Questions for each meaning about its term.")
+    max_asked_by: PositiveInt = Field(80, description="Characters of a meaning that a person could still quote.")
+
+
+def make(params: Params, taught: Taught, left: Left) -> Iterator[Dialogue]:
+    if params.questions or params.names:
+        found = definitions_of(taught.documents, left)
+        yield from instructions(found, params.questions, params.names, params.max_asked_by, taught.seed, left)
 
 
 def definitions_of(documents: Iterable[Document], left: Left = unheard) -> list[Definition]:
@@ -106,14 +96,14 @@ def definitions_of(documents: Iterable[Document], left: Left = unheard) -> list[
 
 
 def sentences_that_define(record: Document) -> Iterator[Definition]:
-    for sentence in SENTENCE.findall(record.text):
-        bare = ITEM.sub("", sentence.strip())
+    for sentence in BARE.findall(record.text):
+        bare = ITEM_HEAD.sub("", sentence.strip())
         lead = LEAD.match(bare)
         bare = bare[lead.end() :] if lead else bare
         match = TERM[record.language].match(bare)
         if match is None or match.end() != len(bare) or POINTING.match(match["term"]) or ELSEWHERE.search(bare):
             continue
-        term = ARTICLE.sub("", re.sub(r"^the term ", "", match["term"], flags=re.IGNORECASE)).strip("“”‘’「」\"'")
+        term = DETERMINER.sub("", re.sub(r"^the term ", "", match["term"], flags=re.IGNORECASE)).strip("“”‘’「」\"'")
         yield Definition(record, term, match["body"].rstrip(CLOSING), bare.rstrip(CLOSING))
 
 

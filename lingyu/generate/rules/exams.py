@@ -5,19 +5,24 @@ The reason is what the item itself says: which options are right. Where the ques
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import Field, NonNegativeInt
 
 from lingyu.generate.provenance import Left, exchange, provenance, unheard, user
+from lingyu.generate.rules.taught import Taught
 from lingyu.generate.stable_choice import number, picks
-from lingyu.records import Dialogue, Exam, Language, Question
+from lingyu.generate.wordings import Phrases, Wordings, blanks
+from lingyu.records import Dialogue, Exam, Question
+from lingyu.stage import StageParams
+from lingyu.text.questions import has_question_word
 
 METHOD = "exam"
 CHOICE, JUDGE = "choice", "judge"
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
-# A blank to fill in; and what makes a question that reads oddly once it is filled: 下列属于机型的是云雀.
+# A blank to fill in.
 BLANK = re.compile(r"[（(][\s\u3000]*[）)]|_{2,}|＿{2,}")
-ASKS = re.compile(r"下列|以下|哪|什么|[?？]|\b(?:which|what|who|following)\b", re.IGNORECASE)
 # Options that speak of the others: right or wrong only among them, and in their order.
 OF_OTHERS = re.compile(
     r"以上|上述|前述|[都均]不?(?:对|是|正确|错)|全部正确|[A-Z][、和与,，/][A-Z]|\b(?:all|none|both|neither|any)\b.*\b(?:above|these|them|[A-H])\b",
@@ -25,76 +30,38 @@ OF_OTHERS = re.compile(
 )
 
 
-@dataclass(frozen=True)
-class Wordings:
-    """{q} stands for the question, {l} for the listed options, {o} for one option, {s} for the filled sentence, {a} for the right ones."""
+Listed = Annotated[tuple[str, ...], blanks("q", "l")]
+Answer = Annotated[str, blanks("a")]
 
-    one: tuple[str, ...]
-    several: tuple[str, ...]
-    dev: str
-    test: str
-    judged: tuple[str, ...]
-    filled: tuple[str, ...]
-    yes: str
-    yes_among: str
-    no: str
-    filled_yes: str
-    filled_no: str
+
+class Forms(Phrases):
+    one: Listed
+    several: Listed
+    dev: Annotated[str, blanks("q", "l")]
+    test: Annotated[str, blanks("q", "l")]
+    judged: Annotated[tuple[str, ...], blanks("q", "o")]
+    filled: Annotated[tuple[str, ...], blanks("s")]
+    right: Answer
+    right_among: Answer
+    wrong: Answer
+    filled_right: Answer
+    filled_wrong: Answer
     between: str
 
 
-WORDINGS: dict[Language, Wordings] = {
-    "zh": Wordings(
-        one=("{q}\n{l}\n请选出正确的一项。", "单项选择：{q}\n{l}", "{q}\n{l}\n哪一项对？", "只有一项正确，请作答。\n{q}\n{l}"),
-        several=(
-            "{q}\n{l}\n正确的不止一项，请全部选出。",
-            "多项选择：{q}\n{l}",
-            "{q}\n{l}\n哪几项对？",
-            "不止一项正确，请作答。\n{q}\n{l}",
-        ),
-        dev="这道题怎么选？\n{q}\n{l}",
-        test="考卷上有一题，该选什么？\n{q}\n{l}",
-        judged=(
-            "题目：{q}\n有人选“{o}”，选得对吗？为什么？",
-            "{q}\n答“{o}”对不对？请说明理由。",
-            "判断对错并说明理由。\n题目：{q}\n作答：{o}",
-        ),
-        filled=("判断对错并说明理由：{s}", "这句话对吗，为什么？\n{s}", "“{s}”这个说法对不对？请说明理由。"),
-        yes="对。这道题的正确答案是{a}。",
-        yes_among="对，但不止这一项。正确的有{a}。",
-        no="不对。这道题的正确答案是{a}。",
-        filled_yes="对。该处应为{a}，与所说一致。",
-        filled_no="不对。该处应为{a}。",
-        between="、",
-    ),
-    "en": Wordings(
-        one=("{q}\n{l}\nChoose the right one.", "Single choice: {q}\n{l}", "{q}\n{l}\nWhich one is right?", "Only one is right.\n{q}\n{l}"),
-        several=(
-            "{q}\n{l}\nMore than one is right; choose all of them.",
-            "Multiple choice: {q}\n{l}",
-            "{q}\n{l}\nWhich ones are right?",
-            "More than one is right.\n{q}\n{l}",
-        ),
-        dev="How would you answer this item?\n{q}\n{l}",
-        test="This stands in the exam. What should be ticked?\n{q}\n{l}",
-        judged=(
-            "Item: {q}\nSomebody chose “{o}”. Is that right, and why?",
-            "{q}\nIs “{o}” a right answer? Give the reason.",
-            "True or false, with the reason.\nItem: {q}\nAnswer given: {o}",
-        ),
-        filled=(
-            "True or false, with the reason: {s}",
-            "Is this so, and why?\n{s}",
-            "Somebody says: “{s}” Right or wrong? Give the reason.",
-        ),
-        yes="Right. The answer to this item is {a}.",
-        yes_among="Right, but not the only one. The right ones are {a}.",
-        no="Wrong. The answer to this item is {a}.",
-        filled_yes="Right. The blank is to be filled with {a}, as it is here.",
-        filled_no="Wrong. The blank is to be filled with {a}.",
-        between=" and ",
-    ),
-}
+WORDINGS = Wordings("exams", Forms)
+
+
+class Params(StageParams):
+    """Rows from exam items."""
+
+    choices: NonNegativeInt = Field(2, description="Rows that ask the whole item, its options in another order the second time.")
+    judgements: NonNegativeInt = Field(2, description="Rows that ask whether one option is right, with the reason.")
+
+
+def make(params: Params, taught: Taught, left: Left) -> Iterator[Dialogue]:
+    if params.choices or params.judgements:
+        yield from instructions(taught.exams, params.choices, params.judgements, taught.seed, left)
 
 
 def instructions(exams: Iterable[Exam], choices: int, judgements: int, seed: int, left: Left = unheard) -> Iterator[Dialogue]:
@@ -194,16 +161,16 @@ def judgement(exam: Exam, place: int, turn: int, seed: int) -> Dialogue:
     form = forms[(number(seed, JUDGE, exam.id) + turn) % len(forms)]
     asked = form.format(s=filled, q=exam.question.strip(), o=option)
     if place in exam.right:
-        answer = words.filled_yes if filled else words.yes if len(exam.right) == 1 else words.yes_among
+        answer = words.filled_right if filled else words.right if len(exam.right) == 1 else words.right_among
     else:
-        answer = words.filled_no if filled else words.no
+        answer = words.filled_wrong if filled else words.wrong
     return Dialogue(**provenance(exam, method=METHOD, task=JUDGE, asked=asked), messages=exchange(asked, answer.format(a=right)))
 
 
 def filled_in(exam: Exam, option: str) -> str:
     """The question with the option in its only blank; "" where it has none or more, or is more than a sentence with a blank."""
     question = exam.question.strip()
-    if len(exam.right) > 1 or len(BLANK.findall(question)) != 1 or ASKS.search(question):
+    if len(exam.right) > 1 or len(BLANK.findall(question)) != 1 or has_question_word(question):
         return ""
     before, after = BLANK.split(question)
     return f"{before}{option}{after}" if after.strip() else f"{before}{option}{'。' if exam.language == 'zh' else '.'}"

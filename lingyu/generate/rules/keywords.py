@@ -6,14 +6,20 @@ Of a fact's question they are what it asks about, entity and relation, as the gr
 import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
+from typing import Annotated
+
+from pydantic import Field, NonNegativeInt, PositiveInt
 
 from lingyu.generate.provenance import Left, exchange, provenance, unheard
 from lingyu.generate.rules import knowledge
+from lingyu.generate.rules.taught import Share, Taught
 from lingyu.generate.stable_choice import number, pick, picks
-from lingyu.records import Dialogue, Document, Fact, Language, Row
+from lingyu.generate.wordings import Phrases, Wordings, blanks
+from lingyu.records import Dialogue, Document, Fact, Row
 from lingyu.retrieve.words import CJK, LATIN, QUESTION_WORDS, folded, tokenizer
+from lingyu.stage import StageParams
 
 METHOD = TASK = "keywords"
 RUN = re.compile(rf"[{CJK}]+|[A-Za-z][A-Za-z0-9]*(?:[-./_'’][A-Za-z0-9]+)*")
@@ -24,34 +30,34 @@ COMMON, COMMON_VERB = 10_000, 3000
 # 本市, 该场所, 前款, 未办理, 之日起: what they say depends on what stands around them. 够不够, 有没有 only ask.
 POINTING = re.compile(r"[本该前各全之未不无相其此]|(.)[不没]\1")
 
-WORDINGS: dict[Language, dict[str, tuple[str, ...]]] = {
-    "zh": {
-        "question": (
-            "要在资料里查找这个问题的答案，该用哪些关键词？\n{x}",
-            "从问题中提取检索用的关键词：{x}",
-            "{x}\n把上面这个问题变成检索词。",
-            "检索前先取词。问题：{x}",
-        ),
-        "passage": (
-            "下面这段话的关键词有哪些？\n{x}",
-            "为这段资料标出便于检索的关键词：\n{x}",
-            "{x}\n这段话可以用哪些词检索到？",
-        ),
-    },
-    "en": {
-        "question": (
-            "Which keywords should be searched for to answer this?\n{x}",
-            "Take the search words out of the question: {x}",
-            "{x}\nTurn the question above into search words.",
-        ),
-        "passage": (
-            "What are the keywords of this passage?\n{x}",
-            "By which words could this passage be found?\n{x}",
-            "Mark the search words of this text:\n{x}",
-        ),
-    },
-}
-BETWEEN: dict[Language, str] = {"zh": "、", "en": ", "}
+
+class Forms(Phrases):
+    question: Annotated[tuple[str, ...], blanks("x")]
+    passage: Annotated[tuple[str, ...], blanks("x")]
+    between: str
+
+
+WORDINGS = Wordings("keywords", Forms)
+
+
+class Params(StageParams):
+    """Rows that ask for search keywords."""
+
+    a_fact: NonNegativeInt = Field(0, description="Questions for each fact.")
+    documents: Share = Field(0.0, description="Share of the documents.")
+    dialogues: Share = Field(0.0, description="Share of the given dialogues.")
+    most: PositiveInt = Field(6, description="Keywords that a person would type into a search at most; neighbours are joined.")
+
+
+def make(params: Params, taught: Taught, left: Left) -> Iterator[Dialogue]:
+    yield from from_facts(taught.facts, params.a_fact, taught.seed)
+    if params.documents or params.dialogues:
+        documents = [row for row in taught.documents if row.scope == "domain"]
+        texts = [*(row.text for row in documents), *(row.messages[0].content for row in taught.dialogues if row.scope == "domain")]
+        headings = {heading for row in documents for heading in (row.title, row.section)}
+        words = Words(texts, headings, {name for fact in taught.facts for name in (fact.entity, fact.relation)})
+        yield from from_documents(documents, params.documents, words, params.most, taught.seed, left)
+        yield from from_dialogues(taught.dialogues, params.dialogues, words, params.most, taught.seed, left)
 
 
 class Words:
@@ -143,7 +149,7 @@ def keywords_of(text: str, words: Words, most: int) -> list[str]:
 
 def from_facts(facts: Iterable[Fact], count: int, seed: int) -> Iterator[Dialogue]:
     for fact in facts:
-        forms = WORDINGS[fact.language]["question"]
+        forms = WORDINGS[fact.language].question
         for turn, question in zip(
             picks(count, len(forms), seed, METHOD, fact.id), knowledge.training_questions(fact, count, seed), strict=False
         ):
@@ -155,7 +161,7 @@ def from_documents(
 ) -> Iterator[Dialogue]:
     for row in documents:
         if row.scope == "domain" and number(seed, METHOD, row.id) < share * 2**64:
-            yield from from_text(row, "passage", row.text.strip(), words, most, seed, left)
+            yield from from_text(row, WORDINGS[row.language].passage, row.text.strip(), words, most, seed, left)
 
 
 def from_dialogues(
@@ -165,17 +171,17 @@ def from_dialogues(
     for row in dialogues:
         asked = next((message.content for message in row.messages if message.role == "user"), "")
         if row.scope == "domain" and number(seed, METHOD, row.id) < share * 2**64:
-            yield from from_text(row, "question", asked.strip(), words, most, seed, left)
+            yield from from_text(row, WORDINGS[row.language].question, asked.strip(), words, most, seed, left)
 
 
-def from_text(row: Row, kind: str, text: str, words: Words, most: int, seed: int, left: Left) -> Iterator[Dialogue]:
+def from_text(row: Row, forms: Sequence[str], text: str, words: Words, most: int, seed: int, left: Left) -> Iterator[Dialogue]:
     found = keywords_of(text, words, most)
     if len(found) < 2:
         left(row, "fewer than two words to search for")
         return
-    yield row_of(row, pick(WORDINGS[row.language][kind], seed, "form", row.id), text, found)
+    yield row_of(row, pick(forms, seed, "form", row.id), text, found)
 
 
 def row_of(row: Row, form: str, text: str, found: list[str]) -> Dialogue:
-    asked = form.format(x=text)
-    return Dialogue(**provenance(row, method=METHOD, task=TASK, asked=asked), messages=exchange(asked, BETWEEN[row.language].join(found)))
+    asked, answer = form.format(x=text), WORDINGS[row.language].between.join(found)
+    return Dialogue(**provenance(row, method=METHOD, task=TASK, asked=asked), messages=exchange(asked, answer))

@@ -7,161 +7,33 @@ leave entity, relation and value as the graph gives them: what is said is right 
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from itertools import zip_longest
+from typing import Annotated
 
 from lingyu.files import short_hash
 from lingyu.generate.stable_choice import number, picks
-from lingyu.records import Document, Fact, Language
+from lingyu.generate.wordings import Phrases, Wordings, blanks
+from lingyu.records import Document, Fact
+
+Stated = Annotated[tuple[str, ...], blanks("e", "r", "v")]
+Asked = Annotated[tuple[str, ...], blanks("e", "r")]
+Plain = Annotated[tuple[str, ...], blanks()]
 
 
-@dataclass(frozen=True)
-class Wordings:
-    """The wordings of one language; {e}, {r} and {v} stand for entity, relation and value."""
-
-    answer: str
+class Forms(Phrases):
+    answer: Annotated[str, blanks("v")]
     between_values: str
-    statements: tuple[str, ...]
-    dev_statements: tuple[str, ...]
-    test_statements: tuple[str, ...]
-    prefixes: tuple[str, ...]
-    cores: tuple[str, ...]
-    suffixes: tuple[str, ...]
-    dev_questions: tuple[str, ...]
-    test_questions: tuple[str, ...]
+    statements: Stated
+    dev_statements: Stated
+    test_statements: Stated
+    prefixes: Plain
+    cores: Asked
+    suffixes: Plain
+    dev_questions: Asked
+    test_questions: Asked
 
 
-WORDINGS: dict[Language, Wordings] = {
-    "zh": Wordings(
-        answer="{v}。",
-        between_values="、",
-        statements=(
-            "{e}的{r}是{v}。",
-            "{e}的{r}为{v}。",
-            "{e}，{r}，{v}。",
-            "{e}｜{r}｜{v}",
-            "{e}（{r}：{v}）",
-            "- {e}：{r} = {v}",
-            "{r}（{e}）{v}。",
-            "说到{e}，{r}是{v}。",
-            "问：{e}的{r}？答：{v}。",
-            "{e}的{r}呢？{v}。",
-            "甲：{e}，{r}多少？乙：{v}。",
-            "对{e}，{r}取{v}。",
-            "{r}一项，{e}填{v}。",
-            "请记住{e}：{r}，{v}。",
-            "凡{e}，{r}用{v}。",
-            "卡片：{e}的{r}。背面：{v}。",
-            "{r}方面，{e}用{v}。",
-            "{e}条目，{r}注明{v}。",
-            "{r}, {e}, {v}",
-            "{v}，{e}的{r}。",
-        ),
-        dev_statements=("书上写着，{e}的{r}正好是{v}。", "谈起{r}，{e}一直都是{v}。"),
-        test_statements=(
-            "问了才知道，{e}的{r}只能是{v}。",
-            "轮到{e}，{r}还是{v}。",
-        ),
-        prefixes=(
-            "",
-            "请问，",
-            "您好，",
-            "想确认一下：",
-            "培训时有人问：",
-            "表格要填：",
-            "简短回答：",
-            "同事问起：",
-            "帮我看一下：",
-            "核对一下：",
-        ),
-        cores=(
-            "{e}的{r}是什么",
-            "什么是{e}的{r}",
-            "{r}一栏，{e}该填什么",
-            "说出{e}的{r}",
-            "{e}在{r}上是什么情况",
-            "我要查{e}的{r}",
-            "{e}这一条里，{r}写的是什么",
-            "手册里{e}的{r}怎么写",
-            "给出{e}对应的{r}",
-            "{e} {r}",
-            "{r}：{e}",
-            "就{e}而言，{r}是什么",
-        ),
-        suffixes=("？", "?", "", "。", "，谢谢。", "，一句话回答。"),
-        dev_questions=("{e}的{r}，你再说一遍好吗？", "能不能帮我找一找{e}的{r}？"),
-        test_questions=(
-            "你知道{e}的{r}吗？",
-            "朋友要是问{e}，{r}该怎么说？",
-            "换成{e}，{r}又是什么？",
-            "{r}我记不住，{e}是怎么定的？",
-        ),
-    ),
-    "en": Wordings(
-        answer="{v}.",
-        between_values=" and ",
-        statements=(
-            "The {r} of {e} is {v}.",
-            "{e} | {r} | {v}",
-            "{e} -- {r}, {v}.",
-            "{e} ({r}: {v})",
-            "- {r} of {e} = {v}",
-            "{e} has {r} {v}.",
-            "Q: {r} of {e}? A: {v}.",
-            "{e}, {r}? {v}.",
-            "For {e}, {r} is {v}.",
-            "Note on {e}; {r} {v}.",
-            "{r}, {e}, {v}",
-            "Card: {e}, {r}. Back: {v}.",
-            "As for {r}, {e} takes {v}.",
-            "With {e}, {r} equals {v}.",
-            "{v}, the {r} of {e}.",
-            "Q: {e}, its {r}? A: {v}.",
-            "{r} with {e}? {v}.",
-            "Ask for {e}, {r}: {v}.",
-            "{e} takes {r} {v}.",
-            "By the book, {e} has {r} {v}.",
-        ),
-        dev_statements=("Everybody says that {v} is right for the {r} of {e}.", "When it is {e}, the {r} comes to {v}."),
-        test_statements=(
-            "They told us about {e}: its {r} was {v}.",
-            "It turns out that {v} is what {e} has for its {r}.",
-        ),
-        prefixes=(
-            "",
-            "Please, ",
-            "Hello, ",
-            "Quick check: ",
-            "A trainee asks: ",
-            "For the form: ",
-            "In short: ",
-            "To be sure: ",
-            "Look it up: ",
-            "One question: ",
-        ),
-        cores=(
-            "what is the {r} of {e}",
-            "what {r} does {e} have",
-            "what is {e}'s {r}",
-            "name the {r} of {e}",
-            "{e}: {r}",
-            "{r} for {e}",
-            "which {r} is listed for {e}",
-            "give the {r} that belongs to {e}",
-            "for {e}, what is the {r}",
-            "what does the manual say about the {r} of {e}",
-            "under {r}, what is written for {e}",
-        ),
-        suffixes=("?", "", ".", ", please.", "? Thanks.", "? One sentence."),
-        dev_questions=("You asked about {e}; so what was the {r}?", "Remember {e}? Then say its {r}."),
-        test_questions=(
-            "Do you know the {r} of {e}?",
-            "A friend asked about {e}. What should I say its {r} is?",
-            "And {e}? What about its {r}?",
-            "Would you say the {r} of {e} once more?",
-        ),
-    ),
-}
+WORDINGS = Wordings("knowledge", Forms)
 
 
 def statements(fact: Fact, count: int, seed: int) -> list[str]:

@@ -8,17 +8,52 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
+
+from pydantic import Field, NonNegativeInt, PositiveInt
 
 from lingyu.generate.provenance import Left, exchange, provenance, unheard
 from lingyu.generate.rules import articles, knowledge, situations
 from lingyu.generate.rules.articles import Article
+from lingyu.generate.rules.taught import Share, Taught
 from lingyu.generate.stable_choice import number
 from lingyu.records import Dialogue, Document, Fact, Row
 from lingyu.retrieve.chunks import Chunk, chunk_of_fact, chunks_of_document
 from lingyu.retrieve.index import Knowledge, build
 from lingyu.retrieve.prompt import NOTHING_FOUND, is_chinese, shown, with_passages
+from lingyu.retrieve.retrievers import Choice
+from lingyu.stage import StageParams
 
 METHOD = TASK = "retrieval"
+
+
+class Params(StageParams):
+    """Questions with retrieved passages before them, for package.context_prompt: before."""
+
+    renamed: ClassVar = {"k1": "retriever.options.k1", "b": "retriever.options.b"}
+
+    a_fact: NonNegativeInt = Field(0, description="Questions for each fact.")
+    an_article: NonNegativeInt = Field(0, description="Questions for each article.")
+    dialogues: Share = Field(0.0, description="Share of the given dialogues that refer to their records.")
+    passages: PositiveInt = Field(3, description="Passages before a question, as index has it: the service will send the same.")
+    unanswerable: Share = Field(
+        0.2,
+        description="Share without the right passage, whose answer is that the documents do not say. With more, a model learns to refuse.",
+    )
+    max_characters: PositiveInt = Field(240, description="Characters of a passage, as index has it.")
+    retriever: Choice = Field(Choice(), description="How the other passages are found, as index has it.")
+
+
+def make(params: Params, taught: Taught, left: Left) -> Iterator[Dialogue]:
+    """The search is built only where something is asked of it."""
+    if params.a_fact or params.an_article or params.dialogues:
+        shelf = Shelf(taught.documents, taught.facts, params.max_characters, params.retriever)
+        asked = [
+            *of_facts(taught.facts, params.a_fact, taught.seed),
+            *of_articles(taught.articles, params.an_article, taught.seed),
+            *of_dialogues(taught.dialogues, taught.articles, params.dialogues, taught.seed, left),
+        ]
+        yield from instructions(asked, shelf, params.passages, params.unanswerable, taught.seed, left)
 
 
 @dataclass(frozen=True)
@@ -36,7 +71,7 @@ class Asked:
 class Shelf:
     """The passages of the records, found as professional mode finds them."""
 
-    def __init__(self, documents: Iterable[Document], known: Iterable[Fact], max_characters: int, k1: float, b: float) -> None:
+    def __init__(self, documents: Iterable[Document], known: Iterable[Fact], max_characters: int, retriever: Choice) -> None:
         self._of_record: dict[str, list[Chunk]] = {}
         self._record: dict[str, str] = {}
         for document in documents:
@@ -47,7 +82,7 @@ class Shelf:
                 self._put(fact.id, [chunk_of_fact(fact)])
         self.chunks = [chunk for chunks in self._of_record.values() for chunk in chunks]
         with tempfile.TemporaryDirectory() as folder:
-            build(self.chunks, Path(folder), k1, b)
+            build(self.chunks, Path(folder), retriever)
             self._knowledge = Knowledge(Path(folder))
 
     def _put(self, record: str, chunks: list[Chunk]) -> None:

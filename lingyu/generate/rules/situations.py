@@ -7,13 +7,20 @@ Rules only ask what one sentence settles by itself: it has one "must" or "must n
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import Field, NonNegativeInt
 
 from lingyu.evaluate.rules import citations
 from lingyu.generate.provenance import Left, exchange, provenance, unheard
-from lingyu.generate.rules.articles import ITEM, Article
+from lingyu.generate.rules.articles import Article
+from lingyu.generate.rules.taught import Taught
 from lingyu.generate.stable_choice import picks
-from lingyu.records import Dialogue, Language
+from lingyu.generate.wordings import Phrases, Wordings, blanks
+from lingyu.records import Dialogue
+from lingyu.stage import StageParams
+from lingyu.text.legal import ITEM_HEAD, POINTS_ELSEWHERE, STATUTE_ITEM
+from lingyu.text.sentences import RULE
 
 METHOD = "situation"
 TASK, BASIS = "situation", "basis"
@@ -42,20 +49,17 @@ ENGLISH_ASKED = {"must": ("Must", "Yes."), "shall": ("Must", "Yes.")}
 NO_NAME = re.compile(r"(?:A|An|The|All|Any|Every|Each|Both|Whoever|Anyone|Everybody|Nobody|Pilots?|Operators?)\b")
 # What cannot be understood by itself, or may be otherwise elsewhere.
 POINTING = re.compile(
-    r"前[款项条]|本[款项条章节](?!例)|[下上]列|第[一二三四五六七八九十百零〇\d（(]+[条款项章）)]|但|除外|^(?:其|该|此|并|也|同时|以及|经)"
+    rf"{POINTS_ELSEWHERE}|但|除外|^(?:其|该|此|并|也|同时|以及|经)"
     r"|[对将由向]其(?![他余中])"
     r"|\b(?:this|that|these|those|above|below|following|section|article|unless|except|they|it|he|she)\b",
     re.IGNORECASE,
 )
 # Of which city, which rules? Only the title tells.
 LOCAL = re.compile(r"本[市省区县州法条办规细公单]|我[国省市]")
-SENTENCE: dict[Language, re.Pattern[str]] = {"zh": re.compile(r"[^。\n]+"), "en": re.compile(r"[^.\n]+(?:\.(?=\d)[^.\n]*)*")}
 SHORTEST, LONGEST = {"zh": 10, "en": 24}, {"zh": 90, "en": 200}
 
 # Lists: （一）…；（二）… under a sentence that ends in a colon.
-ITEMS = re.compile(
-    r"(?<!第)[（(][一二三四五六七八九十]{1,3}[）)]\s*([^；。\n（(]+(?:[（(](?![一二三四五六七八九十]{1,3}[）)])[^）)]*[）)][^；。\n（(]*)*)"
-)
+ITEMS = re.compile(rf"(?<!第){STATUTE_ITEM}\s*([^；。\n（(]+(?:(?!{STATUTE_ITEM})[（(][^）)]*[）)][^；。\n（(]*)*)")
 LEAD = re.compile(r"([^。\n]+)[：:]\s*(?=[（(]一[）)])")
 WITH_CONSEQUENCE = re.compile(r"(?:违反[^，]*，)?(?P<who>[^，]{0,20}?)有下列(?:行为|情形)之一的?，(?P<then>[^第]+(?:第(?![（(])[^第]*)*)")
 FURTHER = re.compile(r"[^，；]*的，")  # 调解无效的，应当准予离婚: hangs on more than the act
@@ -63,62 +67,31 @@ FORBIDDEN = re.compile(r"(?P<who>[^，]*?，?)(?:不得|禁止|严禁)(?P<where>
 DEMANDED = re.compile(r"(?P<who>[^，除]{2,30})应当(?:依法)?履行下列[^，]{0,12}(?:职责|义务|责任)")
 
 
-@dataclass(frozen=True)
-class Wordings:
-    """{t} stands for the title, {n} for the number, {q} for what is asked, {i} for an act, {s} for what is quoted, {x} for citations."""
-
-    asked: tuple[str, ...]
-    treated: tuple[str, ...]
-    allowed: tuple[str, ...]
-    settled: str
-    listed: str
-    consequence: str
-    based: tuple[str, ...]
-    basis: str
+class Forms(Phrases):
+    asked: Annotated[tuple[str, ...], blanks("q", may=("t",))]
+    treated: Annotated[tuple[str, ...], blanks("t", "i")]
+    allowed: Annotated[tuple[str, ...], blanks("t", "i")]
+    settled: Annotated[str, blanks("y", "t", "n", "s")]
+    listed: Annotated[str, blanks("y", "t", "n", "s", "i", or_empty=True)]
+    consequence: Annotated[str, blanks("t", "n", "s", or_empty=True)]
+    based: Annotated[tuple[str, ...], blanks("q")]
+    basis: Annotated[str, blanks("x")]
     between: str
 
 
-WORDINGS: dict[Language, Wordings] = {
-    "zh": Wordings(
-        asked=(
-            "{q}？",
-            "按《{t}》，{q}？",
-            "有人问：{q}？请说明依据。",
-            "{q}？依据是哪一条？",
-            "想请教一下，{q}？",
-            "{q}？《{t}》怎么说？",
-        ),
-        treated=(
-            "{i}，《{t}》对此怎么规定？",
-            "出现这种情形：{i}。按《{t}》如何处理？",
-            "依《{t}》，{i}的，结果如何？",
-            "{i}，会怎么样？请依据《{t}》回答。",
-        ),
-        allowed=("{i}，《{t}》允许吗？", "按《{t}》，允许{i}吗？", "有人想{i}，《{t}》允许吗？"),
-        settled="{y}《{t}》{n}规定：“{s}。”",
-        listed="{y}《{t}》{n}写明：“{s}”，其中有“{i}”。",
-        consequence="{s}。依据是《{t}》{n}。",
-        based=(
-            "回答下面的问题，应当依据哪些条文？\n{q}",
-            "{q}\n只列出相关条文。",
-            "来访者说：{q}\n请先查明所依据的法条。",
-            "下面这件事要看哪几条？\n{q}",
-        ),
-        basis="依据{x}。",
-        between="、",
-    ),
-    "en": Wordings(
-        asked=("{q}?", "Under {t}: {q}?", "Somebody asks: {q}? On what ground?", "{q}? Which provision says so?"),
-        treated=(),
-        allowed=(),
-        settled="{y} {t}, {n}: “{s}.”",
-        listed="",
-        consequence="",
-        based=("Which provisions does an answer to this rest on?\n{q}", "{q}\nName the provisions only."),
-        basis="It rests on {x}.",
-        between=" and ",
-    ),
-}
+WORDINGS = Wordings("situations", Forms)
+
+
+class Params(StageParams):
+    """Rows about situations that articles decide."""
+
+    questions: NonNegativeInt = Field(0, description="Wordings of each situation that an article decides.")
+    basis: NonNegativeInt = Field(0, description="Wordings that ask for the articles behind a given answer, where they are known.")
+
+
+def make(params: Params, taught: Taught, left: Left) -> Iterator[Dialogue]:
+    yield from instructions(taught.articles, params.questions, taught.seed, left)
+    yield from basis(taught.dialogues, taught.articles, params.basis, taught.seed, left)
 
 
 def instructions(articles: Iterable[Article], count: int, seed: int, left: Left = unheard) -> Iterator[Dialogue]:
@@ -154,10 +127,10 @@ Situation = tuple[Sequence[str], str, str]  # the wordings to ask it in, what go
 def from_sentences(article: Article, left: Left) -> Iterator[Situation]:
     language = article.record.language
     words = WORDINGS[language]
-    for match in SENTENCE[language].finditer(article.text):
+    for match in RULE[language].finditer(article.text):
         sentence = match[0].strip()
         modals = (ANY_MODAL if language == "zh" else ENGLISH_MODAL).findall(sentence)
-        if not modals or ITEM.match(sentence):
+        if not modals or ITEM_HEAD.match(sentence):
             continue
         if len(modals) > 1 or "；" in sentence:
             left(article.record, "a sentence with more than one rule")

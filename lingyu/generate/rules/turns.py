@@ -5,33 +5,48 @@ Only the first question names what is spoken of; the later ones lean on it, as p
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field, NonNegativeInt, PositiveInt
 
 from lingyu.generate.provenance import Left, exchange, provenance, unheard
 from lingyu.generate.rules import articles, knowledge
 from lingyu.generate.rules.articles import Article
+from lingyu.generate.rules.taught import Taught
 from lingyu.generate.stable_choice import number, pick, picks
-from lingyu.records import Dialogue, Fact, Language, Message, Row
+from lingyu.generate.wordings import Phrases, Wordings, blanks
+from lingyu.records import Dialogue, Fact, Message, Row
+from lingyu.stage import StageParams
 
 METHOD = TASK = "turns"
 
 # A quotation of so much of an article leaves nothing to ask the whole of.
 MOST_OF_IT = 0.7
 
-# {r} stands for a relation.
-THEN: dict[Language, tuple[str, ...]] = {
-    "zh": ("那{r}呢？", "{r}又是什么？", "还有，{r}呢？", "它的{r}呢？", "再问一下{r}。"),
-    "en": ("And the {r}?", "What about its {r}?", "Then the {r}, please.", "I also need the {r}."),
-}
-WHOLE: dict[Language, tuple[str, ...]] = {
-    "zh": ("把这一条念给我听。", "这一条完整的内容是什么？", "全文呢？"),
-    "en": ("Read me all of it.", "What is its full text?", "And the whole of it?"),
-}
-CHAPTER: dict[Language, tuple[str, ...]] = {
-    "zh": ("它在哪一章？", "这一条属于哪个部分？", "这条前面的标题是什么？"),
-    "en": ("Under which heading is it?", "Which part does it belong to?"),
-}
-UNDER: dict[Language, str] = {"zh": "在“{c}”之下。", "en": "It stands under “{c}”."}
+
+class Forms(Phrases):
+    then: Annotated[tuple[str, ...], blanks("r")]
+    whole: tuple[str, ...]
+    chapter: tuple[str, ...]
+    under: Annotated[str, blanks("c")]
+
+
+WORDINGS = Wordings("turns", Forms)
+
+
+class Params(StageParams):
+    """Dialogues of several turns."""
+
+    an_entity: NonNegativeInt = Field(0, description="Dialogues for each entity with two facts or more.")
+    an_article: NonNegativeInt = Field(0, description="Dialogues for each article.")
+    most: PositiveInt = Field(3, ge=2, description="Questions in one; people rarely ask a fourth about one thing.")
+
+
+def make(params: Params, taught: Taught, left: Left) -> Iterator[Dialogue]:
+    if params.an_entity:
+        yield from of_facts(taught.facts, params.an_entity, params.most, taught.seed, left)
+    if params.an_article:
+        yield from of_articles(taught.articles, params.an_article, taught.seed, left)
 
 
 def of_facts(facts: Iterable[Fact], dialogues: int, turns: int, seed: int, left: Left = unheard) -> Iterator[Dialogue]:
@@ -47,7 +62,7 @@ def of_facts(facts: Iterable[Fact], dialogues: int, turns: int, seed: int, left:
             order = sorted(about, key=lambda fact: (number(seed, METHOD, turn, fact.id), fact.id))[: max(2, turns)]
             first, *others = order
             (opening,) = knowledge.training_questions(first, 1, number(seed, METHOD, turn))
-            forms = THEN[first.language]
+            forms = WORDINGS[first.language].then
             said = [(opening, knowledge.answer(first))]
             for fact, form in zip(others, cycled(len(others), len(forms), seed, turn, first.id), strict=True):
                 said.append((forms[form].format(r=fact.relation), knowledge.answer(fact)))
@@ -64,11 +79,12 @@ def of_articles(found: Iterable[Article], dialogues: int, seed: int, left: Left 
     """Where a quotation stands, what else stands there, under which heading; at most `dialogues` an article, by different quotes."""
     for article in found:
         language, said_before = article.record.language, article.record.section.split(" / ")[:-1]
+        words = WORDINGS[language]
         later, whole = [], []
         if article.short:
-            whole.append((pick(WHOLE[language], seed, "whole", article.record.id), articles.answer(article, articles.RECALL)))
+            whole.append((pick(words.whole, seed, "whole", article.record.id), articles.answer(article, articles.RECALL)))
         if said_before:
-            later.append((pick(CHAPTER[language], seed, "chapter", article.record.id), UNDER[language].format(c=said_before[-1])))
+            later.append((pick(words.chapter, seed, "chapter", article.record.id), words.under.format(c=said_before[-1])))
         if not (later or whole) or not article.quotes:
             left(article.record, "nothing to ask after its number")
             continue

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from lingyu.generate.provenance import Left, unheard
 from lingyu.generate.rules import classify
+from lingyu.generate.rules.taught import Taught
 from lingyu.records import Dialogue, Document, Label, Language, Row
 
 METHOD = "weak"
@@ -45,6 +46,16 @@ class Signal(BaseModel):
         if len(self.patterns) == 1:
             raise ValueError(f"the signal {self.name!r} has one class only; a text that is not of it would need another")
         return self
+
+
+Params = list[Signal]
+DESCRIPTION = "Signals that give a class without a person; docs/generation.md has an example."
+
+
+def make(params: Params, taught: Taught, left: Left) -> Iterator[Dialogue]:
+    for signal in params:
+        labels = labelled(signal, [*taught.documents, *taught.dialogues, *taught.labels], left)
+        yield from instructions(signal, labels, taught.shots, taught.max_example_chars, taught.seed)
 
 
 def labelled(signal: Signal, rows: Iterable[Row], left: Left = unheard) -> list[Label]:

@@ -63,9 +63,10 @@ Records = Callable[[Path, Reading], Iterator[Record | Fault]]
 
 @dataclass(frozen=True)
 class Format:
-    """A format that is read: its module and function, imported when the first such file is met."""
+    """A format that is read: its endings, its module and function, imported when the first such file is met."""
 
     name: str
+    endings: tuple[str, ...]
     gives: Literal["blocks", "records"]
     module: str
     function: str
@@ -78,35 +79,19 @@ class Format:
 FORMATS = {
     form.name: form
     for form in (
-        Format("PDF", "blocks", "pdf", "blocks", False),
-        Format("DOCX", "blocks", "word", "blocks", False),
-        Format("PPTX", "blocks", "slides", "blocks", False),
-        Format("HTML", "blocks", "web", "blocks", True),
-        Format("Markdown", "blocks", "text", "markdown", True),
-        Format("TXT", "blocks", "text", "plain", True),
-        Format("CSV", "records", "sheets", "separated", True),
-        Format("XLSX", "records", "workbook", "records", False),
-        Format("JSON", "records", "structured", "records", True),
-        Format("Parquet", "records", "parquet", "records", False),
+        Format("PDF", (".pdf",), "blocks", "pdf", "blocks", False),
+        Format("DOCX", (".docx",), "blocks", "word", "blocks", False),
+        Format("PPTX", (".pptx",), "blocks", "slides", "blocks", False),
+        Format("HTML", (".html", ".htm"), "blocks", "web", "blocks", True),
+        Format("Markdown", (".md", ".markdown"), "blocks", "text", "markdown", True),
+        Format("TXT", (".txt",), "blocks", "text", "plain", True),
+        Format("CSV", (".csv", ".tsv"), "records", "sheets", "separated", True),
+        Format("XLSX", (".xlsx",), "records", "workbook", "records", False),
+        Format("JSON", (".json", ".jsonl", ".ndjson"), "records", "structured", "records", True),
+        Format("Parquet", (".parquet",), "records", "parquet", "records", False),
     )
 }
-ENDINGS = {
-    ".pdf": "PDF",
-    ".docx": "DOCX",
-    ".pptx": "PPTX",
-    ".html": "HTML",
-    ".htm": "HTML",
-    ".md": "Markdown",
-    ".markdown": "Markdown",
-    ".txt": "TXT",
-    ".csv": "CSV",
-    ".tsv": "CSV",
-    ".xlsx": "XLSX",
-    ".json": "JSON",
-    ".jsonl": "JSON",
-    ".ndjson": "JSON",
-    ".parquet": "Parquet",
-}
+ENDINGS = {ending: form.name for form in FORMATS.values() for ending in form.endings}
 
 
 def markdown_table(rows: list[list[str]]) -> str:

@@ -3,8 +3,9 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from lingyu.text.numerals import WRITTEN
+
 W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
-DIGITS = "零一二三四五六七八九"
 
 
 @dataclass
@@ -131,7 +132,7 @@ def numeral(number: int, form: str) -> str:
     if form in ("chineseCounting", "chineseCountingThousand", "japaneseCounting", "taiwaneseCounting", "taiwaneseCountingThousand"):
         return chinese(number)
     if form in ("ideographDigital", "taiwaneseDigital", "japaneseDigitalTenThousand"):
-        return "".join(("〇" + DIGITS[1:])[int(digit)] for digit in str(number))
+        return "".join(("〇" + WRITTEN[1:])[int(digit)] for digit in str(number))
     if form in ("chineseLegalSimplified", "ideographLegalTraditional"):
         return chinese(number, "零壹贰叁肆伍陆柒捌玖", "仟佰拾")
     if form == "ideographTraditional" and 0 < number <= 10:
@@ -148,7 +149,7 @@ def numeral(number: int, form: str) -> str:
     return f"{number:02}" if form == "decimalZero" else str(number)
 
 
-def chinese(number: int, digits: str = DIGITS, units: str = "千百十") -> str:
+def chinese(number: int, digits: str = WRITTEN, units: str = "千百十") -> str:
     """A number up to 9,999 as it is said: 十, 二十一, 一百零五, 一千零二十."""
     if not 0 < number < 10000:
         return digits[0] if number == 0 else str(number)

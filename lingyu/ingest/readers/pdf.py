@@ -10,8 +10,10 @@ from pathlib import Path
 from lingyu.ingest.readers import Block, Fault, Reading, Unreadable
 from lingyu.ingest.readers.pages import Line, lines_of, unread
 from lingyu.ingest.readers.scans import EXTRA, lines_of_scan
-from lingyu.text.marks import ARTICLE, ENDS, LIST_ITEM, UNIT, bare
+from lingyu.text.legal import HEADING, UNIT
+from lingyu.text.marks import LIST_ITEM, bare
 from lingyu.text.normalise import joined, normal
+from lingyu.text.sentences import CLOSERS
 
 EDGE = 2  # lines at the top and at the bottom of a page among which running lines are looked for
 LARGER = 1.15  # times the size of the running text: a heading
@@ -173,11 +175,11 @@ def paragraphs(lines: list[Line]) -> Iterator[Block]:
         if level_of(line) is not None:
             return full and beside(last, line) and line.top - last.top < 2 * line.size
         if not beside(last, line):
-            return not last.text.endswith(ENDS) and (line.page > last.page or 0 < last.column < line.column)
+            return not last.text.endswith(CLOSERS) and (line.page > last.page or 0 < last.column < line.column)
         if line.top - last.top > 1.25 * pitch or (line.left > left + 1.2 * size and last.left <= left + 1.2 * size):
             return False
-        begins = any(mark.match(bare(line.text)) for mark in (LIST_ITEM, ARTICLE, UNIT))
-        return full and not (begins and last.text.endswith(ENDS))
+        begins = any(mark.match(bare(line.text)) for mark in (LIST_ITEM, HEADING, UNIT))
+        return full and not (begins and last.text.endswith(CLOSERS))
 
     whole, first, last = "", None, None
     for line in lines:

@@ -7,8 +7,10 @@ from pathlib import Path
 
 from lingyu.ingest.readers import Block, Fault, Reading
 from lingyu.ingest.readers.encoding import whole_text
-from lingyu.text.marks import ARTICLE, ENDS, LIST_ITEM, PART, UNIT, bare
+from lingyu.text.legal import HEADING, PART, UNIT
+from lingyu.text.marks import LIST_ITEM, bare
 from lingyu.text.normalise import joined
+from lingyu.text.sentences import CLOSERS
 
 
 def markdown(path: Path, how: Reading) -> Iterator[Block | Fault]:
@@ -60,7 +62,7 @@ def paragraph_or_table(lines: list[str]) -> Iterator[Block]:
 def begins_part(line: str, before: str) -> bool:
     """Whether an article or a chapter begins with the line, and not the rest of a sentence that refers to one."""
     text = bare(line)
-    return bool(PART.match(text)) or (before.rstrip().endswith(ENDS) and bool(ARTICLE.match(text) or UNIT.match(text)))
+    return bool(PART.match(text)) or (before.rstrip().endswith(CLOSERS) and bool(HEADING.match(text) or UNIT.match(text)))
 
 
 def plain(path: Path, how: Reading) -> Iterator[Block | Fault]:
@@ -74,7 +76,7 @@ def of_plain(text: str) -> Iterator[Block]:
     for group in re.split(r"\n\s*\n", text):
         paragraph = ""
         for line in filter(str.strip, group.split("\n")):
-            if len(paragraph) >= 20 and not paragraph.endswith(ENDS) and not LIST_ITEM.match(line):
+            if len(paragraph) >= 20 and not paragraph.endswith(CLOSERS) and not LIST_ITEM.match(line):
                 paragraph = joined(paragraph, line.strip())
                 continue
             if paragraph:

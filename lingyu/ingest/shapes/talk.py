@@ -6,6 +6,7 @@ from typing import Any, Literal
 from lingyu.files import short_hash
 from lingyu.ingest.shapes.values import ANSWER, QUESTION, REASONING, Common, Made, Misfit, Values, distinct, named, text, text_of, texts
 from lingyu.records import Dialogue, Document, Message, Preference
+from lingyu.text.legal import LAW
 
 Role = Literal["system", "user", "assistant"]
 ROLES: dict[str, Role] = {
@@ -13,7 +14,6 @@ ROLES: dict[str, Role] = {
     **dict.fromkeys(("assistant", "gpt", "bot", "model", "chatgpt", "答", "助手", "医生", "律师", "客服"), "assistant"),
     **dict.fromkeys(("system", "系统"), "system"),
 }
-LAW = re.compile(r"《(.+?)》(第[^：:]{1,12}?条(?:之[一二三四五六七八九十]+)?)[：:]\s*(.*)", re.DOTALL)
 
 
 def assistant(content: str, reasoning: str = "") -> Message:

@@ -1,0 +1,29 @@
+"""The scorers, a module each with SCORER; reports show their metrics in this order."""
+
+from importlib import import_module
+
+from lingyu.evaluate.scorer import Scorer, Values
+from lingyu.evaluate.scorers.stated import stated
+from lingyu.records import Question
+
+NAMES = (
+    "facts",
+    "articles",
+    "classes",
+    "reasoning",
+    "chat",
+    "preferences",
+    "texts",
+)
+SCORERS: tuple[Scorer, ...] = tuple(import_module(f"{__name__}.{name}").SCORER for name in NAMES)
+WHOLE = frozenset(task for scorer in SCORERS if scorer.whole for task in scorer.tasks)
+"""The tasks that are measured by the metrics of a scorer alone."""
+
+
+def values_of(question: Question, reply: str) -> Values:
+    """What all scorers of the question's task say of a reply."""
+    values = {} if question.task in WHOLE else stated(question, reply)
+    for scorer in SCORERS:
+        if question.task in scorer.tasks and scorer.score is not None:
+            values |= scorer.score(question, reply)
+    return values

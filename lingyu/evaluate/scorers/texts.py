@@ -1,0 +1,10 @@
+"""How well a checkpoint foretells texts, in bits a byte."""
+
+from lingyu.evaluate.scorer import Metric, Scorer
+
+
+def bits_per_byte(task: str) -> Metric:
+    return Metric(f"{task}_bits_per_byte", "bits", task, over="bytes", better="lower", unit="number")
+
+
+SCORER = Scorer(tasks=("domain", "general"), metrics=(bits_per_byte("domain"), bits_per_byte("general")), whole=True)
