@@ -287,7 +287,7 @@ PASSAGE = (
         (QUESTION, QUESTION, "verbatim"),
         ("Ｂ７电池的最长续航是多少分钟 需要留多少余量", QUESTION, "form"),
         ("B7電池的最長續航是多少分鐘，需要留多少餘量？", QUESTION, "script"),
-        ("请问B7电池的最长续航是多少分钟，需要留多少余量？", QUESTION, "near"),
+        ("请问B7电池的最长续航是多少分钟，需要留多少余量？", QUESTION, "contained"),
         ("B2电池的最长续航是多少分钟，需要留多少余量？", QUESTION, None),
         (f"夜间飞行要开什么灯，由谁检查？{QUESTION}低温时又怎么办，要不要先预热？", QUESTION, "contained"),
         ("B7电池的最长续航是多少分钟", QUESTION, "contained"),

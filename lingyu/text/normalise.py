@@ -131,9 +131,7 @@ def _kept_units() -> npt.NDArray[np.uint16]:
 
 # Signs that mean something wherever they stand: comparison and arithmetic, superscript signs, arrows, marks of yes, no and
 # rating, emoji without their skin tones. Left out: what is used as a dot, a bullet or a dash.
-_ALWAYS = re.compile(
-    "[+±<>=^×÷⁺⁻⁼₊₋₌←-⇿∀-∑∓∔√-∵∽-⋄⋆-⋮⋰-⋿▲△▼▽☀-⛿✅✈-✍✓-✘✚❌❎❓❤➕-➗⩽⩾\U0001f1e6-\U0001f3fa\U0001f400-\U0001faff]"
-)
+_ALWAYS = re.compile("[+±<>=^×÷⁺⁻⁼₊₋₌←-⇿∀-∑∓∔√-∵∽-⋄⋆-⋮⋰-⋿▲△▼▽☀-⛿✅✈-✍✓-✘✚❌❎❓❤➕-➗⩽⩾\U0001f1e6-\U0001f3fa\U0001f400-\U0001faff]")
 # Signs that mean something by what stands beside them.
 _DOUBTFUL = "-−‐–#%‰°′″$¥€£*"
 _BESIDE = rf"\d[{_CJK}]"
