@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
-from itertools import islice
+from itertools import accumulate, islice
 from math import log2
 from typing import Literal
 
@@ -29,7 +29,7 @@ Kind = Literal["verbatim", "form", "script", "near", "contained", "passage", "pa
 SHORT = 128  # characters; in a text shorter than this a number or code says what it is about
 TYPO = 0.7  # likeness of two words from which one is a slip of the other; wind and winter have .6
 SLOTS = 32  # Chinese characters; in a text no longer, one other word makes another question of it
-TURNING = frozenset("+-±<>≤≥≠⁺⁻↑↓")
+TURNING = frozenset("+±<>≤≥≠⁺⁻↑↓")
 NUMERALS = frozenset("〇零一二三四五六七八九十百千万两")
 SAYS = 5  # Chinese characters, or three times as many others, from which a question by itself is one: 怎么办 is none
 NOTHING = 3  # the same measure, below which nothing is left of a text
@@ -158,11 +158,11 @@ class Gate:
         held = self._folds[number]
         said = amount(held)
         if said < self._bounds.min_contained:  # 可以停车吗 is in many questions; by itself, between two marks, it is one
-            return said >= SAYS and held in map(folded, BETWEEN_MARKS.split(text))
+            return said >= SAYS and is_between_marks(held, text)
         if len(held) < SHORT and not (numbers(self._held[number].text) <= numbers(text) or is_apart(held, fold)):
             return False
-        own = self._prints.own(held, everywhere=True)
-        return own == held or amount(own) >= SAYS or self._prints.own(fold, everywhere=True) == own
+        own, _ = self._prints.parted(held, everywhere=True)
+        return own == held or amount(own) >= SAYS or self._prints.parted(fold, everywhere=True)[0] == own
 
     def _worth_comparing(self, fold: str, grams: Grams, numbers: list[int]) -> list[int]:
         """Those of the held texts that may turn out to be given away; by far the most share too few grams for that."""
@@ -179,15 +179,16 @@ class Gate:
         held, theirs, bounds = self._held[number].text, self._folds[number], self._bounds
         others = grams_of_key(theirs)
         if verdict := likeness(text, mine, grams, held, theirs, others, bounds):
-            own, theirs_own = self._prints.own(mine), self._prints.own(theirs)
-            if (own, theirs_own) == (mine, theirs) or own == theirs_own:
-                return verdict
-            if max(amount(own), amount(theirs_own)) < NOTHING:  # all of it is in many texts
-                return verdict if same_words(text, held) else None
-            if min(amount(own), amount(theirs_own)) >= NOTHING:
-                about = max(len(own), len(theirs_own)) >= SHORT or same_words(text, held)
-                if verdict := likeness(text, own, grams_of_key(own), held, theirs_own, grams_of_key(theirs_own), bounds, about):
+            for everywhere in (False, True):
+                (own, common), (own_held, common_held) = (self._prints.parted(one, everywhere) for one in (mine, theirs))
+                if own == own_held or not (common or common_held):
                     return verdict
+                if everywhere or min(amount(own), amount(own_held)) >= NOTHING:  # else all of it is in many texts
+                    if verdict := likeness(
+                        text, mine, grams, held, theirs, others, bounds, Boilerplate(own, own_held, common + common_held)
+                    ):
+                        return verdict
+                    break
         if self._run:
             run = longest_run(mine, theirs)
             if amount(run) >= self._run and not self._prints.is_common(run):
@@ -195,28 +196,39 @@ class Gate:
         return None
 
 
-def likeness(
-    text: str, mine: str, grams: Grams, held: str, theirs: str, others: Grams, bounds: Bounds, about: bool | None = None
-) -> tuple[Kind, float] | None:
-    """Whether two texts, or what is their own of them (mine and theirs: folded), are nearly the same, or one nearly in the other.
+@dataclass(frozen=True)
+class Boilerplate:
+    """What is two texts' own, and what of them is in many texts."""
 
-    about: whether they are about the same, None to look where that decides.
+    own: str
+    own_held: str
+    common: list[str]
+
+
+def likeness(
+    text: str, mine: str, grams: Grams, held: str, theirs: str, others: Grams, bounds: Bounds, without: Boilerplate | None = None
+) -> tuple[Kind, float] | None:
+    """Whether two texts (mine and theirs: folded) are nearly the same, or one nearly in the other.
+
+    without: judge by what is left without this.
     """
+    size = max(len(text), len(held))
+    if without:
+        mine, theirs = without.own, without.own_held
+        size = max(len(mine), len(theirs))
+        shared = np.concatenate([grams_of_key(piece) for piece in without.common])
+        grams, others = np.setdiff1d(grams, shared), np.setdiff1d(others, shared)
     alike = similarity(grams, others)
     shorter, longer = sorted((mine, theirs), key=len)
     said = amount(shorter)
-
-    def same() -> bool:
-        return same_subject(text, held) if about is None else about
-
-    if alike >= bounds.near_at(said) and same():
+    if alike >= bounds.near_at(said) and (size >= SHORT or same_words(text, held)):
         return "near", alike
     # A sentence out of a long text does not give it away; half of it does.
     fits = alike * (grams.size + others.size) / (1 + alike) >= bounds.contained * min(grams.size, others.size)  # else no runs can
     if fits and said >= bounds.min_contained and said >= amount(theirs) / 2:
         share = 1.0 if shorter in longer else shared_runs(shorter, longer)
         whole = share == 1 and (len(shorter) >= SHORT or numbers(min(text, held, key=len)) <= numbers(max(text, held, key=len)))
-        if whole or (bounds.contained <= share < 1 and same()):
+        if whole or (bounds.contained <= share < 1 and (size >= SHORT or same_words(text, held))):
             return "contained", share
     return None
 
@@ -241,7 +253,8 @@ def amount(text: str) -> float:
 # What sets a question apart from the words around it: lines, colons, quotation marks, ends of sentences.
 BETWEEN_MARKS = re.compile(r"[\n:：。？！!?；;“”\"「」『』《》【】<>]+|\.\s")
 COURTESY = re.compile(
-    r"[\W_]*(?:您好|你好|请问(?:一下)?|麻烦问一下|我?想问一下|(?:hello|hi|(?:could|can) you (?:please )?tell me|please tell me)(?![a-z]))[\W_]*",
+    r"[\W_]*(?:您好|你好|请问(?:一下)?|麻烦问一下|我?想问一下"
+    r"|(?:hello|hi|(?:could|can) you (?:please )?tell me|please tell me)(?![a-z]))[\W_]*",
     re.IGNORECASE,
 )
 LABEL = re.compile(
@@ -272,6 +285,17 @@ def unframed(text: str) -> str:
     while (tail := FRAME_TAIL.search(bare, max(0, len(bare) - TAILED))) is not None:
         bare = bare[: tail.start()]
     return bare if len(bare) < len(text) else ""
+
+
+def is_between_marks(held: str, text: str) -> bool:
+    """Whether a folded text is one or several whole sentences, lines or quotations of another."""
+    parts = list(map(folded, BETWEEN_MARKS.split(text)))
+    ends = set(accumulate(map(len, parts), initial=0))
+    joined, at = "".join(parts), -1
+    while (at := joined.find(held, at + 1)) >= 0:
+        if at in ends and at + len(held) in ends:
+            return True
+    return False
 
 
 def is_apart(inner: str, whole: str) -> bool:
@@ -334,8 +358,9 @@ def codes(text: str) -> set[str]:
 
 
 def signs(text: str) -> set[str]:
-    """The signs of a text that turn what it says: >5 is not <5, CD4+ not CD4-."""
-    return set(key(text)) & TURNING
+    """The signs and negative numbers of a text, which turn what it says: >5 is not <5, CD4+ not CD4-, -5 not 5."""
+    keyed = key(text)
+    return {*TURNING & set(keyed), *re.findall(r"-\d+", keyed)}
 
 
 def numerals(text: str) -> set[str]:

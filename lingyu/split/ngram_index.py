@@ -13,6 +13,8 @@ from itertools import islice, pairwise
 import numpy as np
 import numpy.typing as npt
 
+from lingyu.text.ngrams import GRAM
+
 Numbers = npt.NDArray[np.uint64]
 Places = npt.NDArray[np.int64]
 Prints32 = npt.NDArray[np.uint32]
@@ -81,31 +83,32 @@ class Prints:
         found = np.unique((prints_of([text])[1] >> np.uint64(32)).astype(np.uint32))
         return bool(found.size) and bool(isin(found, self._common).mean() > 0.5)
 
-    def own(self, text: str, everywhere: bool = False) -> str:
-        """The text without its boilerplate. everywhere: only without what is all over the corpus."""
+    def parted(self, text: str, everywhere: bool = False) -> tuple[str, list[str]]:
+        """What is a text's own, and its boilerplate piece by piece, each with what stands beside it as far as an n-gram may reach.
+
+        everywhere: only what is all over the corpus.
+        """
         common = self._everywhere if everywhere else self._common
         if not common.size:
-            return text
+            return text, []
         _, found, places = located_prints([text])
         covered = np.zeros(len(text) + 1, np.int64)
         for place in places[isin((found >> np.uint64(32)).astype(np.uint32), common)].tolist():
             covered[place] += 1
             covered[place + (HAN if max(text[place : place + HAN]) >= "⺀" else LATIN)] -= 1
         if not covered.any():
-            return text
+            return text, []
         edges = np.flatnonzero(np.diff(np.concatenate([[0], covered.cumsum()[:-1] > 0, [0]]).astype(np.int8)))
-        stretches: list[list[int]] = []
+        stretches: list[list[list[int]]] = []  # pieces that at most GAP characters part
         for begin, end in edges.reshape(-1, 2).tolist():
-            if stretches and begin - stretches[-1][1] <= GAP:
-                stretches[-1][1] = end
+            if stretches and begin - stretches[-1][-1][1] <= GAP:
+                stretches[-1].append([begin, end])
             else:
-                stretches.append([begin, end])
-        kept, at = [], 0
-        for begin, end in stretches:
-            if end - begin >= STRETCH:
-                kept.append(text[at:begin])
-                at = end
-        return "".join([*kept, text[at:]])
+                stretches.append([[begin, end]])
+        pieces = [piece for stretch in stretches if stretch[-1][1] - stretch[0][0] >= STRETCH for piece in stretch]
+        ends = [0, *(end for _, end in pieces)]
+        kept = [text[end:begin] for end, (begin, _) in zip(ends, [*pieces, [len(text), 0]], strict=True)]
+        return "".join(kept), [text[max(0, begin - GRAM + 1) : end + GRAM - 1] for begin, end in pieces]
 
     def _candidates(self, texts: Sequence[str], most: int, run: int) -> Iterator[tuple[list[int], list[int]]]:
         asker, full = prints_of(texts)

@@ -139,7 +139,8 @@ _SIGN = re.compile(
     "|".join(
         [
             # A minus, unless it is the hyphen of a range (3-5, 3月-5月, 5%-8%) or of a word (COVID-19).
-            rf"(?<![0-9A-Za-z%‰°′″\-−‐–—~～])(?<!\d )(?<!{_BESIDE})(?<!{_BESIDE}[{_CJK}])(?<!{_BESIDE} )(?<!{_BESIDE}[{_CJK}] )[-−‐–](?=\d)",
+            r"(?<![0-9A-Za-z%‰°′″\-−‐–—~～])(?<!\d )"
+            rf"(?<!{_BESIDE})(?<!{_BESIDE}[{_CJK}])(?<!{_BESIDE} )(?<!{_BESIDE}[{_CJK}] )[-−‐–](?=\d)",
             r"(?<=\d[eE])[-−](?=\d)",
             # A sign behind a name: CD4-, type A-.
             rf"(?<=[0-9A-Za-z])[-−](?=[{_CJK}，。；、：？！）”’」』】,.;:?!)\]\"']|\Z)",
