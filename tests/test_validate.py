@@ -10,8 +10,9 @@ from rows import dialogue, document, exam, fact, label, preference
 from lingyu.files import write_tables
 from lingyu.records import TABLES
 from lingyu.stage import StageError
+from lingyu.text.language import same_language
 from lingyu.text.word_lists import Words, lists_of
-from lingyu.validate.columns import columns, same_language
+from lingyu.validate.columns import columns
 from lingyu.validate.run import Checker, offline
 from lingyu.validate.suites import Expectation, suite_of
 from stages import validate

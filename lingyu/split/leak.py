@@ -84,11 +84,12 @@ class Leak:
 class Gate:
     """Held-out texts to keep apart. passages: whether a passage in common gives away, as it does where it is asked about.
 
-    others: texts to learn from, drawn from so many as `population` says; by them the gate knows what many texts share.
+    others: texts to learn from, drawn from so many as `population` says; by them the gate knows what many texts share. Where none
+    are given, those judged first are taken.
     """
 
     def __init__(
-        self, held: Iterable[Item], bounds: Bounds, *, passages: bool = False, others: Sequence[str] = (), population: int = 0
+        self, held: Iterable[Item], bounds: Bounds, *, passages: bool = False, others: Sequence[str] | None = None, population: int = 0
     ) -> None:
         self._bounds, self._run = bounds, bounds.passage if passages else 0
         self._held = [item for item in held if key(item.text)]
@@ -96,7 +97,14 @@ class Gate:
         self._bare: dict[str, int] = {}
         self._folds: list[str] = []
         self._sketches = Sketches()
-        self._prints = Prints(self._folded(), [folded(text) for text in others] if self._held else (), population)
+        self._index: Prints | None = None
+        if self._held and others is not None:
+            self._index = Prints(self._folded(), [folded(text) for text in others], population)
+
+    @property
+    def _prints(self) -> Prints:
+        assert self._index, "judged makes it"
+        return self._index
 
     def _folded(self) -> Iterator[str]:
         """The held texts folded, each remembered and sketched as it passes."""
@@ -120,6 +128,7 @@ class Gate:
         if not self._held:
             return [None] * len(items)
         folds = [folded(item.text) for item in items]
+        self._index = self._index or Prints(self._folded(), folds)
         candidates = self._prints.candidates(folds, COMPARED, self._run)
         return [self._most(item, fold, *found) for item, fold, found in zip(items, folds, candidates, strict=True)]
 

@@ -12,13 +12,10 @@ import pyarrow.parquet as pq
 
 from lingyu.files import read_table, short_hash
 from lingyu.records import TABLES, Dialogue, Document, Exam, Fact, Label, Message, Preference, Row
+from lingyu.text.language import CODE, same_language
 from lingyu.text.normalise import key, language_of
 from lingyu.text.questions import question_of
 
-CJK = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff⺀-⿕]")
-WORD = re.compile(r"[A-Za-z]{2,}")
-CODE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]*`|https?://\S+", re.DOTALL)
-OTHER_ASKED = re.compile(r"[英法德日韩俄]语|英文|中文|汉语|翻译|译成|代码|程序|函数|脚本|公式|Chinese|translat|pinyin|拼音", re.IGNORECASE)
 ENDED = re.compile(r"[。！？!?.…；;：:）)】\]」』”\"'’》>|}~`*％%\d]\s*$|\n\s*(?:[-*•]|\d+[.、])[^\n]*$")
 LONG = 60  # characters of an answer from which it should end in a mark
 NEARLY_ALL, FEW = 0.9, 20  # a file has a usual language when this share of at least so many rows has it
@@ -162,21 +159,6 @@ def classes_of(path: Path) -> dict[str, Counter[str]]:
     for group in pq.read_table(path, columns=["task", "label"]).group_by(["task", "label"]).aggregate([([], "count_all")]).to_pylist():
         counts[group["task"]][group["label"]] += group["count_all"]
     return counts
-
-
-def same_language(question: str, answer: str) -> bool:
-    """False where a question in one language, which asks for no other, has an answer in the other; code does not count."""
-    chinese, english = CJK.search(question) is not None, WORD.search(question) is not None
-    if chinese == english:
-        return True
-    answer = CODE.sub(" ", answer)
-    if chinese:
-        words = len(WORD.findall(answer))
-        other = words >= 4 and len(CJK.findall(answer)) * 4 < words
-    else:
-        characters = len(CJK.findall(answer))
-        other = characters >= 8 and len(WORD.findall(answer)) * 4 < characters
-    return not other or OTHER_ASKED.search(question) is not None
 
 
 def system_of(messages: list[Message]) -> str:
