@@ -207,7 +207,7 @@ def test_rows_go_by_the_lists_of_words_as_people_edit_them(tmp_path):
     assert [row["reason"] for row in read_jsonl(tmp_path / "out/dropped.jsonl")] == ["boilerplate"]
 
     edited.write_text("nothing: {}", encoding="utf-8")
-    with pytest.raises(StageError, match=r"words\.yaml lacks placeholder, garbled.* placeholder: \{\}"):
+    with pytest.raises(StageError, match=r"words\.yaml lacks missing, placeholder, garbled.* missing: \{\}"):
         clean.run(PARAMS, tmp_path / "in", edited, tmp_path / "x", tmp_path / "out")
 
 

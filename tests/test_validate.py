@@ -177,7 +177,7 @@ ENTRY = "- {name: n, column: text, stop: false, why: {en: x, zh: x}, "
         (f"{ENTRY}filed: true}}", "n: needs one of filled, .*; it has none"),
         (f"{ENTRY}filled: true, mostly: 1}}", "n: nothing is called mostly"),
         (f"{ENTRY}filled: true, unique: true}}", "it has filled, unique"),
-        (f"{ENTRY}free_of: [placeholders]}}", "n: .*words.yaml has no list placeholders; it has nothing, placeholder"),
+        (f"{ENTRY}free_of: [placeholders]}}", "n: .*word_lists.yaml has no list placeholders; it has nothing, missing, placeholder"),
         (f"{ENTRY}filled: true}}\n{ENTRY}unique: true}}", "n: more than one expectation"),
         (f"{ENTRY}expect: expect_wonders}}", "knows no 'expect_wonders'"),
         (f"{ENTRY}expect: expect_column_values_to_be_in_set}}", "n cannot be asked"),

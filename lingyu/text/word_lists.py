@@ -37,11 +37,10 @@ class Words(BaseModel):
     @property
     def _expressions(self) -> list[str]:
         whole = [rf"^[\W_]*(?:{'|'.join(map(spelt, self.whole))})[\W_]*$"] if self.whole else []
-        cleared = rf"(?![\s\S]*(?:{'|'.join(self.unless)}))" if self.unless else ""
-        return [
-            in_any_case(f"(?:{one}){cleared}") if cleared else in_any_case(one)
-            for one in [*map(bordered, self.words), *whole, *self.patterns]
-        ]
+        every = [*map(bordered, self.words), *whole, *self.patterns]
+        if self.unless:
+            every = [rf"(?:{one})(?![\s\S]*(?:{'|'.join(self.unless)}))" for one in every]
+        return list(map(in_any_case, every))
 
     @cached_property
     def _parts(self) -> list[tuple[str, re.Pattern[str]]]:

@@ -2,22 +2,29 @@
 
 import hashlib
 import re
+import tempfile
 from array import array
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 
-from lingyu.files import read_table, short_hash
+from lingyu.clean.minhash import NearDuplicates, signatures
+from lingyu.files import BATCH, read_table, short_hash
 from lingyu.records import TABLES, Dialogue, Document, Exam, Fact, Label, Message, Preference, Row
 from lingyu.text.language import CODE, same_language
 from lingyu.text.normalise import key, language_of
-from lingyu.text.questions import question_of
+from lingyu.text.questions import Stance, are_contrary, is_bare, question_of, stance_of
 
 ENDED = re.compile(r"[。！？!?.…；;：:）)】\]」』”\"'’》>|}~`*％%\d]\s*$|\n\s*(?:[-*•]|\d+[.、])[^\n]*$")
 LONG = 60  # characters of an answer from which it should end in a mark
+NEAR = 0.9  # similarity of two dialogues from which one nearly repeats the other, as clean.near_duplicate has it for documents
+MOST_ANSWERS = 50  # to one question, that are compared with each other
 NEARLY_ALL, FEW = 0.9, 20  # a file has a usual language when this share of at least so many rows has it
 
 
@@ -55,17 +62,79 @@ def repeats(path: Path, table: str, names: list[str]) -> set[int]:
 
 
 def hash_of(row: dict[str, Any], names: list[str]) -> int:
-    parts = "\0".join(str(row[name]) for name in names)
-    return int.from_bytes(hashlib.blake2b(parts.encode(), digest_size=8).digest(), signed=True)
+    return hash_of_text("\0".join(str(row[name]) for name in names))
 
 
 def columns(path: Path, table: str) -> Iterator[dict[str, Any]]:
     """The rows of a table, each as its columns."""
     usual = usual_languages(path)
     classes = classes_of(path) if table == "labels" else {}
+    compared = beside_others(path) if table == "dialogues" else Compared({}, {})
     said: set[str] = set()
     for row in read_table(path, TABLES[table]):
-        yield plain(row) | {"usual_language": usual.get(row.source, row.language) == spoken(row)} | own(row, classes, said)
+        found = plain(row) | {"usual_language": usual.get(row.source, row.language) == spoken(row)} | own(row, classes, said)
+        if isinstance(row, Dialogue):
+            found |= {"agrees": row.id not in compared.contrary, "nearly_once": row.id not in compared.alike}
+            if other := compared.contrary.get(row.id) or compared.alike.get(row.id):
+                found["row"] += f" ({other})"
+        yield found
+
+
+@dataclass(frozen=True)
+class Compared:
+    """By the id of a dialogue, where the other one stands that answers the same question to the contrary, or that it nearly repeats."""
+
+    contrary: dict[str, str]
+    alike: dict[str, str]
+
+
+def beside_others(path: Path) -> Compared:
+    """The dialogues that contradict or nearly repeat another. Of each stay some hundred bytes; its text goes to disk."""
+    import numpy
+
+    ids, questions, wholes = list[str](), array("q"), array("q")
+    alike: dict[str, str] = {}
+    with tempfile.TemporaryDirectory() as scratch, closing(NearDuplicates(NEAR, Path(scratch))) as near:
+        for rows in batches(dialogues_of(path)):
+            keys = [[key(message.content) for message in row.messages] for row in rows]
+            questions.extend(hash_of_text("\0".join([row.task, *said[:-1]])) for row, said in zip(rows, keys, strict=True))
+            whole = ["\0".join(said) for said in keys]
+            wholes.extend(map(hash_of_text, whole))
+            ids += [row.id for row in rows]
+            places = [f"{row.source}, {row.place}" for row in rows]
+            found = near.repeated(places, whole, numpy.zeros(len(rows), numpy.uint64), signatures(whole))
+            alike |= {row.id: name for row, name in zip(rows, found, strict=True) if name}
+    values, times = numpy.unique(numpy.asarray(wholes), return_counts=True)
+    same = set(values[times > 1].tolist())  # the very same is told by `once`
+    alike = {row_id: alike[row_id] for row_id, whole in zip(ids, wholes, strict=True) if row_id in alike and whole not in same}
+
+    values, times = numpy.unique(numpy.asarray(questions), return_counts=True)
+    asked_again = set(values[times > 1].tolist())
+    given: dict[int, list[tuple[str, str, Stance]]] = defaultdict(list)
+    if asked_again:
+        for question, row in zip(questions, dialogues_of(path), strict=True):
+            if question in asked_again:
+                given[question].append((row.id, f"{row.source}, {row.place}", stance_of(row.messages[-1].content)))
+    contrary: dict[str, str] = {}
+    for answers in given.values():
+        for row_id, _, stance in answers[:MOST_ANSWERS]:
+            other = next((place for _, place, other in answers[:MOST_ANSWERS] if are_contrary(stance, other)), "")
+            if other:
+                contrary[row_id] = other
+    return Compared(contrary, alike)
+
+
+def dialogues_of(path: Path) -> Iterator[Dialogue]:
+    return (row for row in read_table(path, Dialogue))
+
+
+def batches(rows: Iterator[Dialogue]) -> Iterator[list[Dialogue]]:
+    while batch := list(islice(rows, BATCH)):
+        yield batch
+
+
+def hash_of_text(text: str) -> int:
+    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), signed=True)
 
 
 def plain(row: Row) -> dict[str, Any]:
@@ -105,6 +174,7 @@ def own(row: Row, classes: dict[str, Counter[str]], said: set[str]) -> dict[str,
                 "answer_chars": len(key(answer)),
                 "different": not key(answer) or key(question) != key(answer),
                 "same_language": same_language(question, answer),
+                "bare_answer": not row.messages[-1].reasoning and is_bare(answer),
                 "finished": len(answer) < LONG or ENDED.search(answer) is not None,
                 "row": short(question, 40) + " → " + short(answer, 40),
             }
