@@ -62,10 +62,8 @@ def fact(row: Fact, limits: Limits) -> Iterator[tuple[str, bool]]:
     yield "empty_entity", limits.says("nothing", row.entity)
     yield "empty_relation", limits.says("nothing", row.relation)
     none = LATIN_NONE if row.language == "en" else NONE
-    yield (
-        "empty_values",
-        not row.values or any(not value.strip() or (limits.says("missing", value) and not none.fullmatch(value)) for value in row.values),
-    )
+    missing = (limits.says("missing", value) and not none.fullmatch(value) for value in row.values)
+    yield "empty_values", not row.values or any(not value.strip() for value in row.values) or any(missing)
 
 
 def dialogue(row: Dialogue, limits: Limits) -> Iterator[tuple[str, bool]]:
@@ -98,11 +96,8 @@ def label(row: Label, limits: Limits) -> Iterator[tuple[str, bool]]:
 
 def exam(row: Exam, limits: Limits) -> Iterator[tuple[str, bool]]:
     yield "empty_question", limits.says("nothing", row.question)
-    blank = any(not option.strip() for option in row.options)
-    yield (
-        "empty_options",
-        len(row.options) < 2 or blank or sum(is_nan(option, limits) for option in row.options) > 1,
-    )  # one may be asked for
+    blank, missing = [not option.strip() for option in row.options], [is_nan(option, limits) for option in row.options]
+    yield "empty_options", len(row.options) < 2 or any(blank) or sum(missing) > 1  # one NaN may be what is asked for
     yield "no_right_option", not row.right
     yield "wrong_language", is_foreign("\n".join([row.question, *row.options]), limits.languages)
 

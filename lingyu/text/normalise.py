@@ -163,6 +163,17 @@ _MARKED = re.compile(rf"\d|{_ALWAYS.pattern}|[{re.escape(_DOUBTFUL)}]")
 _KEPT = re.compile(rf"[^\W_]+|{_ALWAYS.pattern}|{_SIGN.pattern}")
 
 
+def without_signs(keyed: str) -> str:
+    """A key without its signs, for what is to stay together whichever sign it has. A minus before a number stays."""
+    if not _SIGNS.search(keyed):
+        return keyed
+    return _SIGNS.sub(lambda signs: " " if _BETWEEN_DIGITS.match(keyed, max(0, signs.start() - 1), signs.end() + 1) else "", keyed)
+
+
+_SIGNS = re.compile(rf"(?:{_ALWAYS.pattern}|[#%‰°′″$¥€£]|-(?!\d))+")
+_BETWEEN_DIGITS = re.compile(r"\d\D+\d")
+
+
 def simplified(text: str) -> str:
     """The text in simplified characters, where a word decides by the whole word: 乾隆 and 著名 stay, 乾燥 becomes 干燥."""
     return text if text.isascii() else str(_converter().convert(text))
