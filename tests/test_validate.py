@@ -28,6 +28,7 @@ GOOD = {
     "exams": [exam(1, "限高？", ["30米", "120米"], [1])],
     "preferences": [preference(1, "限高？", "120米", "150米")],
 }
+LIST = "、".join(f"第{chr(0x4E00 + 7 * n)}项检查{chr(0x5E00 + 5 * n)}" for n in range(20))
 LONG = "本条例所称的航空器是指没有机载驾驶员而自备动力系统的航空器，" * 3
 
 

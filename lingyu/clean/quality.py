@@ -23,7 +23,7 @@ MAY_BE_NONE = re.compile(
     r"有|无|没|吗|是否|哪|什么|何|\b(?:any|which|what|who|whom|how many|is there|are there|does|do|did)\b", re.IGNORECASE
 )
 LATIN_NONE = re.compile(r"[\W_]*(?:none|nil|n/?a)?[\W_]*", re.IGNORECASE)
-NO_WORD = re.compile(r"[\W_]*(?:测试|test|空)[\W_]*", re.IGNORECASE)  # nothing as a question, maybe something as an answer
+NO_WORD = re.compile(r"[\W_]*(?:测试|test|空|na)[\W_]*", re.IGNORECASE)  # as an answer maybe something; Na is sodium
 OF_CODE = re.compile(r"null|nil\b|\bnan|undefined|json|sql|python|java|变量|返回|编程|代码|空值|缺失值|英文|英语|翻译", re.IGNORECASE)
 OF_TEMPLATES = re.compile(r"模板|变量|占位|语法|写法|placeholder|template|variable", re.IGNORECASE)
 OF_REPEATING = re.compile(r"[两二三四五六七八九十\d]+\s*[遍次]|重复|反复|\brepeat\b|\btimes\b", re.IGNORECASE)

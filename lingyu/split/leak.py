@@ -171,7 +171,7 @@ class Gate:
         if len(held) < SHORT and not (numbers(self._held[number].text) <= numbers(text) or is_apart(held, fold)):
             return False
         own, _ = self._prints.parted(held, everywhere=True)
-        return own == held or amount(own) >= SAYS or self._prints.parted(fold, everywhere=True)[0] == own
+        return own == held or amount(own) >= SAYS or bool(own and is_between_marks(held, text))  # an instruction alone asks nothing
 
     def _worth_comparing(self, fold: str, grams: Grams, numbers: list[int]) -> list[int]:
         """Those of the held texts that may turn out to be given away; by far the most share too few grams for that."""
