@@ -25,7 +25,7 @@ import yaml
 
 from lingyu.files import read_tables
 from lingyu.records import Dialogue, Document, Label
-from lingyu.split.leak import OTHERS, SAYS, Bounds, Gate, Item, amount, folded
+from lingyu.split.leak import SAYS, Bounds, Gate, Item, amount, folded, others_of
 from lingyu.text.questions import question_of
 
 OPENED, CLOSED = "<!-- leaks -->", "<!-- /leaks -->"
@@ -77,8 +77,7 @@ def parts_of(items: list[Item], draw: random.Random) -> tuple[list[Item], list[I
 
 
 def gate_of(held: list[Item], rest: list[Item], bounds: Bounds, name: str) -> Gate:
-    drawn = [item.text for item in rest[:: len(rest) // OTHERS + 1]]
-    return Gate(held, bounds, passages="questions" in name, others=drawn, population=len(rest))
+    return Gate(held, bounds, passages="questions" in name, others=others_of([item.text for item in rest], len(rest)))
 
 
 def share(found: int, all_: int) -> str:

@@ -73,8 +73,9 @@ class Params(StageParams):
 
 def run(params: Params, tables: Path, words: Path, validated: Path, out: Path) -> None:
     limits = Limits(params.min_chars, params.max_repeated, tuple(params.languages), lists_for_clean(words), frozenset(params.drop))
-    rules = Rules(limits, tuple(params.mask), params.simplified, params.ner, params.near_duplicate_dialogues is not None)
     about = ABOUT | ({"dialogues": Answers} if "conflicting_answer" in params.drop else {})
+    near_dialogues = params.near_duplicate_dialogues is not None
+    rules = Rules(limits, tuple(params.mask), params.simplified, params.ner, near_dialogues, frozenset(about))
     if params.ner:
         ner.check_folder(Path(params.ner))
     out.mkdir(parents=True, exist_ok=True)

@@ -7,7 +7,7 @@ from rows import dialogue as given
 
 from lingyu.mix.leaks import Speaking, leaking, texts_asked, texts_tested
 from lingyu.records import Message
-from lingyu.split.leak import Bounds, Gate, Item, unframed
+from lingyu.split.leak import Bounds, Gate, Item, others_of, unframed
 from lingyu.text.normalise import key
 
 BOUNDS = Bounds(near=0.8, near_long=0.5, contained=0.9, min_contained=10, passage=60)
@@ -35,7 +35,7 @@ def items(texts):
 
 
 def found(held, train, *, passages=True):
-    gate = Gate(items(held), BOUNDS, passages=passages, others=train, population=len(train))
+    gate = Gate(items(held), BOUNDS, passages=passages, others=others_of(train, len(train)))
     return [(leak.id, leak.held_id) for leak in gate.leaks(items(train))]
 
 

@@ -28,7 +28,7 @@ GOOD = {
     "exams": [exam(1, "限高？", ["30米", "120米"], [1])],
     "preferences": [preference(1, "限高？", "120米", "150米")],
 }
-LIST = "、".join(f"第{chr(0x4E00 + 7 * n)}项检查{chr(0x5E00 + 5 * n)}" for n in range(20))
+LIST = "、".join(f"第{n}项先看{chr(0x4E00 + 37 * n)}{chr(0x5E00 + 53 * n)}，再看{chr(0x6E00 + 29 * n)}" for n in range(20))
 LONG = "本条例所称的航空器是指没有机载驾驶员而自备动力系统的航空器，" * 3
 
 
@@ -105,10 +105,7 @@ def test_the_pages_open_offline_and_show_where_what_does_not_hold(checked):
         ({"agrees": 2}, {"dialogues": [dialogue(1, "夜里能飞吗？", "可以，要开灯。"), dialogue(2, "夜里能飞吗", "不可以，看不清。")]}),
         ({"agrees": 2}, {"dialogues": [dialogue(1, "限高多少？", "限高120米。"), dialogue(2, "限高多少？", "限高150米。")]}),
         ({}, {"dialogues": [dialogue(1, "夜里能飞吗？", "可以，要开灯。"), dialogue(2, "夜里能飞吗？", "可以，先报备。")]}),
-        (
-            {"nearly_once": 1},
-            {"dialogues": [dialogue(n, "怎么保管电池" + mark, f"{LONG}不得夜航。") for n, mark in enumerate(["？", "呢？"])]},
-        ),
+        ({"nearly_once": 1}, {"dialogues": [dialogue(n, f"怎么保管电池{'呢' * n}？", f"{LIST}。") for n in range(2)]}),
         ({"says_more_than_a_word": 1}, {"dialogues": [dialogue(1, "限高多少？", "120")]}),
         ({"value_present": 1, "answers_something": 1, "says_more_than_a_word": 1}, {"dialogues": [dialogue(1, "谁值班？", "nan")]}),
         ({"question_without_template": 1}, {"dialogues": [dialogue(1, "问题：怎么保管电池？\n回答：", "放在阴凉处。")]}),

@@ -22,6 +22,7 @@ NONE = re.compile(r"[\W_]*(?:无|没有|暂无|none|nil)[\W_]*", re.IGNORECASE)
 MAY_BE_NONE = re.compile(
     r"有|无|没|吗|是否|哪|什么|何|\b(?:any|which|what|who|whom|how many|is there|are there|does|do|did)\b", re.IGNORECASE
 )
+LONGEST_NOTHING = 40  # characters; what is longer says something
 LATIN_NONE = re.compile(r"[\W_]*(?:none|nil|n/?a)?[\W_]*", re.IGNORECASE)
 NO_WORD = re.compile(r"[\W_]*(?:测试|test|空|na)[\W_]*", re.IGNORECASE)  # as an answer maybe something; Na is sodium
 OF_CODE = re.compile(r"null|nil\b|\bnan|undefined|json|sql|python|java|变量|返回|编程|代码|空值|缺失值|英文|英语|翻译", re.IGNORECASE)
@@ -67,7 +68,8 @@ def fact(row: Fact, limits: Limits) -> Iterator[tuple[str, bool]]:
 
 
 def dialogue(row: Dialogue, limits: Limits) -> Iterator[tuple[str, bool]]:
-    asked, replies, question = said(row.messages, "user"), said(row.messages, "assistant"), question_of(row.messages)
+    asked, replies = said(row.messages, "user"), said(row.messages, "assistant")
+    question = "\n".join(asked)
     yield "empty_question", bool(asked) and all(limits.says("nothing", text) for text in asked)  # 没有 answers what was asked before
     yield "empty_answer", any(says_nothing(reply, before, limits) for before, reply in exchanges(row.messages))
     # Question and answer together: a translation into another language is no stray row.
@@ -114,9 +116,8 @@ RULES: dict[type[Row], Callable[..., Iterator[tuple[str, bool]]]] = {
 
 def reply_rules(question: str, replies: list[str], limits: Limits) -> Iterator[tuple[str, bool]]:
     whole = "\n".join(replies)
-    # A placeholder is none where it is what was asked about.
-    about = limits.says("placeholder", question) or OF_TEMPLATES.search(question) is not None
-    yield "placeholder", not about and any(limits.says("placeholder", reply) for reply in replies)
+    blank = any(limits.says("placeholder", reply) for reply in replies)  # none where it is what was asked about
+    yield "placeholder", blank and not limits.says("placeholder", question) and not OF_TEMPLATES.search(question)
     yield "missing_input", limits.says("missing_input", replies[-1]) if replies else False  # an earlier one was given what it lacked
     yield "refusal", any(limits.says("refusal", reply) for reply in replies)
     yield "boilerplate", limits.says("other_model", whole)
@@ -128,6 +129,8 @@ def says_nothing(reply: str, question: str, limits: Limits) -> bool:
     """Whether a reply is blank, a missing value, or 无 to what cannot be answered so."""
     if not key(reply):
         return True
+    if len(reply) > LONGEST_NOTHING:
+        return False
     if limits.says("missing", reply):
         return not OF_CODE.search(question) and not (question.isascii() and NONE.fullmatch(reply) and MAY_BE_NONE.search(question))
     if not limits.says("nothing", reply) or NO_WORD.fullmatch(reply):

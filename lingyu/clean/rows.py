@@ -33,6 +33,7 @@ class Rules:
     simplified: bool
     ner: str = ""
     near_dialogues: bool = False  # whether near-duplicates among dialogues are looked for
+    about: frozenset[str] = frozenset()  # tables in which rows about the same may contradict each other
 
 
 @dataclass
@@ -42,7 +43,7 @@ class Worked:
     reasons: list[str]
     changes: Counter[tuple[str, str]]  # by source and what was changed
     same: list[bytes]  # alike where two rows are one
-    subjects: list[bytes]  # alike where two rows are about the same
+    subjects: list[bytes]  # alike where two rows are about the same; of tables in which that counts
     keys: list[str]  # of documents, and of dialogues if asked, as the next two: the text by which near-duplicates are told
     groups: Numbers = field(init=False)  # only rows of one group are compared
     signs: Signatures = field(init=False)
@@ -62,7 +63,8 @@ def work(rules: Rules, table: str, batch: pa.RecordBatch) -> Worked:
         if worked.reasons[-1]:
             continue
         worked.same.append(digest(*sameness(row)))
-        worked.subjects.append(digest(*subject(row)))
+        if table in rules.about:
+            worked.subjects.append(digest(*subject(row)))
         if isinstance(row, Document):
             worked.keys.append(key(row.text))
             groups.append(digest(statute(row))[:8])

@@ -11,7 +11,7 @@ from typing import Any
 
 from lingyu.generate.rules import classify, weak
 from lingyu.records import Dialogue, Document, Preference, Question, Row
-from lingyu.split.leak import OTHERS, Bounds, Gate, Item, amount, folded
+from lingyu.split.leak import OTHERS, Bounds, Gate, Item, amount, folded, others_of
 
 LEANS = 3  # dialogues that ask the same later on, from which it leans on what was said before
 ASKED = ("train/sft", "train/preference", "train/prompts")
@@ -35,7 +35,7 @@ def leaking(rows: dict[str, list[Row]], bounds: Bounds) -> Iterator[dict[str, An
 def gate(held: Iterable[Item], trained: Sequence[Row], bounds: Bounds) -> Gate:
     """The gate before the held items, which knows what many of the training rows share."""
     drawn = [text for row in trained[:: len(trained) // OTHERS + 1] for text in ("\n".join(turns_of(row)), *texts_said(row)) if text]
-    return Gate(held, bounds, others=drawn, population=len(trained))
+    return Gate(held, bounds, others=others_of(drawn, len(trained)))
 
 
 def items_of(row: Row, texts: Iterable[str]) -> Iterator[Item]:

@@ -19,7 +19,7 @@ from typing import Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt
 
-from lingyu.split.ngram_index import Prints, prints_of
+from lingyu.split.ngram_index import Others, Prints, prints_of
 from lingyu.text.ngrams import Grams, Sketches, grams_of_key, similarity
 from lingyu.text.normalise import key, normal
 from lingyu.text.simplified import one_script
@@ -34,7 +34,7 @@ NUMERALS = frozenset("〇零一二三四五六七八九十百千万两")
 SAYS = 5  # Chinese characters, or three times as many others, from which a question by itself is one: 怎么办 is none
 NOTHING = 3  # the same measure, below which nothing is left of a text
 BATCH = 2000
-OTHERS = 8192  # texts to learn from that are enough to know what many of them share
+OTHERS = 4096  # texts to learn from that are enough to know what many of them share
 COMPARED = 16  # held texts that a text is compared with character by character
 
 
@@ -84,13 +84,10 @@ class Leak:
 class Gate:
     """Held-out texts to keep apart. passages: whether a passage in common gives away, as it does where it is asked about.
 
-    others: texts to learn from, drawn from so many as `population` says; by them the gate knows what many texts share. Where none
-    are given, those judged first are taken.
+    others: of texts to learn from, by which the gate knows what many texts share. Where none are given, those judged first are taken.
     """
 
-    def __init__(
-        self, held: Iterable[Item], bounds: Bounds, *, passages: bool = False, others: Sequence[str] | None = None, population: int = 0
-    ) -> None:
+    def __init__(self, held: Iterable[Item], bounds: Bounds, *, passages: bool = False, others: Others | None = None) -> None:
         self._bounds, self._run = bounds, bounds.passage if passages else 0
         self._held = [item for item in held if key(item.text)]
         self._same: dict[str, int] = {}
@@ -98,8 +95,8 @@ class Gate:
         self._folds: list[str] = []
         self._sketches = Sketches()
         self._index: Prints | None = None
-        if self._held and others is not None:
-            self._index = Prints(self._folded(), [folded(text) for text in others], population)
+        if self._held and others:
+            self._index = Prints(self._folded(), others)
 
     @property
     def _prints(self) -> Prints:
@@ -128,7 +125,7 @@ class Gate:
         if not self._held:
             return [None] * len(items)
         folds = [folded(item.text) for item in items]
-        self._index = self._index or Prints(self._folded(), folds)
+        self._index = self._index or Prints(self._folded(), Others(folds))
         candidates = self._prints.candidates(folds, COMPARED, self._run)
         return [self._most(item, fold, *found) for item, fold, found in zip(items, folds, candidates, strict=True)]
 
@@ -242,6 +239,11 @@ def likeness(
     return None
 
 
+def others_of(texts: Sequence[str], population: int) -> Others:
+    """What these texts share, which are drawn from so many."""
+    return Others([folded(text) for text in texts[:: len(texts) // OTHERS + 1]], population)
+
+
 ORDER: list[Kind] = ["near", "contained", "passage"]
 
 
@@ -276,6 +278,7 @@ FRAME_TAIL = re.compile(
     r"|[\W_]+(?:thanks?(?: you)?|please answer(?: it| the question)?|(?:answer|response|reply|output|assistant|bot|a)\s*[:：]))[\W_]*$",
     re.IGNORECASE,
 )
+HEAD_END, TAIL_SIGN = re.compile(r"[:：\n？！。?!]"), re.compile(r"[:：]\W*$|[谢答]|thank|answer", re.IGNORECASE)
 FRAMED = 400  # characters; a longer text is no question with a word before it
 LABELLED, TAILED = 60, 30  # characters before and after a question that a frame may have
 
@@ -285,13 +288,13 @@ def unframed(text: str) -> str:
     if len(text) > FRAMED:
         return ""
     bare = text
-    while (colon := next((place for place, one in enumerate(bare[:LABELLED]) if one in ":：\n？！。?!"), -1)) >= 0:
-        if bare[colon] not in ":：" or not LABEL.search(bare[:colon]):
+    while (mark := HEAD_END.search(bare, 0, LABELLED)) is not None:
+        if mark[0] not in ":：" or not LABEL.search(bare[: mark.start()]):
             break
-        bare = bare[colon + 1 :]
+        bare = bare[mark.end() :]
     while (courtesy := COURTESY.match(bare)) is not None:
         bare = bare[courtesy.end() :]
-    while (tail := FRAME_TAIL.search(bare, max(0, len(bare) - TAILED))) is not None:
+    while TAIL_SIGN.search(bare, max(0, len(bare) - TAILED)) and (tail := FRAME_TAIL.search(bare, max(0, len(bare) - TAILED))) is not None:
         bare = bare[: tail.start()]
     return bare if len(bare) < len(text) else ""
 

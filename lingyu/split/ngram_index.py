@@ -13,7 +13,7 @@ from itertools import islice, pairwise
 import numpy as np
 import numpy.typing as npt
 
-from lingyu.text.ngrams import GRAM
+from lingyu.text.ngrams import GRAM, distinct
 
 Numbers = npt.NDArray[np.uint64]
 Places = npt.NDArray[np.int64]
@@ -26,7 +26,7 @@ CAP = 16  # texts from which a print is common
 COMMON_SHARE, LEAST = 0.1, 8  # of few texts that share of all, and no fewer than that
 EVERYWHERE = 0.25  # share of the other texts from which a print is boilerplate of the corpus
 ENOUGH = 0.25  # share of either side's prints from which a text is worth comparing
-DRAWN = 1 << 21  # characters of the texts by which it is known what many share
+DRAWN = 1 << 19  # characters of the texts by which it is known what many share
 CHANCE = 3  # of the other texts drawn, those that have a print before it is said of all of them
 FEWEST = 4  # sampled prints below which the share of them that is shared is mere chance
 STRETCH, GAP = 16, 2  # characters of common prints in one stretch that are boilerplate; characters that may differ within it
@@ -34,10 +34,19 @@ BATCH = 2000  # texts whose prints are in memory at a time
 BITS = 24  # of the first sieve, 16 MB that stay in the processor's cache
 
 
-class Prints:
-    """The index of the texts given, in their order. others: some of `population` other texts of the kind, to know what many share."""
+class Others:
+    """What some of `population` texts share, which are of the kind of those indexed."""
 
-    def __init__(self, texts: Iterable[str], others: Sequence[str] = (), population: int = 0) -> None:
+    def __init__(self, texts: Sequence[str], population: int = 0) -> None:
+        drawn = thinned(texts, DRAWN)
+        self.drawn, self.population = len(drawn), max(population, len(texts))
+        self.prints, self.counts = print_counts(drawn)
+
+
+class Prints:
+    """The index of the texts given, in their order. others: by which, beside these, it is known what many texts share."""
+
+    def __init__(self, texts: Iterable[str], others: Others) -> None:
         packed, count, long, drawn = [np.empty(0, np.uint64)], 0, [np.empty(0, bool)], list[str]()
         step = 1  # every so many texts are drawn
         rest = iter(texts)
@@ -56,7 +65,7 @@ class Prints:
         owners = (every & _LOW).astype(np.uint32)
         del every
         place, held = ranks(prints)
-        self._common, self._everywhere = shared_by_many(thinned(drawn, DRAWN), count, thinned(others, DRAWN), max(population, len(others)))
+        self._common, self._everywhere = shared_by_many(thinned(drawn, DRAWN), count, others)
         common = (held >= CAP) | isin(prints, self._common)
         self._anchors, self._anchored = anchors(prints, owners, np.where(common, held | _COMMON, held), count)
         nothing_else = np.ones(count, bool)
@@ -197,23 +206,23 @@ def thinned(texts: Sequence[str], characters: int) -> Sequence[str]:
     return texts
 
 
-def shared_by_many(held: Sequence[str], indexed: int, others: Sequence[str], population: int) -> tuple[Prints32, Prints32]:
-    """The prints that many texts have, and those that are all over the corpus. held, others: drawn from so many each."""
-    (prints, in_held), (other_prints, in_others) = print_counts(held), print_counts(others)
-    both = np.union1d(prints, other_prints)
+def shared_by_many(held: Sequence[str], indexed: int, others: Others) -> tuple[Prints32, Prints32]:
+    """The prints that many texts have, and those that are all over the corpus. held: drawn from those indexed."""
+    prints, counts = print_counts(held)
+    both = np.union1d(prints, others.prints)
     of_held, of_others = np.zeros(both.size, np.int64), np.zeros(both.size, np.int64)
-    of_held[np.searchsorted(both, prints)] = in_held
-    of_others[np.searchsorted(both, other_prints)] = in_others
-    everywhere = of_others >= max(CAP, EVERYWHERE * len(others))
-    of_held, of_others = scaled(of_held, indexed, len(held)), scaled(of_others, population, len(others))
-    enough = max(LEAST, min(CAP, COMMON_SHARE * (indexed + population)))
+    of_held[np.searchsorted(both, prints)] = counts
+    of_others[np.searchsorted(both, others.prints)] = others.counts
+    everywhere = of_others >= max(CAP, EVERYWHERE * others.drawn)
+    of_held, of_others = scaled(of_held, indexed, len(held)), scaled(of_others, others.population, others.drawn)
+    enough = max(LEAST, min(CAP, COMMON_SHARE * (indexed + others.population)))
     return both[of_held + of_others >= enough], both[(of_held >= CAP) | everywhere]
 
 
 def print_counts(texts: Sequence[str]) -> tuple[Prints32, Places]:
     """The prints that more than one text has, and how many have each."""
     owner, found = prints_of(texts)
-    prints: Prints32 = np.sort((np.unique(found & _HIGH | owner) >> np.uint64(32)).astype(np.uint32))
+    prints: Prints32 = (distinct(found & _HIGH | owner) >> np.uint64(32)).astype(np.uint32)
     place, sizes = ranks(prints)
     first = (place == 0) & (sizes > 1)
     return prints[first], sizes[first].astype(np.int64)

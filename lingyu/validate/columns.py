@@ -8,14 +8,13 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 
 from lingyu.clean.minhash import NearDuplicates, signatures
-from lingyu.files import BATCH, read_table, short_hash
+from lingyu.files import read_batches, read_table, short_hash
 from lingyu.records import TABLES, Dialogue, Document, Exam, Fact, Label, Message, Preference, Row
 from lingyu.text.language import CODE, same_language
 from lingyu.text.normalise import key, language_of
@@ -95,15 +94,16 @@ def beside_others(path: Path) -> Compared:
     ids, questions, wholes = list[str](), array("q"), array("q")
     alike: dict[str, str] = {}
     with tempfile.TemporaryDirectory() as scratch, closing(NearDuplicates(NEAR, Path(scratch))) as near:
-        for rows in batches(dialogues_of(path)):
-            keys = [[key(message.content) for message in row.messages] for row in rows]
-            questions.extend(hash_of_text("\0".join([row.task, *said[:-1]])) for row, said in zip(rows, keys, strict=True))
+        for rows in read_batches(path):
+            keys = [[key(message["content"]) for message in messages] for messages in rows["messages"].to_pylist()]
+            questions.extend(hash_of_text("\0".join([task, *said[:-1]])) for task, said in zip(rows["task"].to_pylist(), keys, strict=True))
             whole = ["\0".join(said) for said in keys]
             wholes.extend(map(hash_of_text, whole))
-            ids += [row.id for row in rows]
-            places = [f"{row.source}, {row.place}" for row in rows]
-            found = near.repeated(places, whole, numpy.zeros(len(rows), numpy.uint64), signatures(whole))
-            alike |= {row.id: name for row, name in zip(rows, found, strict=True) if name}
+            new = rows["id"].to_pylist()
+            ids += new
+            places = [f"{source}, {place}" for source, place in zip(rows["source"].to_pylist(), rows["place"].to_pylist(), strict=True)]
+            found = near.repeated(places, whole, numpy.zeros(len(new), numpy.uint64), signatures(whole))
+            alike |= {row_id: name for row_id, name in zip(new, found, strict=True) if name}
     values, times = numpy.unique(numpy.asarray(wholes), return_counts=True)
     same = set(values[times > 1].tolist())  # the very same is told by `once`
     alike = {row_id: alike[row_id] for row_id, whole in zip(ids, wholes, strict=True) if row_id in alike and whole not in same}
@@ -112,7 +112,7 @@ def beside_others(path: Path) -> Compared:
     asked_again = set(values[times > 1].tolist())
     given: dict[int, list[tuple[str, str, Stance]]] = defaultdict(list)
     if asked_again:
-        for question, row in zip(questions, dialogues_of(path), strict=True):
+        for question, row in zip(questions, read_table(path, Dialogue), strict=True):
             if question in asked_again:
                 given[question].append((row.id, f"{row.source}, {row.place}", stance_of(row.messages[-1].content)))
     contrary: dict[str, str] = {}
@@ -122,15 +122,6 @@ def beside_others(path: Path) -> Compared:
             if other:
                 contrary[row_id] = other
     return Compared(contrary, alike)
-
-
-def dialogues_of(path: Path) -> Iterator[Dialogue]:
-    return (row for row in read_table(path, Dialogue))
-
-
-def batches(rows: Iterator[Dialogue]) -> Iterator[list[Dialogue]]:
-    while batch := list(islice(rows, BATCH)):
-        yield batch
 
 
 def hash_of_text(text: str) -> int:
