@@ -19,22 +19,21 @@ nevertheless refers to is a fault of the stages before, and stops the DAG.
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, PositiveInt
 
 from lingyu.files import read_table, write_json, write_jsonl, write_table
-from lingyu.generate.rules import classify
 from lingyu.generate.stable_choice import number
 from lingyu.generate.tables import MADE
 from lingyu.ledger import Ledger
 from lingyu.mix.balance import Entry, copies, pieces, turns
+from lingyu.mix.leaks import leaking
 from lingyu.mix.shares import Portions, amounts, stop_at_portions
 from lingyu.model.chat import load_template, render
 from lingyu.records import Dialogue, Document, Made, Message, Preference, Question, Row, headed
-from lingyu.split.leak import Bounds, Gate, Item
+from lingyu.split.leak import Bounds
 from lingyu.stage import StageError, start
 
 
@@ -80,13 +79,19 @@ def run(params: Params, base: Path, train: Path, dev: Path, test: Path, approved
             log.ledger.came(table, row.source)
     stop_at_portions(rows, params)
     stop_at_references(rows)
-    leaked = list(leaking(rows, params.leaks))
+    # The gate tests against what evaluation will ask: a test item that no model can take in gives nothing away.
+    fitted = {table: list(fitting(table, rows[table], tokens, params, log)) for table in rows if table.startswith("test/")}
+    asked = {row.id for table in ("test/questions", "test/preference") for row, _ in fitted[table]}
+    tested = {table: [row for row in rows[table] if row.id in asked] for table in ("test/questions", "test/preference")}
+    leaked = list(leaking(rows | tested, params.leaks))
     given_away = {(leak["table"], leak["id"]) for leak in leaked}
 
     for table, found in rows.items():
-        safe = [row for row in found if (table, row.id) not in given_away]
-        log.drop(table, (row for row in found if (table, row.id) in given_away), "gives a test item away")
-        entries = [Entry(row, kind_of(row, statements), count) for row, count in fitting(table, safe, tokens, params, log)]
+        if table not in fitted:
+            log.drop(table, (row for row in found if (table, row.id) in given_away), "gives a test item away")
+            safe = [row for row in found if (table, row.id) not in given_away]
+            fitted[table] = list(fitting(table, safe, tokens, params, log))
+        entries = [Entry(row, kind_of(row, statements), count) for row, count in fitted[table]]
         mixed = [copy for entry, times, why in amounts(table, entries, params) for copy in log.times(table, entry, times, why)]
         if table.startswith("train/"):
             mixed.sort(key=lambda entry: (number(params.seed, "order", entry.row.id), entry.row.id))
@@ -98,7 +103,7 @@ def run(params: Params, base: Path, train: Path, dev: Path, test: Path, approved
             f"no row is left to train on; left out by reason: {log.reasons()}. Add documents or facts, "
             "or loosen the bounds in params.yaml, section mix."
         )
-    if long := log.too_long():
+    if long := {table: count for table in rows if (count := log.too_long().get(table))}:
         told = ", ".join(f"{table} {count}/{len(rows[table])}" for table, count in long.items())
         print(TOO_LONG.format(told=told, most=params.max_tokens, prompt=params.max_prompt_tokens), flush=True)
     if bare := [name for name, share in params.general_share if share and "general" not in metrics[f"train/{name}"]["by_scope"]]:
@@ -199,35 +204,6 @@ def stop_at_references(rows: dict[str, list[Row]]) -> None:
     if faults:
         head = f"{len(faults)} training rows rest on records that are kept for the test; out/split or out/generate is at fault:"
         raise StageError("\n".join([head, *faults[:20]]))
-
-
-def leaking(rows: dict[str, list[Row]], bounds: Bounds) -> Iterator[dict[str, Any]]:
-    """The training rows that (nearly) ask what a test item asks, or say what a test text says."""
-    held = [item for table in ("test/questions", "test/preference") for row in rows[table] for item in items_of(row, texts_asked(row)[-1:])]
-    asked = Gate(held, bounds)
-    for table in ("train/sft", "train/preference", "train/prompts"):
-        for leak in asked.leaks(item for row in rows[table] for item in items_of(row, texts_asked(row))):
-            yield {"table": table, **asdict(leak)}
-    texts = (item for table in ("test/domain", "test/general") for row in rows[table] for item in items_of(row, texts_said(row)))
-    said = Gate(texts, bounds)
-    for leak in said.leaks(item for row in rows["train/pretrain"] for item in items_of(row, texts_said(row))):
-        yield {"table": "train/pretrain", **asdict(leak)}
-
-
-def items_of(row: Row, texts: Iterable[str]) -> Iterator[Item]:
-    return (Item(row.id, text, row.source, row.place) for text in texts)
-
-
-def texts_said(row: Row) -> list[str]:
-    return [row.text] if isinstance(row, Document) else []
-
-
-def texts_asked(row: Row) -> list[str]:
-    """What the user says in it; of a classification only the text, which is what tells one prompt from another."""
-    if not isinstance(row, Dialogue | Preference | Question):
-        return []
-    texts = [message.content for message in row.messages if message.role == "user"]
-    return [classify.text_asked(text, row.language) for text in texts] if row.method in classify.PROMPTED else texts
 
 
 def fitting(table: str, rows: Sequence[Row], tokens: Tokens, params: Params, log: Log) -> Iterator[tuple[Row, int]]:
