@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from lingyu.generate.rules import classify, weak
+from lingyu.generate.rules import classify
 from lingyu.records import Dialogue, Document, Preference, Question, Row
 from lingyu.split.leak import OTHERS, Bounds, Gate, Item, amount, folded, others_of
 
@@ -81,4 +81,4 @@ def turns_of(row: Row) -> list[str]:
     if not isinstance(row, Dialogue | Preference | Question):
         return []
     texts = [message.content for message in row.messages if message.role == "user"]
-    return [classify.text_asked(text, row.language) for text in texts] if row.method in {classify.METHOD, weak.METHOD} else texts
+    return [classify.text_asked(text, row.language) for text in texts] if row.method in classify.PROMPTED else texts
