@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from jinja2.exceptions import TemplateError
 from pydantic import Field, PositiveInt
 
 from lingyu.files import read_table, write_json, write_jsonl, write_table
@@ -31,7 +32,7 @@ from lingyu.ledger import Ledger
 from lingyu.mix.balance import Entry, copies, pieces, turns
 from lingyu.mix.leaks import leaking
 from lingyu.mix.shares import Portions, amounts, stop_at_portions
-from lingyu.model.chat import load_template, render
+from lingyu.model.chat import Chat
 from lingyu.records import Dialogue, Document, Made, Message, Preference, Question, Row, headed
 from lingyu.split.leak import Bounds
 from lingyu.stage import StageError, start
@@ -168,32 +169,40 @@ class Tokens:
     """Counts tokens as the base model does."""
 
     def __init__(self, base: Path) -> None:
-        from tokenizers import Tokenizer
-
-        self._tokenizer = Tokenizer.from_file(str(base / "tokenizer.json"))
-        self._template = load_template(base)
+        self._chat = Chat.read(base)
 
     def of_texts(self, texts: Sequence[str]) -> list[int]:
-        return [len(encoding.ids) for encoding in self._tokenizer.encode_batch(list(texts), add_special_tokens=False)]
+        return [len(ids) for ids in self._chat.encode_all([self._chat.literal(text) for text in texts])]
 
-    def of_rows(self, rows: Sequence[Row]) -> list[int]:
-        """For each row its tokens as a model meets it; of a preference, the longer side."""
-        sides = [self._sides(row) for row in rows]
-        lengths = iter(self.of_texts([text for texts in sides for text in texts]))
-        return [max(next(lengths) for _ in texts) for texts in sides]
+    def of_rows(self, rows: Sequence[Row]) -> list[int | None]:
+        """For each row its tokens as a model meets it; of a preference, the longer side; None where the chat template cannot write it."""
+        sides = [self._sides_or_none(row) for row in rows]
+        lengths = map(len, self._chat.encode_all([text for texts in sides for text in texts or []]))
+        return [max(next(lengths) for _ in texts) if texts else None for texts in sides]
+
+    def _sides_or_none(self, row: Row) -> list[str] | None:
+        try:
+            return self._sides(row)
+        except (ValueError, TemplateError):
+            return None
 
     def _sides(self, row: Row) -> list[str]:
         match row:
             case Document():
-                return [row.text]
+                return [self._chat.literal(row.text)]
             case Dialogue():
-                return [render(row.messages, self._template)]
+                return [self._whole(row.messages)]
             case Preference():
                 replies = (Message(role="assistant", content=reply) for reply in (row.chosen, row.rejected))
-                return [render([*row.messages, reply], self._template) for reply in replies]
+                return [self._whole([*row.messages, reply]) for reply in replies]
             case Question():
-                return [render(row.messages, self._template, add_generation_prompt=True)]
+                return [self._chat.prompt(row.messages)]
         raise TypeError(f"{type(row).__name__} goes into no table")
+
+    def _whole(self, messages: Sequence[Message]) -> str:
+        """The longer of what the template writes and what is learnt: some templates leave out the reasoning, or the end mark."""
+        whole = self._chat.render(messages)
+        return max(whole, "".join(self._chat.prompt_and_reply(messages)), key=len) if messages[-1].role == "assistant" else whole
 
 
 def stop_at_references(rows: dict[str, list[Row]]) -> None:
@@ -214,7 +223,9 @@ def fitting(table: str, rows: Sequence[Row], tokens: Tokens, params: Params, log
     rows = [named(row) if isinstance(row, Document) and row.scope == "domain" else row for row in rows]
     most = params.max_prompt_tokens if ROW_TYPES[table.split("/")[1]] is Question else params.max_tokens
     for row, count in zip(rows, tokens.of_rows(rows), strict=True):
-        if count <= most or table in {"test/domain", "test/general"}:
+        if count is None:
+            log.drop(table, [row], "not in the chat template")
+        elif count <= most or table in {"test/domain", "test/general"}:
             yield row, count
         elif isinstance(row, Document):
             parts = pieces(row.text, lambda text: tokens.of_texts([text])[0] <= most)
@@ -229,13 +240,17 @@ def fitting(table: str, rows: Sequence[Row], tokens: Tokens, params: Params, log
 
 
 def dialogue_parts(row: Dialogue, tokens: Tokens, most: int) -> list[tuple[Row, int]]:
-    """The dialogue parted at its turns, each part with its tokens; nothing where one exchange alone is too long."""
+    """The dialogue split at its turns, each part with its tokens; nothing where one exchange alone is too long."""
 
     def part(messages: list[Message], index: int = 0) -> Dialogue:
         return row.model_copy(update={"id": f"{row.id}/{index}", "place": f"{row.place}, part {index}", "messages": messages})
 
-    parts = [part(messages, index) for index, messages in enumerate(turns(row.messages, lambda m: tokens.of_rows([part(m)])[0] <= most), 1)]
-    return list(zip(parts, tokens.of_rows(parts), strict=True))
+    def fits(messages: list[Message]) -> bool:
+        count = tokens.of_rows([part(messages)])[0]
+        return count is not None and count <= most
+
+    parts = [part(messages, index) for index, messages in enumerate(turns(row.messages, fits), 1)]
+    return [(one, count) for one, count in zip(parts, tokens.of_rows(parts), strict=True) if count is not None]
 
 
 def named(row: Document) -> Document:
