@@ -208,3 +208,31 @@ def joined(first: str, second: str) -> str:
         return first[:-1] + second
     beside = first[-1] + second[0]
     return first + ("" if re.search(rf"[{_CJK}⺀-⿕\u3000-\u303f\uff00-\uffef“”‘’…—]", beside) else " ") + second
+
+
+class Joined:
+    """Lines put together as `joined` does, in a time that grows with their length and not with its square."""
+
+    def __init__(self, first: str) -> None:
+        self._parts = [first]
+        self.length = len(first)
+
+    def add(self, line: str) -> None:
+        """The next line of the paragraph."""
+        seam = joined(self.last, line)
+        self.length += len(seam) - len(self.last)
+        if line:
+            self._parts[-1:] = [seam[: len(seam) - len(line)], line]
+
+    def below(self, line: str) -> None:
+        """A line that stays one of its own."""
+        self._parts += ["\n", line]
+        self.length += 1 + len(line)
+
+    @property
+    def last(self) -> str:
+        """The end of what there is, the last line or more of it."""
+        return self._parts[-1]
+
+    def __str__(self) -> str:
+        return "".join(self._parts)

@@ -56,6 +56,20 @@ def blocks(path: Path, how: Reading) -> Iterator[Block | Fault]:
     yield from left.faults()
 
 
+def of_fragment(text: str, left: LeftOut, whole: bool = True) -> Iterator[Block]:
+    """What a piece of HTML within another text says; whole: as blocks, else as one line."""
+    from lxml import html
+
+    piece = html.document_fromstring(f"<html><body><div>{text}</div></body></html>")
+    as_shown(piece, left)
+    if whole:
+        reader = Reader()
+        yield from reader.blocks(piece)
+        yield from reader.paragraph()
+    elif said := " ".join(piece.text_content().split()):
+        yield Block("paragraph", said)
+
+
 def as_shown(page: Any, left: LeftOut) -> None:
     """Change a page to what a browser shows of it, in plain characters: what is hidden or struck out is taken away."""
     rules = rules_of(page)
