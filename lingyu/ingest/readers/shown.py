@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from lingyu.ingest.readers import Fault
 
 TICKED, UNTICKED = "☑", "☐"
+MOST = 1000  # characters of what was left out, which a person is shown
 _SIGNS = "0123456789+-=()n"
 _RAISED = str.maketrans(_SIGNS + "−–i", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁼⁽⁾ⁿ" + "⁻⁻ⁱ")
 _LOWERED = str.maketrans("0123456789+-=()−–", "₀₁₂₃₄₅₆₇₈₉₊₋₌₍₎₋₋")
@@ -27,19 +28,22 @@ REASONS = {
 
 
 class LeftOut:
-    """What of a file is left out, by place and reason."""
+    """What of a file is left out, by place and reason: how many parts, and the beginning of what they say."""
 
     def __init__(self) -> None:
-        self._found: dict[tuple[str, str], list[str]] = {}
+        self._found: dict[tuple[str, str], tuple[int, str]] = {}
 
     def add(self, reason: str, text: str, place: str = "") -> None:
         if text.strip():
-            self._found.setdefault((place, reason), []).append(" ".join(text.split()))
+            count, said = self._found.get((place, reason), (0, ""))
+            if len(said) < MOST:
+                said += "\n" * bool(said) + " ".join(text[:MOST].split())
+            self._found[place, reason] = (count + 1, said)
 
     def faults(self) -> Iterator[Fault]:
         """One for each place and reason, which says how many parts it stands for and shows them."""
-        for (place, reason), texts in self._found.items():
-            yield Fault(place, reason, f"{len(texts)} × {REASONS[reason]}", "\n".join(texts)[:1000])
+        for (place, reason), (count, said) in self._found.items():
+            yield Fault(place, reason, f"{count} × {REASONS[reason]}", said[:MOST])
 
 
 def raised(text: str) -> str:
