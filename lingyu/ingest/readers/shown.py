@@ -14,7 +14,7 @@ _CAN_RISE = re.compile(r"[-0-9+=()n−–i]+")
 _CAN_SINK = re.compile(r"[-0-9+=()−–]+")
 # Raised, but no power: 1st, TM, a note's mark in words or brackets.
 _NO_POWER = re.compile(r"(?:st|nd|rd|th|TM|SM|er|re|[\[(（【〔].*[\])）】〕]|[®™©*†‡§¶#,，、。；;：:.\s]+)")
-_WORDS_OF_ITS_OWN = re.compile(r"[^\x00-\u0fff\u2000-\u2fff]")  # 注, ［1］
+_WORDS_OF_ITS_OWN = re.compile(r"[^\x00-\u0fff\u2000-\u245f\u2500-\u2fff]")  # 注, ［1］, ①
 
 REASONS = {
     "hidden_text": "hidden where the file is opened, and so left out; show it there if it is part of the text",
