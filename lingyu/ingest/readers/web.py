@@ -198,7 +198,7 @@ class Reader:
         lines = [" ".join(line.split()) for line in "".join(self.gathered).split(BREAK)]
         self.gathered = []
         text = "\n".join(line for line in lines if line)
-        if text.strip("-. 0123456789"):
+        if not re.fullmatch(r"-|\d+\.|", text):  # an item of a list that holds nothing
             yield Block("paragraph", text)
 
 
