@@ -10,6 +10,7 @@ from lingyu.ingest.readers import markdown_table
 from lingyu.ingest.readers.shown import LeftOut
 from lingyu.ingest.readers.upright import parts_of
 from lingyu.text.normalise import joined
+from lingyu.text.symbols import without_private
 
 COLUMN = 5  # lines on each side of a gap from which it parts two columns
 BESIDE = 90  # the columns of what runs in another direction than most of the page
@@ -164,7 +165,7 @@ def text_lines(page: Any, number: int, column: int = 0) -> list[Line]:
         sizes = Counter(round(char["size"], 1) for char in line["chars"])
         bold = sum("bold" in char["fontname"].lower() or "black" in char["fontname"].lower() for char in line["chars"])
         box = (line["x0"], line["x1"], line["top"], line["bottom"])
-        found.append(Line(line["text"], number, *box, sizes.most_common(1)[0][0], bold > len(line["chars"]) / 2, column))
+        found.append(Line(without_private(line["text"]), number, *box, sizes.most_common(1)[0][0], bold > len(line["chars"]) / 2, column))
     return found
 
 
@@ -194,6 +195,6 @@ def columns_of(runs: list[dict[str, Any]], width: float, begins: float = 0) -> t
 def joined_lines(text: str) -> str:
     """The lines of a table's cell as one."""
     whole = ""
-    for line in text.split("\n"):
+    for line in without_private(text).split("\n"):
         whole = joined(whole, line.strip())
     return whole

@@ -12,7 +12,7 @@ from itertools import pairwise
 from typing import Any
 
 from lingyu.ingest.readers.shown import TICKED, UNTICKED, LeftOut, lowered, raised
-from lingyu.text.symbols import is_picture_font, symbol, without_private
+from lingyu.text.symbols import is_picture_font, symbol
 
 Char = dict[str, Any]
 
@@ -158,13 +158,9 @@ def close_up(chars: list[Char]) -> list[Char]:
 
 
 def small(chars: list[Char]) -> bool:
-    """Whether a page has what `on_the_line` may change: sizes that differ, fonts of pictures, characters for private use."""
+    """Whether a page has what `on_the_line` may change: sizes that differ, fonts of pictures."""
     sizes = {round(char["size"], 1) for char in chars}
-    return (
-        (len(sizes) > 1 and min(sizes) <= SMALLER * max(sizes))
-        or any(is_picture_font(font) for font in {family(char) for char in chars})
-        or any("\ue000" <= char["text"] <= "\uf8ff" for char in chars)
-    )
+    return (len(sizes) > 1 and min(sizes) <= SMALLER * max(sizes)) or any(map(is_picture_font, {family(char) for char in chars}))
 
 
 def family(char: Char) -> str:
@@ -177,8 +173,6 @@ def on_the_line(chars: list[Char]) -> list[Char]:
     pictured = [
         char | {"text": symbol(family(char), ord(char["text"])) or char["text"]}
         if len(char["text"]) == 1 and is_picture_font(family(char)) and (char["text"] < "\x80" or char["text"] >= "\ue000")
-        else char | {"text": without_private("甲" + char["text"])[1:]}
-        if "\ue000" <= char["text"] <= "\uf8ff"
         else char
         for char in chars
     ]

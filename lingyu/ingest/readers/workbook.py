@@ -50,15 +50,16 @@ def records(path: Path, how: Reading) -> Iterator[Record | Fault]:
     warnings.filterwarnings("ignore", module="openpyxl")  # styles and extensions that it leaves out; the values are all there
     left = LeftOut()
     try:
+        rich = has_marked_texts(path)
         with (
-            closing(load_workbook(path, read_only=True, data_only=True, rich_text=has_marked_strings(path))) as values,
+            closing(load_workbook(path, read_only=True, data_only=True, rich_text=rich)) as values,
             closing(load_workbook(path, read_only=True)) as formulas,
         ):
             computed = found_in_sheets(path, FORMULA)
             sheets: list[Any] = values.worksheets  # openpyxl's types know nothing of those that are only read
             for sheet in sheets:
                 place = f"sheet {sheet.title}"
-                rows: Rows = cells_of(sheet, cells := Cells(values, left, place))
+                rows: Rows = cells_of(sheet, cells := Cells(values, left, place, rich))
                 if sheet.sheet_state != "visible":
                     for row in cells_of(sheet, cells):
                         left.add("hidden_text", " ".join(str(cell) for cell in row if cell not in BLANK), place)
@@ -84,8 +85,8 @@ def records(path: Path, how: Reading) -> Iterator[Record | Fault]:
 class Cells:
     """What the cells of a sheet show, by the styles of their workbook."""
 
-    def __init__(self, book: Any, left: LeftOut, place: str) -> None:
-        self._book, self._left, self._place = book, left, place
+    def __init__(self, book: Any, left: LeftOut, place: str, rich: bool) -> None:
+        self._book, self._left, self._place, self.rich = book, left, place, rich
         self._first = FIRST if book.epoch.year == 1899 else book.epoch
         self._styles: dict[int, tuple[str, bool, str]] = {}
 
@@ -133,10 +134,10 @@ def cells_of(sheet: Any, cells: Cells) -> Iterator[list[Any]]:
     from openpyxl.worksheet._reader import WorkSheetParser
 
     book = sheet.parent
-    formats = {"date_formats": book._date_formats, "timedelta_formats": book._timedelta_formats}
+    how = {"date_formats": book._date_formats, "timedelta_formats": book._timedelta_formats, "rich_text": cells.rich}
     with sheet._get_source() as source:
         count = 0
-        for number, row in WorkSheetParser(source, sheet._shared_strings, True, book.epoch, **formats).parse():
+        for number, row in WorkSheetParser(source, sheet._shared_strings, True, book.epoch, **how).parse():
             for _ in range(count + 1, number):
                 yield []
             count = number
@@ -168,11 +169,11 @@ def visible(rows: Rows, layout: Layout, left: LeftOut, place: str) -> Rows:
             yield row
 
 
-def has_marked_strings(path: Path) -> bool:
-    """Whether the workbook's texts have parts that are raised, lowered or struck out."""
+def has_marked_texts(path: Path) -> bool:
+    """Whether texts of the workbook have parts that are raised, lowered or struck out."""
     with zipfile.ZipFile(path) as parts:
-        name = "xl/sharedStrings.xml"
-        return name in parts.namelist() and next(matches(parts, name, MARKED), None) is not None
+        held = [name for name in parts.namelist() if name.startswith("xl/worksheets/") or name == "xl/sharedStrings.xml"]
+        return any(next(matches(parts, name, MARKED), None) for name in held)
 
 
 def found_in_sheets(path: Path, pattern: re.Pattern[bytes]) -> bool:
