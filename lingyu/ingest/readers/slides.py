@@ -20,6 +20,9 @@ FALLBACK = "{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallbac
 RUNNING = {"dt", "ftr", "sldNum", "hdr"}
 
 
+RUNS, PROPERTIES, TEXT = {f"{A}r", f"{A}fld"}, f"{A}rPr", f"{A}t"
+
+
 def blocks(path: Path, how: Reading) -> Iterator[Block | Fault]:
     left = LeftOut()
     try:
@@ -57,7 +60,10 @@ def relations(parts: zipfile.ZipFile, name: str) -> dict[str, tuple[str, str]]:
 def root(parts: zipfile.ZipFile, name: str) -> Any:
     from lxml import etree
 
-    return etree.fromstring(parts.read(name), etree.XMLParser(resolve_entities=False, no_network=True))
+    whole = etree.fromstring(parts.read(name), etree.XMLParser(resolve_entities=False, no_network=True))
+    for again in list(whole.iter(FALLBACK)):
+        again.getparent().remove(again)
+    return whole
 
 
 def slide(parts: zipfile.ZipFile, name: str, place: str, left: LeftOut) -> Iterator[Block]:
@@ -101,17 +107,17 @@ def placeholder(shape: Any) -> str:
 
 def is_hidden(shape: Any) -> bool:
     """Whether a shape, or a group that it is in, is hidden on its slide."""
-    named = [element for owner in (shape, *shape.iterancestors(f"{P}grpSp")) for element in owner.iterfind(f"*/{P}cNvPr")]
-    return any(element.get("hidden") in ("1", "true") for element in named)
+    owners = (shape, *shape.iterancestors(f"{P}grpSp"))
+    return any(named.get("hidden") in ("1", "true") for owner in owners for named in owner.iterfind(f"*/{P}cNvPr"))
 
 
 def lines(shape: Any, left: LeftOut, place: str = "") -> Iterator[tuple[str, int]]:
     """The paragraphs of a shape with their depth."""
     for paragraph in shape.iter(f"{A}p"):
-        if any(above.tag == FALLBACK for above in paragraph.iterancestors()):
-            continue
         parts = [*said(paragraph, left, place)]
-        text = "".join(moved(how, "".join(text for text, _ in same)) for how, same in groupby(parts, key=lambda part: part[1])).strip()
+        if any(how for _, how in parts):
+            parts = [(moved(how, "".join(text for text, _ in same)), 0) for how, same in groupby(parts, key=lambda part: part[1])]
+        text = "".join(text for text, _ in parts).strip()
         properties = paragraph.find(f"{A}pPr")
         depth = properties.get("lvl", "0") if properties is not None else "0"
         if text:
@@ -126,10 +132,10 @@ def moved(baseline: int, text: str) -> str:
 def said(parent: Any, left: LeftOut, place: str) -> Iterator[tuple[str, int]]:
     """The runs of a paragraph as they are shown, each with how far it stands above the line."""
     for element in parent:
-        if element.tag in (f"{A}r", f"{A}fld"):
-            properties = element.find(f"{A}rPr")
-            text = "".join(part.text or "" for part in element.iter(f"{A}t"))
-            if properties is None:
+        if element.tag in RUNS:
+            properties = element.find(PROPERTIES)
+            text = "".join(part.text or "" for part in element.iterfind(TEXT))
+            if properties is None or (not len(properties) and {*properties.keys()} <= {"lang", "dirty", "err", "altLang", "sz", "b", "i"}):
                 yield text, 0
                 continue
             fonts = [font.get("typeface") or "" for name in ("sym", "latin") if (font := properties.find(f"{A}{name}")) is not None]
@@ -147,7 +153,7 @@ def said(parent: Any, left: LeftOut, place: str) -> Iterator[tuple[str, int]]:
             yield "\n", 0
         elif element.tag in (f"{M}oMath", f"{M}oMathPara"):
             yield of_office(element), 0
-        elif element.tag != FALLBACK and isinstance(element.tag, str):
+        elif isinstance(element.tag, str):
             yield from said(element, left, place)
 
 

@@ -86,6 +86,8 @@ def segments(lines: list[str]) -> Iterator[tuple[bool, list[str]]]:
 def end_of_verbatim(lines: list[str], at: int) -> int:
     """Behind which line the code or the formula ends that begins here; 0 where none does."""
     line = lines[at].strip()
+    if line[:1] not in ("`", "~", "$"):
+        return 0
     if fence := re.match(r"(`{3,})[^`]*$|(~{3,})", line):
         mark = fence[1] or fence[2]
         closing = (n for n in range(at + 1, len(lines)) if (s := lines[n].strip()).startswith(mark) and not s.strip(mark[0]))
@@ -145,7 +147,7 @@ def inline(left: LeftOut, found: re.Match[str]) -> str:
 def paragraph_or_table(lines: list[str]) -> Iterator[Block]:
     """The lines between two blank ones: tables with outer bars, also right below a line; list items apart, others joined."""
     at = 0
-    for head in range(len(lines) - 1):
+    for head in range(len(lines) - 1) if any("|" in line for line in lines) else ():
         if head >= at and begins_table(lines[head], lines[head + 1]):
             end = next((row for row in range(head + 2, len(lines)) if "|" not in lines[row]), len(lines))
             yield from paragraph_of(lines[at:head])
@@ -161,7 +163,7 @@ def paragraph_of(lines: list[str]) -> Iterator[Block]:
         yield Block("table", "\n".join(line.rstrip() for line in lines))
         return
     paragraph = Joined(lines[0].rstrip())
-    for before, line in pairwise(lines):
+    for before, line in pairwise(lines) if len(lines) > 1 else ():
         if LIST_ITEM.match(line) or before.endswith("  ") or begins_part(line, before):
             paragraph.below(line.rstrip())
         else:

@@ -28,6 +28,8 @@ STYLES = {
     "sup": re.compile(r"vertical-align\s*:\s*super"),
     "sub": re.compile(r"vertical-align\s*:\s*sub"),
 }
+# Tags that are shown otherwise than by their text, whatever their attributes say.
+MARKED = {"sup", "sub", "s", "strike", "del", "rt", "rp", "math", "input", "script", "mjx-container"}
 RULE = re.compile(r"([^{}]+)\{([^{}]*)\}")
 SELECTOR = re.compile(r"(?P<tag>[a-z][a-z0-9]*)?(?:\.(?P<of_class>[\w-]+)|#(?P<id>[\w-]+))?", re.IGNORECASE)
 # Formulas as KaTeX and MathJax draw them, beside the MathML or the script that says what they are.
@@ -74,11 +76,14 @@ def as_shown(page: Any, left: LeftOut) -> None:
     """Change a page to what a browser shows of it, in plain characters: what is hidden or struck out is taken away."""
     rules = rules_of(page)
     told = {script.getparent() for script in page.iter("script") if (script.get("type") or "").startswith("math/tex")}
+    of_tags = any(rule["tag"] for _, rule in rules)
     found: list[tuple[str, str]] = []
     for element in reversed(list(page.iter())):  # what stands within first
-        if not isinstance(element.tag, str) or element.getparent() is None:
-            continue
         tag = element.tag
+        if tag not in MARKED and not of_tags and not element.attrib:
+            continue
+        if not isinstance(tag, str) or element.getparent() is None:
+            continue
         looks = looks_of(element, rules)
         if tag in ("rt", "rp"):
             found.append(("ruby", "" if tag == "rp" else element.text_content()))

@@ -20,6 +20,11 @@ UNSEEN = {f"{W}{name}" for name in ("del", "moveFrom", "instrText", "delText", "
     "{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallback"
 }
 OFF = ("0", "false", "off", "none")
+RUN, TEXT, PROPERTIES = f"{W}r", f"{W}t", f"{W}rPr"
+# What _parts passes over; a deletion it reports.
+UNSEEN_HERE = (UNSEEN | {f"{W}txbxContent"}) - {f"{W}del", f"{W}instrText"}
+FIELDS, FORMULAS = {f"{W}fldChar", f"{W}instrText"}, {f"{M}oMath", f"{M}oMathPara"}
+LOOKS = {f"{W}{name}" for name in ("rStyle", "rFonts", "vanish", "strike", "dstrike", "vertAlign")}
 SPACES = {f"{W}tab": " ", f"{W}br": "\n", f"{W}cr": "\n", f"{W}noBreakHyphen": "-"}
 
 
@@ -46,7 +51,7 @@ class Look:
 
     def under(self, above: "Look") -> "Look":
         """This look, and that of the style above where this one says nothing."""
-        said = {name: value for name, value in vars(self).items() if value is not None}
+        said = {name: value for name, value in vars(self).items() if value is not None and value != getattr(above, name)}
         return replace(above, **said) if said else above
 
 
@@ -141,8 +146,9 @@ class Document:
     def _said(self, paragraph: Any) -> str:
         """What a paragraph says as it is shown: with what was inserted, without what was struck out or hidden, boxes and notes apart."""
         usual = self._looks.get(value_of(paragraph.find(f"{W}pPr"), "pStyle"), self._usual)
-        fields: list[list[str]] = []  # the codes of the fields that are open
-        parts = list(self._parts(paragraph, usual, fields))
+        parts = list(self._parts(paragraph, usual, []))
+        if not any(moved for _, moved in parts):
+            return without_private("".join(text for text, _ in parts))
         said = []
         for moved, same in groupby(parts, key=lambda part: part[1]):
             text = "".join(text for text, _ in same)
@@ -150,20 +156,22 @@ class Document:
         return without_private("".join(said))
 
     def _parts(self, parent: Any, look: Look, fields: list[list[str]]) -> Iterator[tuple[str, str]]:
-        """The texts within a paragraph, each with whether it is raised or lowered."""
+        """The texts within a paragraph, each with whether it is raised or lowered. fields: the codes of the fields that are open."""
         for element in parent:
             tag = element.tag
-            if tag == f"{W}r":
+            if tag == RUN:
                 yield from self._run(element, look, fields)
-            elif tag == f"{W}t":
+            elif tag in UNSEEN_HERE:
+                continue
+            elif tag == TEXT:
                 yield with_font(element.text or "", look.font), look.moved or ""
             elif tag in SPACES:
                 yield SPACES[tag] if element.get(f"{W}type") in (None, "textWrapping") else "", ""
             elif tag == f"{W}sym":
                 yield symbol_of(element), look.moved or ""
-            elif tag in (f"{W}fldChar", f"{W}instrText"):
+            elif tag in FIELDS:
                 yield self._field(element, fields), ""
-            elif tag in (f"{M}oMath", f"{M}oMathPara"):
+            elif tag in FORMULAS:
                 yield of_office(element), ""
             elif tag == f"{W}rt":
                 self._left.add("ruby", "".join(text for text, _ in self._parts(element, look, fields)))
@@ -176,20 +184,18 @@ class Document:
                 if any(name.startswith(("Equation", "MathType")) for name in program):
                     self._left.add("formula_lost", program[0])
                 yield from self._parts(element, look, fields)
-            elif tag not in UNSEEN and tag != f"{W}txbxContent":
+            else:
                 yield from self._parts(element, look, fields)
 
     def _run(self, run: Any, look: Look, fields: list[list[str]]) -> Iterator[tuple[str, str]]:
-        properties = run.find(f"{W}rPr")
-        if properties is not None:
+        properties = run.find(PROPERTIES)
+        if properties is not None and any(mark.tag in LOOKS for mark in properties):
             of_style = self._looks.get(value_of(properties, "rStyle"))
             look = look_of(properties).under(of_style.under(look) if of_style else look)
-        parts = list(self._parts(run, look, fields))
-        reason = "hidden_text" if look.hidden else "struck_text" if look.struck else ""
-        if reason:
-            self._left.add(reason, "".join(text for text, _ in parts))
-        else:
-            yield from parts
+        if not look.hidden and not look.struck:
+            return self._parts(run, look, fields)
+        self._left.add("hidden_text" if look.hidden else "struck_text", "".join(text for text, _ in self._parts(run, look, fields)))
+        return iter(())
 
     def _field(self, element: Any, fields: list[list[str]]) -> str:
         """What a field shows that has no result: a box to tick, a list to choose from, a formula written as its code."""
@@ -237,12 +243,13 @@ def look_of(properties: Any) -> Look:
     struck = [said for name in ("strike", "dstrike") if (said := on(name)) is not None]
     fonts = properties.find(f"{W}rFonts")
     font = (fonts.get(f"{W}ascii") or fonts.get(f"{W}hAnsi")) if fonts is not None else None
+    font = font if font is None or is_picture_font(font) else ""
     return Look(on("vanish"), any(struck) if struck else None, value_of(properties, "vertAlign") or None, font)
 
 
 def with_font(text: str, font: str | None) -> str:
     """The text of a run, its letters as the pictures that the font shows."""
-    if font is None or not is_picture_font(font):
+    if not font:
         return text
     return "".join((symbol(font, ord(letter)) or letter) if ord(letter) < 256 or letter >= "\uf000" else letter for letter in text)
 
