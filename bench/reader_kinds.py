@@ -148,6 +148,12 @@ def word_box(words: Words) -> Plant:
     return Plant(f"<w:tbl><w:tr><w:tc>{in_word(run(head))}</w:tc><w:tc>{in_word(run(a), drawn)}</w:tc></w:tr></w:tbl>", head + a + said)
 
 
+def word_table(words: Words) -> Plant:
+    cells = [words.some() for _ in range(4)]
+    held = [f"<w:tc>{in_word(run(cell))}</w:tc>" for cell in cells]
+    return Plant(f"<w:tbl><w:tr>{''.join(held[:2])}</w:tr><w:tr>{''.join(held[2:])}</w:tr></w:tbl>", "".join(cells))
+
+
 def build_docx(pieces: list[Any], words: Words) -> bytes:
     import docx
     from docx.oxml.parser import parse_xml
@@ -357,6 +363,15 @@ def sheet_struck(words: Words) -> Plant:
     return Plant((Cell(a), Cell(old, struck=True)), a, old, "struck_text")
 
 
+def sheet_raised(words: Words) -> Plant:
+    from openpyxl.cell.rich_text import CellRichText, TextBlock
+    from openpyxl.cell.text import InlineFont
+
+    a, b, power = words.some(), words.some(), str(words.number())
+    value = CellRichText(f"{b}10", TextBlock(InlineFont(vertAlign="superscript"), power))
+    return Plant((Cell(a), Cell(value)), f"{a}{b}10{power.translate(RAISED)}")
+
+
 def build_xlsx(pieces: list[Any], words: Words) -> bytes:
     from openpyxl import Workbook
     from openpyxl.styles import Font
@@ -431,6 +446,15 @@ def slide_ticks(words: Words) -> Plant:
     a, b = words.some(), words.some()
     font = '<a:latin typeface="Wingdings"/>'
     return Plant(in_slide(slide_run("\u00fe", inner=font), slide_run(a), slide_run("\u00a8", inner=font), slide_run(b)), f"☑{a}☐{b}")
+
+
+def slide_table(words: Words) -> Plant:
+    cells = [words.some() for _ in range(4)]
+    held = [f"<a:tc><a:txBody><a:p>{slide_run(cell)}</a:p></a:txBody></a:tc>" for cell in cells]
+    rows = f"<a:tr>{''.join(held[:2])}</a:tr><a:tr>{''.join(held[2:])}</a:tr>"
+    return Plant(
+        f"<p:graphicFrame><a:graphic><a:graphicData><a:tbl>{rows}</a:tbl></a:graphicData></a:graphic></p:graphicFrame>", "".join(cells)
+    )
 
 
 def build_pptx(pieces: list[Any], words: Words) -> bytes:
@@ -558,6 +582,20 @@ def page_bullets(words: Words) -> Plant:
     return Plant(draw, f"•{said}")
 
 
+def page_table(words: Words) -> Plant:
+    cells = [words.some() for _ in range(4)]
+
+    def draw(canvas: Any, y: float) -> None:
+        for x in (LEFT, LEFT + 150, LEFT + 300):
+            canvas.line(x, y + 16, x, y - 24)
+        for down in (16, -4, -24):
+            canvas.line(LEFT, y + down, LEFT + 300, y + down)
+        for at, cell in enumerate(cells):
+            written(canvas, LEFT + 5 + 150 * (at % 2), y - 20 * (at // 2), cell)
+
+    return Plant(draw, "".join(cells))
+
+
 def page_sideways(words: Words) -> Plant:
     lines = [words.sentence() for _ in range(3)]
 
@@ -595,21 +633,6 @@ def page_columns(words: Words) -> Plant:
     return Plant(draw, "".join(line for lines in texts for line in lines))
 
 
-def font_of_pictures() -> io.BytesIO:
-    """A font whose bullets have codes for private use, as Wingdings has: the one that comes with reportlab, its bullet under more codes."""
-    import reportlab
-    from fontTools.ttLib import TTFont
-
-    font = TTFont(Path(reportlab.__file__).parent / "fonts/Vera.ttf")
-    for table in font["cmap"].tables:
-        if table.isUnicode():
-            table.cmap.update(dict.fromkeys(range(0xF020, 0xF0FF), table.cmap[0x2022]))
-    data = io.BytesIO()
-    font.save(data)
-    data.seek(0)
-    return data
-
-
 def build_pdf(pieces: list[Any], words: Words) -> bytes:
     """One page below the other; what takes a whole page stands on one of its own. Each page has a header and a number."""
     from reportlab.pdfbase import pdfmetrics
@@ -618,7 +641,9 @@ def build_pdf(pieces: list[Any], words: Words) -> bytes:
     from reportlab.pdfgen.canvas import Canvas
 
     pdfmetrics.registerFont(UnicodeCIDFont("STSong-Light"))
-    pdfmetrics.registerFont(TTFont("Pictures", font_of_pictures()))
+    pictures = TTFont("Pictures", "Vera.ttf")  # comes with reportlab; its bullet under more codes, as Wingdings has it
+    pictures.face.charToGlyph.update(dict.fromkeys(range(0xF020, 0xF0FF), pictures.face.charToGlyph[0x2022]))
+    pdfmetrics.registerFont(pictures)
     data = io.BytesIO()
     canvas = Canvas(data, pagesize=(595, 842), invariant=1)
     for draw in pieces:
@@ -678,10 +703,10 @@ KINDS = {
     "bullets for private use": "私用区项目符号",
     "tables": "表格",
     "embedded pictures": "内嵌图片",
-    "line ends of a Mac": "Mac 换行",
+    "line ends of a Mac": "Mac 换行符",
     "number formats": "数字格式",
     "watermarks": "水印",
-    "sideways pages": "横排旋转页",
+    "sideways pages": "旋转页",
     "vertical writing": "竖排",
     "columns": "多栏",
 }
@@ -697,6 +722,7 @@ PLANTS: dict[str, dict[str, Make]] = {
         "ruby": word_ruby,
         "tick boxes": word_ticks,
         "text boxes": word_box,
+        "tables": word_table,
     },
     "PPTX": {
         "plain text": slide_plain,
@@ -706,6 +732,7 @@ PLANTS: dict[str, dict[str, Make]] = {
         "hidden text": slide_hidden,
         "struck-out text": slide_struck,
         "tick boxes": slide_ticks,
+        "tables": slide_table,
     },
     "PDF": {
         "plain text": lines_on_a_page([page_plain] * 4),
@@ -716,6 +743,7 @@ PLANTS: dict[str, dict[str, Make]] = {
         "tick boxes": with_lines(page_box),
         "form fields": with_lines(page_field),
         "bullets for private use": with_lines(page_bullets),
+        "tables": with_lines(page_table),
         "watermarks": with_lines(page_watermark),
         "sideways pages": page_sideways,
         "vertical writing": page_downwards,
@@ -749,6 +777,7 @@ PLANTS: dict[str, dict[str, Make]] = {
     "CSV": {"plain text": csv_row, "bullets for private use": csv_bullets, "line ends of a Mac": csv_lines},
     "XLSX": {
         "plain text": sheet_row,
+        "superscripts": sheet_raised,
         "number formats": sheet_number,
         "hidden text": sheet_hidden_value,
         "hidden rows": sheet_hidden_row,

@@ -20,10 +20,9 @@ from lingyu.ingest.readers.shown import LeftOut, lowered, raised
 LAYOUT = re.compile(
     rb'<(?:\w+:)?(?:mergeCell [^>]*?ref="([A-Z]+)(\d+):([A-Z]+)(\d+)"'
     rb'|row (?=[^>]*?\bhidden="(?:1|true)")[^>]*?\br="(\d+)"'
-    rb'|col (?=[^>]*?\bhidden="(?:1|true)")(?=[^>]*?\bmin="(\d+)")[^>]*?\bmax="(\d+)")'
+    rb'|col (?=[^>]*?\bhidden="(?:1|true)")(?=[^>]*?\bmin="(\d+)")[^>]*?\bmax="(\d+)"'
+    rb"|(f)[ >/]|(vertAlign|strike)[ />])"
 )
-MARKED = re.compile(rb"<(?:\w+:)?(?:vertAlign|strike)[ />]")
-FORMULA = re.compile(rb"<(?:\w+:)?f[ >/]")
 ERRORS = {"#REF!", "#N/A", "#VALUE!", "#DIV/0!", "#NAME?", "#NUM!", "#NULL!"}
 PIECE = 1 << 20
 # Rows at the top in which titles and the names of the columns are looked for.
@@ -37,11 +36,13 @@ Range = tuple[int, int, int, int]  # first row, first column, last row, last col
 
 @dataclass
 class Layout:
-    """How a sheet is laid out: its merged cells, and its hidden rows and columns, from 0."""
+    """How a sheet is laid out: its merged cells, and its hidden rows and columns, from 0; what it holds beside plain values."""
 
     merged: list[Range] = field(default_factory=list)
     rows: set[int] = field(default_factory=set)
     columns: set[int] = field(default_factory=set)
+    formulas: bool = False
+    marked: bool = False  # texts of which parts are raised, lowered or struck out
 
 
 def records(path: Path, how: Reading) -> Iterator[Record | Fault]:
@@ -50,12 +51,13 @@ def records(path: Path, how: Reading) -> Iterator[Record | Fault]:
     warnings.filterwarnings("ignore", module="openpyxl")  # styles and extensions that it leaves out; the values are all there
     left = LeftOut()
     try:
-        rich = has_marked_texts(path)
+        layouts = layouts_of(path)
+        rich = any(layout.marked for layout in layouts.values())
         with (
             closing(load_workbook(path, read_only=True, data_only=True, rich_text=rich)) as values,
             closing(load_workbook(path, read_only=True)) as formulas,
         ):
-            computed = found_in_sheets(path, FORMULA)
+            computed = any(layout.formulas for layout in layouts.values())
             sheets: list[Any] = values.worksheets  # openpyxl's types know nothing of those that are only read
             for sheet in sheets:
                 place = f"sheet {sheet.title}"
@@ -66,7 +68,7 @@ def records(path: Path, how: Reading) -> Iterator[Record | Fault]:
                     continue
                 if computed:
                     rows = with_values(rows, values_of(formulas[sheet.title]), place)
-                layout = layout_of(path, sheet._worksheet_path)
+                layout = layouts.get(sheet._worksheet_path.lstrip("/")) or Layout()
                 rows = with_merged(rows, layout.merged, place)
                 if layout.rows or layout.columns:
                     rows = visible(rows, layout, left, place)
@@ -169,18 +171,6 @@ def visible(rows: Rows, layout: Layout, left: LeftOut, place: str) -> Rows:
             yield row
 
 
-def has_marked_texts(path: Path) -> bool:
-    """Whether texts of the workbook have parts that are raised, lowered or struck out."""
-    with zipfile.ZipFile(path) as parts:
-        held = [name for name in parts.namelist() if name.startswith("xl/worksheets/") or name == "xl/sharedStrings.xml"]
-        return any(next(matches(parts, name, MARKED), None) for name in held)
-
-
-def found_in_sheets(path: Path, pattern: re.Pattern[bytes]) -> bool:
-    with zipfile.ZipFile(path) as parts:
-        return any(next(matches(parts, name, pattern), None) for name in parts.namelist() if name.startswith("xl/worksheets/"))
-
-
 def matches(parts: zipfile.ZipFile, name: str, pattern: re.Pattern[bytes]) -> Iterator[re.Match[bytes]]:
     """What the pattern finds in a part, a piece in memory at a time."""
     with parts.open(name) as file:
@@ -194,19 +184,29 @@ def matches(parts: zipfile.ZipFile, name: str, pattern: re.Pattern[bytes]) -> It
             held = held[max(end, len(held) - 400) :]
 
 
-def layout_of(path: Path, part: str) -> Layout:
+def layouts_of(path: Path) -> dict[str, Layout]:
+    """The layout of each sheet, and of the table of texts what it holds, by the part's name."""
+    with zipfile.ZipFile(path) as parts:
+        held = [name for name in parts.namelist() if name.endswith(".xml") and ("sheet" in name or name == "xl/sharedStrings.xml")]
+        return {name: layout_of(matches(parts, name, LAYOUT)) for name in held}
+
+
+def layout_of(found: Iterator[re.Match[bytes]]) -> Layout:
     from openpyxl.utils import column_index_from_string as column
 
     layout = Layout()
-    with zipfile.ZipFile(path) as parts:
-        for found in matches(parts, part.lstrip("/"), LAYOUT):
-            left, top, right, bottom, row, first, last = found.groups()
-            if row:
-                layout.rows.add(int(row) - 1)
-            elif first:
-                layout.columns.update(range(int(first) - 1, min(int(last), WIDEST)))
-            else:
-                layout.merged.append((int(top) - 1, column(left.decode()) - 1, int(bottom) - 1, column(right.decode()) - 1))
+    for match in found:
+        left, top, right, bottom, row, first, last, formula, marked = match.groups()
+        if formula:
+            layout.formulas = True
+        elif marked:
+            layout.marked = True
+        elif row:
+            layout.rows.add(int(row) - 1)
+        elif first:
+            layout.columns.update(range(int(first) - 1, min(int(last), WIDEST)))
+        else:
+            layout.merged.append((int(top) - 1, column(left.decode()) - 1, int(bottom) - 1, column(right.decode()) - 1))
     layout.merged.sort()
     return layout
 
