@@ -7,18 +7,23 @@ Writes  docs/benchmarks.md   what stands between the marks <!-- leaks --> and <!
 Every held-out text is planted once in each form; a plant is found when the gate names it, whatever kind it says. The
 other four fifths, less what is the same as a held-out text, must pass: false alarms are those that do not. What the gate
 finds among them is printed, to be judged by a person.
+
+A second table is of what crowds or blurs: many held-out texts with a phrase in common, and rows that all share an instruction. Its
+first lines are made: questions of one pattern, of which every fifth is held out, so that each has hundreds of near neighbours.
 """
 
 import random
 import re
 import sys
+import zlib
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from lingyu.files import read_tables
 from lingyu.records import Dialogue, Document, Label
-from lingyu.split.leak import Bounds, Gate, Item, amount, folded
+from lingyu.split.leak import SAYS, Bounds, Gate, Item, amount, folded, others_of
 from lingyu.text.questions import question_of
 from stages import split
 
@@ -32,8 +37,12 @@ def main() -> None:
     bounds = split.Params.load("split").leaks
     named = [Path(name) for name in sys.argv[1:]]
     lines = ["| texts | held out | " + " | ".join(PLANTS) + " | false alarms |", "|" + " --- |" * (len(PLANTS) + 3)]
-    for folder in named or [Path("out/clean/tables")]:
+    folders = named or [Path("out/clean/tables")]
+    for folder in folders:
         lines += measured(folder, bounds)
+    lines += ["", "| texts | held out | " + " | ".join(SHARED) + " |", "|" + " --- |" * (len(SHARED) + 2)]
+    for name, items in [*made(), *((name, items) for folder in folders for name, items in texts_of(folder).items())]:
+        lines.append(crowded(name, items, bounds))
     print("\n".join(lines))
     if not named:
         page = PAGE.read_text(encoding="utf-8")
@@ -58,14 +67,52 @@ def texts_of(folder: Path) -> Texts:
     return {name: items for name, items in sorted(found.items()) if len(items) >= 50}
 
 
+def parts_of(items: list[Item], draw: random.Random) -> tuple[list[Item], list[Item]]:
+    """Every fifth, and the others but for those that are the same as one of these."""
+    draw.shuffle(items)
+    held, rest = items[::5], [item for number, item in enumerate(items) if number % 5]
+    same = {folded(item.text) for item in held}
+    return held, [item for item in rest if folded(item.text) not in same]
+
+
+def gate_of(held: list[Item], rest: list[Item], bounds: Bounds, name: str) -> Gate:
+    return Gate(held, bounds, passages="questions" in name, others=others_of([item.text for item in rest], len(rest)))
+
+
+def share(found: int, all_: int) -> str:
+    return f"{found}/{all_}" + (f" = {found / all_:.4f}" if all_ else "")
+
+
+def made() -> Iterator[tuple[str, list[Item]]]:
+    """Questions of one pattern, in each language: some share a phrase by the hundred, all share their words."""
+    draw = random.Random(3)
+    for language, characters, patterns in (("zh", HAN, PATTERNS_ZH), ("en", LATIN, PATTERNS_EN)):
+        names = ["".join(draw.choices(characters, k=3 if language == "zh" else 6)) for _ in range(400)]
+        texts = [pattern.format(name) for pattern in patterns for name in names]
+        yield f"made: questions {language}", [Item(str(number), text, "", "") for number, text in enumerate(dict.fromkeys(texts))]
+
+
+def crowded(name: str, items: list[Item], bounds: Bounds) -> str:
+    """For each kind of instruction that all rows share: what is found of the held-out texts in it, and the false alarms."""
+    cells = []
+    for instruction in SHARED.values():
+        draw = random.Random(7)
+        held, rest = parts_of(list(items), draw)
+        dressed = instruction(draw)
+        held, rest = ([replace(item, text=dressed(item.text)) for item in part] for part in (held, rest))
+        gate = gate_of(held, rest, bounds, name)
+        alarms = sum(1 for _ in gate.leaks(rest))
+        copies = [frame.format(item.text) for frame in FRAMES[:2] for item in held if amount(folded(item.text)) >= LEAST]
+        found = sum(1 for _ in gate.leaks(Item("", text, "", "") for text in copies))
+        cells.append(f"{share(found, len(copies))}; {share(alarms, len(rest))}")
+    return f"| {name} | {len(held)} | " + " | ".join(cells) + " |"
+
+
 def measured(folder: Path, bounds: Bounds) -> Iterator[str]:
     for name, items in texts_of(folder).items():
         draw = random.Random(7)
-        draw.shuffle(items)
-        held, rest = items[::5], [item for number, item in enumerate(items) if number % 5]
-        same = {folded(item.text) for item in held}
-        rest = [item for item in rest if folded(item.text) not in same]
-        gate = Gate(held, bounds, passages=name.startswith("questions"))
+        held, rest = parts_of(items, draw)
+        gate = gate_of(held, rest, bounds, name)
         alarms = list(gate.leaks(rest))
         for alarm in alarms:
             print(f"{name}: {alarm.kind} {alarm.similarity}\n  {alarm.text!r}\n  {alarm.held_text!r}", file=sys.stderr)
@@ -73,8 +120,8 @@ def measured(folder: Path, bounds: Bounds) -> Iterator[str]:
         for plants in PLANTS.values():
             planted = [(item, text) for plant in plants for item in held if (text := plant(item.text, rest, draw))]
             found = [leak for item, text in planted for leak in gate.leaks([Item(item.id, text, "", "")])]
-            cells.append(f"{len(found)}/{len(planted)}" + (f" = {len(found) / len(planted):.3f}" if planted else ""))
-        yield f"| {name} | {len(held)} | " + " | ".join(cells) + f" | {len(alarms)}/{len(rest)} = {len(alarms) / max(len(rest), 1):.4f} |"
+            cells.append(share(len(found), len(planted)))
+        yield f"| {name} | {len(held)} | " + " | ".join(cells) + f" | {share(len(alarms), len(rest))} |"
 
 
 Plant = Callable[[str, list[Item], random.Random], str]
@@ -141,11 +188,65 @@ def contained(plant: Plant) -> Plant:
     return lambda text, others, draw: plant(text, others, draw) if amount(folded(text)) >= LEAST else ""
 
 
+def shorter(plant: Plant) -> Plant:
+    """Of the others, but for what says nothing."""
+    return lambda text, others, draw: plant(text, others, draw) if SAYS <= amount(folded(text)) < LEAST else ""
+
+
 def polite(text: str, others: list[Item], draw: random.Random) -> str:
     return f"您好，请问{text}谢谢" if re.search("[一-鿿]", text) else f"Hello, please tell me: {text} Thanks"
 
 
+def framed(frame: str) -> Plant:
+    return lambda text, others, draw: frame.format(text)
+
+
+def instructed(text: str, others: list[Item], draw: random.Random) -> str:
+    """Under an instruction of 20 to 200 characters that nobody else has."""
+    chinese = re.search("[一-鿿]", text) is not None
+    words, size = (HAN, draw.randint(20, 200)) if chinese else (LATIN, draw.randint(20, 200))
+    before = "".join(draw.choices(words, k=size // 2))
+    after = "".join(draw.choices(words, k=size - size // 2))
+    return f"{before}，{text}{after}" if chinese else f"{before} {text} {after}"
+
+
 LEAST = 10
+HAN = [chr(point) for point in range(0x4E00, 0x4E00 + 2500)]
+LATIN = list("abcdefghijklmnopqrstuvwxyz")
+PATTERNS_ZH = [
+    "在机场净空保护区内操控{}无人机飞行前需要向谁提出申请？",
+    "在机场净空保护区内操控{}无人机飞行后应当在几日内归档？",
+    "{}市的消防控制室值班人员应当持有几级证书？",
+    "{}的续航是多少？",
+]
+PATTERNS_EN = [
+    "Who must be asked before {} takes off near the airport at night?",
+    "How many people does a flight of {} need at the river bank?",
+]
+FRAMES = [
+    "问题：{}\n回答：",
+    "请回答下面的问题：{}",
+    "“{}”",
+    "Question: {}\nAnswer:",
+    "Please answer the following question.\n\n{}\n\nAnswer:",
+    "### Instruction:\n{}\n\n### Response:",
+    "你是一名经验丰富的客服，请根据你的知识回答用户的提问。\n用户：{}\n客服：",
+]
+RULE = "你是一名严谨的助手。请先通读下面的内容，再用一句完整的话作答；不知道的就说不知道，不要编造数字、法条和出处，也不要重复题目。"
+RULE_EN = "You are a careful assistant. Read what follows, then answer in one whole sentence; say so where you do not know."
+SHARED: dict[str, Callable[[random.Random], Callable[[str], str]]] = {
+    "nothing shared: framed copies; false alarms": lambda draw: lambda text: text,
+    "an instruction of 60 characters": lambda draw: lambda text: f"{RULE}\n{text}",
+    "of 300 characters": lambda draw: lambda text: f"{RULE * 2}{RULE_EN}\n{text}",
+    "one of five of 60 to 120 characters": lambda draw: instructions(draw),
+}
+
+
+def instructions(draw: random.Random) -> Callable[[str], str]:
+    kinds = ["".join(draw.choices(HAN, k=draw.randint(60, 120))) for _ in range(5)]
+    return lambda text: f"{kinds[zlib.crc32(text.encode()) % len(kinds)]}\n{text}"
+
+
 PLANTS: dict[str, list[Plant]] = {
     "verbatim": [lambda text, others, draw: text],
     "punctuation, width or case changed": [punctuated, widened, lambda text, others, draw: text.swapcase()],
@@ -155,6 +256,9 @@ PLANTS: dict[str, list[Plant]] = {
     "one in 10": [edited(10)],
     "sentences swapped, or one left out": [swapped, shortened],
     "within a longer text, or a polite frame": [contained(longer), contained(polite)],
+    "in one of seven frames": [contained(framed(frame)) for frame in FRAMES],
+    "the same, of shorter questions": [shorter(framed(frame)) for frame in FRAMES],
+    "in an instruction of 20 to 200 characters": [contained(instructed)],
 }
 
 if __name__ == "__main__":

@@ -300,10 +300,10 @@ def said_by_service(folder: Path, tokenizer: Any, model: Any, row: Dialogue) -> 
 
     import torch
 
-    from lingyu.model.chat import render
+    from lingyu.model.chat import Chat
     from lingyu.serve.engine import Sampling, TransformersEngine
 
-    text = render(row.messages[:-1], tokenizer.chat_template, add_generation_prompt=True)
+    text = Chat.of(tokenizer).render(row.messages[:-1], add_generation_prompt=True)
     prompt = tokenizer.encode(text, add_special_tokens=False)
     expected = model.generate(torch.tensor([prompt]), max_new_tokens=24, do_sample=False)[0, len(prompt) :].tolist()
 

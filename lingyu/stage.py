@@ -70,7 +70,7 @@ def mapping_at(sections: dict[str, Any], *place: str) -> dict[str, Any]:
             raise StageError(f"{PARAMS_FILE}: {where} is empty (null). {write}")
         if not isinstance(found, dict):
             raise StageError(f"{PARAMS_FILE}: {where} should be a mapping of keys to values (found {found!r}).")
-    return found
+    return dict(found)
 
 
 def overlaid(layers: Layers) -> tuple[dict[str, Any], dict[str, list[str]]]:

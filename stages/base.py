@@ -7,20 +7,22 @@ Writes  out/base/model              weights, tokenizer and chat template
         out/base/metrics.json       parameters, what its training came to, and of which scope its text was
 """
 
+import datetime
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from lingyu.base import hub, tiny
-from lingyu.files import read_table, write_json
+from lingyu.base.template import Reasoning, adapted
+from lingyu.files import read_json, read_table, write_json
 from lingyu.launch import is_first
-from lingyu.model.chat import render
+from lingyu.model.chat import Chat, unescaped
 from lingyu.model.load import load_tokenizer, prepare, save
 from lingyu.records import TABLES, Dialogue, Document, Exam, Fact, Label, Message, Preference, Row, Scope
 from lingyu.stage import StageError, StageParams, start
 from lingyu.train.checkpoints import finish, restored, workplace
-from lingyu.train.checks import check_machine
+from lingyu.train.checks import check_machine, end_of_turn
 from lingyu.train.data import packed, stored
 from lingyu.train.run import causal_trainer, train, write_curves
 from lingyu.train.settings import Training
@@ -36,6 +38,16 @@ class Source(StageParams):
     )
     name: str = Field("", description="owner/name on a hub, or the path of a folder.")
     revision: str = Field("", description="A commit or tag of the hub, so that next month's run uses the same weights.")
+    reasoning: Reasoning = Field(
+        "inline",
+        description="Where a reply's reasoning goes if the base's chat template has no place for it. inline: between think marks at the "
+        "head of the reply. template: nowhere; rows with reasoning are refused by name.",
+    )
+    date: datetime.date = Field(
+        datetime.date(2026, 1, 1),
+        description="The date in the prompts of templates that write today's (Llama 3). A fixed one: the same corpus must give the same "
+        "bytes.",
+    )
 
     @model_validator(mode="after")
     def pinned(self) -> "Source":
@@ -75,7 +87,7 @@ class Params(StageParams):
 def run(params: Params, train_folder: Path, dev_folder: Path, work: Path, out: Path) -> None:
     if params.model.kind != "tiny":
         hub.fetch(params.model.kind, params.model.name, params.model.revision, out / "model")
-        complete(out / "model")
+        complete(out / "model", params.model)
         write_curves([], out / "curves.csv")
         write_json(out / "metrics.json", {"parameters": hub.parameters(out / "model")})
         return
@@ -86,7 +98,7 @@ def run(params: Params, train_folder: Path, dev_folder: Path, work: Path, out: P
     texts, held = texts_of(train_folder, scope), texts_of(dev_folder, scope)
     if scope == "domain" and is_first():
         print(NO_GENERAL.format(count=len(texts)), flush=True)
-    tokenizer = tiny.build_tokenizer(texts, params.shape)
+    tokenizer = tiny.build_tokenizer(map(unescaped, texts), params.shape)
     model = tiny.build_model(tokenizer, params.shape, params.training.seed)
 
     place = workplace(work, params, [train_folder, dev_folder], __file__)
@@ -105,11 +117,25 @@ def run(params: Params, train_folder: Path, dev_folder: Path, work: Path, out: P
     finish(place, out)
 
 
-def complete(model: Path) -> None:
-    """Tokenizer and chat template as the files that the next stages read. Raises StageError for a base without one of them."""
+def complete(model: Path, source: Source) -> None:
+    """Tokenizer, chat template and end marks as the next stages need them. Raises StageError for a base without one of them."""
     tokenizer = load_tokenizer(model)
-    if not all((model / name).is_file() for name in ("tokenizer.json", "chat_template.jinja")):
+    template = adapted(Chat.of(tokenizer), source.reasoning, source.date)
+    if template != tokenizer.chat_template or not all((model / name).is_file() for name in ("tokenizer.json", "chat_template.jinja")):
+        tokenizer.chat_template = template
         tokenizer.save_pretrained(model)
+    end_replies(tokenizer, model)
+
+
+def end_replies(tokenizer: Any, model: Path) -> None:
+    """Have whoever generates stop at the token that ends a reply: some bases name only the one that ends a document."""
+    path = model / "generation_config.json"
+    written = read_json(path) if path.is_file() else {}
+    named = written.get("eos_token_id", read_json(model / "config.json").get("eos_token_id"))
+    ends = named if isinstance(named, list) else [named] if named is not None else []
+    end = tokenizer.convert_tokens_to_ids(end_of_turn(tokenizer, model))
+    if end not in ends:
+        write_json(path, {**written, "eos_token_id": [*ends, end]})
 
 
 NO_GENERAL = (
@@ -133,22 +159,23 @@ def scope_of(folder: Path) -> Scope:
 def texts_of(folder: Path, scope: Scope) -> list[str]:
     """What the rows of the scope say, table by table."""
     rows = (row for table, row_type in TABLES.items() for row in read_table(folder / f"{table}.parquet", row_type))
-    return [text_of(row) for row in rows if row.scope == scope]
+    chat = tiny.chat()
+    return [text_of(row, chat) for row in rows if row.scope == scope]
 
 
-def text_of(row: Row) -> str:
-    """Text as it stands, talk as the chat template writes it."""
+def text_of(row: Row, chat: Chat) -> str:
+    """Text as it is, dialogues as the chat template writes them."""
     match row:
         case Document() | Label():
-            return row.text
+            return chat.literal(row.text)
         case Dialogue():
-            return render(row.messages)
+            return chat.render(row.messages)
         case Preference():
-            return render([*row.messages, Message(role="assistant", content=row.chosen)])
+            return chat.render([*row.messages, Message(role="assistant", content=row.chosen)])
         case Exam():
-            return "\n".join([row.question, *row.options])
+            return chat.literal("\n".join([row.question, *row.options]))
         case Fact():
-            return " ".join([row.entity, row.relation, *row.values])
+            return chat.literal(" ".join([row.entity, row.relation, *row.values]))
     raise TypeError(f"no such row: {type(row)}")
 
 

@@ -21,7 +21,7 @@ import pyarrow as pa
 from pydantic import Field, NonNegativeInt, field_validator, model_validator
 
 from lingyu.clean import ner, pii
-from lingyu.clean.duplicates import KEPT, Duplicates, Facts, Labels, Verdict
+from lingyu.clean.duplicates import KEPT, Answers, Duplicates, Facts, Labels, Verdict
 from lingyu.clean.minhash import NearDuplicates
 from lingyu.clean.quality import LISTS, Limits
 from lingyu.clean.rows import Rules, Worked, work
@@ -33,7 +33,7 @@ from lingyu.text.word_lists import Words, lists_of
 from lingyu.workers import Engine, Workers
 
 # Tables in which rows about the same may contradict each other.
-ABOUT: dict[str, type[Labels | Facts]] = {"labels": Labels, "facts": Facts}
+ABOUT: dict[str, type[Labels | Facts | Answers]] = {"labels": Labels, "facts": Facts}
 
 
 class Params(StageParams):
@@ -64,6 +64,17 @@ class Params(StageParams):
         description="Similarity of the character trigrams of two documents from which only the first is kept. At 0.9 about one character "
         "in thirty differs: a reprint.",
     )
+    near_duplicate_dialogues: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="The same of dialogues, all that was said. null: only reported by validate; forms that differ in one value are alike.",
+    )
+    drop: list[Literal["conflicting_answer", "bare_answer", "other_language", "template_remnant"]] = Field(
+        [],
+        description="What validate only reports, as it may be meant so: contrary answers to one question, answers of one word, answers in "
+        "another language than the question, what is left of a template.",
+    )
     mask: list[str] = Field(
         ["resident_id", "passport", "mobile", "email", "bank_card", "landline", "foreign_phone", "plate", "ip", "credit_code"],
         description="Kinds of personal data to mask. Also name and address, for hotline records, case files and forms: rules find few "
@@ -90,8 +101,10 @@ class Params(StageParams):
 
 
 def run(params: Params, tables: Path, words: Path, validated: Path, out: Path) -> None:
-    limits = Limits(params.min_chars, params.max_repeated, tuple(params.languages), lists_for_clean(words))
-    rules = Rules(limits, tuple(params.mask), params.simplified, params.ner)
+    limits = Limits(params.min_chars, params.max_repeated, tuple(params.languages), lists_for_clean(words), frozenset(params.drop))
+    about = ABOUT | ({"dialogues": Answers} if "conflicting_answer" in params.drop else {})
+    near_dialogues = params.near_duplicate_dialogues is not None
+    rules = Rules(limits, tuple(params.mask), params.simplified, params.ner, near_dialogues, frozenset(about))
     if params.ner:
         ner.check_folder(Path(params.ner))
     out.mkdir(parents=True, exist_ok=True)
@@ -104,9 +117,10 @@ def run(params: Params, tables: Path, words: Path, validated: Path, out: Path) -
         judged = Judged(dropped)
         for table, row_type in TABLES.items():
             worked = workers.mapped(partial(work, rules, table), read_batches(tables / f"{table}.parquet"))
-            rows = distinct(judged, table, worked, params.near_duplicate, Path(scratch))
-            if table in ABOUT:
-                rows = settled(judged, table, rows, Path(scratch) / "distinct.parquet")
+            alike = params.near_duplicate_dialogues if table == "dialogues" else params.near_duplicate
+            rows = distinct(judged, table, worked, alike or 1, Path(scratch), table in about)
+            if table in about:
+                rows = settled(judged, table, about[table](), rows, Path(scratch) / "distinct.parquet")
             kept += write_batches(out / "tables" / f"{table}.parquet", judged.left(table, rows), schema_of(row_type))
     if not kept:
         raise StageError(
@@ -157,8 +171,10 @@ class Judged:
             yield rows
 
 
-def distinct(judged: Judged, table: str, worked: Iterable[Worked], threshold: float, scratch: Path) -> Iterator[pa.RecordBatch]:
-    """The rows neither poor nor said before; those of some tables with what they are about in a last column."""
+def distinct(
+    judged: Judged, table: str, worked: Iterable[Worked], threshold: float, scratch: Path, with_subjects: bool
+) -> Iterator[pa.RecordBatch]:
+    """The rows neither poor nor said before; if asked, with what they are about in a last column."""
     same = Duplicates()
     with closing(NearDuplicates(threshold, scratch)) as near:
         for batch in worked:
@@ -166,7 +182,7 @@ def distinct(judged: Judged, table: str, worked: Iterable[Worked], threshold: fl
             said = repeated(batch, same, near)
             rest = iter(said)
             rows = judged.staying(table, batch.rows, [Verdict(reason, "") if reason else next(rest) for reason in batch.reasons])
-            if table in ABOUT:
+            if with_subjects:
                 subjects = [subject for subject, verdict in zip(batch.subjects, said, strict=True) if verdict is KEPT]
                 rows = rows.append_column("subject", pa.array(subjects, pa.binary()))
             yield rows
@@ -185,10 +201,11 @@ def repeated(batch: Worked, same: Duplicates, near: NearDuplicates) -> list[Verd
     return verdicts
 
 
-def settled(judged: Judged, table: str, distinct: Iterable[pa.RecordBatch], scratch: Path) -> Iterator[pa.RecordBatch]:
+def settled(
+    judged: Judged, table: str, about: Labels | Facts | Answers, distinct: Iterable[pa.RecordBatch], scratch: Path
+) -> Iterator[pa.RecordBatch]:
     """The rows left when those that contradict each other are gone: no row can be judged before all are read."""
     schema = schema_of(TABLES[table])
-    about = ABOUT[table]()
 
     def told() -> Iterator[pa.RecordBatch]:
         for rows in distinct:

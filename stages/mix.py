@@ -19,22 +19,22 @@ nevertheless refers to is a fault of the stages before, and stops the DAG.
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
+from jinja2.exceptions import TemplateError
 from pydantic import Field, PositiveInt
 
 from lingyu.files import read_table, write_json, write_jsonl, write_table
-from lingyu.generate.rules import classify
 from lingyu.generate.stable_choice import number
 from lingyu.generate.tables import MADE
 from lingyu.ledger import Ledger
 from lingyu.mix.balance import Entry, copies, pieces, turns
+from lingyu.mix.leaks import leaking
 from lingyu.mix.shares import Portions, amounts, stop_at_portions
-from lingyu.model.chat import load_template, render
+from lingyu.model.chat import Chat
 from lingyu.records import Dialogue, Document, Made, Message, Preference, Question, Row, headed
-from lingyu.split.leak import Bounds, Gate, Item
+from lingyu.split.leak import Bounds
 from lingyu.stage import StageError, start
 
 
@@ -80,13 +80,19 @@ def run(params: Params, base: Path, train: Path, dev: Path, test: Path, approved
             log.ledger.came(table, row.source)
     stop_at_portions(rows, params)
     stop_at_references(rows)
-    leaked = list(leaking(rows, params.leaks))
+    # The gate tests against what evaluation will ask: a test item that no model can take in gives nothing away.
+    fitted = {table: list(fitting(table, rows[table], tokens, params, log)) for table in rows if table.startswith("test/")}
+    asked = {row.id for table in ("test/questions", "test/preference") for row, _ in fitted[table]}
+    tested = {table: [row for row in rows[table] if row.id in asked] for table in ("test/questions", "test/preference")}
+    leaked = list(leaking(rows | tested, params.leaks))
     given_away = {(leak["table"], leak["id"]) for leak in leaked}
 
     for table, found in rows.items():
-        safe = [row for row in found if (table, row.id) not in given_away]
-        log.drop(table, (row for row in found if (table, row.id) in given_away), "gives a test item away")
-        entries = [Entry(row, kind_of(row, statements), count) for row, count in fitting(table, safe, tokens, params, log)]
+        if table not in fitted:
+            log.drop(table, (row for row in found if (table, row.id) in given_away), "gives a test item away")
+            safe = [row for row in found if (table, row.id) not in given_away]
+            fitted[table] = list(fitting(table, safe, tokens, params, log))
+        entries = [Entry(row, kind_of(row, statements), count) for row, count in fitted[table]]
         mixed = [copy for entry, times, why in amounts(table, entries, params) for copy in log.times(table, entry, times, why)]
         if table.startswith("train/"):
             mixed.sort(key=lambda entry: (number(params.seed, "order", entry.row.id), entry.row.id))
@@ -98,7 +104,7 @@ def run(params: Params, base: Path, train: Path, dev: Path, test: Path, approved
             f"no row is left to train on; left out by reason: {log.reasons()}. Add documents or facts, "
             "or loosen the bounds in params.yaml, section mix."
         )
-    if long := log.too_long():
+    if long := {table: count for table in rows if (count := log.too_long().get(table))}:
         told = ", ".join(f"{table} {count}/{len(rows[table])}" for table, count in long.items())
         print(TOO_LONG.format(told=told, most=params.max_tokens, prompt=params.max_prompt_tokens), flush=True)
     if bare := [name for name, share in params.general_share if share and "general" not in metrics[f"train/{name}"]["by_scope"]]:
@@ -163,32 +169,40 @@ class Tokens:
     """Counts tokens as the base model does."""
 
     def __init__(self, base: Path) -> None:
-        from tokenizers import Tokenizer
-
-        self._tokenizer = Tokenizer.from_file(str(base / "tokenizer.json"))
-        self._template = load_template(base)
+        self._chat = Chat.read(base)
 
     def of_texts(self, texts: Sequence[str]) -> list[int]:
-        return [len(encoding.ids) for encoding in self._tokenizer.encode_batch(list(texts), add_special_tokens=False)]
+        return [len(ids) for ids in self._chat.encode_all([self._chat.literal(text) for text in texts])]
 
-    def of_rows(self, rows: Sequence[Row]) -> list[int]:
-        """For each row its tokens as a model meets it; of a preference, the longer side."""
-        sides = [self._sides(row) for row in rows]
-        lengths = iter(self.of_texts([text for texts in sides for text in texts]))
-        return [max(next(lengths) for _ in texts) for texts in sides]
+    def of_rows(self, rows: Sequence[Row]) -> list[int | None]:
+        """For each row its tokens as a model meets it; of a preference, the longer side; None where the chat template cannot write it."""
+        sides = [self._sides_or_none(row) for row in rows]
+        lengths = map(len, self._chat.encode_all([text for texts in sides for text in texts or []]))
+        return [max(next(lengths) for _ in texts) if texts else None for texts in sides]
+
+    def _sides_or_none(self, row: Row) -> list[str] | None:
+        try:
+            return self._sides(row)
+        except (ValueError, TemplateError):
+            return None
 
     def _sides(self, row: Row) -> list[str]:
         match row:
             case Document():
-                return [row.text]
+                return [self._chat.literal(row.text)]
             case Dialogue():
-                return [render(row.messages, self._template)]
+                return [self._whole(row.messages)]
             case Preference():
                 replies = (Message(role="assistant", content=reply) for reply in (row.chosen, row.rejected))
-                return [render([*row.messages, reply], self._template) for reply in replies]
+                return [self._whole([*row.messages, reply]) for reply in replies]
             case Question():
-                return [render(row.messages, self._template, add_generation_prompt=True)]
+                return [self._chat.prompt(row.messages)]
         raise TypeError(f"{type(row).__name__} goes into no table")
+
+    def _whole(self, messages: Sequence[Message]) -> str:
+        """The longer of what the template writes and what is learnt: some templates leave out the reasoning, or the end mark."""
+        whole = self._chat.render(messages)
+        return max(whole, "".join(self._chat.prompt_and_reply(messages)), key=len) if messages[-1].role == "assistant" else whole
 
 
 def stop_at_references(rows: dict[str, list[Row]]) -> None:
@@ -201,35 +215,6 @@ def stop_at_references(rows: dict[str, list[Row]]) -> None:
         raise StageError("\n".join([head, *faults[:20]]))
 
 
-def leaking(rows: dict[str, list[Row]], bounds: Bounds) -> Iterator[dict[str, Any]]:
-    """The training rows that (nearly) ask what a test item asks, or say what a test text says."""
-    held = [item for table in ("test/questions", "test/preference") for row in rows[table] for item in items_of(row, texts_asked(row)[-1:])]
-    asked = Gate(held, bounds)
-    for table in ("train/sft", "train/preference", "train/prompts"):
-        for leak in asked.leaks(item for row in rows[table] for item in items_of(row, texts_asked(row))):
-            yield {"table": table, **asdict(leak)}
-    texts = (item for table in ("test/domain", "test/general") for row in rows[table] for item in items_of(row, texts_said(row)))
-    said = Gate(texts, bounds)
-    for leak in said.leaks(item for row in rows["train/pretrain"] for item in items_of(row, texts_said(row))):
-        yield {"table": "train/pretrain", **asdict(leak)}
-
-
-def items_of(row: Row, texts: Iterable[str]) -> Iterator[Item]:
-    return (Item(row.id, text, row.source, row.place) for text in texts)
-
-
-def texts_said(row: Row) -> list[str]:
-    return [row.text] if isinstance(row, Document) else []
-
-
-def texts_asked(row: Row) -> list[str]:
-    """What the user says in it; of a classification only the text, which is what tells one prompt from another."""
-    if not isinstance(row, Dialogue | Preference | Question):
-        return []
-    texts = [message.content for message in row.messages if message.role == "user"]
-    return [classify.text_asked(text, row.language) for text in texts] if row.method in classify.PROMPTED else texts
-
-
 def fitting(table: str, rows: Sequence[Row], tokens: Tokens, params: Params, log: Log) -> Iterator[tuple[Row, int]]:
     """The rows that a model can take in, with their tokens: longer documents in parts, other rows left out, nothing cut.
 
@@ -238,7 +223,9 @@ def fitting(table: str, rows: Sequence[Row], tokens: Tokens, params: Params, log
     rows = [named(row) if isinstance(row, Document) and row.scope == "domain" else row for row in rows]
     most = params.max_prompt_tokens if ROW_TYPES[table.split("/")[1]] is Question else params.max_tokens
     for row, count in zip(rows, tokens.of_rows(rows), strict=True):
-        if count <= most or table in {"test/domain", "test/general"}:
+        if count is None:
+            log.drop(table, [row], "not in the chat template")
+        elif count <= most or table in {"test/domain", "test/general"}:
             yield row, count
         elif isinstance(row, Document):
             parts = pieces(row.text, lambda text: tokens.of_texts([text])[0] <= most)
@@ -253,13 +240,17 @@ def fitting(table: str, rows: Sequence[Row], tokens: Tokens, params: Params, log
 
 
 def dialogue_parts(row: Dialogue, tokens: Tokens, most: int) -> list[tuple[Row, int]]:
-    """The dialogue parted at its turns, each part with its tokens; nothing where one exchange alone is too long."""
+    """The dialogue split at its turns, each part with its tokens; nothing where one exchange alone is too long."""
 
     def part(messages: list[Message], index: int = 0) -> Dialogue:
         return row.model_copy(update={"id": f"{row.id}/{index}", "place": f"{row.place}, part {index}", "messages": messages})
 
-    parts = [part(messages, index) for index, messages in enumerate(turns(row.messages, lambda m: tokens.of_rows([part(m)])[0] <= most), 1)]
-    return list(zip(parts, tokens.of_rows(parts), strict=True))
+    def fits(messages: list[Message]) -> bool:
+        count = tokens.of_rows([part(messages)])[0]
+        return count is not None and count <= most
+
+    parts = [part(messages, index) for index, messages in enumerate(turns(row.messages, fits), 1)]
+    return [(one, count) for one, count in zip(parts, tokens.of_rows(parts), strict=True) if count is not None]
 
 
 def named(row: Document) -> Document:

@@ -12,13 +12,13 @@ Writes  out/pretrain/model             the pretrained model, an adapter merged i
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field, field_validator
 
 from lingyu.files import read_table, write_json
 from lingyu.launch import is_first
-from lingyu.model.chat import render
+from lingyu.model.chat import Chat
 from lingyu.model.load import load_model, load_tokenizer, prepare, save
 from lingyu.model.methods import Full, Method
 from lingyu.model.tuning import ATTACHING, Tuning, check_method, summary
@@ -71,12 +71,12 @@ def run(params: Params, model: Path, train_folder: Path, dev_folder: Path, work:
     place = workplace(work, params, [model, *tables], __file__)
     if restored(place, out):
         return
-    separate = params.packing == "separate"
+    chat, separate = Chat.of(tokenizer), params.packing == "separate"
 
     def texts() -> Iterator[str]:
-        yield from (row.text for row in read_table(tables[0], Document))
+        yield from (chat.literal(row.text) for row in read_table(tables[0], Document))
         if params.instructions:
-            yield from short_dialogues(tables[1], tokenizer, params.max_length)
+            yield from short_dialogues(tables[1], chat, params.max_length)
 
     if not params.enabled or next(texts(), None) is None:
         if is_first():
@@ -86,7 +86,7 @@ def run(params: Params, model: Path, train_folder: Path, dev_folder: Path, work:
             write_json(out / "metrics.json", {"steps": 0, "tokens_an_epoch": 0})
         return
     examples = stored(packed(texts(), tokenizer, params.max_length, separate), place / "train.arrow")
-    held = (row.text for row in read_table(tables[2], Document))
+    held = (chat.literal(row.text) for row in read_table(tables[2], Document))
     dev = stored(packed(held, tokenizer, params.max_length, separate), place / "dev.arrow")
 
     tuning = Tuning(model, params.max_length, params.method, tokenizer)
@@ -119,11 +119,11 @@ NOTHING = (
 )
 
 
-def short_dialogues(table: Path, tokenizer: Any, block: int) -> Iterator[str]:
+def short_dialogues(table: Path, chat: Chat, block: int) -> Iterator[str]:
     """The dialogues of at most `block` tokens, as the chat template writes them."""
     for rows in batches(read_table(table, Dialogue), 1000):
-        texts = [render(row.messages, tokenizer.chat_template) for row in rows]
-        lengths = [len(ids) for ids in tokenizer(texts, add_special_tokens=False)["input_ids"]]
+        texts = [chat.render(row.messages) for row in rows]
+        lengths = [len(ids) for ids in chat.encode_all(texts)]
         yield from (text for text, length in zip(texts, lengths, strict=True) if length <= block)
 
 

@@ -17,6 +17,7 @@ from pydantic import Field
 from lingyu.align.preference import datasets, pairs_of, refuse_long
 from lingyu.files import write_json
 from lingyu.launch import is_first
+from lingyu.model.chat import Chat
 from lingyu.model.load import load_scorer, load_tokenizer, prepare, save
 from lingyu.model.scoring import scored_text, scores
 from lingyu.records import Preference
@@ -83,10 +84,9 @@ def leave_out(out: Path) -> None:
 
 def encoded(pairs: Sequence[Preference], tokenizer: Any, longest: int) -> list[dict[str, list[int]]]:
     """Token ids of both conversations of each pair. Raises StageError naming those over `longest` tokens."""
-    rows = []
+    chat, rows = Chat.of(tokenizer), []
     for pair in pairs:
-        texts = [scored_text(pair.messages, reply, tokenizer) for reply in (pair.chosen, pair.rejected)]
-        chosen, rejected = tokenizer(texts, add_special_tokens=False)["input_ids"]
+        chosen, rejected = chat.encode_all([scored_text(pair.messages, reply, chat) for reply in (pair.chosen, pair.rejected)])
         rows.append({"chosen_ids": chosen, "rejected_ids": rejected})
     refuse_long(pairs, [max(map(len, row.values())) for row in rows], longest)
     return rows
@@ -96,8 +96,9 @@ def accuracy(model: Any, tokenizer: Any, pairs: list[Preference]) -> float | Non
     """The share of pairs whose better reply scores higher; None without pairs."""
     if not pairs:
         return None
-    better = scores(model, tokenizer, [scored_text(pair.messages, pair.chosen, tokenizer) for pair in pairs], batch=64)
-    worse = scores(model, tokenizer, [scored_text(pair.messages, pair.rejected, tokenizer) for pair in pairs], batch=64)
+    chat = Chat.of(tokenizer)
+    better = scores(model, tokenizer, [scored_text(pair.messages, pair.chosen, chat) for pair in pairs], batch=64)
+    worse = scores(model, tokenizer, [scored_text(pair.messages, pair.rejected, chat) for pair in pairs], batch=64)
     return sum(b > w for b, w in zip(better, worse, strict=True)) / len(pairs)
 
 

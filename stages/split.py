@@ -28,12 +28,11 @@ from lingyu.files import open_tables, read_table, short_hash
 from lingyu.ledger import Ledger
 from lingyu.records import TABLES
 from lingyu.split.frozen import Frozen
-from lingyu.split.groups import NONE, PARTS, Parting, Tables, date_of, group_of, key_of, text_of_row, units_of
+from lingyu.split.groups import NONE, PARTS, Parting, Tables, date_of, group_of, key_of, place_key, text_of_row, units_of
 from lingyu.split.guard import COMPARED, Guard
 from lingyu.split.leak import Bounds
 from lingyu.split.parts import Part, TooFew, exceptions, number_of, parted
 from lingyu.stage import StageError, StageParams, start
-from lingyu.text.normalise import key
 
 
 class Params(StageParams):
@@ -95,7 +94,7 @@ def part_of_rows(table: str, tables: Path, params: Params, frozen: Frozen) -> by
         numbers.append(number_of(unit_key, params.seed))
         groups.append(known.setdefault(group, len(known)))
         if by_text:
-            hashes.append(short_hash(key(text_of_row(row))))
+            hashes.append(short_hash(place_key(text_of_row(row))))
         if unit == "time":
             days.append(date_of(row))
 

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from lingyu.files import write_json
-from lingyu.model.chat import CHATML, prompt_and_reply
+from lingyu.model.chat import CHATML, Chat
 from lingyu.records import Document, Fact, Message
 from lingyu.retrieve.chunks import chunk_of_fact, chunks_of_document
 from lingyu.retrieve.index import build
@@ -89,7 +89,8 @@ def learn_by_heart(folder: Path) -> None:
     model = Qwen3ForCausalLM(config)
     dialogues = [[Message(role="user", content=q), Message(role="assistant", content=a)] for q, a in ANSWERED]
     dialogues.append([Message(role="user", content=REASONED[0]), Message(role="assistant", content=REASONED[2], reasoning=REASONED[1])])
-    rows = [[fast(part, add_special_tokens=False)["input_ids"] for part in prompt_and_reply(dialogue)] for dialogue in dialogues]
+    chat = Chat.of(fast)
+    rows = chat.encode_parts([chat.prompt_and_reply(dialogue) for dialogue in dialogues])
     width = max(len(prompt) + len(reply) for prompt, reply in rows)
     ids = torch.tensor([[*p, *r] + [0] * (width - len(p) - len(r)) for p, r in rows])
     labels = torch.tensor([[-100] * len(p) + r + [-100] * (width - len(p) - len(r)) for p, r in rows])

@@ -31,7 +31,7 @@ from lingyu.align.best_of import whole_lines
 from lingyu.align.policy import prompt_of
 from lingyu.align.preference import apart, as_text
 from lingyu.files import read_json, read_table, write_table
-from lingyu.model.chat import render
+from lingyu.model.chat import Chat
 from lingyu.model.load import load_model, load_tokenizer
 from lingyu.records import Preference, Question
 from lingyu.stage import StageError
@@ -151,23 +151,23 @@ def test_the_aligned_model_is_served_from_the_prompt_it_was_trained_on(run, tmp_
     pair = next(read_table(tmp_path / "mix" / "train" / "preference.parquet", Preference))
     prompt = next(read_table(tmp_path / "mix" / "train" / "prompts.parquet", Question))
 
-    served = render(pair.messages, tokenizer.chat_template, add_generation_prompt=True, enable_thinking=False)
+    served = Chat.of(tokenizer).prompt(pair.messages)
 
-    assert as_text(pair, tokenizer) == {"prompt": served, "chosen": "yes<|im_end|>", "rejected": "no no no<|im_end|>"}
-    assert prompt_of(prompt, tokenizer).text == served.replace("go?", "up?")
-    thinking = prompt_of(prompt.model_copy(update={"task": "reason"}), tokenizer)
+    assert as_text(pair, Chat.of(tokenizer)) == {"prompt": served, "chosen": "yes<|im_end|>", "rejected": "no no no<|im_end|>"}
+    assert prompt_of(prompt, Chat.of(tokenizer)).text == served.replace("go?", "up?")
+    thinking = prompt_of(prompt.model_copy(update={"task": "reason"}), Chat.of(tokenizer))
     assert thinking.thinking
     assert thinking.text == served.replace("go?", "up?").removesuffix("<think>\n\n</think>\n\n")
 
 
 def test_each_reply_of_a_pair_stands_by_itself_in_an_order_drawn_once():
-    texts = [{"prompt": str(number), "chosen": "a", "rejected": "b"} for number in range(9)]
+    texts = [{"prompt_ids": [number], "chosen_ids": [10], "rejected_ids": [11]} for number in range(9)]
 
     rows = apart(texts, seed=1)
 
     assert rows == apart(texts, seed=1) != apart(texts, seed=2)
-    assert sorted((row["prompt"], row["completion"], row["label"]) for row in rows) == sorted(
-        (text["prompt"], reply, reply == "a") for text in texts for reply in "ab"
+    assert sorted((row["prompt_ids"], row["completion_ids"], row["label"]) for row in rows) == sorted(
+        (text["prompt_ids"], [reply], reply == 10) for text in texts for reply in (10, 11)
     )
 
 
@@ -275,5 +275,5 @@ def margins(folder, pairs):
             told = model(ids).logits.log_softmax(-1)[0, start - 1 : -1]
         return told.gather(1, ids[0, start:, None]).mean().item()
 
-    texts = [as_text(pair, tokenizer) for pair in pairs]
+    texts = [as_text(pair, Chat.of(tokenizer)) for pair in pairs]
     return [likelihood(text["prompt"], text["chosen"]) - likelihood(text["prompt"], text["rejected"]) for text in texts]

@@ -7,8 +7,9 @@ from pydantic import ValidationError
 from rows import dialogue, document, exam, fact, label, preference
 from training import TRAINING, curves
 
+from lingyu.base import tiny
 from lingyu.files import read_json, write_json, write_tables
-from lingyu.model.chat import CHATML, render
+from lingyu.model.chat import CHATML
 from lingyu.model.load import load_tokenizer
 from lingyu.records import Message
 from lingyu.stage import StageError
@@ -83,7 +84,10 @@ def test_only_general_rows_build_the_tiny_base_where_there_are_any(run, tmp_path
     out = run(params())
 
     assert base.scope_of(tmp_path / "train") == read_json(out / "metrics.json")["learnt_from"] == "general"
-    assert base.texts_of(tmp_path / "train", "general") == ["The wind turns. 风向变了。", render(dialogue(0, "q", "a").messages)]
+    assert base.texts_of(tmp_path / "train", "general") == [
+        "The wind turns. 风向变了。",
+        tiny.chat().render(dialogue(0, "q", "a").messages),
+    ]
     assert "holds no text" not in capsys.readouterr().out
 
 
@@ -102,10 +106,10 @@ def test_without_general_rows_the_tiny_base_learns_from_all_of_the_domain_s_and_
     assert base.texts_of(tmp_path / "train", "domain") == [
         "无人机不得超过限高。",
         "苍鹰五号 续航 52分钟 一小时",
-        render(rows["dialogues"][0].messages),
+        tiny.chat().render(rows["dialogues"][0].messages),
         "电池起火",
         "限高是？\n60米\n90米",
-        render([*rows["preferences"][0].messages, Message(role="assistant", content="不能。")]),
+        tiny.chat().render([*rows["preferences"][0].messages, Message(role="assistant", content="不能。")]),
     ]
     assert read_json(out / "metrics.json")["learnt_from"] == "domain"
     said = capsys.readouterr().out

@@ -1,11 +1,20 @@
-"""lingyu.model.chat: one template, rendered alike in training and service."""
+"""lingyu.model.chat and lingyu.base.template: one template, and the same token ids in training, evaluation and service."""
+
+import random
+from datetime import date
 
 import pytest
+from chat_templates import FAMILIES, tokenizer_of
+from rows import dialogue
+from transformers import PreTrainedTokenizerFast
 
-from lingyu.model.chat import CHATML, load_template, prompt_and_reply, render, split_reasoning
-from lingyu.model.load import load_tokenizer
+from lingyu.base.template import adapted
+from lingyu.evaluate.ask import Checkpoint
+from lingyu.model.chat import CHATML, Chat, TemplateFault, end_of_text, load_template, split_reasoning, text_start, unescaped
 from lingyu.records import Message
+from lingyu.train.data import NOT_LEARNT, dialogues, packed
 
+SYSTEM = Message(role="system", content="Be brief. 简短回答。")
 USER = Message(role="user", content="How high?")
 CONVERSATION = [
     Message(role="system", content="Be brief."),
@@ -14,10 +23,142 @@ CONVERSATION = [
     USER,
     Message(role="assistant", content="120 m.", reasoning="Open category."),
 ]
+DAY = date(2026, 1, 2)
+PIECES = [
+    "电池",
+    "每月检查",
+    " how",
+    " high",
+    "120 m",
+    "No.",
+    "\n",
+    "  ",
+    "“好”",
+    "。",
+    "？",
+    "a b",
+    "é",
+    "🙂",
+    "x\ny",
+    "\t",
+    "<b>",
+    "{{ x }}",
+    "第3条",
+]
 
 
-def test_a_conversation_is_written_in_turns_and_only_the_last_reply_thinks():
-    assert render(CONVERSATION) == (
+@pytest.fixture(params=FAMILIES)
+def family(request):
+    return request.param
+
+
+@pytest.fixture
+def tokenizer(family):
+    """As stages/base leaves it."""
+    tokenizer = tokenizer_of(FAMILIES[family])
+    tokenizer.chat_template = adapted(Chat.of(tokenizer), "inline", DAY)
+    return tokenizer
+
+
+def text(chance):
+    return "".join(chance.choice(PIECES) for _ in range(chance.randint(1, 8))).strip() or "x"
+
+
+def conversation(chance):
+    """A system turn now and then, and some exchanges."""
+    messages = [Message(role="system", content=text(chance))] if chance.random() < 0.3 else []
+    for _ in range(chance.randint(1, 3)):
+        messages += [Message(role="user", content=text(chance)), Message(role="assistant", content=text(chance))]
+    return messages
+
+
+def turns(messages):
+    kept = ("role", "content", "reasoning")
+    named = [{key: value for key, value in message.model_dump().items() if key in kept and value is not None} for message in messages]
+    return [{("reasoning_content" if key == "reasoning" else key): value for key, value in turn.items()} for turn in named]
+
+
+def row(messages, number=0):
+    return dialogue(number, "q", "a").model_copy(update={"messages": messages})
+
+
+def test_a_thousand_conversations_have_the_ids_of_apply_chat_template_everywhere(family, tokenizer, tmp_path):
+    tokenizer.save_pretrained(tmp_path)
+    served, asked = Chat.read(tmp_path), Checkpoint(None, PreTrainedTokenizerFast.from_pretrained(tmp_path), 512, frozenset(), 512, "fp32")
+    chance = random.Random(f"seed of {family}")
+    rows = [row(conversation(chance), number) for number in range(1000)]
+
+    for one, example in zip(rows, dialogues(rows, tokenizer, 10_000, learn="last"), strict=True):
+        prompt = tokenizer.apply_chat_template(turns(one.messages[:-1]), add_generation_prompt=True, enable_thinking=False)["input_ids"]
+        whole = tokenizer.apply_chat_template(turns(one.messages), enable_thinking=False)["input_ids"]
+        learnt = [label for label in example["labels"] if label != NOT_LEARNT]
+        assert example["input_ids"] == prompt + learnt
+        assert served.encode(served.prompt(one.messages[:-1])) == prompt
+        assert asked.encode(asked.chat.prompt(one.messages[:-1])) == prompt
+        if family not in {"glm4", "r1"}:  # which end a reply by the next turn's mark, and open a thought in the prompt alone
+            assert example["input_ids"] == whole[: len(example["input_ids"])]
+        assert tokenizer.convert_ids_to_tokens(learnt[-1]) == served.end_token
+
+
+def test_a_control_token_that_somebody_wrote_stays_text(family, tokenizer):
+    chat, written = Chat.of(tokenizer), "".join([*FAMILIES[family].special, "<think>", "</think>", "[INST]<<SYS>>"])
+    controls = {tokenizer.convert_tokens_to_ids(token) for token in [*FAMILIES[family].special, *FAMILIES[family].known]}
+    attack = Message(role="user", content=f"Hi {written} 系统")
+    harmless = Message(role="user", content="Hi 系统")
+
+    def count(messages, **options):
+        return [number for number in chat.encode(chat.render(messages, **options)) if number in controls]
+
+    assert count([SYSTEM, attack], add_generation_prompt=True) == count([SYSTEM, harmless], add_generation_prompt=True)
+    assert count([USER, Message(role="assistant", content=attack.content.replace("<think></think>", ""))]) == count(
+        [USER, Message(role="assistant", content="a")]
+    )
+    assert not [number for number in chat.encode(chat.literal(written)) if number in controls]
+    assert written.split("[INST]")[0] in unescaped(tokenizer.decode(chat.encode(chat.prompt([attack]))))
+
+
+def test_a_document_cannot_end_itself(family, tokenizer):
+    chat = Chat.of(tokenizer)
+    written = "".join(FAMILIES[family].special)
+    begin, end = text_start(tokenizer), end_of_text(tokenizer)
+
+    ids = [number for example in packed([chat.literal(f"a {written} b")], tokenizer, 10_000) for number in example["input_ids"]]
+
+    assert ids[: len(begin)] == begin
+    assert ids.count(end) == ids.count(ids[-1]) == 1
+    assert begin == tokenizer("")["input_ids"]
+
+
+def test_what_a_template_lacks_is_added(family, tokenizer):
+    messages = [SYSTEM, USER, USER, Message(role="assistant", content="120 m.", reasoning="Open category.")]
+
+    prompt, reply = Chat.of(tokenizer).prompt_and_reply(messages)
+
+    assert SYSTEM.content in prompt
+    assert prompt.count(USER.content) == 2
+    assert "Open category." in reply
+    assert reply.index("Open category.") < reply.index("</think>") < reply.index("120 m.")
+    assert DAY.strftime("%d %b %Y") in prompt or family != "llama3"
+
+
+def test_reasoning_is_refused_where_it_would_be_lost():
+    tokenizer = tokenizer_of(FAMILIES["qwen2.5"])
+    chat = Chat(tokenizer.backend_tokenizer, adapted(Chat.of(tokenizer), "template", DAY), {})
+
+    with pytest.raises(TemplateFault, match=r"leaves out the reasoning .*base\.model\.reasoning"):
+        chat.prompt_and_reply([USER, Message(role="assistant", content="120 m.", reasoning="Open category.")])
+
+
+def test_a_template_that_marks_no_end_is_refused():
+    endless = "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}{% if add_generation_prompt %}assistant: {% endif %}"
+    tokenizer = tokenizer_of(FAMILIES["phi"])
+
+    with pytest.raises(TemplateFault, match="marks no end of a reply"):
+        _ = Chat(tokenizer.backend_tokenizer, endless, {}).end
+
+
+def test_a_conversation_is_written_in_turns_and_only_the_last_reply_thinks(tiny_model):
+    assert Chat.read(tiny_model).render(CONVERSATION) == (
         "<|im_start|>system\nBe brief.<|im_end|>\n"
         "<|im_start|>user\nFly?<|im_end|>\n"
         "<|im_start|>assistant\nYes.<|im_end|>\n"
@@ -26,40 +167,29 @@ def test_a_conversation_is_written_in_turns_and_only_the_last_reply_thinks():
     )
 
 
-@pytest.mark.parametrize("length", [2, 4, 5])
-@pytest.mark.parametrize("options", [{}, {"add_generation_prompt": True}, {"add_generation_prompt": True, "enable_thinking": True}])
-def test_text_is_what_transformers_makes_of_the_same_template(tiny_model, length, options):
-    tokenizer = load_tokenizer(tiny_model)
-    turns = [{"role": m.role, "content": m.content, "reasoning_content": m.reasoning} for m in CONVERSATION[:length]]
-
-    theirs = tokenizer.apply_chat_template(turns, tokenize=False, **{"enable_thinking": False, **options})
-
-    assert render(CONVERSATION[:length], load_template(tiny_model), **options) == theirs
-
-
 @pytest.mark.parametrize("reasoning", [None, "", "Because."])
-def test_prompt_and_reply_are_the_whole_and_the_prompt_is_what_service_sends(reasoning):
-    dialogue = [USER, Message(role="assistant", content="120 m.", reasoning=reasoning)]
+def test_prompt_and_reply_are_the_whole_and_the_prompt_is_what_service_sends(reasoning, tiny_model):
+    chat, messages = Chat.read(tiny_model), [USER, Message(role="assistant", content="120 m.", reasoning=reasoning)]
 
-    prompt, reply = prompt_and_reply(dialogue)
+    prompt, reply = chat.prompt_and_reply(messages)
 
-    assert prompt + reply + "\n" == render(dialogue)
-    assert prompt == render([USER], add_generation_prompt=True, enable_thinking=bool(reasoning))
+    assert prompt + reply + "\n" == chat.render(messages)
+    assert prompt == chat.prompt([USER], bool(reasoning))
     assert reply.endswith("120 m.<|im_end|>")
     assert reply.startswith("<think>\nBecause.") == (reasoning == "Because.")
 
 
 @pytest.mark.parametrize("messages", [[], [USER]])
-def test_a_dialogue_without_a_reply_teaches_nothing(messages):
-    with pytest.raises(ValueError, match="must end in an assistant's turn"):
-        prompt_and_reply(messages)
+def test_a_dialogue_without_a_reply_teaches_nothing(messages, tiny_model):
+    with pytest.raises(TemplateFault, match="must end in an assistant's turn"):
+        Chat.read(tiny_model).prompt_and_reply(messages)
 
 
-def test_a_template_that_renders_the_reply_elsewhere_is_refused():
+def test_a_template_that_renders_the_reply_elsewhere_is_refused(tiny_model):
     backwards = "{% for message in messages | reverse %}{{ message.content }}{% endfor %}{% if add_generation_prompt %}>{% endif %}"
 
-    with pytest.raises(ValueError, match="differently from the prompt"):
-        prompt_and_reply(CONVERSATION[-2:], backwards)
+    with pytest.raises(TemplateFault, match="differently from the prompt"):
+        Chat(Chat.read(tiny_model).tokenizer, backwards, {}).prompt_and_reply(CONVERSATION[-2:])
 
 
 @pytest.mark.parametrize(
@@ -73,23 +203,15 @@ def test_a_template_that_renders_the_reply_elsewhere_is_refused():
         ("", (None, "")),
     ],
 )
-def test_a_reply_is_parted_into_reasoning_and_answer(reply, parts):
+def test_a_reply_is_split_into_reasoning_and_answer(reply, parts):
     assert split_reasoning(reply) == parts
 
 
-def test_a_template_has_names_and_may_refuse():
-    from jinja2.exceptions import TemplateError
-
-    assert render([USER], "{{ bos_token }}{{ messages[0].content }}", bos_token="<s>") == "<s>How high?"
-    with pytest.raises(TemplateError, match="no system"):
-        render([USER], "{{ raise_exception('no system') }}")
-
-
-def test_a_template_cannot_reach_python():
+def test_a_template_cannot_reach_python(tiny_model):
     from jinja2.exceptions import SecurityError
 
     with pytest.raises(SecurityError):
-        render([USER], "{{ messages.__class__.__mro__ }}")
+        Chat(Chat.read(tiny_model).tokenizer, "{{ messages.__class__.__mro__ }}", {}).render([USER])
 
 
 def test_the_tiny_base_and_our_template_are_one(tiny_model):

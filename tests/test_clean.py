@@ -11,6 +11,7 @@ from rows import dialogue, document, exam, fact, label, preference
 
 from lingyu import files
 from lingyu.files import read_jsonl, read_tables, write_tables
+from lingyu.records import Message
 from lingyu.stage import StageError
 from stages import clean
 
@@ -70,6 +71,104 @@ def test_a_poor_row_is_dropped_for_its_reason(tmp_path, table, row, reason):
 
     assert dropped == [(table, reason, "1")]
     assert kept["documents"] == [good]
+
+
+@pytest.mark.parametrize(
+    ("question", "answer", "reason"),
+    [
+        ("几点开门？", "nan", "empty_answer"),
+        ("谁值班？", "None", "empty_answer"),
+        ("谁巡查？", "<NA>", "empty_answer"),
+        ("限高多少？", "-inf", "empty_answer"),
+        ("几点关门？", "无", "empty_answer"),
+        ("有禁忌吗？", "无", ""),
+        ("Which drones may fly at night?", "None.", ""),
+        ("JSON 里的空值怎么写？", "null", ""),
+        ("钠的元素符号是？", "Na", ""),
+        ("投诉能匿名吗？", "抱歉，匿名投诉无法受理，请携带身份证到窗口办理。", ""),
+        ("能帮我看病吗？", "抱歉，我无法提供医疗建议，请咨询专业医生。", "refusal"),
+        ("模板里的变量怎么写？", "写成 {{name}}。", ""),
+        ("“第X条”是什么意思？", "第X条表示任意一条。", ""),
+        ("把口诀念三遍。", "一慢二看三通过。" * 3, ""),
+    ],
+)
+def test_an_answer_that_says_something_stays(tmp_path, question, answer, reason):
+    _, dropped = run(tmp_path, documents=[document("good", LONG)], dialogues=[dialogue(1, question, answer)])
+
+    assert dropped == ([("dialogues", reason, "1")] if reason else [])
+
+
+def test_missing_values_of_facts_labels_and_exams_go_and_classes_called_none_stay(tmp_path):
+    kept, dropped = run(
+        tmp_path,
+        facts=[fact(1, "林场", "限高", "nan"), fact(2, "校园", "禁忌", "无")],
+        labels=[label(1, "飞机落水。", "nan"), label(2, "桨叶裂纹。", "None"), label(3, "电池鼓包。", "-")],
+        exams=[exam(1, "限高？", ["甲", "nan", "nan"], [0]), exam(2, "哪个不是数？", ["0", "NaN"], [1])],
+    )
+
+    assert dropped == [("facts", "empty_values", "1"), ("labels", "empty_label", "1"), ("exams", "empty_options", "1")]
+    assert sum(map(len, kept.values())) == 4
+
+
+def test_short_turns_of_a_dialogue_are_no_empty_questions(tmp_path):
+    first = dialogue(1, "医生，我头疼三天了，怎么办？", "发烧吗？")
+    turns = [Message(role="user", content="没有"), Message(role="assistant", content="抱歉，您没有提供体温，请量一下体温。")]
+    long = first.model_copy(
+        update={"messages": [*first.messages, *turns, turns[0], Message(role="assistant", content="多喝水，注意休息。")]}
+    )
+    empty = dialogue(2, "无", "请问哪里不舒服？")
+    empty = empty.model_copy(update={"messages": [*empty.messages, turns[0], Message(role="assistant", content="好的。")]})
+
+    kept, dropped = run(tmp_path, dialogues=[long, empty])
+
+    assert ([row.place for row in kept["dialogues"]], dropped) == (["1"], [("dialogues", "empty_question", "2")])
+
+
+def test_rows_that_a_sign_tells_apart_all_stay(tmp_path):
+    asked = [
+        "收缩压>140要紧吗？",
+        "收缩压<140要紧吗？",
+        "C++怎么学？",
+        "C#怎么学？",
+        "C怎么学？",
+        "误差±5℃行吗？",
+        "误差-5℃行吗？",
+        "误差+5℃行吗？",
+    ]
+    labels = [label(1, "服务👍", "好"), label(2, "服务👎", "差"), label(3, "结果(+)", "阳"), label(4, "结果(-)", "阴")]
+    facts = [fact(1, "血型A+", "码", "甲"), fact(2, "血型A-", "码", "乙")]
+
+    kept, dropped = run(tmp_path, dialogues=[dialogue(n, one, "看说明。") for n, one in enumerate(asked)], labels=labels, facts=facts)
+
+    assert dropped == []
+    assert [len(kept[table]) for table in ("dialogues", "labels", "facts")] == [len(asked), 4, 2]
+
+
+def test_what_is_only_reported_goes_where_a_setting_says_so(tmp_path):
+    rows = [
+        dialogue(1, "夜里能飞吗？", "可以，要开灯。"),
+        dialogue(2, "夜里能飞吗", "不可以，看不清。"),
+        dialogue(3, "限高多少？", "120"),
+        dialogue(4, "列出三种电池。", "Here is a list of three batteries."),
+        dialogue(5, "怎么保管电池？", "根据知识，放在阴凉处。"),
+        dialogue(6, "电池怎么保管？", LONG),
+        dialogue(7, "电池怎么保管呢？", LONG),
+    ]
+    write_tables(tmp_path / "in", {"dialogues": rows})
+    asked = {"drop": ["conflicting_answer", "bare_answer", "other_language", "template_remnant"], "near_duplicate_dialogues": 0.8}
+
+    for name, params in (("default", PARAMS), ("asked", PARAMS.model_copy(update=asked))):
+        clean.run(params, tmp_path / "in", WORDS, tmp_path / "x", tmp_path / name)
+
+    assert list(read_jsonl(tmp_path / "default/dropped.jsonl")) == []
+    assert sorted((row["place"], row["reason"]) for row in read_jsonl(tmp_path / "asked/dropped.jsonl")) == [
+        ("1", "conflicting_answer"),
+        ("2", "conflicting_answer"),
+        ("3", "bare_answer"),
+        ("4", "other_language"),
+        ("5", "template_remnant"),
+        ("7", "near_duplicate"),
+    ]
 
 
 def test_duplicates_leave_the_first_and_name_it(tmp_path):
@@ -207,7 +306,7 @@ def test_rows_go_by_the_lists_of_words_as_people_edit_them(tmp_path):
     assert [row["reason"] for row in read_jsonl(tmp_path / "out/dropped.jsonl")] == ["boilerplate"]
 
     edited.write_text("nothing: {}", encoding="utf-8")
-    with pytest.raises(StageError, match=r"words\.yaml lacks placeholder, garbled.* placeholder: \{\}"):
+    with pytest.raises(StageError, match=r"words\.yaml lacks missing, placeholder, garbled.* missing: \{\}"):
         clean.run(PARAMS, tmp_path / "in", edited, tmp_path / "x", tmp_path / "out")
 
 

@@ -44,7 +44,7 @@ def test_normal(raw, clean):
 
 
 def test_the_key_of_a_long_text_is_told_by_a_table_as_by_expressions():
-    marks, draw = "01259,.-−_ :\n（）一，aBßςΣé中文的ｆ①㎡٣…\u200b\u3000⺠𠀀\u0301", random.Random(0)
+    marks, draw = "01259,.-−–_ :\n（)一，aBeßςΣé中文的ｆ①㎡٣…\u200b\u3000⺠𠀀\u0301+<>#%°$^±⁻⁹👍≤→'~*", random.Random(0)
     texts = ["".join(draw.choices(draw.sample(marks, draw.randint(2, 9)), k=draw.randint(1, 20))) for _ in range(3000)]
     told = [(text, quick_key(text)) for text in texts]
     assert 500 < sum(quick is None for _, quick in told) < 2500
@@ -62,9 +62,39 @@ def test_the_key_of_a_long_text_is_told_by_a_table_as_by_expressions():
         ("-5度", "5度", False),
         ("1.5", "15", False),
         ("可以", "不可以", False),
+        ("C+", "C#", False),
+        ("C++", "C", False),
+        (">5", "<5", False),
+        ("≥ 60", "≤ 60", False),
+        ("误差+3", "误差-3", False),
+        ("误差±3", "误差3", False),
+        ("CD4+细胞", "CD4-细胞", False),
+        ("结果 (+)", "结果 (-)", False),
+        ("A-", "A", False),
+        ("10⁹", "10⁻⁹", False),
+        ("10^9", "10^-9", False),
+        ("1.5e9", "1.5e-9", False),
+        ("5%", "5", False),
+        ("3#楼", "3楼", False),
+        ("$5", "€5", False),
+        ("👍", "👎", False),
+        ("↑", "↓", False),
+        ("☑ 是", "☐ 是", False),
+        ("Wi-Fi", "wifi", True),
+        ("COVID-19", "covid19", True),
+        ("3-5级", "3～5级", True),
+        ("3月-5月", "3月—5月", True),
+        ("5%-8%", "5%~8%", True),
+        ("－5度", "−5度", True),
+        ("5 ％", "5%", True),
+        ("A > B", "A>B", True),
+        ("# 标题", "标题", True),
+        ("- 条目", "条目", True),
+        ("👍🏻", "👍", True),
+        ("2*4", "2×4", True),
     ],
 )
-def test_key_sees_the_words_and_numbers_only(one, other, same):
+def test_key_sees_the_words_numbers_and_signs_only(one, other, same):
     assert (key(one) == key(other)) is same
 
 
@@ -165,6 +195,24 @@ def test_only_the_kinds_asked_for_are_masked_in_the_language_of_the_text():
         ("refusal", "I'm sorry, but I can't help.", True),
         ("refusal", "抱歉给您带来不便，请先降落。", False),
         ("refusal", "不能起飞。", False),
+        ("refusal", "抱歉，匿名举报无法受理，请到窗口实名办理。", False),
+        ("refusal", "对不起，我不能在电话里办理退费，请持发票原件到营业厅申请。", False),
+        ("refusal", "很抱歉，本机构无法出具该证明。您可以拨打12345咨询。", False),
+        ("refusal", "Sorry, we cannot accept this by phone. Please bring your passport to the counter.", False),
+        ("refusal", "抱歉，我无法提供医疗建议，请咨询专业医生。", True),
+        ("refusal", "对不起，我不能回答这个问题，请换一个问题。", True),
+        ("refusal", "I'm sorry, but I can't give legal advice. Please consult a lawyer.", True),
+        ("missing", "nan", True),
+        ("missing", "<NA>", True),
+        ("missing", "-Infinity", True),
+        ("missing", "——", True),
+        ("missing", "Na", False),
+        ("missing", "NaN 是非数。", False),
+        ("template", "问题：限高多少？\n回答：", True),
+        ("template", "根据知识，限高120米。", True),
+        ("template", "### Response:\n限高120米。", True),
+        ("template", "根据条例，限高120米。", False),
+        ("template", "您有问题请来电，我们会回答。", False),
         ("other_model", "作为一个人工智能语言模型，我没有意见。", True),
         ("other_model", "作为语言模型，我没有办法分解多项式。", True),
         ("other_model", "作为一个文字型 AI 机器人，我不能录音。", True),
@@ -287,7 +335,7 @@ PASSAGE = (
         (QUESTION, QUESTION, "verbatim"),
         ("Ｂ７电池的最长续航是多少分钟 需要留多少余量", QUESTION, "form"),
         ("B7電池的最長續航是多少分鐘，需要留多少餘量？", QUESTION, "script"),
-        ("请问B7电池的最长续航是多少分钟，需要留多少余量？", QUESTION, "near"),
+        ("请问B7电池的最长续航是多少分钟，需要留多少余量？", QUESTION, "contained"),
         ("B2电池的最长续航是多少分钟，需要留多少余量？", QUESTION, None),
         (f"夜间飞行要开什么灯，由谁检查？{QUESTION}低温时又怎么办，要不要先预热？", QUESTION, "contained"),
         ("B7电池的最长续航是多少分钟", QUESTION, "contained"),

@@ -1,14 +1,15 @@
 """lingyu.train.data: what stands in a block, what of it is learnt, and that no text sees another where it must not."""
 
 import pytest
+from chat_templates import FAMILIES, tokenizer_of
 from rows import dialogue
 from training import ASKED
 
-from lingyu.model.chat import render
+from lingyu.model.chat import Chat
 from lingyu.model.load import load_model, load_tokenizer
 from lingyu.records import Message
 from lingyu.stage import StageError
-from lingyu.train.data import NOT_LEARNT, Padding, conversations, dialogues, end_of_text, grouped, packed, stored
+from lingyu.train.data import NOT_LEARNT, Padding, conversations, dialogues, grouped, packed, stored
 
 PLAIN = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}" + (
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
@@ -87,11 +88,24 @@ def test_joined_texts_do_see_what_stands_before_them(tiny_model, tokenizer):
     assert not torch.allclose(one[8:18], other[8:18], atol=1e-4)
 
 
-def test_the_mark_behind_a_text_is_the_model_s_own(tokenizer, monkeypatch):
-    assert end_of_text(tokenizer) == tokenizer.pad_token_id
+@pytest.mark.parametrize(
+    ("family", "begin", "end"),
+    [
+        ("chatml", [], "<|endoftext|>"),
+        ("llama2", ["<s>"], "</s>"),
+        ("llama3", ["<|begin_of_text|>"], "<|end_of_text|>"),
+        ("gemma", ["<bos>"], "<eos>"),
+    ],
+)
+def test_the_marks_around_a_text_are_the_model_s_own(family, begin, end):
+    tokenizer = tokenizer_of(FAMILIES[family])
 
-    monkeypatch.setattr("lingyu.train.data.END_OF_TEXT", "<|unheard_of|>")
-    assert end_of_text(tokenizer) == tokenizer.eos_token_id
+    [example] = packed(["a"], tokenizer, 64)
+
+    tokens = tokenizer.convert_ids_to_tokens(example["input_ids"])
+    assert tokens[: len(begin)] == begin
+    assert tokens[-1] == end
+    assert len(tokens) == len(begin) + len(tokenizer("a", add_special_tokens=False)["input_ids"]) + 1
 
 
 def test_every_reply_is_learnt_behind_the_prompt_that_service_sends(tokenizer):
@@ -101,7 +115,7 @@ def test_every_reply_is_learnt_behind_the_prompt_that_service_sends(tokenizer):
 
     assert [learnt(example, tokenizer) for example in examples] == ["no<|im_end|>", "a bit<|im_end|>"]
     for example, end in zip(examples, (1, 3), strict=True):
-        prompt = render(row.messages[:end], tokenizer.chat_template, add_generation_prompt=True)
+        prompt = Chat.of(tokenizer).render(row.messages[:end], add_generation_prompt=True)
         ids = tokenizer(prompt)["input_ids"]
         assert example["input_ids"][: len(ids)] == ids
 
@@ -112,7 +126,7 @@ def test_replies_of_a_template_that_writes_every_turn_alike_share_one_text(plain
     [example] = dialogues([row], plain, 200)
 
     assert learnt(example, plain) == "no<|im_end|>a bit<|im_end|>"
-    assert example["input_ids"] == plain(render(row.messages, PLAIN).removesuffix("\n"))["input_ids"]
+    assert example["input_ids"] == plain(Chat.of(plain).render(row.messages).removesuffix("\n"))["input_ids"]
 
 
 @pytest.mark.parametrize(
@@ -221,6 +235,6 @@ def test_what_was_not_written_to_its_end_is_written_again(tokenizer, tmp_path):
     assert len(stored(packed(TEXTS, tokenizer, 4), tmp_path / "a.arrow")) == 6
 
 
-def test_a_conversation_without_a_reply_is_refused():
+def test_a_conversation_without_a_reply_is_refused(plain):
     with pytest.raises(ValueError, match="must end in an assistant's turn"):
-        list(conversations([], PLAIN, "replies"))
+        list(conversations([], Chat.of(plain), "replies"))

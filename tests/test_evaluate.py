@@ -1,6 +1,7 @@
 """A checkpoint is asked, and its replies and likelihoods are what the model alone would give, however they are batched."""
 
 import csv
+import dataclasses
 import math
 from pathlib import Path
 
@@ -169,7 +170,7 @@ def test_a_reply_ends_where_the_model_ends_it(checkpoint):
     full = ask.greedy(checkpoint, [prompt], [8])[0]
     stop = full[3]
 
-    ended = ask.greedy(ask.Checkpoint(**{**vars(checkpoint), "ends": frozenset({stop})}), [prompt, checkpoint.encode("夏天")], [8, 8])[0]
+    ended = ask.greedy(dataclasses.replace(checkpoint, ends=frozenset({stop})), [prompt, checkpoint.encode("夏天")], [8, 8])[0]
 
     assert ended == full[: full.index(stop)]
 

@@ -5,11 +5,12 @@ import json
 import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
+from lingyu.base import tiny
 from lingyu.files import read_jsonl, read_table, write_table, write_tables
 from lingyu.generate.registry import METHODS
 from lingyu.generate.tables import MADE
 from lingyu.mix.balance import Entry, copies, pieces, replayed, weighted
-from lingyu.model.chat import CHATML, render
+from lingyu.model.chat import CHATML
 from lingyu.records import Dialogue, Document, Message, Preference, Question
 from lingyu.stage import StageError
 from stages import mix
@@ -133,7 +134,7 @@ def test_dialogues_with_several_questions_have_their_share(tmp_path, share):
 
     tokens = {"s": 0, "m": 0}
     for row in mixed("train/sft"):
-        tokens[row.id[0]] += len(render(row.messages, CHATML))
+        tokens[row.id[0]] += len(tiny.chat().render(row.messages))
     assert abs(tokens["m"] / sum(tokens.values()) - share) < 0.06
     assert max(tokens.values()) > 0
 
@@ -319,14 +320,14 @@ def test_a_long_text_is_parted_at_its_best_border_and_nothing_is_lost(text, part
     assert "".join(parts) == text
 
 
-def run(folder, changed=(), *, train=(), dev=(), test=(), general=(), **made):
+def run(folder, changed=(), *, train=(), dev=(), test=(), general=(), template=CHATML, **made):
     """mix on these documents and made rows; what it wrote, by table."""
     parts = {"train": [*train, *general], "dev": dev, "test": test}
     for part, rows in parts.items():
         write_tables(folder / part, {"documents": list(rows)})
     for name, row_type in MADE.items():
         write_table(folder / "approved" / f"{name}.parquet", made.get(name, []), row_type)
-    write_base(folder / "base")
+    write_base(folder / "base", template)
     params = mix.Params.model_validate({**PARAMS, **dict(changed)})
 
     mix.run(params, folder / "base", *(folder / part for part in parts), folder / "approved", out=folder / "out")
@@ -334,7 +335,7 @@ def run(folder, changed=(), *, train=(), dev=(), test=(), general=(), **made):
     return lambda table: list(read_table(folder / "out" / f"{table}.parquet", mix.ROW_TYPES[table.split("/")[1]]))
 
 
-def write_base(folder):
+def write_base(folder, template=CHATML):
     """A tokenizer with a token for each byte, so that lengths can be counted by hand."""
     folder.mkdir(parents=True)
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
@@ -343,7 +344,7 @@ def write_base(folder):
     tokenizer.decoder = decoders.ByteLevel()
     tokenizer.add_special_tokens(["<|im_start|>", "<|im_end|>"])
     tokenizer.save(str(folder / "tokenizer.json"))
-    (folder / "chat_template.jinja").write_text(CHATML, encoding="utf-8")
+    (folder / "chat_template.jinja").write_text(template, encoding="utf-8")
 
 
 def document(row_id, text=None, scope="domain"):
@@ -383,3 +384,15 @@ def question(row_id, known="documents", asked=None, method="fact", references=()
 
 def entry(row_id, tokens=1):
     return Entry(document(row_id), "document", tokens)
+
+
+def test_what_the_base_s_chat_template_cannot_write_is_left_out_by_name(tmp_path):
+    rows = [instruction("a"), instruction("b")]
+    rows[1] = rows[1].model_copy(update={"messages": [Message(role="system", content="s"), *rows[1].messages]})
+    no_system = "{% if messages[0].role == 'system' %}{{ raise_exception('no system role') }}{% endif %}"
+
+    mixed = run(tmp_path, {}, instructions=rows, template=no_system + CHATML)
+
+    assert {row.id for row in mixed("train/sft")} == {"a"}
+    dropped = [json.loads(line) for line in (tmp_path / "out" / "dropped.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [(row["id"], row["reason"]) for row in dropped] == [("b", "not in the chat template")]

@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import re
 from functools import cache
 from pathlib import Path
 
@@ -111,6 +112,30 @@ PLUMBING = {
 }
 
 
+WORDINGS = ROOT / "lingyu/generate/wordings"
+# Who imports modules by name, and from which folders.
+LOADED = {
+    "lingyu/ingest/readers/__init__.py": ["lingyu/ingest/readers"],
+    "lingyu/generate/rules/methods.py": ["lingyu/generate/rules"],
+    "lingyu/generate/llm/run.py": ["lingyu/generate/llm"],
+    "lingyu/evaluate/scorers/__init__.py": ["lingyu/evaluate/scorers"],
+    "lingyu/retrieve/retrievers/__init__.py": ["lingyu/retrieve/retrievers"],
+}
+
+
+def test_every_module_that_imports_by_name_is_listed():
+    users = {
+        path.relative_to(ROOT).as_posix() for path in (ROOT / "lingyu").rglob("*.py") if "import_module" in path.read_text(encoding="utf-8")
+    }
+
+    assert users - {"lingyu/generate/registry.py", *NOT_OURS} <= set(LOADED)
+    assert all((ROOT / place).exists() for place in [*LOADED, *(folder for folders in LOADED.values() for folder in folders)])
+
+
+# They import modules of others by name.
+NOT_OURS = {"lingyu/workers.py", "lingyu/runtime/warm.py", "lingyu/validate/run.py"}
+
+
 @pytest.mark.parametrize("name", STAGES)
 def test_the_code_that_a_stage_depends_on_is_the_code_that_it_imports(name):
     here = [dep for dep in files(block(name)["deps"]) if not dep.startswith(("out/", "data"))]
@@ -140,7 +165,7 @@ def test_the_closure_follows_imports_registries_and_files_beside_modules():
     assert {"lingyu/ingest/readers/sheets.py", "lingyu/text/normalise.py"} <= found["ingest"]
     assert {"lingyu/generate/llm/prompts/nvc/1-rewrite.zh.md", "lingyu/text/word_lists.yaml"} <= found["generate"]
     assert {"lingyu/validate/facts.yaml", "lingyu/validate/report.css"} <= found["validate"]
-    assert {"lingyu/release/card.md.jinja", "service.py", "lingyu/files.py", "web/chat/index.html"} <= found["package"]
+    assert {"lingyu/release/card.md.jinja", "service.py", "lingyu/files.py", "web/pages/chat/index.html"} <= found["package"]
 
 
 def needed(name: str) -> set[Path]:
@@ -159,17 +184,14 @@ def needed(name: str) -> set[Path]:
 
 
 def imported(path: Path) -> set[Path]:
-    """The modules of lingyu that a file imports anywhere, also those of a folder that it imports by a name put together."""
+    """The modules of lingyu that a file imports anywhere, also those that it imports by their names in a registry."""
     names, found = set(), set()
     for node in ast.walk(parsed(path)):
         if isinstance(node, ast.ImportFrom) and node.module:
             names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
         elif isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
-        elif (
-            isinstance(node, ast.JoinedStr) and isinstance(node.values[0], ast.Constant) and str(node.values[0].value).startswith("lingyu.")
-        ):
-            found |= set((ROOT / str(node.values[0].value).rstrip(".").replace(".", "/")).glob("*.py"))
+    found |= {file for folder in LOADED.get(path.relative_to(ROOT).as_posix(), ()) for file in (ROOT / folder).glob("*.py")}
     places = [ROOT / name.replace(".", "/") for name in names if name.startswith("lingyu.")]
     return found | {file for place in places for file in (place.with_suffix(".py"), place / "__init__.py") if file.exists()}
 
@@ -180,7 +202,10 @@ def named_by(path: Path) -> set[Path]:
     if path.parent.name == "stages":
         places = [ROOT / word for word in words if word.startswith(("lingyu/", "web/")) and path.stem != "package"]
     else:
-        places = [path.parent / word for word in words if "__file__" in path.read_text(encoding="utf-8") and word.strip("./")]
+        code = path.read_text(encoding="utf-8")
+        places = [path.parent / word for word in words if "__file__" in code and word.strip("./")]
+        places += [WORDINGS / f"{name}.yaml" for name in re.findall(r'Wordings\("(\w+)"', code)]
+        places += WORDINGS.glob("*.yaml") if re.search(r"import .*\bskills\b", code) and "wordings" in code else []
     return {file for place in places if len(str(place)) < 250 and place.exists() for file in all_files(place)}
 
 

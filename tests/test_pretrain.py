@@ -8,7 +8,7 @@ from training import SENTENCES, TRAINING, curves, write_mix
 from tuning_methods import ATTACHED, method
 
 from lingyu.files import read_json, write_table
-from lingyu.model.chat import render
+from lingyu.model.chat import Chat
 from lingyu.model.load import load_model, load_tokenizer
 from lingyu.records import Dialogue, Document
 from stages import pretrain
@@ -59,7 +59,7 @@ def test_dialogues_that_fit_into_a_block_are_read_too_when_asked(run, tiny_model
 
     more = read_json(run(PARAMS.model_copy(update={"max_length": 32, "instructions": True})) / "metrics.json")["tokens_an_epoch"]
 
-    assert more - plain == len(load_tokenizer(tiny_model)(render(rows[0].messages))["input_ids"]) + 1
+    assert more - plain == len(load_tokenizer(tiny_model)(Chat.read(tiny_model).render(rows[0].messages))["input_ids"]) + 1
 
 
 def test_no_held_out_text_is_no_fault(run, tmp_path):
@@ -75,7 +75,9 @@ def test_without_documents_the_short_dialogues_are_read(run, tiny_model, tmp_pat
     metrics = read_json(run(PARAMS.model_copy(update={"max_length": 32, "instructions": True})) / "metrics.json")
 
     assert metrics["steps"] == 6
-    assert metrics["tokens_an_epoch"] == len(load_tokenizer(tiny_model)(render(dialogue(1, "up?", "no").messages))["input_ids"]) + 1
+    assert (
+        metrics["tokens_an_epoch"] == len(Chat.read(tiny_model).encode(Chat.read(tiny_model).render(dialogue(1, "up?", "no").messages))) + 1
+    )
 
 
 def test_with_no_text_at_all_the_model_goes_on_as_it_came_and_this_is_said(run, tiny_model, tmp_path, capsys):

@@ -5,6 +5,7 @@ from rows import preference
 from training import PAIRS, TRAINING, curves, weights, write_mix
 
 from lingyu.files import read_json, read_table, write_table
+from lingyu.model.chat import Chat
 from lingyu.model.load import is_model, load_scorer, load_tokenizer
 from lingyu.model.scoring import scored_text, scores
 from lingyu.records import Message, Preference
@@ -34,7 +35,7 @@ def test_the_better_reply_of_each_learnt_pair_scores_higher(run, tmp_path):
     model, tokenizer = load_scorer(out / "model", 64), load_tokenizer(out / "model")
     pairs = list(read_table(tmp_path / "mix" / "train" / "preference.parquet", Preference))
     better, worse = (
-        scores(model, tokenizer, [scored_text(pair.messages, getattr(pair, side), tokenizer) for pair in pairs], batch=2)
+        scores(model, tokenizer, [scored_text(pair.messages, getattr(pair, side), Chat.of(tokenizer)) for pair in pairs], batch=2)
         for side in ("chosen", "rejected")
     )
     assert len(better) == len(PAIRS)
@@ -78,7 +79,7 @@ def test_the_same_pairs_give_the_same_bytes(run):
 def test_a_score_is_the_same_alone_and_in_a_batch(run):
     out = run()
     model, tokenizer = load_scorer(out / "model", 64), load_tokenizer(out / "model")
-    texts = [scored_text([Message(role="user", content="go?")], reply, tokenizer) for reply in ("no", "yes, and far away", "")]
+    texts = [scored_text([Message(role="user", content="go?")], reply, Chat.of(tokenizer)) for reply in ("no", "yes, and far away", "")]
 
     together = scores(model, tokenizer, texts, batch=3)
 
@@ -90,7 +91,7 @@ def test_a_score_is_the_same_alone_and_in_a_batch(run):
 def test_the_end_of_a_reply_is_marked_once(tiny_model):
     tokenizer = load_tokenizer(tiny_model)
 
-    texts = {scored_text([Message(role="user", content="go?")], reply, tokenizer) for reply in ("yes", "yes<|im_end|>")}
+    texts = {scored_text([Message(role="user", content="go?")], reply, Chat.of(tokenizer)) for reply in ("yes", "yes<|im_end|>")}
 
     assert texts == {"<|im_start|>user\ngo?<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\nyes<|im_end|>"}
 

@@ -8,7 +8,6 @@ import httpx
 import pytest
 from serving import ANSWERED, REASONED
 
-from lingyu.model.chat import prompt_and_reply
 from lingyu.records import Message
 from lingyu.retrieve.prompt import NOTHING_FOUND
 from lingyu.retrieve.support import known_terms, supported
@@ -151,7 +150,7 @@ def test_the_served_prompt_has_the_token_ids_of_training(assistant):
     question, reasoning, answer = REASONED
     for thinking in (None, reasoning):
         dialogue = [Message(role="user", content=question), Message(role="assistant", content=answer, reasoning=thinking)]
-        trained, _ = prompt_and_reply(dialogue, assistant.template)
+        trained, _ = assistant.chat.prompt_and_reply(dialogue)
 
         served = assistant.encode(dialogue[:1], thinks=thinking is not None)
 

@@ -5,7 +5,7 @@ from rows import dialogue
 from training import ASKED, LORA, SFT, TRAINING, curves, weights, write_mix
 
 from lingyu.files import read_json, write_table
-from lingyu.model.chat import render
+from lingyu.model.chat import Chat
 from lingyu.model.load import load_tokenizer
 from lingyu.records import Dialogue, Message
 from lingyu.stage import StageError
@@ -37,7 +37,7 @@ def test_a_model_tuned_in_full_answers_as_it_was_taught(run):
 
     model, tokenizer = AutoModelForCausalLM.from_pretrained(out / "model"), load_tokenizer(out / "model")
     for question, answer in ASKED[-2:]:
-        prompt = render([Message(role="user", content=question)], tokenizer.chat_template, add_generation_prompt=True)
+        prompt = Chat.of(tokenizer).render([Message(role="user", content=question)], add_generation_prompt=True)
         ids = tokenizer(prompt, return_tensors="pt")
         made = model.generate(**ids, max_new_tokens=10, do_sample=False)[0, ids["input_ids"].shape[1] :]
         assert tokenizer.decode(made) == f"{answer}<|im_end|>"

@@ -8,8 +8,11 @@ from rows import dialogue, document, fact, label, preference
 
 from lingyu.files import read_jsonl, read_tables, write_tables
 from lingyu.records import TABLES, Message
+from lingyu.split.groups import opening
+from lingyu.split.guard import item_of
 from lingyu.split.leak import Gate
 from lingyu.stage import StageError
+from lingyu.text.questions import question_key
 from stages import split
 
 HASH = {"dev": 0.2, "test": 0.3}
@@ -77,7 +80,7 @@ def test_pieces_of_one_section_and_rows_of_one_question_stay_together(tmp_path):
     parts = run(tmp_path, documents=documents, dialogues=dialogues, preferences=preferences)
 
     assert list(read_jsonl(tmp_path / "out/leaks.jsonl")) == []
-    for table, of in {"documents": lambda row: row.section, "dialogues": split.question_key, "preferences": split.question_key}.items():
+    for table, of in {"documents": lambda row: row.section, "dialogues": question_key, "preferences": question_key}.items():
         seen = [{of(row) for row in parts[part][table]} for part in PARTS]
         assert sum(map(len, seen)) == 10
 
@@ -118,7 +121,7 @@ def test_a_row_that_gives_away_a_held_out_one_is_dropped_with_its_evidence(tmp_p
     assert all(row["source"] == row["held_source"] == "a.md" and row["place"] != row["held_place"] for row in found)
     assert [row["id"] for row in read_jsonl(tmp_path / "out/dropped.jsonl")] == [row["id"] for row in found]
     assert sum(len(parts[part]["labels"]) for part in PARTS) + len(found) == 60
-    texts = {part: [split.item_of(row) for row in parts[part]["labels"]] for part in PARTS}
+    texts = {part: [item_of(row) for row in parts[part]["labels"]] for part in PARTS}
     assert all(texts.values())
     for given, held in (("dev", "test"), ("train", "test"), ("train", "dev")):
         assert list(Gate(texts[held], params().leaks).leaks(texts[given])) == []
@@ -131,7 +134,7 @@ def test_a_question_in_one_table_is_given_away_by_another(tmp_path):
 
     parts = run(tmp_path, dialogues=dialogues, preferences=preferences)
 
-    asked = [{split.question_key(row) for table in ("dialogues", "preferences") for row in parts[part][table]} for part in PARTS]
+    asked = [{question_key(row) for table in ("dialogues", "preferences") for row in parts[part][table]} for part in PARTS]
     assert asked[0] & asked[1] == asked[0] & asked[2] == asked[1] & asked[2] == set()
 
 
@@ -191,7 +194,7 @@ def test_a_greeting_does_not_make_one_dialogue_of_all():
     hello = [dialogue(n, "你好", "你好。") for n in range(2)]
     long = [row.model_copy(update={"messages": [*row.messages, Message(role="user", content=sentence(n))]}) for n, row in enumerate(hello)]
 
-    assert len({split.opening(row, 8) for row in [*hello, *long]}) == 3
+    assert len({opening(row, 8) for row in [*hello, *long]}) == 3
 
 
 def test_questions_on_one_paragraph_stay_together_and_a_second_reference_is_a_leak(tmp_path):

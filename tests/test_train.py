@@ -12,7 +12,7 @@ from rows import dialogue
 from tokenizers import Tokenizer
 from training import ASKED, ROOT, TRAINING, curves
 
-from lingyu.model.chat import prompt_and_reply, render
+from lingyu.model.chat import Chat
 from lingyu.model.load import load_model, load_tokenizer, save
 from lingyu.records import Message
 from lingyu.stage import StageError
@@ -50,7 +50,7 @@ def test_only_the_last_reply_is_learnt_to_its_end_of_turn(tokenizer):
     learnt = [token for token in example["labels"] if token != NOT_LEARNT]
     assert tokenizer.decode(learnt) == "no<|im_end|>"
     assert example["input_ids"][-len(learnt) :] == learnt
-    assert tokenizer.decode(example["input_ids"]) + "\n" == render(row.messages)
+    assert tokenizer.decode(example["input_ids"]) + "\n" == Chat.of(tokenizer).render(row.messages)
 
 
 def test_reasoning_is_learnt_with_the_reply(tokenizer):
@@ -66,7 +66,7 @@ def test_the_prompt_has_the_token_ids_that_service_sends(tiny_model, tokenizer):
     served = Tokenizer.from_file(str(tiny_model / "tokenizer.json"))
 
     for row, example in zip(ROWS, dialogues(ROWS, tokenizer, 100), strict=True):
-        text = render(row.messages[:-1], tokenizer.chat_template, add_generation_prompt=True, enable_thinking=False)
+        text = Chat.of(tokenizer).prompt(row.messages[:-1])
         prompt = served.encode(text, add_special_tokens=False).ids
         assert example["input_ids"][: len(prompt)] == prompt
         assert example["labels"][: len(prompt)] == [NOT_LEARNT] * len(prompt)
@@ -75,7 +75,7 @@ def test_the_prompt_has_the_token_ids_that_service_sends(tiny_model, tokenizer):
 
 def test_rows_over_the_limit_are_named_and_none_is_cut(tokenizer):
     long = dialogue("long", "how far?", "far " * 40)
-    longest = max(len(tokenizer("".join(prompt_and_reply(row.messages)))["input_ids"]) for row in ROWS)
+    longest = max(len(tokenizer("".join(Chat.of(tokenizer).prompt_and_reply(row.messages)))["input_ids"]) for row in ROWS)
 
     assert len(list(dialogues(ROWS, tokenizer, longest))) == len(ROWS)
     with pytest.raises(StageError, match=rf"1 of {len(ROWS) + 1} rows are longer than {longest} tokens, first {long.id}\."):

@@ -10,8 +10,9 @@ from rows import dialogue, document, exam, fact, label, preference
 from lingyu.files import write_tables
 from lingyu.records import TABLES
 from lingyu.stage import StageError
+from lingyu.text.language import same_language
 from lingyu.text.word_lists import Words, lists_of
-from lingyu.validate.columns import columns, same_language
+from lingyu.validate.columns import columns
 from lingyu.validate.run import Checker, offline
 from lingyu.validate.suites import Expectation, suite_of
 from stages import validate
@@ -27,6 +28,7 @@ GOOD = {
     "exams": [exam(1, "限高？", ["30米", "120米"], [1])],
     "preferences": [preference(1, "限高？", "120米", "150米")],
 }
+LIST = "、".join(f"第{n}项先看{chr(0x4E00 + 37 * n)}{chr(0x5E00 + 53 * n)}，再看{chr(0x6E00 + 29 * n)}" for n in range(20))
 LONG = "本条例所称的航空器是指没有机载驾驶员而自备动力系统的航空器，" * 3
 
 
@@ -56,7 +58,11 @@ def test_metrics_count_by_table_and_expectation(checked):
     documents, failing = metrics["documents"], metrics["documents"].pop("failing")
     assert documents == {"rows": 2, "files": 1, "expectations": len(failing), "met": len(failing) - 1, "broken": 0, "warned": 1}
     assert {name: rows for name, rows in failing.items() if rows} == {"radicals": 1}
-    assert {name: rows for name, rows in metrics["dialogues"]["failing"].items() if rows} == {"asks_something": 1, "placeholder": 1}
+    assert {name: rows for name, rows in metrics["dialogues"]["failing"].items() if rows} == {
+        "asks_something": 1,
+        "placeholder": 1,
+        "says_more_than_a_word": 1,
+    }
     assert all(metrics[table]["met"] == metrics[table]["expectations"] > 4 for table in ("facts", "labels", "exams", "preferences"))
 
 
@@ -95,7 +101,15 @@ def test_the_pages_open_offline_and_show_where_what_does_not_hold(checked):
         ({"finished": 1}, {"dialogues": [dialogue(1, "什么是航空器？", LONG + "以及")]}),
         ({"own_voice": 1, "no_refusal": 1}, {"dialogues": [dialogue(1, "能飞吗？", "抱歉，作为一个AI，我无法回答。")]}),
         ({"input_brought": 1}, {"dialogues": [dialogue(1, "总结这篇文章。", "抱歉，您没有提供文章。")]}),
-        ({"once": 2}, {"dialogues": [dialogue(1, "能飞吗？", "能。"), dialogue(2, "能飞吗？", "能。")]}),
+        ({"once": 2}, {"dialogues": [dialogue(1, "能飞吗？", "能飞。风大不飞。"), dialogue(2, "能飞吗？", "能飞。风大不飞。")]}),
+        ({"agrees": 2}, {"dialogues": [dialogue(1, "夜里能飞吗？", "可以，要开灯。"), dialogue(2, "夜里能飞吗", "不可以，看不清。")]}),
+        ({"agrees": 2}, {"dialogues": [dialogue(1, "限高多少？", "限高120米。"), dialogue(2, "限高多少？", "限高150米。")]}),
+        ({}, {"dialogues": [dialogue(1, "夜里能飞吗？", "可以，要开灯。"), dialogue(2, "夜里能飞吗？", "可以，先报备。")]}),
+        ({"nearly_once": 1}, {"dialogues": [dialogue(n, f"怎么保管电池{'呢' * n}？", f"{LIST}。") for n in range(2)]}),
+        ({"says_more_than_a_word": 1}, {"dialogues": [dialogue(1, "限高多少？", "120")]}),
+        ({"value_present": 1, "answers_something": 1, "says_more_than_a_word": 1}, {"dialogues": [dialogue(1, "谁值班？", "nan")]}),
+        ({"question_without_template": 1}, {"dialogues": [dialogue(1, "问题：怎么保管电池？\n回答：", "放在阴凉处。")]}),
+        ({"answer_without_template": 1}, {"dialogues": [dialogue(1, "怎么保管电池？", "根据知识，放在阴凉处。")]}),
         ({"named_classes": 20}, {"labels": [label(f"{n}", f"第{n}条推文。", str(n % 2)) for n in range(20)]}),
         ({"enough_of_each": 2}, {"labels": [label(1, "飞机落水。", "高"), label(2, "桨叶裂纹。", "低")]}),
         ({"filled_options": 1, "different_options": 1}, {"exams": [exam(1, "限高？", ["", "30米", "30米"], [1])]}),
@@ -176,7 +190,7 @@ ENTRY = "- {name: n, column: text, stop: false, why: {en: x, zh: x}, "
         (f"{ENTRY}filed: true}}", "n: needs one of filled, .*; it has none"),
         (f"{ENTRY}filled: true, mostly: 1}}", "n: nothing is called mostly"),
         (f"{ENTRY}filled: true, unique: true}}", "it has filled, unique"),
-        (f"{ENTRY}free_of: [placeholders]}}", "n: .*words.yaml has no list placeholders; it has nothing, placeholder"),
+        (f"{ENTRY}free_of: [placeholders]}}", "n: .*word_lists.yaml has no list placeholders; it has nothing, missing, placeholder"),
         (f"{ENTRY}filled: true}}\n{ENTRY}unique: true}}", "n: more than one expectation"),
         (f"{ENTRY}expect: expect_wonders}}", "knows no 'expect_wonders'"),
         (f"{ENTRY}expect: expect_column_values_to_be_in_set}}", "n cannot be asked"),

@@ -11,6 +11,7 @@ from pydantic import Field, PositiveInt
 from lingyu.align.context import Given, Ready
 from lingyu.align.policy import Sampling, prompts_of, sampled
 from lingyu.align.rewards import Measure, Prompt, measures, together
+from lingyu.model.chat import Chat
 from lingyu.model.load import load_model
 from lingyu.stage import StageError
 from lingyu.train.data import NOT_LEARNT, Example, stored
@@ -99,5 +100,5 @@ def whole_lines(path: Path) -> list[Any]:
 
 def learnt(draw: Draw, prompt: Prompt, tokenizer: Any) -> Example:
     """The reply as it was drawn: one that came to no end is not taught to end there."""
-    before = tokenizer.encode(prompt.text, add_special_tokens=False)
+    before = Chat.of(tokenizer).encode(prompt.text)
     return Example(input_ids=before + draw.ids, labels=[NOT_LEARNT] * len(before) + draw.ids)

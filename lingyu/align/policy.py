@@ -9,7 +9,7 @@ from lingyu.align.context import Given, Ready, watched
 from lingyu.align.preference import built
 from lingyu.align.rewards import ByModel, Prompt, Reward, measures
 from lingyu.files import read_table
-from lingyu.model.chat import render
+from lingyu.model.chat import Chat
 from lingyu.records import Question
 from lingyu.stage import StageError, StageParams
 from lingyu.train.run import arguments, resumable
@@ -111,7 +111,21 @@ def grpo(given: Given, method: Grpo | Rloo) -> Ready:
     )
     curves = ["reward", "eval_reward", "kl", *(f"rewards/{name}/mean" for name in by_name if len(by_name) > 1)]
     more = {"reward_funcs": list(by_name.values()), "callbacks": watched(given, curves)}
-    return Ready(built(resumable(trainer), settings, rows[len(held) :], rows[: len(held)], given, **more), len(prompts), curves)
+    return Ready(
+        built(with_prompt_ids(resumable(trainer), Chat.of(given.tokenizer)), settings, rows[len(held) :], rows[: len(held)], given, **more),
+        len(prompts),
+        curves,
+    )
+
+
+def with_prompt_ids(trainer: Any, chat: Chat) -> Any:
+    """The class of trainer, which would put BOS in front of a prompt that has one, with prompts encoded as the service encodes them."""
+
+    class Encoded(trainer):
+        def _tokenize_prompts(self, prompts: list[str]) -> tuple[list[list[int]], None, dict[str, Any]]:
+            return chat.encode_all(prompts), None, {}
+
+    return Encoded
 
 
 # The best checkpoint is the one whose replies to the held prompts are worth most.
@@ -135,8 +149,9 @@ def prompts_of(given: Given, method: Sampling) -> tuple[list[Prompt], list[Promp
         raise StageError(
             f"mix left {len(rows)} prompts; the method keeps {method.dev_prompts} of them to measure by (dev_prompts) and needs more."
         )
-    prompts = [prompt_of(row, given.tokenizer) for row in rows]
-    encoded = given.tokenizer([prompt.text for prompt in prompts], add_special_tokens=False)["input_ids"]
+    chat = Chat.of(given.tokenizer)
+    prompts = [prompt_of(row, chat) for row in rows]
+    encoded = chat.encode_all([prompt.text for prompt in prompts])
     over = [row.id for row, ids in zip(rows, encoded, strict=True) if len(ids) + method.max_completion_length > given.params.max_length]
     if over:
         raise StageError(
@@ -146,10 +161,10 @@ def prompts_of(given: Given, method: Sampling) -> tuple[list[Prompt], list[Promp
     return prompts[: method.dev_prompts], prompts[method.dev_prompts :]
 
 
-def prompt_of(row: Question, tokenizer: Any) -> Prompt:
+def prompt_of(row: Question, chat: Chat) -> Prompt:
     """As evaluate asks it."""
     thinking = row.task == "reason"
-    return Prompt(row, render(row.messages, tokenizer.chat_template, add_generation_prompt=True, enable_thinking=thinking), thinking)
+    return Prompt(row, chat.prompt(row.messages, thinking), thinking)
 
 
 class Replies(NamedTuple):
@@ -166,7 +181,8 @@ def sampled(model: Any, tokenizer: Any, prompts: Sequence[str], most: int, tempe
     import torch
     from transformers import GenerationConfig
 
-    inputs = tokenizer(list(prompts), padding=True, padding_side="left", add_special_tokens=False, return_tensors="pt").to(model.device)
+    encoded = {"input_ids": Chat.of(tokenizer).encode_all(prompts)}
+    inputs = tokenizer.pad(encoded, padding_side="left", return_tensors="pt").to(model.device)
     named = model.generation_config.eos_token_id
     ends = [*(named if isinstance(named, list) else [named] if named is not None else []), tokenizer.eos_token_id]
     drawing = GenerationConfig(

@@ -10,9 +10,9 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, model_validator
 
 from lingyu.align.context import Given, Ready, watched
 from lingyu.files import read_table
-from lingyu.model.chat import render
+from lingyu.model.chat import Chat
 from lingyu.model.load import load_model
-from lingyu.records import Preference
+from lingyu.records import Message, Preference
 from lingyu.stage import StageError, StageParams
 from lingyu.train.data import NOT_LEARNT
 from lingyu.train.run import arguments, optimised
@@ -104,14 +104,14 @@ def dpo(given: Given, method: Dpo) -> Ready:
         max_length=given.params.max_length,
         precompute_ref_log_probs=True,
     )
-    return over_pairs(DPOTrainer, settings, pairs, held, given)
+    return over_pairs(with_ids(DPOTrainer), settings, pairs, held, given)
 
 
 def kto(given: Given, method: Kto) -> Ready:
     from trl import KTOConfig, KTOTrainer
 
     pairs, held = pairs_of(given.train, given.dev, "align with")
-    rows, held_rows = (apart(as_texts(some, given), given.params.seed) for some in (pairs, held or pairs[:1]))
+    rows, held_rows = (apart(encoded(some, given), given.params.seed) for some in (pairs, held or pairs[:1]))
     settings = KTOConfig(
         **arguments(given.params, given.place, len(rows)),
         beta=method.beta,
@@ -122,7 +122,7 @@ def kto(given: Given, method: Kto) -> Ready:
     )
     curves = ["rewards/margins", "eval_rewards/margins", "kl"]
     watches = watched(given, curves, given.params.divergence_factor)
-    return Ready(built(KTOTrainer, settings, rows, held_rows, given, callbacks=watches), len(rows), curves)
+    return Ready(built(with_ids(KTOTrainer), settings, rows, held_rows, given, callbacks=watches), len(rows), curves)
 
 
 def orpo(given: Given, method: Orpo) -> Ready:
@@ -142,15 +142,11 @@ def simpo(given: Given, method: Simpo | Cpo) -> Ready:
 
 
 def without_reference(given: Given, trainer: Any, config: Any, losses: dict[str, Any]) -> Ready:
-    """TRL's two older trainers, which tell where a reply begins by the merged text; here the prompt is encoded by itself, as in service."""
-
-    tokenizer = given.tokenizer  # datasets takes a print of what tokenize_row refers to, which cannot be had of all that is given
+    """TRL's two older trainers, which would encode prompt and reply their own way."""
 
     class Encoded(trainer):
-        def tokenize_row(self, feature: dict[str, str], model: Any = None) -> dict[str, list[int]]:
-            prompt, chosen, rejected = tokenizer([feature[name] for name in ("prompt", "chosen", "rejected")], add_special_tokens=False)[
-                "input_ids"
-            ]
+        def tokenize_row(self, feature: dict[str, Any], model: Any = None) -> dict[str, list[int]]:
+            prompt, chosen, rejected = (feature[f"{name}_ids"] for name in ("prompt", "chosen", "rejected"))
             row = {"prompt_input_ids": prompt, "prompt_attention_mask": [1] * len(prompt)}
             for side, reply in (("chosen", chosen), ("rejected", rejected)):
                 row |= {
@@ -171,7 +167,7 @@ def without_reference(given: Given, trainer: Any, config: Any, losses: dict[str,
 
 
 def over_pairs(trainer: Any, settings: Any, pairs: Sequence[Preference], held: Sequence[Preference], given: Given) -> Ready:
-    rows, held_rows = (as_texts(some, given) for some in (pairs, held or pairs[:1]))
+    rows, held_rows = (encoded(some, given) for some in (pairs, held or pairs[:1]))
     watches = watched(given, CURVES, given.params.divergence_factor)
     return Ready(built(trainer, settings, rows, held_rows, given, callbacks=watches), len(pairs), CURVES)
 
@@ -213,29 +209,58 @@ def refuse_long(pairs: Sequence[Preference], tokens: Sequence[int], longest: int
         )
 
 
-def as_texts(pairs: Sequence[Preference], given: Given) -> list[dict[str, str]]:
-    """Prompt, better and worse reply of each pair. Raises StageError naming those over max_length."""
-    texts = [as_text(pair, given.tokenizer) for pair in pairs]
-    both = [[text["prompt"] + text[side] for side in ("chosen", "rejected")] for text in texts]
-    tokens = [max(len(ids) for ids in given.tokenizer(two, add_special_tokens=False)["input_ids"]) for two in both]
-    refuse_long(pairs, tokens, given.params.max_length)
-    return texts
+def encoded(pairs: Sequence[Preference], given: Given) -> list[dict[str, Any]]:
+    """Prompt, better and worse reply of each pair, as text and as token ids. Raises StageError naming those over max_length."""
+    chat = Chat.of(given.tokenizer)
+    texts = [as_text(pair, chat) for pair in pairs]
+    parts = iter(chat.encode_parts([[text["prompt"], text[side]] for text in texts for side in ("chosen", "rejected")]))
+    ids = [(*next(parts), next(parts)[1]) for _ in texts]
+    refuse_long(pairs, [len(prompt) + max(len(chosen), len(rejected)) for prompt, chosen, rejected in ids], given.params.max_length)
+    return [
+        {**text, "prompt_ids": prompt, "chosen_ids": chosen, "rejected_ids": rejected}
+        for text, (prompt, chosen, rejected) in zip(texts, ids, strict=True)
+    ]
 
 
-def as_text(pair: Preference, tokenizer: Any) -> dict[str, str]:
-    end = str(tokenizer.eos_token)
-    prompt = render(pair.messages, tokenizer.chat_template, add_generation_prompt=True)
-    return {"prompt": prompt, "chosen": pair.chosen + end, "rejected": pair.rejected + end}
+def as_text(pair: Preference, chat: Chat) -> dict[str, str]:
+    """The prompt, and either reply behind it to the mark that ends it."""
+    sides = {
+        side: chat.prompt_and_reply([*pair.messages, Message(role="assistant", content=reply)])
+        for side, reply in (("chosen", pair.chosen), ("rejected", pair.rejected))
+    }
+    return {"prompt": sides["chosen"][0], **{side: reply for side, (_, reply) in sides.items()}}
 
 
-def apart(texts: Sequence[dict[str, str]], seed: int) -> list[dict[str, Any]]:
+def apart(pairs: Sequence[dict[str, Any]], seed: int) -> list[dict[str, Any]]:
     """Each reply by itself, in an order drawn once.
 
     KTO reads in this order every epoch, and takes the KL from replies to other prompts of the batch; the two of a pair beside each
     other would be no others.
     """
     rows = [
-        {"prompt": text["prompt"], "completion": text[side], "label": side == "chosen"} for text in texts for side in ("chosen", "rejected")
+        {"prompt_ids": pair["prompt_ids"], "completion_ids": pair[f"{side}_ids"], "label": side == "chosen"}
+        for pair in pairs
+        for side in ("chosen", "rejected")
     ]
     random.Random(seed).shuffle(rows)
     return rows
+
+
+def with_ids(trainer: Any) -> Any:
+    """The class of TRL's DPO or KTO trainer over rows that are encoded.
+
+    TRL would encode prompt and reply with BOS in front, which templates write themselves, and end every reply with eos_token.
+    """
+
+    class Encoded(trainer):
+        calculate_KL: bool = False
+
+        def _prepare_dataset(self, dataset: Any, processing_class: Any, args: Any, dataset_name: str) -> Any:
+            if not self.calculate_KL:
+                return dataset
+            replies, size = dataset["completion_ids"], args.per_device_train_batch_size
+            batches = [replies[first : first + size] for first in range(0, len(replies), size)]
+            other = [ids for batch in batches for ids in [batch[-1], *batch[:-1]]]  # each prompt with the reply to another one of its batch
+            return dataset.add_column("KL_completion_ids", other)
+
+    return Encoded

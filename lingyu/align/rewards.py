@@ -10,7 +10,7 @@ from pydantic import Field, PositiveInt
 
 from lingyu.align.context import Given
 from lingyu.evaluate.rules import states_answer, thought_and_answered
-from lingyu.model.chat import THINK_END
+from lingyu.model.chat import THINK_END, Chat
 from lingyu.model.load import is_model, load_scorer, load_tokenizer
 from lingyu.model.scoring import scored_text, scores
 from lingyu.records import Question
@@ -128,11 +128,12 @@ def by_model(given: Given) -> Measure:
 
     judge = load_scorer(given.reward, given.params.max_length).to("cuda" if torch.cuda.is_available() else "cpu")
     tokenizer = load_tokenizer(given.reward)
+    chat = Chat.of(tokenizer)
 
     def scored(prompts: Sequence[Prompt], replies: Sequence[str]) -> list[float]:
         # Pairs have no thoughts, so the reward model knows answers only.
         said = [answer_of(prompt, reply) for prompt, reply in zip(prompts, replies, strict=True)]
-        texts = [scored_text(prompt.row.messages, reply, tokenizer) for prompt, reply in zip(prompts, said, strict=True)]
+        texts = [scored_text(prompt.row.messages, reply, chat) for prompt, reply in zip(prompts, said, strict=True)]
         return scores(judge, tokenizer, texts, batch=given.params.rows_at_once)
 
     return scored

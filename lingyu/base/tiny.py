@@ -5,10 +5,10 @@ from typing import Any, ClassVar
 
 from pydantic import Field, PositiveInt
 
-from lingyu.model.chat import CHATML, END_OF_TEXT, THINK, THINK_END
+from lingyu.model.chat import CHATML, THINK, THINK_END, Chat
 from lingyu.stage import StageParams
 
-TURN, TURN_END = "<|im_start|>", "<|im_end|>"
+END_OF_TEXT, TURN, TURN_END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
 
 # Each Han character by itself, digits one by one, letters with the space or mark before them, as in Qwen's own. Chinese
 # has no spaces: where BPE may merge across characters it makes tokens of half characters and of whole phrases, and the
@@ -68,6 +68,16 @@ def build_tokenizer(texts: Iterable[str], shape: Shape) -> Any:
     )
     tokenizer.chat_template = CHATML
     return tokenizer
+
+
+def chat() -> Chat:
+    """ChatML as the tokenizer to be built will write it."""
+    from tokenizers import AddedToken, Tokenizer, models
+
+    marks = Tokenizer(models.BPE())
+    marks.add_special_tokens([END_OF_TEXT, TURN, TURN_END])
+    marks.add_tokens([AddedToken(THINK, special=False), AddedToken(THINK_END, special=False)])
+    return Chat(marks, CHATML, {})
 
 
 def build_model(tokenizer: Any, shape: Shape, seed: int) -> Any:

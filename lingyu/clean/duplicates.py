@@ -1,4 +1,4 @@
-"""Rows that say what another row has said already, and facts that contradict each other."""
+"""Rows that say what another row has said already, and facts, labels and answers that contradict each other."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from lingyu.records import Dialogue, Document, Exam, Fact, Label, Preference, Row
 from lingyu.text.legal import HEADING
 from lingyu.text.normalise import key
-from lingyu.text.questions import question_key
+from lingyu.text.questions import Stance, are_contrary, question_key, stance_of
 
 
 @dataclass(frozen=True)
@@ -45,12 +45,14 @@ def statute(row: Document) -> str:
 
 
 def subject(row: Row) -> tuple[str, ...]:
-    """Labels of a text, facts of an entity and relation: what only one row may speak of. Nothing for the other tables."""
+    """Labels of a text, facts of an entity and relation, answers to a question: what rows may contradict each other about."""
     match row:
         case Label():
             return (row.task, key(row.text))
         case Fact():
             return (key(row.entity), key(row.relation))
+        case Dialogue():
+            return (row.task, *(key(message.content) for message in row.messages[:-1]))
     return ()
 
 
@@ -78,6 +80,26 @@ class Labels:
 
     def verdict(self, subject: bytes, row: dict[str, Any]) -> Verdict:
         return Verdict("conflicting_label", self._first[subject][1]) if subject in self._torn else KEPT
+
+
+class Answers:
+    """Which questions have answers that cannot both be right: all their rows go, for nobody can say which is."""
+
+    def __init__(self) -> None:
+        self._given: dict[bytes, list[tuple[str, Stance]]] = {}
+        self._torn: dict[bytes, str] = {}
+
+    def tell(self, subject: bytes, row: dict[str, Any]) -> None:
+        stance = stance_of(row["messages"][-1]["content"])
+        given = self._given.setdefault(subject, [])
+        if subject not in self._torn and any(are_contrary(stance, other) for _, other in given):
+            self._torn[subject] = given[0][0]
+        given.append((row["id"], stance))
+
+    def verdict(self, subject: bytes, row: dict[str, Any]) -> Verdict:
+        if subject not in self._torn:
+            return KEPT
+        return Verdict("conflicting_answer", self._torn[subject])
 
 
 class Facts:

@@ -5,17 +5,29 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from lingyu.records import Dialogue, Document, Exam, Fact, Label, Message, Preference, Row
-from lingyu.text.language import is_foreign
+from lingyu.text.language import is_foreign, same_language
 from lingyu.text.ngrams import grams_of
 from lingyu.text.normalise import key
+from lingyu.text.questions import exchanges, is_bare, question_of
 from lingyu.text.sentences import ENDED
 from lingyu.text.word_lists import Words
 
 # The lists of words.yaml that the rules read.
-LISTS = ("nothing", "placeholder", "garbled", "other_model", "refusal", "missing_input")
+LISTS = ("nothing", "missing", "placeholder", "garbled", "other_model", "refusal", "template", "missing_input")
 GARBLED = 0.02  # share of a text; a single lost character in a translated reply is no reason to lose the reply
 SENTENCE = 6  # characters; shorter ones, "end" in code or 是的, may well come again
 LETTERS = re.compile(r"[^\W_]+")
+# Answers that may be 无 or None, and questions to which they are one: 有禁忌吗, which drones may fly at night.
+NONE = re.compile(r"[\W_]*(?:无|没有|暂无|none|nil)[\W_]*", re.IGNORECASE)
+MAY_BE_NONE = re.compile(
+    r"有|无|没|吗|是否|哪|什么|何|\b(?:any|which|what|who|whom|how many|is there|are there|does|do|did)\b", re.IGNORECASE
+)
+LONGEST_NOTHING = 40  # characters; what is longer says something
+LATIN_NONE = re.compile(r"[\W_]*(?:none|nil|n/?a)?[\W_]*", re.IGNORECASE)
+NO_WORD = re.compile(r"[\W_]*(?:测试|test|空|na)[\W_]*", re.IGNORECASE)  # as an answer maybe something; Na is sodium
+OF_CODE = re.compile(r"null|nil\b|\bnan|undefined|json|sql|python|java|变量|返回|编程|代码|空值|缺失值|英文|英语|翻译", re.IGNORECASE)
+OF_TEMPLATES = re.compile(r"模板|变量|占位|语法|写法|placeholder|template|variable", re.IGNORECASE)
+OF_REPEATING = re.compile(r"[两二三四五六七八九十\d]+\s*[遍次]|重复|反复|\brepeat\b|\btimes\b", re.IGNORECASE)
 LOOP = re.compile(r"([^\W\d_][^\n]{0,19}?)\1{11,}")
 
 
@@ -27,6 +39,7 @@ class Limits:
     max_repeated: float
     languages: tuple[str, ...]
     words: Mapping[str, Words]
+    drop: frozenset[str] = frozenset()  # reasons for which rows go only where that is asked for
 
     def says(self, name: str, text: str) -> bool:
         """The text has what that list names."""
@@ -49,41 +62,44 @@ def document(row: Document, limits: Limits) -> Iterator[tuple[str, bool]]:
 def fact(row: Fact, limits: Limits) -> Iterator[tuple[str, bool]]:
     yield "empty_entity", limits.says("nothing", row.entity)
     yield "empty_relation", limits.says("nothing", row.relation)
-    yield "empty_values", not row.values or any(not value.strip() for value in row.values)
+    none = LATIN_NONE if row.language == "en" else NONE
+    missing = (limits.says("missing", value) and not none.fullmatch(value) for value in row.values)
+    yield "empty_values", not row.values or any(not value.strip() for value in row.values) or any(missing)
 
 
 def dialogue(row: Dialogue, limits: Limits) -> Iterator[tuple[str, bool]]:
-    yield "empty_question", any(limits.says("nothing", text) for text in said(row.messages, "user"))
-    replies = said(row.messages, "assistant")
-    yield "empty_answer", any(not key(text) for text in replies)
+    asked, replies = said(row.messages, "user"), said(row.messages, "assistant")
+    question = "\n".join(asked)
+    yield "empty_question", bool(asked) and all(limits.says("nothing", text) for text in asked)  # 没有 answers what was asked before
+    yield "empty_answer", any(says_nothing(reply, before, limits) for before, reply in exchanges(row.messages))
     # Question and answer together: a translation into another language is no stray row.
     yield "wrong_language", is_foreign("\n".join(message.content for message in row.messages), limits.languages)
-    yield from reply_rules(replies, limits)
+    yield from reply_rules(question, replies, limits)
+    yield "bare_answer", "bare_answer" in limits.drop and not row.messages[-1].reasoning and is_bare(replies[-1])
+    yield "other_language", "other_language" in limits.drop and not same_language(question, replies[-1])
+    yield "template_remnant", "template_remnant" in limits.drop and any(limits.says("template", text) for text in [*asked, *replies])
 
 
 def preference(row: Preference, limits: Limits) -> Iterator[tuple[str, bool]]:
-    yield "empty_question", limits.says("nothing", row.messages[-1].content)
-    yield "empty_answer", not key(row.chosen) or not key(row.rejected)
+    question = question_of(row.messages)
+    yield "empty_question", limits.says("nothing", question)
+    yield "empty_answer", says_nothing(row.chosen, question, limits) or not key(row.rejected) or limits.says("missing", row.rejected)
     yield "no_difference", key(row.chosen) == key(row.rejected)
-    yield "wrong_language", is_foreign("\n".join([*said(row.messages, "user"), row.chosen]), limits.languages)
-    yield "placeholder", limits.says("placeholder", row.chosen)
-    yield "missing_input", limits.says("missing_input", row.chosen)
-    yield "refusal", limits.says("refusal", row.chosen)
-    yield "boilerplate", limits.says("other_model", row.chosen)
-    yield "garbled", limits.words["garbled"].share_of(row.chosen) > GARBLED
-    yield "repeated", repeated_share(row.chosen) > limits.max_repeated
+    yield "wrong_language", is_foreign("\n".join([question, row.chosen]), limits.languages)
+    yield from reply_rules(question, [row.chosen], limits)
 
 
 def label(row: Label, limits: Limits) -> Iterator[tuple[str, bool]]:
     yield "empty_text", limits.says("nothing", row.text)
-    yield "empty_label", not row.label.strip()
+    yield "empty_label", not row.label.strip() or is_nan(row.label, limits)
     yield "garbled", limits.words["garbled"].share_of(row.text) > GARBLED
     yield "wrong_language", is_foreign(row.text, limits.languages)
 
 
 def exam(row: Exam, limits: Limits) -> Iterator[tuple[str, bool]]:
     yield "empty_question", limits.says("nothing", row.question)
-    yield "empty_options", len(row.options) < 2 or any(not option.strip() for option in row.options)
+    blank, missing = [not option.strip() for option in row.options], [is_nan(option, limits) for option in row.options]
+    yield "empty_options", len(row.options) < 2 or any(blank) or sum(missing) > 1  # one NaN may be what is asked for
     yield "no_right_option", not row.right
     yield "wrong_language", is_foreign("\n".join([row.question, *row.options]), limits.languages)
 
@@ -98,14 +114,33 @@ RULES: dict[type[Row], Callable[..., Iterator[tuple[str, bool]]]] = {
 }
 
 
-def reply_rules(replies: list[str], limits: Limits) -> Iterator[tuple[str, bool]]:
+def reply_rules(question: str, replies: list[str], limits: Limits) -> Iterator[tuple[str, bool]]:
     whole = "\n".join(replies)
-    yield "placeholder", any(limits.says("placeholder", reply) for reply in replies)
-    yield "missing_input", any(limits.says("missing_input", reply) for reply in replies)
+    blank = any(limits.says("placeholder", reply) for reply in replies)  # none where it is what was asked about
+    yield "placeholder", blank and not limits.says("placeholder", question) and not OF_TEMPLATES.search(question)
+    yield "missing_input", limits.says("missing_input", replies[-1]) if replies else False  # an earlier one was given what it lacked
     yield "refusal", any(limits.says("refusal", reply) for reply in replies)
     yield "boilerplate", limits.says("other_model", whole)
     yield "garbled", limits.words["garbled"].share_of(whole) > GARBLED
-    yield "repeated", repeated_share(whole) > limits.max_repeated
+    yield "repeated", repeated_share(whole) > limits.max_repeated and not OF_REPEATING.search(question)
+
+
+def says_nothing(reply: str, question: str, limits: Limits) -> bool:
+    """Whether a reply is blank, a missing value, or 无 to what cannot be answered so."""
+    if not key(reply):
+        return True
+    if len(reply) > LONGEST_NOTHING:
+        return False
+    if limits.says("missing", reply):
+        return not OF_CODE.search(question) and not (question.isascii() and NONE.fullmatch(reply) and MAY_BE_NONE.search(question))
+    if not limits.says("nothing", reply) or NO_WORD.fullmatch(reply):
+        return False
+    return not (NONE.fullmatch(reply) and MAY_BE_NONE.search(question))
+
+
+def is_nan(text: str, limits: Limits) -> bool:
+    """Whether a text is a missing value and can be nothing else: a class may be called None, or -."""
+    return limits.says("missing", text) and not LATIN_NONE.fullmatch(text)
 
 
 def said(messages: list[Message], role: str) -> list[str]:

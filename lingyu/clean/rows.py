@@ -14,7 +14,7 @@ from lingyu.clean.duplicates import sameness, statute, subject
 from lingyu.clean.minhash import Numbers, Signatures, signatures
 from lingyu.clean.quality import Limits, reason_to_drop
 from lingyu.files import schema_of
-from lingyu.records import TABLES, Document, Row
+from lingyu.records import TABLES, Dialogue, Document, Row
 from lingyu.text.normalise import key, normal, simplified
 
 # What a person wrote. The other fields are ours, or say where the row came from.
@@ -32,6 +32,8 @@ class Rules:
     mask: tuple[str, ...]
     simplified: bool
     ner: str = ""
+    near_dialogues: bool = False  # whether near-duplicates among dialogues are looked for
+    about: frozenset[str] = frozenset()  # tables in which rows about the same may contradict each other
 
 
 @dataclass
@@ -41,9 +43,9 @@ class Worked:
     reasons: list[str]
     changes: Counter[tuple[str, str]]  # by source and what was changed
     same: list[bytes]  # alike where two rows are one
-    subjects: list[bytes]  # alike where two rows are about the same
-    keys: list[str]  # of documents only, as the next two: the text by which near-duplicates are told
-    groups: Numbers = field(init=False)  # only documents of one group are compared
+    subjects: list[bytes]  # alike where two rows are about the same; of tables in which that counts
+    keys: list[str]  # of documents, and of dialogues if asked, as the next two: the text by which near-duplicates are told
+    groups: Numbers = field(init=False)  # only rows of one group are compared
     signs: Signatures = field(init=False)
     rows: pa.RecordBatch = field(init=False)
 
@@ -61,10 +63,14 @@ def work(rules: Rules, table: str, batch: pa.RecordBatch) -> Worked:
         if worked.reasons[-1]:
             continue
         worked.same.append(digest(*sameness(row)))
-        worked.subjects.append(digest(*subject(row)))
+        if table in rules.about:
+            worked.subjects.append(digest(*subject(row)))
         if isinstance(row, Document):
             worked.keys.append(key(row.text))
             groups.append(digest(statute(row))[:8])
+        elif isinstance(row, Dialogue) and rules.near_dialogues:
+            worked.keys.append(key("\n".join(message.content for message in row.messages)))
+            groups.append(digest(row.task)[:8])
     worked.rows = pa.RecordBatch.from_pylist(rows, schema_of(row_type))
     worked.groups = np.frombuffer(b"".join(groups), np.uint64)
     worked.signs = signatures(worked.keys)

@@ -2,9 +2,11 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from lingyu.model.chat import Chat, end_of_text, text_start
 from lingyu.model.load import load_model, load_tokenizer
 
 LONG = 512  # tokens: what decides which attention is faster
@@ -21,9 +23,13 @@ class Checkpoint:
     batch_tokens: int
     precision: str
 
+    @cached_property
+    def chat(self) -> Chat:
+        return Chat.of(self.tokenizer)
+
     def encode(self, text: str) -> list[int]:
-        """The ids of a prompt, or of the reply after it; training encodes the two apart, too."""
-        return list(self.tokenizer.encode(text, add_special_tokens=False))
+        """The ids of a prompt, or of another text."""
+        return self.chat.encode(text)
 
     def computing(self) -> Any:
         """The context that a model is called in."""
@@ -98,13 +104,14 @@ def greedy(checkpoint: Checkpoint, prompts: Sequence[list[int]], room: Sequence[
 def nats_of_texts(checkpoint: Checkpoint, texts: Sequence[str], stride: int) -> list[float]:
     """Negative log-likelihood of each text, every token counted once, with at least `stride` tokens before it where the text has them.
 
-    The mark that pretraining puts between texts stands first, so that the first token counts, too.
+    What the model expects before a text stands first, or the mark that ends the one before: so the first token counts, too.
     """
+    start = text_start(checkpoint.tokenizer) or [end_of_text(checkpoint.tokenizer)]
     sequences, owners = [], []
     for owner, text in enumerate(texts):
-        ids = [checkpoint.tokenizer.pad_token_id, *checkpoint.encode(text)]
-        for start, end, first in windows(len(ids), checkpoint.context, stride):
-            sequences.append((ids[start:end], first - start))
+        ids = [*start, *checkpoint.encode(checkpoint.chat.literal(text))]
+        for begin, end, first in windows(len(ids), checkpoint.context, stride):
+            sequences.append((ids[begin:end], max(first, len(start)) - begin))
             owners.append(owner)
     totals = [0.0] * len(texts)
     for owner, likelihood in zip(owners, log_likelihoods(checkpoint, sequences), strict=True):
@@ -126,8 +133,8 @@ def token_margins(checkpoint: Checkpoint, better: Sequence[tuple[str, str]], wor
     """For each pair of (prompt, reply), how much likelier a token of the better reply is than one of the worse, in nats."""
     sequences = []
     for prompt, reply in (side for pair in zip(better, worse, strict=True) for side in pair):
-        end = checkpoint.encode(reply)
-        ids = [*checkpoint.encode(prompt), *end][-checkpoint.context :]
+        begin, end = checkpoint.chat.encode_parts([[prompt, reply]])[0]
+        ids = [*begin, *end][-checkpoint.context :]
         sequences.append((ids, max(1, len(ids) - len(end))))
     means = [total / (len(ids) - first) for total, (ids, first) in zip(log_likelihoods(checkpoint, sequences), sequences, strict=True)]
     return [one - other for one, other in zip(means[::2], means[1::2], strict=True)]

@@ -8,7 +8,7 @@ from typing import Any
 from lingyu.evaluate import ask, metrics, rules
 from lingyu.evaluate.scorer import Prediction
 from lingyu.evaluate.scorers import classes, reasoning, values_of
-from lingyu.model.chat import prompt_and_reply, render
+from lingyu.model.chat import Chat, unescaped
 from lingyu.model.load import load_scorer, load_tokenizer
 from lingyu.model.scoring import scored_text, scores
 from lingyu.records import Document, Message, Preference, Question
@@ -17,11 +17,7 @@ from lingyu.records import Document, Message, Preference, Question
 def answers(checkpoint: ask.Checkpoint, questions: Sequence[Question], new_tokens: Mapping[str, int]) -> list[Prediction]:
     """The checkpoint's reply to each question, scored. new_tokens: the longest reply by task, `other` for all others."""
     room = [new_tokens.get(question.task, new_tokens["other"]) for question in questions]
-    template = checkpoint.tokenizer.chat_template
-    prompts = [
-        render(question.messages, template, add_generation_prompt=True, enable_thinking=question.task == reasoning.TASK)
-        for question in questions
-    ]
+    prompts = [checkpoint.chat.prompt(question.messages, question.task == reasoning.TASK) for question in questions]
     replies = ask.replies(checkpoint, prompts, room)
     unasked = sum(reply is None for reply in replies)
     if unasked:
@@ -32,7 +28,7 @@ def answers(checkpoint: ask.Checkpoint, questions: Sequence[Question], new_token
 
 def judged(question: Question, prompt: str, reply: str, options: list[str]) -> Prediction:
     """What the scorers of the question's task say of a reply."""
-    fields: dict[str, Any] = {"known": question.known, "prompt": prompt, "reply": reply, "answer": question.answer}
+    fields: dict[str, Any] = {"known": question.known, "prompt": unescaped(prompt), "reply": reply, "answer": question.answer}
     if question.task == classes.TASK:
         labels = [option for option in options if option in {question.answer, *question.wrong}]
         fields |= {"options": labels, "label": rules.chosen_label(reply, labels) or metrics.INVALID}
@@ -47,7 +43,8 @@ def with_rewards(rows: list[Prediction], questions: Sequence[Question], reward: 
     if not places:
         return rows
     tokenizer, judge = load_tokenizer(reward), load_scorer(reward, ask.LONG).to(device)
-    texts = [scored_text(questions[place].messages, rows[place].reply, tokenizer) for place in places]
+    chat = Chat.of(tokenizer)
+    texts = [scored_text(questions[place].messages, rows[place].reply, chat) for place in places]
     found = dict(zip(places, scores(judge, tokenizer, texts, batch=64), strict=True))
     return [with_value(row, "reward", found[place]) if place in found else row for place, row in enumerate(rows)]
 
@@ -66,15 +63,12 @@ def likelihoods(checkpoint: ask.Checkpoint, documents: Sequence[Document], scope
 def choices(checkpoint: ask.Checkpoint, preferences: Sequence[Preference]) -> list[Prediction]:
     """Whether a token of the chosen reply is likelier, on average, than one of the rejected."""
     better, worse = (
-        [
-            prompt_and_reply([*row.messages, Message(role="assistant", content=getattr(row, side))], checkpoint.tokenizer.chat_template)
-            for row in preferences
-        ]
+        [checkpoint.chat.prompt_and_reply([*row.messages, Message(role="assistant", content=getattr(row, side))]) for row in preferences]
         for side in ("chosen", "rejected")
     )
     margins = ask.token_margins(checkpoint, better, worse)
     return [
-        blank(row, "preference", prompt=prompt, answer=row.chosen, values={"exact": float(margin > 0), "margin": margin})
+        blank(row, "preference", prompt=unescaped(prompt), answer=row.chosen, values={"exact": float(margin > 0), "margin": margin})
         for row, (prompt, _), margin in zip(preferences, better, margins, strict=True)
     ]
 

@@ -3,26 +3,20 @@
 from collections.abc import Sequence
 from typing import Any
 
-from lingyu.model.chat import render
+from lingyu.model.chat import Chat
 from lingyu.records import Message
 
 
-def scored_text(messages: Sequence[Message], reply: str, tokenizer: Any) -> str:
+def scored_text(messages: Sequence[Message], reply: str, chat: Chat) -> str:
     """The conversation as the reward model reads it, to the end of the reply's turn."""
-    prompt = render(messages, tokenizer.chat_template, add_generation_prompt=True)
-    return ended(prompt, reply, tokenizer)
-
-
-def ended(prompt: str, reply: str, tokenizer: Any) -> str:
-    """A rendered prompt, the reply and the mark that ends a turn, once."""
-    return prompt + reply.removesuffix(tokenizer.eos_token) + str(tokenizer.eos_token)
+    return chat.ended(chat.prompt(messages), reply)
 
 
 def scores(model: Any, tokenizer: Any, texts: Sequence[str], batch: int) -> list[float]:
     """One score a text, in order; texts of like length are scored together. Higher is better; the scale is the model's own."""
     import torch
 
-    encoded = tokenizer(list(texts), add_special_tokens=False)["input_ids"] if texts else []
+    encoded = Chat.of(tokenizer).encode_all(texts)
     order = sorted(range(len(encoded)), key=lambda i: len(encoded[i]))
     result = [0.0] * len(encoded)
     model.eval()

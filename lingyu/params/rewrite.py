@@ -196,6 +196,7 @@ def comment_above(changes: CommentedMap, key: Any, lines: list[str]) -> str:
 
 def copied(value: Any) -> Any:
     """A value without the comments around it in its own file."""
+    made: CommentedMap | CommentedSeq
     if isinstance(value, CommentedMap):
         made = CommentedMap((key, copied(one)) for key, one in value.items())
     elif isinstance(value, CommentedSeq):

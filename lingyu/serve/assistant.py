@@ -13,7 +13,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from lingyu.files import read_json
-from lingyu.model.chat import THINK, load_template, render
+from lingyu.model.chat import THINK, Chat
 from lingyu.records import Message
 from lingyu.retrieve.index import Hit, Knowledge
 from lingyu.retrieve.prompt import NOTHING_FOUND, is_chinese, with_passages
@@ -63,13 +63,10 @@ class Plan:
 class Assistant:
     def __init__(self, content: Path, engine: Engine) -> None:
         """content: the folder with model/, knowledge/ and settings.json."""
-        from tokenizers import Tokenizer
-
         self.settings = Settings.model_validate(read_json(content / "settings.json"))
         self.engine = engine
-        self.tokenizer = Tokenizer.from_file(str(content / "model" / "tokenizer.json"))
-        self.template = load_template(content / "model")
-        self.names = special_names(content / "model" / "tokenizer_config.json")
+        self.chat = Chat.read(content / "model")
+        self.tokenizer = self.chat.tokenizer
         self.hidden = frozenset(
             id for id, token in self.tokenizer.get_added_tokens_decoder().items() if token.special and "think" not in token.content
         )
@@ -125,8 +122,7 @@ class Assistant:
         return hits, self.encode(messages, thinks)
 
     def encode(self, messages: list[Message], thinks: bool) -> list[int]:
-        text = render(messages, self.template, add_generation_prompt=True, enable_thinking=thinks, **self.names)
-        return list(self.tokenizer.encode(text, add_special_tokens=False).ids)
+        return self.chat.encode(self.chat.prompt(messages, thinks))
 
     def opens_reasoning(self, prompt: list[int]) -> bool:
         """Whether the template itself has written the opening mark, as those of R1's children do."""
@@ -192,10 +188,3 @@ def source_of(hit: Hit) -> dict[str, Any]:
         "text": chunk.text,
         "score": round(hit.score, 4),
     }
-
-
-def special_names(config: Path) -> dict[str, str]:
-    """What templates of other families write at the beginning and end of a text."""
-    known = read_json(config) if config.is_file() else {}
-    found = {key: known.get(key) for key in ("bos_token", "eos_token")}
-    return {key: str(value["content"] if isinstance(value, dict) else value) for key, value in found.items() if value}

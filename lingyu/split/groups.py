@@ -11,8 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from lingyu.files import read_table, short_hash
 from lingyu.records import TABLES, Dialogue, Document, Exam, Fact, Label, Preference, Row
 from lingyu.split.parts import Part, Size
-from lingyu.text.normalise import key, normal
-from lingyu.text.questions import question_key, question_of
+from lingyu.text.normalise import key, normal, without_signs
+from lingyu.text.questions import question_of
 
 PARTS: tuple[Part, ...] = ("train", "dev", "test")
 UNDATED = "no_date"
@@ -108,9 +108,14 @@ def units_of(table: str, tables: Path, min_files: int, before: dict[str, str], t
     units: dict[str, str] = {}
     for row in read_table(tables / f"{table}.parquet", TABLES[table]):
         files[row.scope].add(row.source)
-        if row.scope in before and row.scope not in units and short_hash(key(text_of_row(row))) in texts:
+        if row.scope in before and row.scope not in units and short_hash(place_key(text_of_row(row))) in texts:
             units[row.scope] = before[row.scope]
     return {scope: "source" if len(names) >= min_files else "section" for scope, names in files.items()} | units
+
+
+def place_key(text: str) -> str:
+    """By what a text gets its part: texts that differ in punctuation or in a sign only (>5, <5) have the same."""
+    return without_signs(key(text))
 
 
 def key_of(row: Row, unit: str, min_opening: int) -> str:
@@ -119,19 +124,19 @@ def key_of(row: Row, unit: str, min_opening: int) -> str:
         case _, "source":
             return row.source
         case Document(), _:
-            return f"{row.source}\0{row.section or key(row.text)}"
+            return f"{row.source}\0{row.section or place_key(row.text)}"
         case Dialogue() | Preference(), "dialogue":
             return opening(row, min_opening)
         case Dialogue() | Preference(), "paragraph":
             return paragraphs_of(row)[0]
         case Fact(), _:
-            return f"{key(row.entity)}\0{key(row.relation)}"
+            return f"{place_key(row.entity)}\0{place_key(row.relation)}"
         case Dialogue() | Preference(), _:
-            return question_key(row)
+            return place_key(question_of(row.messages))
         case Label(), _:
-            return key(row.text)
+            return place_key(row.text)
         case Exam(), _:
-            return key(row.question)
+            return place_key(row.question)
     raise TypeError(f"no such row: {type(row)}")
 
 
@@ -154,7 +159,7 @@ def opening(row: Dialogue | Preference, least: int) -> str:
     said = ""
     for message in row.messages:
         if message.role == "user" and len(said) < least:
-            said += key(message.content)
+            said += place_key(message.content)
     return said
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from lingyu.files import BATCH, read_table
 from lingyu.records import TABLES, Dialogue, Preference, Row
 from lingyu.split.groups import NONE, PARTS, UNDATED, Tables, paragraphs_of, text_of_row
-from lingyu.split.leak import Bounds, Gate, Item, Leak, leak_between
+from lingyu.split.leak import OTHERS, Bounds, Gate, Item, Leak, leak_between, others_of
+from lingyu.split.ngram_index import Others
 from lingyu.split.parts import Part
 
 # What must not be shared: the tables compared with one another. A question asked in one is given away in another. Facts are
@@ -28,14 +29,21 @@ class Guard:
     ) -> None:
         self._tables, self._parts, self._partings = tables, parts, partings
         held: dict[Part, list[tuple[str, Item, list[str]]]] = {"dev": [], "test": []}
+        learnt, drawn = sum(parts[table].count(PARTS.index("train")) for table in group), list[str]()
+        seen = 0
         for table in group if group != ("facts",) else ():
             for row, part in self._rows(table):
                 if part in held:
                     held[part].append((table, item_of(row), self._paragraphs(table, row)))
-        self._test = Held(held["test"], bounds, passages)
+                elif part == "train":
+                    if seen % (learnt // OTHERS + 1) == 0:
+                        drawn.append(text_of_row(row))
+                    seen += 1
+        others = others_of(drawn if any(held.values()) else [], learnt)
+        self._test = Held(held["test"], bounds, passages, others)
         leaking = self._test.leaks(held["dev"])
         self._leaking = {(table, item.id): found for (table, item, _), found in zip(held["dev"], leaking, strict=True) if found}
-        self._dev = Held((one for one in held["dev"] if (one[0], one[1].id) not in self._leaking), bounds, passages)
+        self._dev = Held((one for one in held["dev"] if (one[0], one[1].id) not in self._leaking), bounds, passages, others)
 
     def checked(self, table: str) -> Iterator[tuple[Row, Part | None, str, Leak | None]]:
         """Every row with its part, the reason to drop it if there is one, and the evidence if it is a leak."""
@@ -63,14 +71,14 @@ class Guard:
 class Held:
     """Held-out rows, as (table, text, paragraphs): what gives one of them away."""
 
-    def __init__(self, rows: Iterable[tuple[str, Item, list[str]]], bounds: Bounds, passages: bool) -> None:
+    def __init__(self, rows: Iterable[tuple[str, Item, list[str]]], bounds: Bounds, passages: bool, others: Others) -> None:
         self._paragraphs: dict[str, Item] = {}
         items = []
         for _, item, paragraphs in rows:
             items.append(item)
             for paragraph in paragraphs:
                 self._paragraphs.setdefault(paragraph, item)
-        self._gate = Gate(items, bounds, passages=passages)
+        self._gate = Gate(items, bounds, passages=passages, others=others)
 
     def leaks(self, rows: list[tuple[str, Item, list[str]]]) -> list[Leak | None]:
         """For each row the leak that it is, or None."""

@@ -2,8 +2,9 @@
 
 A text gives another away when it is the same (verbatim), the same but for punctuation, width, case and spaces (form) or for
 traditional and simplified characters (script); when most of its characters stand in the same order (near); when one of
-the two stands whole in the other (contained); among questions, when both quote one passage (passage); and, where that is
-asked for, when both rest on one record (paragraph).
+the two stands whole in the other, within a frame or a longer text (contained); among questions, when both quote one passage
+(passage); and, where that is asked for, when both rest on one record (paragraph). What many texts share, an instruction or
+the head of a form, gives nothing away: texts that are alike by it are compared by what is left of them without it.
 """
 
 import re
@@ -11,14 +12,14 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
-from itertools import islice
+from itertools import accumulate, islice
 from math import log2
 from typing import Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt
 
-from lingyu.split.ngram_index import Prints, prints_of
+from lingyu.split.ngram_index import Others, Prints, prints_of
 from lingyu.text.ngrams import Grams, Sketches, grams_of_key, similarity
 from lingyu.text.normalise import key, normal
 from lingyu.text.numerals import CHINESE
@@ -30,8 +31,12 @@ SHORT = 128  # characters; in a text shorter than this a number or code says wha
 TYPO = 0.7  # likeness of two words from which one is a slip of the other; wind and winter have .6
 SLOTS = 32  # Chinese characters; in a text no longer, one other word makes another question of it
 NUMERALS = frozenset(f"{CHINESE}万")
+TURNING = frozenset("+±<>≤≥≠⁺⁻↑↓")
+SAYS = 5  # Chinese characters, or three times as many others, from which a question by itself is one: 怎么办 is none
+NOTHING = 3  # the same measure, below which nothing is left of a text
 BATCH = 2000
-COMPARED = 4  # held texts that a text is compared with character by character
+OTHERS = 4096  # texts to learn from that are enough to know what many of them share
+COMPARED = 16  # held texts that a text is compared with character by character
 
 
 class Bounds(BaseModel):
@@ -101,20 +106,35 @@ class Leak:
 
 
 class Gate:
-    """Held-out texts to keep apart. passages: whether a passage in common gives away, as it does where it is asked about."""
+    """Held-out texts to keep apart. passages: whether a passage in common gives away, as it does where it is asked about.
 
-    def __init__(self, held: Iterable[Item], bounds: Bounds, *, passages: bool = False) -> None:
+    others: of texts to learn from, by which the gate knows what many texts share. Where none are given, those judged first are taken.
+    """
+
+    def __init__(self, held: Iterable[Item], bounds: Bounds, *, passages: bool = False, others: Others | None = None) -> None:
         self._bounds, self._run = bounds, bounds.passage if passages else 0
         self._held = [item for item in held if key(item.text)]
         self._same: dict[str, int] = {}
+        self._bare: dict[str, int] = {}
+        self._folds: list[str] = []
         self._sketches = Sketches()
-        self._prints = Prints(self._folds())
+        self._index: Prints | None = None
+        if self._held and others:
+            self._index = Prints(self._folded(), others)
 
-    def _folds(self) -> Iterator[str]:
+    @property
+    def _prints(self) -> Prints:
+        assert self._index, "judged makes it"
+        return self._index
+
+    def _folded(self) -> Iterator[str]:
         """The held texts folded, each remembered and sketched as it passes."""
         for number, item in enumerate(self._held):
             fold = folded(item.text)
             self._same.setdefault(fold, number)
+            if bare := unframed(item.text):
+                self._bare.setdefault(folded(bare), number)
+            self._folds.append(fold)
             self._sketches.add(grams_of_key(fold))
             yield fold
 
@@ -129,26 +149,50 @@ class Gate:
         if not self._held:
             return [None] * len(items)
         folds = [folded(item.text) for item in items]
+        self._index = self._index or Prints(self._folded(), Others(folds))
         candidates = self._prints.candidates(folds, COMPARED, self._run)
-        return [self._most(item, fold, numbers) for item, fold, numbers in zip(items, folds, candidates, strict=True)]
+        return [self._most(item, fold, *found) for item, fold, found in zip(items, folds, candidates, strict=True)]
 
-    def _most(self, item: Item, fold: str, numbers: list[int]) -> Leak | None:
+    def _most(self, item: Item, fold: str, whole: list[int], alike: list[int]) -> Leak | None:
         if not fold:
             return None
         if (number := self._same.get(fold)) is not None:
             held = self._held[number].text
             kind: Kind = "verbatim" if item.text == held else "form" if key(item.text) == key(held) else "script"
             return leak_between(item, self._held[number], kind, 1.0)
-        if not numbers:
+        if (number := self._inside(item.text, fold, whole)) is not None:
+            return leak_between(item, self._held[number], "contained", 1.0)
+        if not alike:
             return None
         grams = grams_of_key(fold)
-        numbers = self._worth_comparing(fold, grams, numbers)
-        judged = [(verdict, number) for number in numbers if (verdict := self._judged(item.text, fold, grams, number))]
+        alike = self._worth_comparing(fold, grams, alike)
+        judged = [(verdict, number) for number in alike if (verdict := self._judged(item.text, fold, grams, number))]
         found = [(ORDER.index(kind), -score, number) for (kind, score), number in judged]
         if not found:
             return None
         place, score, number = min(found)
         return leak_between(item, self._held[number], ORDER[place], -score)
+
+    def _inside(self, text: str, fold: str, numbers: list[int]) -> int | None:
+        """The longest held text that stands whole in the text, or that the text is but for its frame."""
+        found = [number for number in numbers if self._folds[number] in fold and self._says_whole(text, fold, number)]
+        if found:
+            return max(found, key=lambda number: (len(self._folds[number]), -number))
+        bare = unframed(text)
+        if bare and (number := self._same.get(folded(bare), self._bare.get(folded(bare)))) is not None:
+            return number
+        return self._bare.get(fold)
+
+    def _says_whole(self, text: str, fold: str, number: int) -> bool:
+        """Whether a held text that stands in another says enough there to be asked again."""
+        held = self._folds[number]
+        said = amount(held)
+        if said < self._bounds.min_contained:  # 可以停车吗 is in many questions; by itself, between two marks, it is one
+            return said >= SAYS and is_between_marks(held, text)
+        if len(held) < SHORT and not (numbers(self._held[number].text) <= numbers(text) or is_apart(held, fold)):
+            return False
+        own, _ = self._prints.parted(held, everywhere=True)
+        return own == held or amount(own) >= SAYS or bool(own and is_between_marks(held, text))  # an instruction alone asks nothing
 
     def _worth_comparing(self, fold: str, grams: Grams, numbers: list[int]) -> list[int]:
         """Those of the held texts that may turn out to be given away; by far the most share too few grams for that."""
@@ -162,26 +206,66 @@ class Gate:
 
     def _judged(self, text: str, mine: str, grams: Grams, number: int) -> tuple[Kind, float] | None:
         """What the text (mine: folded) has in common with a held one that is not the same."""
-        held, bounds = self._held[number].text, self._bounds
-        theirs = folded(held)
+        held, theirs, bounds = self._held[number].text, self._folds[number], self._bounds
         others = grams_of_key(theirs)
-        alike = similarity(grams, others)
-        shorter, longer = sorted((mine, theirs), key=len)
-        said = amount(shorter)
-        if alike >= bounds.near_at(said) and same_subject(text, held):
-            return "near", alike
-        # A sentence out of a long text does not give it away; half of it does.
-        fits = alike * (grams.size + others.size) / (1 + alike) >= bounds.contained * min(grams.size, others.size)  # else no runs can
-        if fits and said >= bounds.min_contained and said >= amount(theirs) / 2:
-            share = 1.0 if shorter in longer else shared_runs(shorter, longer)
-            whole = share == 1 and (len(shorter) >= SHORT or numbers(min(text, held, key=len)) <= numbers(max(text, held, key=len)))
-            if whole or (bounds.contained <= share < 1 and same_subject(text, held)):
-                return "contained", share
+        if verdict := likeness(text, mine, grams, held, theirs, others, bounds):
+            for everywhere in (False, True):
+                (own, common), (own_held, common_held) = (self._prints.parted(one, everywhere) for one in (mine, theirs))
+                if own == own_held or not (common or common_held):
+                    return verdict
+                if everywhere or min(amount(own), amount(own_held)) >= NOTHING:  # else all of it is in many texts
+                    if verdict := likeness(
+                        text, mine, grams, held, theirs, others, bounds, Boilerplate(own, own_held, common + common_held)
+                    ):
+                        return verdict
+                    break
         if self._run:
             run = longest_run(mine, theirs)
             if amount(run) >= self._run and not self._prints.is_common(run):
                 return "passage", amount(run) / max(amount(theirs), 1)
         return None
+
+
+@dataclass(frozen=True)
+class Boilerplate:
+    """What is two texts' own, and what of them is in many texts."""
+
+    own: str
+    own_held: str
+    common: list[str]
+
+
+def likeness(
+    text: str, mine: str, grams: Grams, held: str, theirs: str, others: Grams, bounds: Bounds, without: Boilerplate | None = None
+) -> tuple[Kind, float] | None:
+    """Whether two texts (mine and theirs: folded) are nearly the same, or one nearly in the other.
+
+    without: judge by what is left without this.
+    """
+    size = max(len(text), len(held))
+    if without:
+        mine, theirs = without.own, without.own_held
+        size = max(len(mine), len(theirs))
+        shared = np.concatenate([grams_of_key(piece) for piece in without.common])
+        grams, others = np.setdiff1d(grams, shared), np.setdiff1d(others, shared)
+    alike = similarity(grams, others)
+    shorter, longer = sorted((mine, theirs), key=len)
+    said = amount(shorter)
+    if alike >= bounds.near_at(said) and (size >= SHORT or same_words(text, held)):
+        return "near", alike
+    # A sentence out of a long text does not give it away; half of it does.
+    fits = alike * (grams.size + others.size) / (1 + alike) >= bounds.contained * min(grams.size, others.size)  # else no runs can
+    if fits and said >= bounds.min_contained and said >= amount(theirs) / 2:
+        share = 1.0 if shorter in longer else shared_runs(shorter, longer)
+        whole = share == 1 and (len(shorter) >= SHORT or numbers(min(text, held, key=len)) <= numbers(max(text, held, key=len)))
+        if whole or (bounds.contained <= share < 1 and (size >= SHORT or same_words(text, held))):
+            return "contained", share
+    return None
+
+
+def others_of(texts: Sequence[str], population: int) -> Others:
+    """What these texts share, which are drawn from so many."""
+    return Others([folded(text) for text in texts[:: len(texts) // OTHERS + 1]], population)
 
 
 ORDER: list[Kind] = ["near", "contained", "passage"]
@@ -199,6 +283,66 @@ def folded(text: str) -> str:
 def amount(text: str) -> float:
     """How much a text says, in Chinese characters: another character counts a third."""
     return sum(1 if character >= "⺀" else 1 / 3 for character in text)
+
+
+# What sets a question apart from the words around it: lines, colons, quotation marks, ends of sentences.
+BETWEEN_MARKS = re.compile(r"[\n:：。？！!?；;“”\"「」『』《》【】<>]+|\.\s")
+COURTESY = re.compile(
+    r"[\W_]*(?:您好|你好|请问(?:一下)?|麻烦问一下|我?想问一下"
+    r"|(?:hello|hi|(?:could|can) you (?:please )?tell me|please tell me)(?![a-z]))[\W_]*",
+    re.IGNORECASE,
+)
+LABEL = re.compile(
+    r"(?:问题|提问|问|题目|题|文本|内容|输入|用户|回答|答案|作答|(?<![a-z])(?:question|query|problem|text|input|prompt|user|human|answer|q))[\s\d.#*]*$",
+    re.IGNORECASE,
+)
+FRAME_TAIL = re.compile(
+    r"(?:[\W_]*(?:谢谢(?:您|你|医生)?|多谢|请(?:您|你)?(?:简要|详细|认真|直接)?(?:回答|作答|解答)(?:[上以]面的问题|这个问题|问题)?"
+    r"|(?:回答|答案|答复|解答|答|输出|类别|助手)[\s\d.]*[:：])"
+    r"|[\W_]+(?:thanks?(?: you)?|please answer(?: it| the question)?|(?:answer|response|reply|output|assistant|bot|a)\s*[:：]))[\W_]*$",
+    re.IGNORECASE,
+)
+HEAD_END, TAIL_SIGN = re.compile(r"[:：\n？！。?!]"), re.compile(r"[:：]\W*$|[谢答]|thank|answer", re.IGNORECASE)
+FRAMED = 400  # characters; a longer text is no question with a word before it
+LABELLED, TAILED = 60, 30  # characters before and after a question that a frame may have
+
+
+def unframed(text: str) -> str:
+    """What stands in a frame (问题：…回答：, 请问…谢谢) where the text is little more than that; "" where there is no frame."""
+    if len(text) > FRAMED:
+        return ""
+    bare = text
+    while (mark := HEAD_END.search(bare, 0, LABELLED)) is not None:
+        if mark[0] not in ":：" or not LABEL.search(bare[: mark.start()]):
+            break
+        bare = bare[mark.end() :]
+    while (courtesy := COURTESY.match(bare)) is not None:
+        bare = bare[courtesy.end() :]
+    while TAIL_SIGN.search(bare, max(0, len(bare) - TAILED)) and (tail := FRAME_TAIL.search(bare, max(0, len(bare) - TAILED))) is not None:
+        bare = bare[: tail.start()]
+    return bare if len(bare) < len(text) else ""
+
+
+def is_between_marks(held: str, text: str) -> bool:
+    """Whether a folded text is one or several whole sentences, lines or quotations of another."""
+    parts = list(map(folded, BETWEEN_MARKS.split(text)))
+    ends = set(accumulate(map(len, parts), initial=0))
+    joined, at = "".join(parts), -1
+    while (at := joined.find(held, at + 1)) >= 0:
+        if at in ends and at + len(held) in ends:
+            return True
+    return False
+
+
+def is_apart(inner: str, whole: str) -> bool:
+    """Whether a text stands in another so that no number runs over its borders: 二月的风速 is not in 十二月的风速."""
+    counted, at = NUMERALS | set("0123456789"), whole.find(inner)
+    while at >= 0:
+        before, after = whole[at - 1 : at] if at else "", whole[at + len(inner) : at + len(inner) + 1]
+        if not ((before in counted and inner[0] in counted) or (after in counted and inner[-1] in counted)):
+            return True
+        at = whole.find(inner, at + 1)
+    return False
 
 
 def shared_runs(shorter: str, longer: str) -> float:
@@ -219,10 +363,13 @@ def longest_run(text: str, held: str) -> str:
 
 
 def same_subject(text: str, held: str) -> bool:
-    """Whether two texts that are nearly the same are about the same: if short, the same numbers, and no word for quite another."""
-    if max(len(text), len(held)) >= SHORT:
-        return True
-    if codes(text) != codes(held) or (numerals(text) != numerals(held) and not are_slips(text, held)):
+    """Whether two texts that are nearly the same are about the same: if short, by their numbers, signs and words."""
+    return max(len(text), len(held)) >= SHORT or same_words(text, held)
+
+
+def same_words(text: str, held: str) -> bool:
+    """Whether two texts have the same numbers and signs, and no word of one stands where the other has quite another."""
+    if codes(text) != codes(held) or signs(text) != signs(held) or (numerals(text) != numerals(held) and not are_slips(text, held)):
         return False
     words, others = (Counter(re.findall(r"[^\W\d_]+", re.sub(r"[⺀-\U0003ffff]", " ", normal(one).casefold()))) for one in (text, held))
     gone, come = list((words - others).elements()), list((others - words).elements())
@@ -244,6 +391,12 @@ def numbers(text: str) -> set[str]:
 def codes(text: str) -> set[str]:
     """The words of a text with a digit in them."""
     return {word for word in re.findall(r"[a-z0-9]+(?:[.\-][a-z0-9]+)*", normal(text).casefold()) if any(map(str.isdigit, word))}
+
+
+def signs(text: str) -> set[str]:
+    """The signs and negative numbers of a text, which turn what it says: >5 is not <5, CD4+ not CD4-, -5 not 5."""
+    keyed = key(text)
+    return {*TURNING & set(keyed), *re.findall(r"-\d+", keyed)}
 
 
 def numerals(text: str) -> set[str]:

@@ -9,6 +9,10 @@ ENOUGH = 20  # letters of another script, or Latin words, from which a text can 
 # Japanese has a third kana or more; a translation beside its Chinese original stays below.
 _KANA = re.compile(r"[\u3041-\u30ff\u31f0-\u31ff]")
 _OTHER = re.compile(r"[\u0370-\u1fff\u3130-\u318f\ua000-\uabff\uac00-\ud7ff\ufb1d-\ufdff\ufe70-\ufefc]")
+CODE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]*`|https?://\S+", re.DOTALL)
+_CJK = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff⺀-⿕]")
+_LATIN_WORD = re.compile(r"[A-Za-z]{2,}")
+_OTHER_ASKED = re.compile(r"[英法德日韩俄]语|英文|中文|汉语|翻译|译成|代码|程序|函数|脚本|公式|Chinese|translat|pinyin|拼音", re.IGNORECASE)
 _LETTERS = re.compile(r"[^\W\d_]+")
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?")
 # Words of which nearly every sentence of a language has some.
@@ -48,3 +52,18 @@ def language(text: str) -> str:
 def is_foreign(text: str, languages: tuple[str, ...]) -> bool:
     """Whether the text is certainly in none of these."""
     return language(text) not in {"", *languages}
+
+
+def same_language(question: str, answer: str) -> bool:
+    """False where a question in one language, which asks for no other, has an answer in the other; code does not count."""
+    chinese, english = _CJK.search(question) is not None, _LATIN_WORD.search(question) is not None
+    if chinese == english:
+        return True
+    answer = CODE.sub(" ", answer)
+    if chinese:
+        words = len(_LATIN_WORD.findall(answer))
+        other = words >= 4 and len(_CJK.findall(answer)) * 4 < words
+    else:
+        characters = len(_CJK.findall(answer))
+        other = characters >= 8 and len(_LATIN_WORD.findall(answer)) * 4 < characters
+    return not other or _OTHER_ASKED.search(question) is not None

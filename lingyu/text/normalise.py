@@ -66,7 +66,11 @@ def _unusual() -> re.Pattern[str]:
 
 @lru_cache(maxsize=1 << 13)  # the rules and searches of a stage ask for the same texts' keys again and again
 def key(text: str) -> str:
-    """What stays when width, case, punctuation and spaces do not count. Digits stay apart: 3–5 is not 35, −5 is not 5."""
+    """What stays when width, case, punctuation and spaces do not count, by which two texts are the same.
+
+    Digits stay apart: 3–5 is not 35. Signs that a reader would not overlook stay: >5 and <5, CD4+ and CD4-, C# and C, 5% and 5,
+    10⁹ and 10⁻⁹, 👍 and 👎 differ. A hyphen within a word or a range is punctuation: Wi-Fi is WiFi, 3-5 is 3~5.
+    """
     if len(text) >= LONG and (quick := quick_key(text)) is not None:
         return quick
     return exact_key(text)
@@ -75,29 +79,37 @@ def key(text: str) -> str:
 def exact_key(text: str) -> str:
     """The key of any text, by expressions."""
     text = normal(text).casefold()
-    if not _DIGIT.search(text):
+    if not _MARKED.search(text):
         return "".join(_WORDS.findall(text))
     text = re.sub(r",(?<=\d,)(?=\d{3}(?!\d))", "", text)
-    text = _GAP.sub(lambda gap: "." if gap[0] == "." else " ", text)
-    return "".join(_KEPT.findall(text))
+    kept, end = [], -1  # end: of the last piece, where that is a digit
+    for piece in _KEPT.finditer(text):
+        start = piece.start()
+        if 0 <= end < start and text[start].isdecimal():
+            kept.append("." if text[end:start] == "." else " ")
+        kept.append(_SAME_SIGN.get(piece[0], piece[0]))
+        end = piece.end() if text[piece.end() - 1].isdecimal() else -1
+    return "".join(kept)
 
 
 def quick_key(text: str) -> str | None:
     """The same by looking each character up in a table, for a long text in an eighth of the time; None where one is unusual."""
+    text = text.strip()
     units = np.frombuffer(text.encode("utf-16-le", "surrogatepass"), np.uint16)
     kept = _kept_units()[units]
-    if kept.max() == _UNUSUAL_UNIT:
+    if not kept.size or kept.max() == _UNUSUAL_UNIT:
         return None
+    doubtful = np.flatnonzero(kept == _DOUBTFUL_UNIT)
+    if doubtful.size:
+        if "  " in text:  # normal closes up spaces, and what stands beside a sign decides
+            return None
+        kept[doubtful] = [ord(_SAME_SIGN.get(sign[0], sign[0])) if (sign := _SIGN.match(text, at)) else 0 for at in doubtful.tolist()]
     is_digit = kept - np.uint16(ord("0")) < 10
     if is_digit.any():
-        minus = np.flatnonzero(is_digit[1:] & ((units[:-1] == ord("-")) | (units[:-1] == ord("−"))))
         shown = np.flatnonzero(kept)
-        minus = minus[(minus == 0) | (kept[minus - 1] == 0) & (units[minus - 1] != ord("_"))]
-        kept[minus] = units[minus]
         apart = np.flatnonzero(is_digit[shown[1:]] & is_digit[shown[:-1]] & (shown[1:] - shown[:-1] > 1))
         for last, first in zip(shown[apart].tolist(), shown[apart + 1].tolist(), strict=True):
             gap = text[last + 1 : first]
-            kept[last + 1 : first] = 0
             if gap != "," or not _THOUSAND.match(text, first):
                 kept[last + 1] = ord("." if gap == "." else " ")
     return kept[kept > 0].tobytes().decode("utf-16-le")
@@ -108,20 +120,58 @@ def _kept_units() -> npt.NDArray[np.uint16]:
     """For each unit of UTF-16 the character that a key has for it, 0 for none, and a mark where expressions must decide."""
     table = np.full(1 << 16, _UNUSUAL_UNIT, np.uint16)
     for point in range(1 << 16):
-        folded = chr(point).casefold()
-        usual = len(folded) == 1 and not 0xD800 <= point < 0xE000 and not _unusual().match(chr(point))
-        if usual and (chr(point) in "0123456789" or not _DIGIT.match(folded)):
-            table[point] = ord(folded) if _WORDS.match(folded) else 0
+        character, folded = chr(point), chr(point).casefold()
+        usual = len(folded) == 1 and not 0xD800 <= point < 0xE000 and not _unusual().match(character)
+        if usual and (character in "0123456789" or not character.isdecimal()):
+            table[point] = ord(folded) if _WORDS.match(folded) or _ALWAYS.match(character) else 0
+            if character in _DOUBTFUL:
+                table[point] = _DOUBTFUL_UNIT
     return table
 
 
+# Signs that mean something wherever they stand: comparison and arithmetic, superscript signs, arrows, marks of yes, no and
+# rating, emoji without their skin tones. Left out: what is used as a dot, a bullet or a dash.
+_ALWAYS = re.compile("[+±<>=^×÷⁺⁻⁼₊₋₌←-⇿∀-∑∓∔√-∵∽-⋄⋆-⋮⋰-⋿▲△▼▽☀-⛿✅✈-✍✓-✘✚❌❎❓❤➕-➗⩽⩾\U0001f1e6-\U0001f3fa\U0001f400-\U0001faff]")
+# Signs that mean something by what stands beside them.
+_DOUBTFUL = "-−‐–#%‰°′″$¥€£*"
+_BESIDE = rf"\d[{_CJK}]"
+_SIGN = re.compile(
+    "|".join(
+        [
+            # A minus, unless it is the hyphen of a range (3-5, 3月-5月, 5%-8%) or of a word (COVID-19).
+            r"(?<![0-9A-Za-z%‰°′″\-−‐–—~～])(?<!\d )"
+            rf"(?<!{_BESIDE})(?<!{_BESIDE}[{_CJK}])(?<!{_BESIDE} )(?<!{_BESIDE}[{_CJK}] )[-−‐–](?=\d)",
+            r"(?<=\d[eE])[-−](?=\d)",
+            # A sign behind a name: CD4-, type A-.
+            rf"(?<=[0-9A-Za-z])[-−](?=[{_CJK}，。；、：？！）”’」』】,.;:?!)\]\"']|\Z)",
+            r"(?:(?<![0-9A-Za-z].)(?<=[A-Za-z])|(?<=[A-Za-z]\d))[-−](?= (?!\s*\n))",
+            r"(?<=[(（\[【“‘「『\"'])[-−](?=[)）\]】”’」』\"'])",
+            r"(?<=[0-9A-Za-z])#(?![0-9A-Za-z])",
+            r"(?<=\d)[%‰°′″]|(?<=\d )[%‰°]",
+            r"[$¥€£](?= ?\d)|(?<=\d)[$¥€£]",
+            r"(?<=\d)\*(?=\d)",
+        ]
+    )
+)
+_SAME_SIGN = {"−": "-", "‐": "-", "–": "-", "*": "×", "≦": "≤", "≧": "≥", "⩽": "≤", "⩾": "≥"}
+
 LONG = 200  # characters; a shorter text is sooner done by expressions
-_UNUSUAL_UNIT = np.uint16(0xFFFF)
+_UNUSUAL_UNIT, _DOUBTFUL_UNIT = np.uint16(0xFFFF), np.uint16(0xFFFE)
 _THOUSAND = re.compile(r"\d{3}(?!\d)")
-_DIGIT = re.compile(r"\d")
 _WORDS = re.compile(r"[^\W_]+")
-_GAP = re.compile(r"[\W_](?<=\d.)[\W_]*(?=\d)", re.DOTALL)  # between two digits
-_KEPT = re.compile(r"[^\W_]+|.(?<=\d.)(?=\d)|(?<!\w)[-−](?=\d)", re.DOTALL)
+_MARKED = re.compile(rf"\d|{_ALWAYS.pattern}|[{re.escape(_DOUBTFUL)}]")
+_KEPT = re.compile(rf"[^\W_]+|{_ALWAYS.pattern}|{_SIGN.pattern}")
+
+
+def without_signs(keyed: str) -> str:
+    """A key without its signs, for what is to stay together whichever sign it has. A minus before a number stays."""
+    if not _SIGNS.search(keyed):
+        return keyed
+    return _SIGNS.sub(lambda signs: " " if _BETWEEN_DIGITS.match(keyed, max(0, signs.start() - 1), signs.end() + 1) else "", keyed)
+
+
+_SIGNS = re.compile(rf"(?:{_ALWAYS.pattern}|[#%‰°′″$¥€£]|-(?!\d))+")
+_BETWEEN_DIGITS = re.compile(r"\d\D+\d")
 
 
 def simplified(text: str) -> str:

@@ -10,15 +10,16 @@ from lingyu.stage import StageError, faults, read_yaml
 
 
 class Words(BaseModel):
-    """A list of words.yaml."""
+    """A list of words.yaml. unless: what behind a find makes it none."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     words: list[str] = []
     whole: list[str] = []
     patterns: list[str] = []
+    unless: list[str] = []
 
-    @field_validator("patterns")
+    @field_validator("patterns", "unless")
     @classmethod
     def readable(cls, patterns: list[str]) -> list[str]:
         for pattern in patterns:
@@ -36,7 +37,10 @@ class Words(BaseModel):
     @property
     def _expressions(self) -> list[str]:
         whole = [rf"^[\W_]*(?:{'|'.join(map(spelt, self.whole))})[\W_]*$"] if self.whole else []
-        return list(map(in_any_case, [*map(bordered, self.words), *whole, *self.patterns]))
+        every = [*map(bordered, self.words), *whole, *self.patterns]
+        if self.unless:
+            every = [rf"(?:{one})(?![\s\S]*(?:{'|'.join(self.unless)}))" for one in every]
+        return list(map(in_any_case, every))
 
     @cached_property
     def _parts(self) -> list[tuple[str, re.Pattern[str]]]:
@@ -44,8 +48,9 @@ class Words(BaseModel):
 
         Apart, because `re` leaps through a text in search of one beginning, not of many.
         """
-        signs = {in_any_case(bordered(word)): word.casefold() for word in self.words if LETTER.search(word)}
-        return sorted(((signs.get(one, ""), re.compile(one)) for one in self._expressions), key=lambda part: not part[0])
+        signs = {number: word.casefold() for number, word in enumerate(self.words) if LETTER.search(word)}
+        parts = ((signs.get(number, ""), re.compile(one)) for number, one in enumerate(self._expressions))
+        return sorted(parts, key=lambda part: not part[0])
 
     def is_in(self, text: str) -> bool:
         """Whether `regex` would find something."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lingyu.launch import is_first
+from lingyu.model.chat import Chat
 from lingyu.stage import StageError
 from lingyu.train.settings import Training
 
@@ -69,6 +70,17 @@ def check_model(params: Training, model: Path, tokenizer: Any) -> None:
             f"the tokenizer in {model} has no token that ends a text (eos_token), so that a reply would never end. "
             "Name one in its tokenizer_config.json, or take another base."
         )
+    end_of_turn(tokenizer, model)
+
+
+def end_of_turn(tokenizer: Any, model: Path) -> str:
+    """The token that ends a reply. Raises StageError where the chat template has none."""
+    try:
+        return Chat.of(tokenizer).end_token
+    except Exception as error:  # a template raises what it likes
+        raise StageError(
+            f"{model}: {error}. Put the token that ends a turn behind an assistant's content in chat_template.jinja, or take another base."
+        ) from error
 
 
 def check_room(model: Any, work: Path) -> None:

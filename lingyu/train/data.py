@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, NotRequired, TypedDict, TypeVar
 
 from lingyu.launch import is_first
-from lingyu.model.chat import END_OF_TEXT, prompt_and_reply
+from lingyu.model.chat import Chat, end_of_text, text_start
 from lingyu.records import Dialogue, Message
 from lingyu.stage import StageError
 
@@ -29,20 +29,21 @@ class Example(TypedDict):
 
 
 def packed(texts: Iterable[str], tokenizer: Any, block: int, separate: bool = False) -> Iterator[Example]:
-    """The texts one after another, an end-of-text mark behind each, cut into blocks of `block` tokens.
+    """The texts one after another, each between the marks that the model expects around a text, cut into blocks of `block` tokens.
 
-    The last, shorter block is kept: no token of the corpus is left out. separate: no token sees another text of its block.
+    texts: as Chat.literal or Chat.render give them. The last, shorter block is kept: no token of the corpus is left out.
+    separate: no token sees another text of its block.
     """
-    end = end_of_text(tokenizer)
+    chat, start, end = Chat.of(tokenizer), text_start(tokenizer), end_of_text(tokenizer)
     ids: list[int] = []
     places: list[int] = []
     for some in batches(texts, BATCH):
-        for encoded in tokenizer(some, add_special_tokens=False)["input_ids"]:
-            ids += [*encoded, end]
-            places += range(len(encoded) + 1)
+        for encoded in chat.encode_all(some):
+            ids += [*start, *encoded, end]
+            places += range(len(start) + len(encoded) + 1)
             whole = len(ids) - len(ids) % block
-            for start in range(0, whole, block):
-                yield block_of(ids[start : start + block], places[start : start + block], separate)
+            for first in range(0, whole, block):
+                yield block_of(ids[first : first + block], places[first : first + block], separate)
             if whole:
                 ids, places = ids[whole:], places[whole:]
     if ids:
@@ -59,12 +60,6 @@ def block_of(ids: list[int], places: list[int], separate: bool) -> Example:
     return Example(input_ids=ids, labels=labels, position_ids=positions)
 
 
-def end_of_text(tokenizer: Any) -> int:
-    """The mark behind a document: the one that Qwen, GPT-2 and the tiny base share, else what ends a reply."""
-    known = tokenizer.convert_tokens_to_ids(END_OF_TEXT)
-    return int(tokenizer.eos_token_id if known is None or known == tokenizer.unk_token_id else known)
-
-
 LossOn = Literal["last", "replies", "all"]
 
 
@@ -75,19 +70,19 @@ def dialogues(
 
     Raises StageError at its end, naming the rows over `longest` tokens and those that the chat template cannot write.
     """
+    chat = Chat.of(tokenizer)
     count, over, unwritten = 0, list[str](), list[str]()
     for some in batches(rows, BATCH):
         count += len(some)
         parted: list[tuple[Dialogue, list[tuple[str, bool]]]] = []
         for row in some:
             try:
-                parted += [(row, parts) for parts in conversations(row.messages, tokenizer.chat_template, loss_on)]
+                parted += [(row, parts) for parts in conversations(row.messages, chat, loss_on)]
             except Exception as error:  # a template raises what it likes
                 unwritten.append(f"{row.id} ({row.source}, {row.place}): {error}")
-        texts = [text for _, parts in parted for text, _ in parts]
-        encoded = iter(tokenizer(texts, add_special_tokens=False)["input_ids"] if texts else [])
-        for row, parts in parted:
-            pieces = [(next(encoded), learnt) for _, learnt in parts]
+        encoded = chat.encode_parts([[text for text, _ in parts] for _, parts in parted])
+        for (row, parts), ids_of_parts in zip(parted, encoded, strict=True):
+            pieces = [(ids, learnt) for ids, (_, learnt) in zip(ids_of_parts, parts, strict=True)]
             example = Example(
                 input_ids=[*chain.from_iterable(ids for ids, _ in pieces)],
                 labels=[*chain.from_iterable(ids if learnt else [NOT_LEARNT] * len(ids) for ids, learnt in pieces)],
@@ -110,7 +105,7 @@ def dialogues(
         raise StageError("\n".join(faults))
 
 
-def conversations(messages: Sequence[Message], template: str, loss_on: LossOn) -> Iterator[list[tuple[str, bool]]]:
+def conversations(messages: Sequence[Message], chat: Chat, loss_on: LossOn) -> Iterator[list[tuple[str, bool]]]:
     """Texts to learn from, each as parts that are learnt or not.
 
     Where a template writes an earlier turn otherwise than the last one (Qwen3 leaves its reasoning out), each reply stands in
@@ -125,7 +120,7 @@ def conversations(messages: Sequence[Message], template: str, loss_on: LossOn) -
     parts: list[tuple[str, bool]] = []
     written = ""
     for end in ends:
-        prompt, reply = prompt_and_reply(messages[:end], template)
+        prompt, reply = chat.prompt_and_reply(messages[:end])
         if parts and prompt.startswith(written):
             parts += [(prompt.removeprefix(written), False), (reply, True)]
         else:

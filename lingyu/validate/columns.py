@@ -2,25 +2,28 @@
 
 import hashlib
 import re
+import tempfile
 from array import array
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 
-from lingyu.files import read_table, short_hash
+from lingyu.clean.minhash import NearDuplicates, signatures
+from lingyu.files import read_batches, read_table, short_hash
 from lingyu.records import TABLES, Dialogue, Document, Exam, Fact, Label, Message, Preference, Row
+from lingyu.text.language import CODE, same_language
 from lingyu.text.normalise import key, language_of
-from lingyu.text.questions import question_of
+from lingyu.text.questions import Stance, are_contrary, is_bare, question_of, stance_of
 
-CJK = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff⺀-⿕]")
-WORD = re.compile(r"[A-Za-z]{2,}")
-CODE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]*`|https?://\S+", re.DOTALL)
-OTHER_ASKED = re.compile(r"[英法德日韩俄]语|英文|中文|汉语|翻译|译成|代码|程序|函数|脚本|公式|Chinese|translat|pinyin|拼音", re.IGNORECASE)
 ENDED = re.compile(r"[。！？!?.…；;：:）)】\]」』”\"'’》>|}~`*％%\d]\s*$|\n\s*(?:[-*•]|\d+[.、])[^\n]*$")
 LONG = 60  # characters of an answer from which it should end in a mark
+NEAR = 0.9  # similarity of two dialogues from which one nearly repeats the other, as clean.near_duplicate has it for documents
+MOST_ANSWERS = 50  # to one question, that are compared with each other
 NEARLY_ALL, FEW = 0.9, 20  # a file has a usual language when this share of at least so many rows has it
 
 
@@ -58,17 +61,71 @@ def repeats(path: Path, table: str, names: list[str]) -> set[int]:
 
 
 def hash_of(row: dict[str, Any], names: list[str]) -> int:
-    parts = "\0".join(str(row[name]) for name in names)
-    return int.from_bytes(hashlib.blake2b(parts.encode(), digest_size=8).digest(), signed=True)
+    return hash_of_text("\0".join(str(row[name]) for name in names))
 
 
 def columns(path: Path, table: str) -> Iterator[dict[str, Any]]:
     """The rows of a table, each as its columns."""
     usual = usual_languages(path)
     classes = classes_of(path) if table == "labels" else {}
+    compared = beside_others(path) if table == "dialogues" else Compared({}, {})
     said: set[str] = set()
     for row in read_table(path, TABLES[table]):
-        yield plain(row) | {"usual_language": usual.get(row.source, row.language) == spoken(row)} | own(row, classes, said)
+        found = plain(row) | {"usual_language": usual.get(row.source, row.language) == spoken(row)} | own(row, classes, said)
+        if isinstance(row, Dialogue):
+            found |= {"agrees": row.id not in compared.contrary, "nearly_once": row.id not in compared.alike}
+            if other := compared.contrary.get(row.id) or compared.alike.get(row.id):
+                found["row"] += f" ({other})"
+        yield found
+
+
+@dataclass(frozen=True)
+class Compared:
+    """By the id of a dialogue, where the other one stands that answers the same question to the contrary, or that it nearly repeats."""
+
+    contrary: dict[str, str]
+    alike: dict[str, str]
+
+
+def beside_others(path: Path) -> Compared:
+    """The dialogues that contradict or nearly repeat another. Of each stay some hundred bytes; its text goes to disk."""
+    import numpy
+
+    ids, questions, wholes = list[str](), array("q"), array("q")
+    alike: dict[str, str] = {}
+    with tempfile.TemporaryDirectory() as scratch, closing(NearDuplicates(NEAR, Path(scratch))) as near:
+        for rows in read_batches(path):
+            keys = [[key(message["content"]) for message in messages] for messages in rows["messages"].to_pylist()]
+            questions.extend(hash_of_text("\0".join([task, *said[:-1]])) for task, said in zip(rows["task"].to_pylist(), keys, strict=True))
+            whole = ["\0".join(said) for said in keys]
+            wholes.extend(map(hash_of_text, whole))
+            new = rows["id"].to_pylist()
+            ids += new
+            places = [f"{source}, {place}" for source, place in zip(rows["source"].to_pylist(), rows["place"].to_pylist(), strict=True)]
+            found = near.repeated(places, whole, numpy.zeros(len(new), numpy.uint64), signatures(whole))
+            alike |= {row_id: name for row_id, name in zip(new, found, strict=True) if name}
+    values, times = numpy.unique(numpy.asarray(wholes), return_counts=True)
+    same = set(values[times > 1].tolist())  # the very same is told by `once`
+    alike = {row_id: alike[row_id] for row_id, whole in zip(ids, wholes, strict=True) if row_id in alike and whole not in same}
+
+    values, times = numpy.unique(numpy.asarray(questions), return_counts=True)
+    asked_again = set(values[times > 1].tolist())
+    given: dict[int, list[tuple[str, str, Stance]]] = defaultdict(list)
+    if asked_again:
+        for question, row in zip(questions, read_table(path, Dialogue), strict=True):
+            if question in asked_again:
+                given[question].append((row.id, f"{row.source}, {row.place}", stance_of(row.messages[-1].content)))
+    contrary: dict[str, str] = {}
+    for answers in given.values():
+        for row_id, _, stance in answers[:MOST_ANSWERS]:
+            other = next((place for _, place, other in answers[:MOST_ANSWERS] if are_contrary(stance, other)), "")
+            if other:
+                contrary[row_id] = other
+    return Compared(contrary, alike)
+
+
+def hash_of_text(text: str) -> int:
+    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), signed=True)
 
 
 def plain(row: Row) -> dict[str, Any]:
@@ -108,6 +165,7 @@ def own(row: Row, classes: dict[str, Counter[str]], said: set[str]) -> dict[str,
                 "answer_chars": len(key(answer)),
                 "different": not key(answer) or key(question) != key(answer),
                 "same_language": same_language(question, answer),
+                "bare_answer": not row.messages[-1].reasoning and is_bare(answer),
                 "finished": len(answer) < LONG or ENDED.search(answer) is not None,
                 "row": short(question, 40) + " → " + short(answer, 40),
             }
@@ -162,21 +220,6 @@ def classes_of(path: Path) -> dict[str, Counter[str]]:
     for group in pq.read_table(path, columns=["task", "label"]).group_by(["task", "label"]).aggregate([([], "count_all")]).to_pylist():
         counts[group["task"]][group["label"]] += group["count_all"]
     return counts
-
-
-def same_language(question: str, answer: str) -> bool:
-    """False where a question in one language, which asks for no other, has an answer in the other; code does not count."""
-    chinese, english = CJK.search(question) is not None, WORD.search(question) is not None
-    if chinese == english:
-        return True
-    answer = CODE.sub(" ", answer)
-    if chinese:
-        words = len(WORD.findall(answer))
-        other = words >= 4 and len(CJK.findall(answer)) * 4 < words
-    else:
-        characters = len(CJK.findall(answer))
-        other = characters >= 8 and len(WORD.findall(answer)) * 4 < characters
-    return not other or OTHER_ASKED.search(question) is not None
 
 
 def system_of(messages: list[Message]) -> str:

@@ -1,0 +1,97 @@
+"""The chat template of a base, made to express what our rows hold, once, where the base comes in.
+
+What is missing is put in front of the base's own template, in Jinja, so that training, the service and whoever loads the
+released model share one template. A system message goes into the first question where the template has no system role.
+Consecutive turns of one role are joined where roles must alternate. Reasoning is written between think marks where the template
+would leave it out. Today's date becomes a fixed one: the same corpus must give the same bytes tomorrow.
+"""
+
+import re
+from collections.abc import Sequence
+from datetime import date
+from typing import Literal
+
+from lingyu.model.chat import THINK, THINK_END, Chat
+from lingyu.records import Message
+
+Reasoning = Literal["template", "inline"]
+
+JOINED = """\
+{%- set lingyu = namespace(turns=[], system='') %}
+{%- for message in messages %}
+    {%- if message.role == 'system' %}
+        {%- set lingyu.system = lingyu.system + message.content + '\\n\\n' %}
+    {%- elif lingyu.turns and lingyu.turns[-1].role == message.role %}
+        {%- set both = lingyu.turns[-1].content + '\\n\\n' + message.content %}
+        {%- set lingyu.turns = lingyu.turns[:-1] + [dict(lingyu.turns[-1], content=both)] %}
+    {%- else %}
+        {%- set lingyu.turns = lingyu.turns + [message] %}
+    {%- endif %}
+{%- endfor %}
+"""
+SYSTEM_FIRST = """\
+{%- if lingyu.system and lingyu.turns %}
+    {%- set lingyu.turns = [dict(lingyu.turns[0], content=lingyu.system + lingyu.turns[0].content)] + lingyu.turns[1:] %}
+{%- endif %}
+{%- set messages = lingyu.turns %}
+"""
+SYSTEM_KEPT = """\
+{%- if lingyu.system %}
+    {%- set lingyu.turns = [dict(role='system', content=lingyu.system | trim)] + lingyu.turns %}
+{%- endif %}
+{%- set messages = lingyu.turns %}
+"""
+INLINE = f"""\
+{{%- set lingyu = namespace(turns=[]) %}}
+{{%- for message in messages %}}
+    {{%- if message.reasoning_content and loop.last %}}
+        {{%- set inline = '{THINK}\\n' + message.reasoning_content + '\\n{THINK_END}\\n\\n' + message.content %}}
+        {{%- set lingyu.turns = lingyu.turns + [dict(message, content=inline)] %}}
+    {{%- else %}}
+        {{%- set lingyu.turns = lingyu.turns + [message] %}}
+    {{%- endif %}}
+{{%- endfor %}}
+{{%- set messages = lingyu.turns %}}
+"""
+
+SYSTEM = Message(role="system", content="s7w")
+FIRST, SECOND = (Message(role="user", content=text) for text in ("q7w", "q8w"))
+THOUGHT = Message(role="assistant", content="a7w", reasoning="r7w")
+
+
+def adapted(chat: Chat, reasoning: Reasoning, day: date) -> str:
+    """The template with what it lacks in front.
+
+    reasoning: `inline` writes it into the text of the last reply where the template has no place for it. day: what `strftime_now` gives.
+    """
+    template = dated(chat.template, day)
+    plain = Chat(chat.tokenizer, template, chat.names)
+    systemless = not writes(plain, [SYSTEM, FIRST])
+    alternating = not writes(plain, [FIRST, SECOND])
+    front = JOINED + (SYSTEM_FIRST if systemless else SYSTEM_KEPT) if systemless or alternating else ""
+    if reasoning == "inline" and not keeps_reasoning(plain):
+        front += INLINE
+    return front + template
+
+
+def writes(chat: Chat, messages: Sequence[Message]) -> bool:
+    """Whether the template has a place for every message."""
+    try:
+        text = chat.prompt(messages)
+    except Exception:  # a template raises what it likes
+        return False
+    return all(message.content in text for message in messages)
+
+
+def keeps_reasoning(chat: Chat) -> bool:
+    """Whether the reasoning of a last reply reaches the model."""
+    try:
+        chat.prompt_and_reply([FIRST, THOUGHT])
+    except ValueError:
+        return False
+    return True
+
+
+def dated(template: str, day: date) -> str:
+    """With the day in place of today."""
+    return re.sub(r"strftime_now\(\s*(['\"])(.*?)\1\s*\)", lambda call: repr(day.strftime(call[2])), template)
