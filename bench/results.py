@@ -23,13 +23,16 @@ from typing import Any, Literal
 
 import numpy as np
 import yaml
+from ruamel.yaml import YAML
 
 from flows import dag
 from lingyu.evaluate.metrics import Change, named
 from lingyu.files import read_json, write_json
 from lingyu.last_run import locked
+from lingyu.params.rewrite import profile_of
 from lingyu.select.names import name_of
 from lingyu.select.report import figure, interval, movement, signed
+from lingyu.stage import PARAMS_FILE
 from lingyu.statistics import wilson
 from stages.package import read_leaderboard
 from stages.select import Section
@@ -45,6 +48,7 @@ PUBLISHED = {
     "reward.json": Path("out/reward/metrics.json"),
     "index.json": Path("out/index/metrics.json"),
 }
+LINES = 120  # of params.yaml: one screen, and a bit
 SELECT = "select.json"  # of params.yaml: the pairs of checkpoints, and the level of the tests
 READMES: dict[Language, str] = {"en": "README.md", "zh": "README.zh.md"}
 PAGE = "docs/results.md"
@@ -132,7 +136,7 @@ def main() -> None:
     asked = parser.parse_args()
     stale = [] if asked.pages else [f"{name} is stale: run `make repro`" for name in dag.stale()]
     if asked.check:
-        faults = [*stale, *not_published(FOLDER), *not_written(FOLDER)]
+        faults = [*stale, *not_published(FOLDER), *not_written(FOLDER), *not_shipped(PARAMS_FILE.read_text(encoding="utf-8"))]
     else:
         faults = stale
         if not faults:
@@ -171,6 +175,16 @@ def not_written(folder: Path) -> Iterator[str]:
     for name, page in pages(folder).items():
         if Path(name).read_text(encoding="utf-8") != page:
             yield f"{name} does not show {folder}: run `python -m bench.results --pages`"
+
+
+def not_shipped(params: str) -> Iterator[str]:
+    """What makes a params.yaml one that the project does not ship."""
+    if profile_of(params) != "tiny":
+        yield f"{PARAMS_FILE} has not the sizes of the profile tiny: run `make profile NAME=tiny`"
+    if (lines := len(params.splitlines())) > LINES:
+        yield f"{PARAMS_FILE} has {lines} lines, more than {LINES}: what few people set is a default in the stage's Params"
+    if YAML(typ="safe", pure=True).load(params) != yaml.safe_load(params):
+        yield f"{PARAMS_FILE} is read otherwise by DVC (YAML 1.2) and by the stages (YAML 1.1): write 2.0e-4, not 2e-4"
 
 
 def pages(folder: Path) -> dict[str, str]:

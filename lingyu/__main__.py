@@ -140,7 +140,12 @@ def write_into_params(asked: argparse.Namespace) -> int:
     text, changes = rewritten(PARAMS_FILE.read_text(encoding="utf-8"), folder / f"{asked.name}.yaml")
     PARAMS_FILE.write_text(text, encoding="utf-8")
     for change in changes:
-        print(f"  {change.key}: {value_text(change.old)} → {'–' if change.new is None else value_text(change.new)}")
+        new = "removed 删除" if change.new is None else value_text(change.new)
+        print(
+            f"  {change.key}: {new}"
+            if isinstance(change.old, dict) or change.old is None
+            else f"  {change.key}: {value_text(change.old)} → {new}"
+        )
     print(f"{PARAMS_FILE} has {asked.command} {asked.name}: {len(changes)} values changed. `git diff {PARAMS_FILE}` shows them.")
     print(f"{PARAMS_FILE} 已按 {asked.name} 改写，共改动 {len(changes)} 项；可用 `git diff {PARAMS_FILE}` 查看。")
     return 0

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import yaml
+from parameters import TINY
 
 ROOT = Path(__file__).parent.parent
 CODE = (
@@ -36,16 +37,16 @@ CORPUS = {
     "preference/pairs.jsonl": 60,
     "reasoning/questions.jsonl": 40,
 }
-TRAINING = {"threads": 1, "epochs": 1, "evaluations": 1}
+TRAINING = {"threads": 1, "num_train_epochs": 1, "evaluations": 1}
 PARAMS = {
     "base": {
         "shape": {
-            "vocabulary": 600,
+            "vocab_size": 600,
             "hidden_size": 32,
-            "layers": 1,
-            "heads": 2,
-            "key_value_heads": 1,
-            "head_size": 16,
+            "num_hidden_layers": 1,
+            "num_attention_heads": 2,
+            "num_key_value_heads": 1,
+            "head_dim": 16,
             "intermediate_size": 64,
         },
         "training": TRAINING,
@@ -55,7 +56,7 @@ PARAMS = {
     "sft": {"common": TRAINING},
     "reward": TRAINING,
     "align": {"common": TRAINING},
-    "evaluate": {"common": {"threads": 1, "resamples": 20, "new_tokens": {"recall": 8, "cite": 8, "reason": 8, "other": 8, "fact": 8}}},
+    "evaluate": {"common": {"threads": 1, "resamples": 20, "max_new_tokens": {"recall": 8, "cite": 8, "reason": 8, "other": 8, "fact": 8}}},
     "select": {"resamples": 20, "max_general_rise": 10.0},
     "generate": {"test": {"taught": 20, "documents": 20, "classify": 10, "given": 10}},
     "index": {"check_items": 20},
@@ -74,8 +75,7 @@ def project(folder: Path) -> Path:
         text = (ROOT / "samples/drone" / name).read_text(encoding="utf-8")
         (folder / "samples/drone" / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / "samples/drone" / name).write_text("".join(text.splitlines(keepends=True)[:lines]), encoding="utf-8")
-    params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    change_params(folder, lambda _: overlaid(params, PARAMS))
+    change_params(folder, lambda _: overlaid(yaml.safe_load(TINY), PARAMS))
     git(folder, "init", "-q")
     git(folder, "config", "user.name", "a")
     git(folder, "config", "user.email", "a@example.org")

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 from openai_server import Reply, serving
+from parameters import TINY
 from rows import document, fact
 
 from lingyu.files import read_json, read_jsonl, read_table, write_tables
@@ -47,7 +48,7 @@ def python(tree: Path, *arguments: str) -> str:
 
 
 def stage(tree: Path, name: str, **sections: object) -> None:
-    params = yaml.safe_load((TOP / "params.yaml").read_text(encoding="utf-8")) | sections
+    params = yaml.safe_load(TINY) | sections
     (tree / "params.yaml").write_text(yaml.safe_dump(params, allow_unicode=True), encoding="utf-8")
     python(tree, "-m", f"stages.{name}")
 

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 import yaml
+from parameters import TINY
 
 from lingyu.__main__ import main
 from lingyu.params.rewrite import KINDS, ONLY, PROFILES, RECIPES, known, profile_of, rewritten, values_of
 
 ROOT = Path(__file__).parent.parent
-SHIPPED = (ROOT / "params.yaml").read_text(encoding="utf-8")
 PROFILE_NAMES = sorted(path.stem for path in (ROOT / PROFILES).glob("*.yaml"))
 RECIPE_NAMES = sorted(path.stem for path in (ROOT / RECIPES).glob("*.yaml"))
 SMALL = """# Head of all.
@@ -49,7 +49,7 @@ def written(params: str, changes: str, tmp_path) -> str:
     return rewritten(params, tmp_path / "change.yaml")[0]
 
 
-@pytest.mark.parametrize("params", [SMALL, SHIPPED])
+@pytest.mark.parametrize("params", [SMALL, TINY])
 def test_nothing_to_change_leaves_every_byte(params, tmp_path):
     assert written(params, "{}", tmp_path) == params
 
@@ -91,24 +91,24 @@ def test_what_was_changed_is_reported_with_its_old_value(tmp_path):
     ]
 
 
-def test_the_shipped_parameters_are_the_tiny_profile():
-    text, changes = rewritten(SHIPPED, PROFILES / "tiny.yaml")
+def test_what_a_profile_wrote_it_does_not_change_again():
+    text, changes = rewritten(TINY, PROFILES / "tiny.yaml")
 
-    assert (text, changes) == (SHIPPED, [])
-    assert profile_of(SHIPPED) == "tiny"
+    assert (text, changes) == (TINY, [])
+    assert profile_of(TINY) == "tiny"
 
 
 @pytest.mark.parametrize("name", PROFILE_NAMES)
 def test_a_profile_is_left_again_by_another_without_a_trace(name):
-    there, _ = rewritten(SHIPPED, PROFILES / f"{name}.yaml")
+    there, _ = rewritten(TINY, PROFILES / f"{name}.yaml")
     back, _ = rewritten(there, PROFILES / "tiny.yaml")
 
     assert profile_of(there) == name
-    assert back == SHIPPED
+    assert back == TINY
 
 
 def test_a_profile_leaves_what_a_person_added(tmp_path):
-    mine = SHIPPED.replace("    # Without pretraining", "    mine: {start: base, method: {name: ia3}}\n    # Without pretraining")
+    mine = TINY.replace("    # Without pretraining", "    mine: {start: base, method: {name: ia3}}\n    # Without pretraining")
     mine = mine.replace("  processes: 1", "  processes: 4  # our node\n  weight_decay: 0.1")
 
     text, _ = rewritten(mine, PROFILES / "laptop.yaml")
@@ -136,7 +136,7 @@ def test_all_profiles_set_the_same_keys_on_one_screen(name):
 @pytest.mark.parametrize("profile", PROFILE_NAMES)
 @pytest.mark.parametrize("recipe", [None, *RECIPE_NAMES])
 def test_every_stage_accepts_a_profile_and_then_a_recipe(profile, recipe, tmp_path, monkeypatch):
-    text, _ = rewritten(SHIPPED, PROFILES / f"{profile}.yaml")
+    text, _ = rewritten(TINY, PROFILES / f"{profile}.yaml")
     if recipe:
         text, changes = rewritten(text, RECIPES / f"{recipe}.yaml")
         assert changes
@@ -159,7 +159,7 @@ def test_what_a_recipe_tried_with_one_profile_stays_out_of_the_others(name):
     sizes = only["sft"]["common"]
 
     tiny, laptop = (
-        yaml.safe_load(rewritten(rewritten(SHIPPED, PROFILES / f"{profile}.yaml")[0], RECIPES / f"{name}.yaml")[0])
+        yaml.safe_load(rewritten(rewritten(TINY, PROFILES / f"{profile}.yaml")[0], RECIPES / f"{name}.yaml")[0])
         for profile in ("tiny", "laptop")
     )
 
@@ -170,11 +170,11 @@ def test_what_a_recipe_tried_with_one_profile_stays_out_of_the_others(name):
 
 @pytest.mark.parametrize("name", RECIPE_NAMES)
 def test_a_recipe_brings_its_reasons(name):
-    text, _ = rewritten(SHIPPED, RECIPES / f"{name}.yaml")
+    text, _ = rewritten(TINY, RECIPES / f"{name}.yaml")
     reasons = [line.strip() for line in (RECIPES / f"{name}.yaml").read_text(encoding="utf-8").splitlines() if line.startswith("    #")]
 
     assert reasons
-    assert [line for line in SHIPPED.splitlines() if line.startswith("#") and line not in text] == []
+    assert [line for line in TINY.splitlines() if line.startswith("#") and line not in text] == []
     assert len([line for line in reasons if line in text]) >= len(reasons) / 2
 
 
@@ -188,7 +188,7 @@ def test_every_profile_and_recipe_says_what_it_is_for():
 def test_the_command_writes_a_profile_and_says_what_changed(tmp_path, monkeypatch, capsys):
     for folder in (PROFILES, RECIPES):
         (tmp_path / folder).symlink_to(ROOT / folder)
-    (tmp_path / "params.yaml").write_text(SHIPPED, encoding="utf-8")
+    (tmp_path / "params.yaml").write_text(TINY, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
 
     assert main(["profile", "laptop"]) == 0
@@ -197,11 +197,11 @@ def test_the_command_writes_a_profile_and_says_what_changed(tmp_path, monkeypatc
     assert "  mix.max_tokens: 256 → 1024\n" in told
 
     assert main(["profile", "tiny"]) == 0
-    assert Path("params.yaml").read_text(encoding="utf-8") == SHIPPED
+    assert Path("params.yaml").read_text(encoding="utf-8") == TINY
 
     assert main(["recipe", "lawyers"]) == 1
     assert main(["profile"]) == 1
     told = capsys.readouterr().err
     assert "'lawyers'" in told
     assert all(name in told for name in [*PROFILE_NAMES, *RECIPE_NAMES])
-    assert Path("params.yaml").read_text(encoding="utf-8") == SHIPPED
+    assert Path("params.yaml").read_text(encoding="utf-8") == TINY

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from parameters import TINY
 
 from bench import results
 from lingyu.evaluate.metrics import Change, Measure
@@ -120,3 +121,10 @@ def test_publishing_copies_the_outputs_of_the_run(folder, monkeypatch):
 
     assert {path.name for path in Path("published").iterdir()} == {*results.PUBLISHED, results.SELECT}
     assert list(Path("published/winner.json").read_bytes()) == list(Path("out/select/winner.json").read_bytes())
+
+
+def test_what_the_project_ships_as_parameters_is_one_screen_of_the_tiny_profile():
+    assert list(results.not_shipped(TINY)) == []
+    assert ["tiny" in fault for fault in results.not_shipped(TINY.replace("learning_rate: 5.0e-3", "learning_rate: 4.0e-3"))] == [True]
+    assert ["120" in fault for fault in results.not_shipped(TINY + "\n# more" * 120)] == [True]
+    assert ["2.0e-4" in fault for fault in results.not_shipped(TINY.replace("index: {}", "index: {min_score: 4e-1}"))] == [True]

@@ -15,9 +15,11 @@ HEAD = """\
 # Parameters · 参数
 
 `params.yaml` has what people set. Every other key has the default below. `python -m lingyu params [stage]` prints the values in force and
-where each comes from. A key without a default must be set.
+where each comes from. A key without a default must be set. For one experiment: `dvc exp run -S sft.common.learning_rate=5.0e-4`; a key that
+`params.yaml` does not have yet takes a plus sign, `-S '+index.min_score=0.3'`.
 
 `params.yaml` 只写需要改动的项，其余取下列默认值；没有默认值的项必须填写。`python -m lingyu params [stage]` 列出当前取值及其来源。
+单次实验用 `dvc exp run -S 键=值`；`params.yaml` 中尚无的键前加 `+`。
 """
 SHARED = (
     "Keys of the training stages (pretrain, sft, reward, align), written once. The section of a stage overrides them, and so does a "
