@@ -122,12 +122,15 @@ def _kept_units() -> npt.NDArray[np.uint16]:
     """For each unit of UTF-16 the character that a key has for it, 0 for none, and a mark where expressions must decide."""
     table = np.full(1 << 16, _UNUSUAL_UNIT, np.uint16)
     for point in range(1 << 16):
-        character, folded = chr(point), chr(point).casefold()
-        usual = len(folded) == 1 and not 0xD800 <= point < 0xE000 and not _unusual().match(character)
-        if usual and (character in "0123456789" or not character.isdecimal()):
-            table[point] = ord(folded) if _WORDS.match(folded) or _ALWAYS.match(character) else 0
-            if character in _DOUBTFUL:
-                table[point] = _DOUBTFUL_UNIT
+        folded = chr(point).casefold()
+        usual = len(folded) == 1 and not 0xD800 <= point < 0xE000 and not _unusual().match(chr(point))
+        if usual and (chr(point) in "0123456789" or not _DIGIT.match(folded)):
+            table[point] = ord(folded) if _WORDS.match(folded) else 0
+    signs = _ALWAYS.findall("".join(map(chr, range(0xD800))))
+    for kept, characters in ((signs, signs), (_DOUBTFUL, [chr(_DOUBTFUL_UNIT)] * len(_DOUBTFUL))):
+        for sign, unit in zip(kept, characters, strict=True):
+            if table[ord(sign)] != _UNUSUAL_UNIT:
+                table[ord(sign)] = ord(unit)
     return table
 
 
@@ -160,6 +163,7 @@ _SAME_SIGN = {"−": "-", "‐": "-", "–": "-", "*": "×", "≦": "≤", "≧"
 LONG = 200  # characters; a shorter text is sooner done by expressions
 _UNUSUAL_UNIT, _DOUBTFUL_UNIT = np.uint16(0xFFFF), np.uint16(0xFFFE)
 _THOUSAND = re.compile(r"\d{3}(?!\d)")
+_DIGIT = re.compile(r"\d")
 _WORDS = re.compile(r"[^\W_]+")
 _MARKED = re.compile(rf"\d|{_ALWAYS.pattern}|[{re.escape(_DOUBTFUL)}]")
 _KEPT = re.compile(rf"[^\W_]+|{_ALWAYS.pattern}|{_SIGN.pattern}")
@@ -167,12 +171,13 @@ _KEPT = re.compile(rf"[^\W_]+|{_ALWAYS.pattern}|{_SIGN.pattern}")
 
 def without_signs(keyed: str) -> str:
     """A key without its signs, for what is to stay together whichever sign it has. A minus before a number stays."""
-    if not _SIGNS.search(keyed):
+    if not _ANY_SIGN.search(keyed):
         return keyed
     return _SIGNS.sub(lambda signs: " " if _BETWEEN_DIGITS.match(keyed, max(0, signs.start() - 1), signs.end() + 1) else "", keyed)
 
 
 _SIGNS = re.compile(rf"(?:{_ALWAYS.pattern}|[#%‰°′″$¥€£]|-(?!\d))+")
+_ANY_SIGN = re.compile(rf"[{_ALWAYS.pattern[1:-1]}#%‰°′″$¥€£-]")
 _BETWEEN_DIGITS = re.compile(r"\d\D+\d")
 
 
