@@ -35,7 +35,7 @@ def frames(path: Path, table: str, wanted: set[str], alone: list[list[str]], mos
     import pandas
 
     wanted = wanted | {"source", "place", "row"}
-    repeated = [repeats(path, table, names) for names in alone]
+    repeated = repeats(path, table, alone)
     listed: list[dict[str, Any]] = []
     for row in columns(path, table):
         kept = {name: value for name, value in row.items() if name in wanted}
@@ -51,13 +51,17 @@ def once(names: list[str]) -> str:
     return f"{' + '.join(names)} stands once"
 
 
-def repeats(path: Path, table: str, names: list[str]) -> set[int]:
-    """The hashes of what these columns hold together in more than one row: eight bytes a row are all that is kept."""
+def repeats(path: Path, table: str, alone: list[list[str]]) -> list[set[int]]:
+    """For each list of columns the hashes of what they hold together in more than one row: eight bytes a row are all that is kept."""
     import numpy
 
-    hashes = array("q", (hash_of(plain(row), names) for row in read_table(path, TABLES[table])))
-    values, times = numpy.unique(numpy.asarray(hashes), return_counts=True)
-    return set(values[times > 1].tolist())
+    hashes = [array("q") for _ in alone]
+    for row in read_table(path, TABLES[table]) if alone else ():
+        values = plain(row)
+        for kept, names in zip(hashes, alone, strict=True):
+            kept.append(hash_of(values, names))
+    found = [numpy.unique(numpy.asarray(kept), return_counts=True) for kept in hashes]
+    return [set(values[times > 1].tolist()) for values, times in found]
 
 
 def hash_of(row: dict[str, Any], names: list[str]) -> int:
