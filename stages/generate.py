@@ -6,14 +6,14 @@ Reads   out/split/train             the tables to learn from
 Writes  out/generate/made           instructions, dev_instructions, preferences, dev_preferences, test_preferences, prompts, questions,
                                     and facts as text: statements, dev_statements, test_statements (all .parquet)
         out/generate/teacher.jsonl  every exchange with a teacher that is a model; empty with the rules. Read by the next run: nothing is
-                                    asked twice. What comes in while a run asks is kept in .lingyu/generate/teacher.jsonl
+                                    asked twice. During a run, answers are kept in .lingyu/generate/teacher.jsonl
         out/generate/dropped.jsonl  what a teacher was asked about and gave no row, with the reason and what it said; empty with the rules
         out/generate/ledger.json    records used or left out, rows made, by table and source
 
 Facts of all parts are stated in the text for pretraining, but only those of the training part are ever asked: whether
 the model answers the others shows what it learnt from documents alone. A fact that a given row of the training part
 speaks of is not among those others. Test questions have wordings of their own. A teacher that is a model sees records of the
-training part only, and what it makes of them goes if it speaks of a fact kept for dev or test.
+training part only, and its rows are dropped where they mention a fact kept for dev or test.
 """
 
 from collections import Counter
@@ -90,7 +90,7 @@ def count_made(ledger: Ledger, table: str, made: list[Row], kept: list[Row]) -> 
 
 
 def count_answers(ledger: Ledger, answers: Answers) -> None:
-    """What a teacher was asked about and gave no row, and the citations that stand in no source."""
+    """What a teacher was asked about without making a row, and citations that no source has."""
     for drop in answers.drops:
         table = f"made/{table_of(drop.row)}"
         ledger.made(table, drop.record.source, drop.method)

@@ -169,7 +169,7 @@ def test_an_option_is_judged_with_the_reason(item, asked, answers):
     [
         (["甲", "甲"], [0], 0, 0, "two options are the same, or one is blank"),
         (["甲"], [0], 0, 0, "too few or too many options"),
-        (["甲", "乙", "以上都对"], [2], 1, 0, "its options cannot stand in another order"),
+        (["甲", "乙", "以上都对"], [2], 1, 0, "its options cannot be reordered"),
     ],
 )
 def test_items_that_cannot_be_asked_are_told(options, right, choices, judgements, reason):

@@ -1,7 +1,7 @@
-"""Questions with passages, in the very form of professional mode: the right passage stands among others that its search finds too.
+"""Questions with passages, in the very form of professional mode: the right passage is among others that its search finds, too.
 
 Some rows have only the others, and the answer is that the passages do not say. Only where that is certain: for facts and
-articles a passage that holds the answer can be told; for what people asked, nobody knows which other passage helps.
+articles it is known which passage has the answer; for what people asked, nobody knows which other passage helps.
 """
 
 import tempfile
@@ -63,7 +63,7 @@ class Asked:
     record: Row
     question: str
     answer: str
-    references: tuple[str, ...]  # the rows that the answer stands in
+    references: tuple[str, ...]  # the rows that have the answer
     whole: bool  # all passages of them are needed, not only one that tells
     tells: tuple[str, ...]
 
