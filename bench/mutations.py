@@ -187,7 +187,11 @@ MUTATIONS = [
         "tests/test_tuning.py -k lowers",
     ),
     Mutation(
-        "tuning: new means none", "lingyu/model/tuning.py", 'if method.trainable_tokens != "new":', "if True:", "tests/test_tuning.py -k lowers"
+        "tuning: new means none",
+        "lingyu/model/tuning.py",
+        'if method.trainable_tokens != "new":',
+        "if True:",
+        "tests/test_tuning.py -k lowers",
     ),
     Mutation(
         "tied weights: parted by LoRA",

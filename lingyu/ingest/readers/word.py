@@ -9,8 +9,9 @@ from typing import Any
 
 from lingyu.ingest.readers import Block, Fault, Reading, Unreadable, markdown_table
 from lingyu.ingest.readers.formulas import M, of_office
-from lingyu.ingest.readers.numbering import DIGITS, Numbering, W, numeral, value_of
+from lingyu.ingest.readers.numbering import Numbering, W, numeral, value_of
 from lingyu.ingest.readers.shown import TICKED, UNTICKED, LeftOut, lowered, raised
+from lingyu.text.numerals import COUNTED
 from lingyu.text.symbols import is_picture_font, symbol, without_private
 
 W14 = "{http://schemas.microsoft.com/office/word/2010/wordml}"
@@ -282,8 +283,8 @@ def equation(code: str) -> str | None:
     code = code.strip().replace("，", ",")
     if ringed := re.fullmatch(r"(?i)\\o\s*\\ac\s*\(\s*[○〇oO]\s*,\s*(.+?)\s*\)", code):
         number = ringed[1]
-        if number in DIGITS[1:]:
-            return "㊀㊁㊂㊃㊄㊅㊆㊇㊈"[DIGITS.index(number) - 1]
+        if number in COUNTED:
+            return "㊀㊁㊂㊃㊄㊅㊆㊇㊈㊉"[COUNTED.index(number)]
         return numeral(int(number), "decimalEnclosedCircle") if number.isdigit() else number
     if fraction := re.fullmatch(r"(?i)\\f\s*\(([^(),]+),([^(),]+)\)", code):
         above, below = (part.strip() if re.fullmatch(r"\s*\w+\s*", part) else f"({part.strip()})" for part in fraction.groups())
