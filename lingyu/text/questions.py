@@ -26,17 +26,17 @@ _ASKING = re.compile(r"下列|以下|哪|什么|[?？]|\b(?:which|what|who|follo
 
 
 def question_of(messages: list[Message]) -> str:
-    """All that the person said."""
+    """The text of all user turns."""
     return "\n".join(message.content for message in messages if message.role == "user")
 
 
 def asks(text: str) -> bool:
-    """Whether a text ends as a question."""
+    """Whether a text ends like a question."""
     return text.rstrip().endswith(("?", "？"))
 
 
 def has_question_word(text: str) -> bool:
-    """Whether something in a text asks: such a sentence reads oddly once its blank is filled (下列属于机型的是云雀)."""
+    """Whether a text contains a question word: such a sentence reads oddly once its blank is filled (下列属于机型的是云雀)."""
     return bool(_ASKING.search(text))
 
 

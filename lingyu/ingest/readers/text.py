@@ -168,7 +168,7 @@ def paragraph_of(lines: list[str]) -> Iterator[Block]:
             paragraph.below(line.rstrip())
         else:
             paragraph.add(line.strip())
-    if re.sub(r"[\s*_-]", "", text := str(paragraph)):  # a mere rule across the page says nothing
+    if re.sub(r"[\s*_-]", "", text := str(paragraph)):  # a horizontal rule has no content
         yield Block("paragraph", text)
 
 
@@ -189,7 +189,7 @@ def barred(row: str) -> str:
 
 
 def begins_part(line: str, before: str) -> bool:
-    """Whether an article or a chapter begins with the line, and not the rest of a sentence that refers to one."""
+    """Whether the line starts an article or chapter, rather than continuing a sentence that refers to one."""
     text = bare(line)
     return bool(PART.match(text)) or (before.rstrip().endswith(CLOSERS) and bool(HEADING.match(text) or UNIT.match(text)))
 
@@ -201,7 +201,7 @@ def plain(path: Path, how: Reading) -> Iterator[Block | Fault]:
 
 
 def of_plain(text: str) -> Iterator[Block]:
-    """A paragraph a line; lines broken in the middle of a sentence are joined."""
+    """One paragraph per line; lines broken in the middle of a sentence are joined."""
     for group in re.split(r"\n\s*\n", text):
         paragraph: Joined | None = None
         for line in filter(str.strip, group.split("\n")):

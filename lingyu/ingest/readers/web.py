@@ -1,4 +1,4 @@
-"""HTML: headings, paragraphs, lists and tables of what the page says; menus, forms and scripts left out."""
+"""HTML: headings, paragraphs, lists and tables of the main content, without menus, forms and scripts."""
 
 import re
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from lingyu.ingest.readers.encoding import whole_text
 from lingyu.ingest.readers.formulas import between_marks, of_web
 from lingyu.ingest.readers.shown import TICKED, UNTICKED, LeftOut, lowered, raised
 
-BREAK = "\u2028"  # a <br>, where a line break in the source is but a blank
+BREAK = "\u2028"  # a <br>; a line break in the source is only white space
 UNSEEN = {"script", "style", "noscript", "template", "head", "svg", "math", "iframe", "object", "canvas", "audio", "video", "map"}
 BESIDE = {"nav", "header", "footer", "aside", "form", "button", "select", "menu", "dialog"}
 # fmt: off
@@ -46,15 +46,15 @@ def blocks(path: Path, how: Reading) -> Iterator[Block | Fault]:
         parser = html.HTMLParser(encoding="utf-8", huge_tree=False, remove_comments=True, remove_pis=True)
         page = html.document_fromstring(text.encode(), parser=parser)
         as_shown(page, left)
-    except Exception as error:  # whatever a broken file provokes in the library, the file is what is broken
-        raise Unreadable("unreadable", f"not HTML that can be read ({type(error).__name__}: {error})") from error
+    except Exception as error:  # the library raises many types for damaged files
+        raise Unreadable("unreadable", f"cannot be read as HTML ({type(error).__name__}: {error})") from error
     reader = Reader()
     main = page.xpath("//main | //*[@role='main']") or page.xpath("//body") or [page]
     for part in main:
         yield from reader.blocks(part)
         yield from reader.paragraph()
     if reader.beside:
-        yield Fault("", "boilerplate", "menus, forms, headers and footers of the page, no part of its text", " ".join(reader.beside)[:1000])
+        yield Fault("", "boilerplate", "menus, forms, headers and footers, not part of the main text", " ".join(reader.beside)[:1000])
     yield from left.faults()
 
 
@@ -157,14 +157,14 @@ def looks_of(element: Any, rules: list[tuple[str, re.Match[str]]]) -> set[str]:
 
 
 class Reader:
-    """Walks a page; text between two blocks is gathered to a paragraph."""
+    """Walks a page; text between two blocks is collected into a paragraph."""
 
     def __init__(self) -> None:
         self.gathered: list[str] = []
         self.beside: list[str] = []
 
     def blocks(self, element: Any, mark: str = "") -> Iterator[Block]:
-        """What an element says. mark: what a list puts before its item."""
+        """The blocks of an element. mark: the list marker of an item."""
         self.gathered.append(mark + (element.text or ""))
         for number, child in enumerate(element, 1):
             yield from self.block(child, number)
@@ -199,7 +199,7 @@ class Reader:
             yield from self.paragraph()
 
     def paragraph(self) -> Iterator[Block]:
-        """What was gathered, its blanks as a browser shows them."""
+        """The collected text, with white space collapsed as in a browser."""
         lines = [" ".join(line.split()) for line in "".join(self.gathered).split(BREAK)]
         self.gathered = []
         text = "\n".join(line for line in lines if line)
@@ -208,8 +208,8 @@ class Reader:
 
 
 def table(element: Any) -> Iterator[Block]:
-    """A table with its caption; one of a single row or column is layout, and its cells are paragraphs."""
-    spans: dict[int, tuple[int, str]] = {}  # by column: how many rows below it still reaches into, and what it says
+    """A table with its caption; one with a single row or column is layout, and its cells are paragraphs."""
+    spans: dict[int, tuple[int, str]] = {}  # by column: the remaining rows of the span, and its text
     rows = []
     for row in element.iter("tr"):
         cells: list[str] = []

@@ -1,4 +1,4 @@
-"""DOCX: headings by style or outline level, paragraphs with their automatic numbers, tables, notes, in the order in which they stand."""
+"""DOCX: headings by style or outline level, paragraphs with automatic numbers, tables, notes, in document order."""
 
 import re
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from lingyu.text.symbols import is_picture_font, symbol, without_private
 
 W14 = "{http://schemas.microsoft.com/office/word/2010/wordml}"
 OLE = "{urn:schemas-microsoft-com:office:office}OLEObject"
-# What was struck out, what only shows how a drawing looks in old programs, and the codes of fields.
+# Deleted text, fallback drawings for old programs, and field codes.
 UNSEEN = {f"{W}{name}" for name in ("del", "moveFrom", "instrText", "delText", "pPr", "rPr", "sectPr")} | {
     "{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallback"
 }
@@ -35,10 +35,8 @@ def blocks(path: Path, how: Reading) -> Iterator[Block | Fault]:
     try:
         document = docx.Document(str(path))
         yield from Document(document).blocks()
-    except Exception as error:  # whatever a broken file provokes in the library, the file is what is broken
-        raise Unreadable(
-            "unreadable", f"not a DOCX that can be opened ({type(error).__name__}: {error}); save it anew from Word"
-        ) from error
+    except Exception as error:  # the library raises many types for damaged files
+        raise Unreadable("unreadable", f"cannot be opened as DOCX ({type(error).__name__}: {error}); save it again from Word") from error
 
 
 @dataclass(frozen=True)
@@ -79,9 +77,9 @@ class Document:
             else:
                 yield from self._paragraph(element)
         if self._contents:
-            yield Fault("", "contents", "the table of contents; its lines stand as headings in the text", "\n".join(self._contents)[:1000])
+            yield Fault("", "contents", "table of contents; its lines are headings in the text", "\n".join(self._contents)[:1000])
         for text in self._beside:
-            yield Fault("", "running_line", "a header, footer or page number, no part of the text", text)
+            yield Fault("", "running_line", "header, footer or page number, not part of the text", text)
         yield from self._left.faults()
 
     def _paragraph(self, paragraph: Any) -> Iterator[Block]:
@@ -106,11 +104,11 @@ class Document:
                     yield Block("paragraph", f"注：{note}" if re.search(r"[\u4e00-\u9fff]", note) else f"Note: {note}")
 
     def _table(self, table: Any) -> Iterator[Block]:
-        """A table whose merged cells say in each of their places what they say; one of a single cell is a frame around text."""
+        """A table with the text of merged cells repeated in each position; a single cell is a frame around text."""
         rows: list[list[str]] = []
         for row in table.iter(f"{W}tr"):
             if row.getparent() is not table and next(row.iterancestors(f"{W}tbl")) is not table:
-                continue  # of a table inside a cell
+                continue  # of a nested table
             if reason := row_left_out(row):
                 self._left.add(reason, " ".join(self._said(part) for part in paragraphs(row)))
                 continue
@@ -135,7 +133,7 @@ class Document:
             yield Block("table", markdown_table(rows))
 
     def _notes_of(self, root: Any, kind: str) -> dict[str, str]:
-        """The text of footnotes or endnotes by their ids; what only draws the line above them is none."""
+        """The text of footnotes or endnotes by id, without separators."""
         if root is None:
             return {}
         return {
@@ -337,12 +335,12 @@ def boxes(paragraph: Any) -> Iterator[Any]:
 
 
 def parts_of(document: Any) -> dict[str, Any]:
-    """The parts that the document refers to, by the last word of how it does."""
+    """The related parts of the document, by the last segment of the relation type."""
     return {relation.reltype: relation.target_part for relation in document.part.rels.values() if not relation.is_external}
 
 
 def root_of(part: Any) -> Any:
-    """The root of a part of XML; None if there is no such part."""
+    """The root of an XML part; None if there is no such part."""
     if part is None:
         return None
     if hasattr(part, "element"):
@@ -353,7 +351,7 @@ def root_of(part: Any) -> Any:
 
 
 def elements(parent: Any) -> Iterator[Any]:
-    """The paragraphs and tables in their order, those within content controls and accepted changes too."""
+    """The paragraphs and tables in order, including those in content controls and accepted changes."""
     for element in parent:
         if element.tag in (f"{W}p", f"{W}tbl"):
             yield element
