@@ -51,7 +51,7 @@ def release(to: list[str] | None = None, version: str | None = None, weights: st
 
 
 def check_package(package: Path) -> None:
-    """Raise where the package is not the one that dvc.lock names: its lineage would be another model's."""
+    """Raises StageError if the package is not the one in dvc.lock, because its lineage would be that of another model."""
     if Path("dvc.lock").exists() and str(package) in dag.altered("package"):
         raise StageError(f"{package} is not the package that dvc.lock names. Run `dvc repro package`. Nothing was released.")
 

@@ -103,7 +103,7 @@ def quick_key(text: str) -> str | None:
         return None
     doubtful = np.flatnonzero(kept == _DOUBTFUL_UNIT)
     if doubtful.size:
-        if "  " in text:  # normal closes up spaces, and what stands beside a sign decides
+        if "  " in text:  # normal() collapses spaces, and the neighbours of a sign matter
             return None
         kept[doubtful] = [ord(_SAME_SIGN.get(sign[0], sign[0])) if (sign := _SIGN.match(text, at)) else 0 for at in doubtful.tolist()]
     is_digit = kept - np.uint16(ord("0")) < 10
@@ -134,10 +134,10 @@ def _kept_units() -> npt.NDArray[np.uint16]:
     return table
 
 
-# Signs that mean something wherever they stand: comparison and arithmetic, superscript signs, arrows, marks of yes, no and
+# Signs that are always significant: comparison and arithmetic, superscript signs, arrows, marks of yes, no and
 # rating, emoji without their skin tones. Left out: what is used as a dot, a bullet or a dash.
 _ALWAYS = re.compile("[+±<>=^×÷⁺⁻⁼₊₋₌←-⇿∀-∑∓∔√-∵∽-⋄⋆-⋮⋰-⋿▲△▼▽☀-⛿✅✈-✍✓-✘✚❌❎❓❤➕-➗⩽⩾\U0001f1e6-\U0001f3fa\U0001f400-\U0001faff]")
-# Signs that mean something by what stands beside them.
+# Signs that are significant depending on their neighbours.
 _DOUBTFUL = "-−‐–#%‰°′″$¥€£*"
 _BESIDE = rf"\d[{_CJK}]"
 _SIGN = re.compile(

@@ -21,10 +21,10 @@ from lingyu.text.normalise import key, language_of
 from lingyu.text.questions import Stance, are_contrary, is_bare, question_of, stance_of
 
 ENDED = re.compile(r"[。！？!?.…；;：:）)】\]」』”\"'’》>|}~`*％%\d]\s*$|\n\s*(?:[-*•]|\d+[.、])[^\n]*$")
-LONG = 60  # characters of an answer from which it should end in a mark
+LONG = 60  # minimum characters of an answer that should end with punctuation
 NEAR = 0.9  # similarity of two dialogues from which one nearly repeats the other, as clean.near_duplicate has it for documents
 MOST_ANSWERS = 50  # to one question, that are compared with each other
-NEARLY_ALL, FEW = 0.9, 20  # a file has a usual language when this share of at least so many rows has it
+NEARLY_ALL, FEW = 0.9, 20  # a file has a usual language if at least this share of at least this many rows has it
 
 
 def frames(path: Path, table: str, wanted: set[str], alone: list[list[str]], most: int) -> Iterator[Any]:
@@ -85,14 +85,14 @@ def columns(path: Path, table: str) -> Iterator[dict[str, Any]]:
 
 @dataclass(frozen=True)
 class Compared:
-    """By the id of a dialogue, where the other one stands that answers the same question to the contrary, or that it nearly repeats."""
+    """By the id of a dialogue, the location of another that contradicts its answer, or of which it is a near-duplicate."""
 
     contrary: dict[str, str]
     alike: dict[str, str]
 
 
 def beside_others(path: Path) -> Compared:
-    """The dialogues that contradict or nearly repeat another. Of each stay some hundred bytes; its text goes to disk."""
+    """The dialogues that contradict or nearly repeat another. Memory is some hundred bytes per dialogue; texts are on disk."""
     import numpy
 
     ids, questions, wholes = list[str](), array("q"), array("q")
@@ -109,7 +109,7 @@ def beside_others(path: Path) -> Compared:
             found = near.repeated(places, whole, numpy.zeros(len(new), numpy.uint64), signatures(whole))
             alike |= {row_id: name for row_id, name in zip(new, found, strict=True) if name}
     values, times = numpy.unique(numpy.asarray(wholes), return_counts=True)
-    same = set(values[times > 1].tolist())  # the very same is told by `once`
+    same = set(values[times > 1].tolist())  # exact duplicates are reported by `once`
     alike = {row_id: alike[row_id] for row_id, whole in zip(ids, wholes, strict=True) if row_id in alike and whole not in same}
 
     values, times = numpy.unique(numpy.asarray(questions), return_counts=True)

@@ -82,7 +82,7 @@ def lines_of(page: Any, left: LeftOut) -> Iterator[Line]:
 
 
 def with_sideways(table: Any, rows: list[list[str]], page: Any, aside: dict[int, list[dict[str, Any]]]) -> list[list[str]]:
-    """The rows of a table with what stands sideways in its cells, which is taken out of what else runs so."""
+    """The rows of a table with rotated text in its cells, which is removed from the other rotated text."""
     for angle, chars in aside.items():
         back = {id(char): unturned(char, page.bbox, angle) for char in chars}
         for row, cells in zip(rows, table.rows, strict=True):
@@ -97,7 +97,7 @@ def with_sideways(table: Any, rows: list[list[str]], page: Any, aside: dict[int,
 
 
 def page_of(page: Any, chars: list[dict[str, Any]]) -> Any:
-    """A page of these characters alone."""
+    """A page with only these characters."""
     made = page.filter(lambda _: False)
     made._objects = {"char": chars}
     return made
@@ -108,7 +108,7 @@ def within(middle: tuple[float, float], box: tuple[float, float, float, float]) 
 
 
 def unturned(char: dict[str, Any], box: tuple[float, float, float, float], angle: int) -> tuple[float, float]:
-    """Where the middle of a character stands on the page as it was before it was turned."""
+    """The middle of a character in the coordinates before rotation."""
     across, down = (char["x0"] + char["x1"]) / 2, (char["top"] + char["bottom"]) / 2
     left, top, right, bottom = box
     if angle == 90:
@@ -143,7 +143,7 @@ def lines_and_tables(page: Any, number: int, tables: list[Line]) -> Iterator[Lin
 
 
 def gaps_of(runs: list[dict[str, Any]], left: float, right: float) -> tuple[list[float], list[tuple[float, float]]]:
-    """Where the second and each further column begins, and the tops and bottoms of the runs that lie across any of them."""
+    """The starts of the second and further columns, and the tops and bottoms of the runs across them."""
     gap, across = columns_of(runs, right - left, left)
     if not gap:
         return [], []

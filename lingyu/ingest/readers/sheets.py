@@ -63,7 +63,7 @@ class Feed:
 
 
 def apart(source: Iterator[Line | Fault]) -> Iterator[Line | Fault]:
-    """The lines, those apart too that end in a lone \\r among others that end in \\n."""
+    """The lines, also split at a lone \\r in files with \\n line endings."""
     for line in source:
         if isinstance(line, Line) and "\r" in line.text:
             yield from (Line(line.number, text) for text in line.text.split("\r"))

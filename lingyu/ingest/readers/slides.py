@@ -15,7 +15,7 @@ from lingyu.text.symbols import is_picture_font, symbol, without_private
 A = "{http://schemas.openxmlformats.org/drawingml/2006/main}"
 P = "{http://schemas.openxmlformats.org/presentationml/2006/main}"
 R = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}"
-FALLBACK = "{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallback"  # for old programs, what stands beside it again
+FALLBACK = "{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallback"  # for old programs; repeats its sibling
 # Placeholders that repeat on every slide: date, footer, number.
 RUNNING = {"dt", "ftr", "sldNum", "hdr"}
 
@@ -114,7 +114,7 @@ def is_hidden(shape: Any) -> bool:
 def lines(shape: Any, left: LeftOut, place: str = "") -> Iterator[tuple[str, int]]:
     """The paragraphs of a shape with their depth."""
     for paragraph in shape.iter(f"{A}p"):
-        parts = [*said(paragraph, left, place)]
+        parts = [*visible_runs(paragraph, left, place)]
         if any(how for _, how in parts):
             parts = [(moved(how, "".join(text for text, _ in same)), 0) for how, same in groupby(parts, key=lambda part: part[1])]
         text = "".join(text for text, _ in parts).strip()
@@ -125,12 +125,12 @@ def lines(shape: Any, left: LeftOut, place: str = "") -> Iterator[tuple[str, int
 
 
 def moved(baseline: int, text: str) -> str:
-    """A run that stands above or below the line in plain characters."""
+    """A raised or lowered run in plain characters."""
     return raised(text) if baseline > 0 else lowered(text) if baseline < 0 else text
 
 
-def said(parent: Any, left: LeftOut, place: str) -> Iterator[tuple[str, int]]:
-    """The runs of a paragraph as they are shown, each with how far it stands above the line."""
+def visible_runs(parent: Any, left: LeftOut, place: str) -> Iterator[tuple[str, int]]:
+    """The visible runs of a paragraph, each with its baseline shift."""
     for element in parent:
         if element.tag in RUNS:
             properties = element.find(PROPERTIES)
@@ -154,7 +154,7 @@ def said(parent: Any, left: LeftOut, place: str) -> Iterator[tuple[str, int]]:
         elif element.tag in (f"{M}oMath", f"{M}oMathPara"):
             yield of_office(element), 0
         elif isinstance(element.tag, str):
-            yield from said(element, left, place)
+            yield from visible_runs(element, left, place)
 
 
 def of_table(table: Any, place: str, left: LeftOut) -> Iterator[Block]:

@@ -16,7 +16,7 @@ from lingyu.ingest.readers.number_formats import CHINESE, FIRST, SYSTEM, shown
 from lingyu.ingest.readers.sheets import BLANK, Rows, column_names, records_under
 from lingyu.ingest.readers.shown import LeftOut, lowered, raised
 
-# What openpyxl leaves out where rows are only read: merged cells, and the rows and columns that are hidden.
+# Not available from openpyxl in read-only mode: merged cells, and hidden rows and columns.
 LAYOUT = re.compile(
     rb'<(?:\w+:)?(?:mergeCell [^>]*?ref="([A-Z]+)(\d+):([A-Z]+)(\d+)"'
     rb'|row (?=[^>]*?\bhidden="(?:1|true)")[^>]*?\br="(\d+)"'
@@ -29,20 +29,20 @@ PIECE = 1 << 20
 TOP = 6
 # Maximum columns that a merged cell fills; some programs merge to the end of the sheet, column 16,384.
 WIDEST = 256
-GONE: list[Any] = []  # stands for a hidden row, so that the rows keep their numbers
+GONE: list[Any] = []  # placeholder of a hidden row, so that row numbers stay correct
 
 Range = tuple[int, int, int, int]  # first row, first column, last row, last column of merged cells, from 0
 
 
 @dataclass
 class Layout:
-    """How a sheet is laid out: its merged cells, and its hidden rows and columns, from 0; what it holds beside plain values."""
+    """The layout of a sheet: merged cells, hidden rows and columns, from 0; and content other than plain values."""
 
     merged: list[Range] = field(default_factory=list)
     rows: set[int] = field(default_factory=set)
     columns: set[int] = field(default_factory=set)
     formulas: bool = False
-    marked: bool = False  # texts of which parts are raised, lowered or struck out
+    marked: bool = False  # has rich text with superscripts, subscripts or strikethrough
 
 
 def records(path: Path, how: Reading) -> Iterator[Record | Fault]:
@@ -185,7 +185,7 @@ def matches(parts: zipfile.ZipFile, name: str, pattern: re.Pattern[bytes]) -> It
 
 
 def layouts_of(path: Path) -> dict[str, Layout]:
-    """The layout of each sheet, and of the table of texts what it holds, by the part's name."""
+    """The layout of each sheet and of the shared strings, by part name."""
     with zipfile.ZipFile(path) as parts:
         held = [name for name in parts.namelist() if name.endswith(".xml") and ("sheet" in name or name == "xl/sharedStrings.xml")]
         return {name: layout_of(matches(parts, name, LAYOUT)) for name in held}
@@ -277,7 +277,7 @@ def padded(rows: Rows, width: int) -> Rows:
 
 
 def last_of_head(merged: list[Range], first: int) -> int:
-    """The last row of the names: below a cell merged across columns stand the names of those, and so on for two rows more."""
+    """The last header row: below a cell merged across columns are the names of these columns, for at most two more rows."""
     last = first
     for row in range(first, first + TOP):
         if row > last:

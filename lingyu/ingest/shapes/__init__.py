@@ -48,7 +48,7 @@ class Shaped:
 
 
 def rows_of(record: Record, origin: Origin, mapping: Mapping) -> Shaped:
-    """The rows of a record, by its names or, where they are of no shape, by what stands behind the group: 内容/问题. Raises Misfit."""
+    """The rows of a record, by its names or, if they match no shape, by the part after the group: 内容/问题. Raises Misfit."""
     try:
         return rows_by_names(record, origin, mapping)
     except Misfit:
