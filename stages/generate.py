@@ -84,7 +84,7 @@ def count_made(ledger: Ledger, table: str, made: list[Row], kept: list[Row]) -> 
     for row in made:
         ledger.made(table, row.source, row.method if isinstance(row, Made) else "statement")
     for row in kept:
-        ledger.left(table, row.source)
+        ledger.kept(table, row.source)
     for source, count in (Counter(row.source for row in made) - Counter(row.source for row in kept)).items():
         ledger.dropped(table, source, "made twice", count)
 
@@ -111,9 +111,9 @@ def count_used(ledger: Ledger, parts: list[Part], made: list[Made], asked: set[s
     for part in parts:
         for field in fields(part):
             for row in getattr(part, field.name):
-                ledger.came(field.name, row.source)
+                ledger.read(field.name, row.source)
                 if row.id in used or field.name == "facts":
-                    ledger.left(field.name, row.source)
+                    ledger.kept(field.name, row.source)
                 else:
                     ledger.dropped(field.name, row.source, FRUITLESS if row.id in asked else UNUSED[field.name])
 

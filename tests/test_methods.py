@@ -11,7 +11,7 @@ from lingyu.generate.rules.methods import Methods, Reasons, more_instructions
 from lingyu.generate.rules.taught import Taught
 from lingyu.records import Dialogue
 from lingyu.retrieve.prompt import NOTHING_FOUND, with_passages
-from lingyu.retrieve.support import stands_in
+from lingyu.retrieve.support import contains
 
 RULE = "飞行安全细则"
 ARTICLES = [
@@ -87,7 +87,7 @@ def test_every_number_title_and_quotation_of_an_answer_stands_in_the_records_it_
         ground = "|".join(texts[record] for record in row.references)
         for message in row.messages:
             if message.role == "assistant" and row.method != weak.METHOD:
-                missing = [claim for claim in claims(message.content) if not stands_in(claim, ground)]
+                missing = [claim for claim in claims(message.content) if not contains(claim, ground)]
                 checked += len(claims(message.content))
                 assert missing == [], (row.method, message.content)
 
@@ -565,8 +565,8 @@ def test_reasons_are_counted_by_table_and_method(tmp_path):
 
     reasons, ledger = Reasons(), Ledger()
     list(more_instructions(Methods.model_validate(ON), taught(), reasons))
-    ledger.came("documents", "a.md")
-    ledger.left("documents", "a.md")
+    ledger.read("documents", "a.md")
+    ledger.kept("documents", "a.md")
 
     reasons.count(ledger)
 

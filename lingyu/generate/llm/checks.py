@@ -179,11 +179,11 @@ def denial_lost(sentence: str, source: str) -> bool:
 
 
 def answers_of(row: Dialogue | Preference) -> list[str]:
-    return [row.chosen] if isinstance(row, Preference) else quality.said(row.messages, "assistant")
+    return [row.chosen] if isinstance(row, Preference) else quality.contents(row.messages, "assistant")
 
 
 def questions_of(row: Dialogue | Preference) -> list[str]:
-    return quality.said(row.messages, "user")
+    return quality.contents(row.messages, "user")
 
 
 @dataclass

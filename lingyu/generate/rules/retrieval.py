@@ -20,7 +20,7 @@ from lingyu.generate.stable_choice import number
 from lingyu.records import Dialogue, Document, Fact, Row
 from lingyu.retrieve.chunks import Chunk, chunk_of_fact, chunks_of_document
 from lingyu.retrieve.index import Knowledge, build
-from lingyu.retrieve.prompt import NOTHING_FOUND, is_chinese, shown, with_passages
+from lingyu.retrieve.prompt import NOTHING_FOUND, is_chinese, passage_text, with_passages
 from lingyu.retrieve.retrievers import Choice
 from lingyu.stage import StageParams
 
@@ -115,7 +115,7 @@ class Shelf:
 
 
 def holds(chunk: Chunk, tells: Iterable[str]) -> bool:
-    text = squeezed(shown(chunk))
+    text = squeezed(passage_text(chunk))
     return all(squeezed(word) in text for word in tells)
 
 
