@@ -175,19 +175,19 @@ MUTATIONS = [
     Mutation(
         "tuning: new means all (PEFT)",
         "lingyu/model/adapters.py",
-        'if method.vocabulary == "all":',
-        'if method.vocabulary != "none":',
+        'if method.trainable_tokens == "all":',
+        'if method.trainable_tokens != "none":',
         "tests/test_tuning.py -k lowers",
     ),
     Mutation(
         "tuning: new means all (ours)",
         "lingyu/model/tuning.py",
-        'if method.vocabulary == "all":\n        model.get_input',
-        'if method.vocabulary != "none":\n        model.get_input',
+        'if method.trainable_tokens == "all":\n        model.get_input',
+        'if method.trainable_tokens != "none":\n        model.get_input',
         "tests/test_tuning.py -k lowers",
     ),
     Mutation(
-        "tuning: new means none", "lingyu/model/tuning.py", 'if method.vocabulary != "new":', "if True:", "tests/test_tuning.py -k lowers"
+        "tuning: new means none", "lingyu/model/tuning.py", 'if method.trainable_tokens != "new":', "if True:", "tests/test_tuning.py -k lowers"
     ),
     Mutation(
         "tied weights: parted by LoRA",
@@ -225,7 +225,7 @@ MUTATIONS = [
         "tests/test_align.py",
     ),
     Mutation(
-        "PPO: rewards forgotten behind a token", "lingyu/align/rollouts.py", "discount * trace * later", "0 * later", "tests/test_ppo.py"
+        "PPO: rewards forgotten behind a token", "lingyu/align/rollouts.py", "gamma * gae_lambda * later", "0 * later", "tests/test_ppo.py"
     ),
     Mutation(
         "select: general loss bars nobody",
@@ -269,7 +269,7 @@ MUTATIONS = [
     Mutation(
         "evaluate: a lost negation is right",
         "lingyu/evaluate/rules.py",
-        "default=0) <= len(NEGATION.findall(right_rest))",
+        "default=0) <= denials(right_rest)",
         "default=0) >= 0",
         "tests/test_judge.py",
     ),
@@ -290,7 +290,7 @@ MUTATIONS = [
     Mutation(
         "support: negation ignored",
         "lingyu/retrieve/support.py",
-        "return bool(NEGATION.search(folded(sentence))) ==",
+        "return denies(folded(sentence)) ==",
         "return True or",
         "tests/test_retrieve.py tests/test_serve.py",
     ),

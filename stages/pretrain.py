@@ -20,7 +20,7 @@ from lingyu.files import read_table, write_json
 from lingyu.launch import is_first
 from lingyu.model.chat import Chat
 from lingyu.model.load import load_model, load_tokenizer, prepare, save
-from lingyu.model.methods import Full, Method
+from lingyu.model.methods import Adapting, Full, Method
 from lingyu.model.tuning import ATTACHING, Tuning, check_method, summary
 from lingyu.records import Dialogue, Document
 from lingyu.stage import start
@@ -46,18 +46,20 @@ class Params(Training):
     )
     method: Method = Field(
         Full(),
-        description="Tuning method: full, freeze, lora, qlora, ia3 or oft, which end as plain weights. With trainable_tokens: new the "
-        "words that extend added are trained too.",
+        description="Tuning method: full, freeze, lora, qlora, ia3 or oft, which end as plain weights. trainable_tokens is new here "
+        "where it is not set: the words that extend added have not been trained yet.",
     )
 
     @field_validator("method")
     @classmethod
-    def ends_as_plain_weights(cls, method: Method) -> Method:
+    def fits_the_stages_around(cls, method: Method) -> Method:
         if isinstance(method, ATTACHING):
             raise ValueError(
                 f"{method.name} cannot be merged into the weights, and the stages after pretrain start from a whole model: "
                 "full, freeze, lora, qlora, ia3 or oft"
             )
+        if isinstance(method, Adapting) and "trainable_tokens" not in method.model_fields_set:
+            return method.model_copy(update={"trainable_tokens": "new"})
         return method
 
 

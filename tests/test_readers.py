@@ -364,9 +364,9 @@ def test_titles_two_rows_of_names_and_merged_cells_of_a_workbook(tmp_path):
     found = read(tmp_path, "a.xlsx", xlsx(("问答", rows), merged=["A1:C1", "A2:A3", "B2:C2", "A4:A5", "A6:C6"]))
 
     assert values(found) == [
-        {"类别": "检查", "问题": "多久一次？", "答案": "每月"},
-        {"类别": "检查", "问题": "谁来？", "答案": "专人"},
-        {"类别": "用电", "问题": "可以吗？", "答案": "不可以"},
+        {"类别": "检查", "内容/问题": "多久一次？", "内容/答案": "每月"},
+        {"类别": "检查", "内容/问题": "谁来？", "内容/答案": "专人"},
+        {"类别": "用电", "内容/问题": "可以吗？", "内容/答案": "不可以"},
     ]
     assert faults(found) == [("sheet 问答, line 1", "title_row"), ("sheet 问答, line 6", "title_row")]
 

@@ -10,7 +10,7 @@ from lingyu.ingest.readers import Block
 from lingyu.records import Document, Scope
 from lingyu.text.legal import HEADING, UNIT
 from lingyu.text.marks import bare
-from lingyu.text.normalise import joined, language_of, normal
+from lingyu.text.normalise import Joined, language_of, normal
 from lingyu.text.numerals import value
 from lingyu.text.sentences import CLOSERS, CUTS
 
@@ -38,7 +38,7 @@ def documents(blocks: list[Block], origin: Origin, title: str, max_chars: int) -
         blocks = list(with_units(whole_paragraphs(parted)))
     seen: dict[str, int] = {}
     for path, place, text in sections(blocks, statute):
-        section = " / ".join(path)
+        section, language = " / ".join(path), language_of(text)
         pieces = list(cut(text, max_chars))
         for number, piece in enumerate(pieces, 1):
             where = ", ".join(filter(None, [place, normal(section), f"part {number}" if len(pieces) > 1 else ""])) or "beginning"
@@ -49,7 +49,7 @@ def documents(blocks: list[Block], origin: Origin, title: str, max_chars: int) -
                 place=where,
                 licence=origin.licence,
                 scope=origin.scope,
-                language=language_of(text),
+                language=language,
                 title=title,
                 section=section,
                 text=piece,
@@ -86,19 +86,21 @@ def at_articles(block: Block) -> Iterator[Block]:
 def whole_paragraphs(blocks: list[Block]) -> Iterator[Block]:
     """A statute's paragraphs end in punctuation: one that does not goes on in the next, unless a heading or article begins there."""
     held: Block | None = None
+    whole = Joined("")
     for block in blocks:
         text = bare(block.text)
         begins = block.kind != "paragraph" or HEADING.match(text) or UNIT.match(text) or re.match(r"\d{4}年", text)
-        if held and not begins and len(held.text) >= 15 and not held.text.endswith(CLOSERS):
-            held = replace(held, text=joined(held.text, block.text))
+        if held and not begins and whole.length >= 15 and not whole.last.endswith(CLOSERS):
+            whole.add(block.text)
             continue
         if held:
-            yield held
+            yield replace(held, text=str(whole))
         held = block if block.kind == "paragraph" and not UNIT.match(text) else None
+        whole = Joined(block.text)
         if held is None:
             yield block
     if held:
-        yield held
+        yield replace(held, text=str(whole))
 
 
 def with_units(blocks: Iterator[Block]) -> Iterator[Block]:
@@ -144,7 +146,7 @@ def sections(blocks: list[Block], statute: bool) -> Iterator[tuple[list[str], st
             place = block.place
         else:
             place = place if texts else block.place
-            texts = [*texts, block.text]
+            texts.append(block.text)
     yield from section()
 
 

@@ -5,7 +5,7 @@ import re
 from lingyu.text.legal import ITEM
 from lingyu.text.normalise import normal
 
-LIST_ITEM = re.compile(rf"\s*(?:[-*+•]|\d+[.)、]|{ITEM})\s*")
+LIST_ITEM = re.compile(rf"\s*(?:[-*+•·●○■□◆◇▪▫➢➤✓✔☑☒☐]|\d+[.)、]|{ITEM})\s*")
 
 
 def bare(text: str) -> str:

@@ -8,6 +8,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from lingyu.text.symbols import PRIVATE
+
 # What NFKC would flatten although it means something: Chinese punctuation, the ellipsis, ①, the 2 of m², seconds and minutes.
 _FOLDED = re.compile(r"[^，；：？！（）～…′″①-⓿¹²³⁰-₎]+")
 _CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff\ufffe\uffff]")
@@ -24,7 +26,7 @@ _RADICALS = (
     # NFKC turns this Kangxi radical into the traditional 戶, where fonts of simplified Chinese mean 户.
     "⼾户"
 )
-RADICALS = str.maketrans({**dict(zip(_RADICALS[::2], _RADICALS[1::2], strict=True)), "㎡": "m²", "㎥": "m³"})
+RADICALS = str.maketrans({**dict(zip(_RADICALS[::2], _RADICALS[1::2], strict=True)), "㎡": "m²", "㎥": "m³"}) | PRIVATE
 
 
 def normal(text: str) -> str:
@@ -120,12 +122,15 @@ def _kept_units() -> npt.NDArray[np.uint16]:
     """For each unit of UTF-16 the character that a key has for it, 0 for none, and a mark where expressions must decide."""
     table = np.full(1 << 16, _UNUSUAL_UNIT, np.uint16)
     for point in range(1 << 16):
-        character, folded = chr(point), chr(point).casefold()
-        usual = len(folded) == 1 and not 0xD800 <= point < 0xE000 and not _unusual().match(character)
-        if usual and (character in "0123456789" or not character.isdecimal()):
-            table[point] = ord(folded) if _WORDS.match(folded) or _ALWAYS.match(character) else 0
-            if character in _DOUBTFUL:
-                table[point] = _DOUBTFUL_UNIT
+        folded = chr(point).casefold()
+        usual = len(folded) == 1 and not 0xD800 <= point < 0xE000 and not _unusual().match(chr(point))
+        if usual and (chr(point) in "0123456789" or not _DIGIT.match(folded)):
+            table[point] = ord(folded) if _WORDS.match(folded) else 0
+    signs = _ALWAYS.findall("".join(map(chr, range(0xD800))))
+    for kept, characters in ((signs, signs), (_DOUBTFUL, [chr(_DOUBTFUL_UNIT)] * len(_DOUBTFUL))):
+        for sign, unit in zip(kept, characters, strict=True):
+            if table[ord(sign)] != _UNUSUAL_UNIT:
+                table[ord(sign)] = ord(unit)
     return table
 
 
@@ -158,6 +163,7 @@ _SAME_SIGN = {"−": "-", "‐": "-", "–": "-", "*": "×", "≦": "≤", "≧"
 LONG = 200  # characters; a shorter text is sooner done by expressions
 _UNUSUAL_UNIT, _DOUBTFUL_UNIT = np.uint16(0xFFFF), np.uint16(0xFFFE)
 _THOUSAND = re.compile(r"\d{3}(?!\d)")
+_DIGIT = re.compile(r"\d")
 _WORDS = re.compile(r"[^\W_]+")
 _MARKED = re.compile(rf"\d|{_ALWAYS.pattern}|[{re.escape(_DOUBTFUL)}]")
 _KEPT = re.compile(rf"[^\W_]+|{_ALWAYS.pattern}|{_SIGN.pattern}")
@@ -165,12 +171,13 @@ _KEPT = re.compile(rf"[^\W_]+|{_ALWAYS.pattern}|{_SIGN.pattern}")
 
 def without_signs(keyed: str) -> str:
     """A key without its signs, for what is to stay together whichever sign it has. A minus before a number stays."""
-    if not _SIGNS.search(keyed):
+    if not _ANY_SIGN.search(keyed):
         return keyed
     return _SIGNS.sub(lambda signs: " " if _BETWEEN_DIGITS.match(keyed, max(0, signs.start() - 1), signs.end() + 1) else "", keyed)
 
 
 _SIGNS = re.compile(rf"(?:{_ALWAYS.pattern}|[#%‰°′″$¥€£]|-(?!\d))+")
+_ANY_SIGN = re.compile(rf"[{_ALWAYS.pattern[1:-1]}#%‰°′″$¥€£-]")
 _BETWEEN_DIGITS = re.compile(r"\d\D+\d")
 
 
@@ -202,7 +209,35 @@ def joined(first: str, second: str) -> str:
     """Two lines of one paragraph as one: no space beside Chinese, a hyphen at the line's end closed."""
     if not first or not second:
         return first + second
-    if re.search(r"[a-z]-$", first) and second[0].islower():
+    if first[-1] == "-" and "a" <= first[-2:-1] <= "z" and second[0].islower():
         return first[:-1] + second
     beside = first[-1] + second[0]
     return first + ("" if re.search(rf"[{_CJK}⺀-⿕\u3000-\u303f\uff00-\uffef“”‘’…—]", beside) else " ") + second
+
+
+class Joined:
+    """Lines put together as `joined` does, in a time that grows with their length and not with its square."""
+
+    def __init__(self, first: str) -> None:
+        self._parts = [first]
+        self.length = len(first)
+
+    def add(self, line: str) -> None:
+        """The next line of the paragraph."""
+        seam = joined(self.last, line)
+        self.length += len(seam) - len(self.last)
+        if line:
+            self._parts[-1:] = [seam[: len(seam) - len(line)], line]
+
+    def below(self, line: str) -> None:
+        """A line that stays one of its own."""
+        self._parts += ["\n", line]
+        self.length += 1 + len(line)
+
+    @property
+    def last(self) -> str:
+        """The end of what there is, the last line or more of it."""
+        return self._parts[-1]
+
+    def __str__(self) -> str:
+        return "".join(self._parts)

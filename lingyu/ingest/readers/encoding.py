@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from lingyu.ingest.readers import Fault, Reading, Unreadable, megabytes
+from lingyu.text.symbols import without_private
 
 # Four of five Chinese texts of more than a line have one in twenty characters among these; wrongly decoded bytes have none.
 COMMON = frozenset(
@@ -154,7 +155,9 @@ def lines(path: Path, how: Reading) -> Iterator[Line | Fault]:
         elif encoding == "utf-8-sig":
             file.read(len(codecs.BOM_UTF8))
             encoding = "utf-8"
-        raw_lines = narrow_lines(file, how.max_record) if wide == 1 else wide_lines(file, how.max_record, encoding, wide)
+        end = line_end(file, encoding)
+        usual = wide == 1 and end == b"\n"
+        raw_lines = narrow_lines(file, how.max_record) if usual else other_lines(file, how.max_record, end, wide)
         for number, (raw, length) in enumerate(raw_lines, 1):
             if length > how.max_record:
                 start = raw[:2000].decode(encoding, "replace")[:200]
@@ -183,6 +186,15 @@ def lines(path: Path, how: Reading) -> Iterator[Line | Fault]:
                 yield Line(number, text)
 
 
+def line_end(file: BinaryIO, encoding: str) -> bytes:
+    """With what the lines end from here on: \\n, or \\r alone as a Mac before 2001 and its programs since write it."""
+    at = file.tell()
+    start = file.read(SAMPLE)
+    file.seek(at)
+    mac, usual = "\r".encode(encoding), "\n".encode(encoding)
+    return mac if mac in start and usual not in start else usual
+
+
 def narrow_lines(file: BinaryIO, most: int) -> Iterator[tuple[bytes, int]]:
     """Lines that end at the byte 10, with their length; of one that is too long only the beginning."""
     while raw := file.readline(most + 1):
@@ -194,9 +206,9 @@ def narrow_lines(file: BinaryIO, most: int) -> Iterator[tuple[bytes, int]]:
         yield raw, length
 
 
-def wide_lines(file: BinaryIO, most: int, encoding: str, wide: int) -> Iterator[tuple[bytes, int]]:
-    """The same for characters of two or four bytes, where a line ends at a character, not at a byte."""
-    end, held, length = "\n".encode(encoding), bytearray(), 0
+def other_lines(file: BinaryIO, most: int, end: bytes, wide: int) -> Iterator[tuple[bytes, int]]:
+    """The same for another end, and for characters of two or four bytes, where a line ends at a character, not at a byte."""
+    held, length = bytearray(), 0
     while piece := file.read(SAMPLE):
         at = 0
         while at < len(piece):
@@ -223,4 +235,4 @@ def whole_text(path: Path, how: Reading) -> tuple[str, list[Fault]]:
         raise Unreadable("too_large", f"a document of {megabytes(size)}, more than {most} (params.yaml, ingest.max_document_mb); split it")
     found = list(lines(path, how))
     text = "\n".join(line.text if isinstance(line, Line) else "" for line in found)
-    return text.replace("\r", "\n"), [line for line in found if isinstance(line, Fault)]  # \r: of a Mac before 2001
+    return without_private(text.replace("\r", "\n")), [line for line in found if isinstance(line, Fault)]  # \r: of a Mac before 2001

@@ -7,9 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lingyu.ingest.readers import markdown_table
+from lingyu.ingest.readers.shown import LeftOut
+from lingyu.ingest.readers.upright import parts_of
 from lingyu.text.normalise import joined
+from lingyu.text.symbols import without_private
 
 COLUMN = 5  # lines on each side of a gap from which it parts two columns
+BESIDE = 90  # the columns of what runs in another direction than most of the page
 FEW = 30  # characters: a page number or a stamp upon an image, not a page of text
 
 
@@ -25,7 +29,8 @@ class Line:
     bottom: float
     size: float = 0.0
     bold: bool = False
-    column: int = 0  # 1 and 2 on a page of two, 0 across them or on a page of one
+    column: int = 0  # 1, 2 … on a page of more than one, 0 across them or on a page of one
+    beside: bool = False  # runs in another direction than most of the page
     table: list[list[str]] = field(default_factory=list)
     caption: str = ""
 
@@ -52,37 +57,100 @@ def unread(page: Any) -> str:
     return ""
 
 
-def lines_of(page: Any) -> Iterator[Line]:
-    """What a page holds: tables of at least two rows and columns, and the lines outside them."""
-    tables, number = [], page.page_number
-    for table in page.find_tables():
+def lines_of(page: Any, left: LeftOut) -> Iterator[Line]:
+    """What a page holds: tables of at least two rows and columns, and the lines outside them; then what runs in another direction."""
+    most, *others = parts_of(page, left)
+    aside = {part.angle: part.page.chars for part in others}
+    number = page.page_number
+    tables = []
+    for table in most.page.find_tables():
         rows = [
             [" ".join(cell.split("\n")) if cell and cell.isascii() else joined_lines(cell or "") for cell in row] for row in table.extract()
         ]
+        if others and most.angle == 0:
+            rows = with_sideways(table, rows, page, aside)
         rows = [row for row in rows if any(cell.strip() for cell in row)]
         if len(rows) >= 2 and len(rows[0]) >= 2:
-            left, top, right, bottom = table.bbox
-            tables.append(Line("", number, left, right, top, bottom, table=rows))
+            left_edge, top, right, bottom = table.bbox
+            tables.append(Line("", number, left_edge, right, top, bottom, table=rows))
+    yield from lines_and_tables(most.page, number, tables)
+    for part in others:
+        part.page._objects["char"] = aside[part.angle]
+        for line in text_lines(part.page, number, BESIDE + part.angle // 90):
+            line.beside = True
+            yield line
+
+
+def with_sideways(table: Any, rows: list[list[str]], page: Any, aside: dict[int, list[dict[str, Any]]]) -> list[list[str]]:
+    """The rows of a table with what stands sideways in its cells, which is taken out of what else runs so."""
+    for angle, chars in aside.items():
+        back = {id(char): unturned(char, page.bbox, angle) for char in chars}
+        for row, cells in zip(rows, table.rows, strict=True):
+            for at, cell in enumerate(cells.cells):
+                inside = [char for char in aside[angle] if cell and within(back[id(char)], cell)]
+                if inside:
+                    words = page_of(page, inside).extract_text()
+                    row[at] = " ".join(filter(None, [row[at], joined_lines(words)]))
+                    ids = {id(char) for char in inside}
+                    aside[angle] = [char for char in aside[angle] if id(char) not in ids]
+    return rows
+
+
+def page_of(page: Any, chars: list[dict[str, Any]]) -> Any:
+    """A page of these characters alone."""
+    made = page.filter(lambda _: False)
+    made._objects = {"char": chars}
+    return made
+
+
+def within(middle: tuple[float, float], box: tuple[float, float, float, float]) -> bool:
+    return box[0] <= middle[0] <= box[2] and box[1] <= middle[1] <= box[3]
+
+
+def unturned(char: dict[str, Any], box: tuple[float, float, float, float], angle: int) -> tuple[float, float]:
+    """Where the middle of a character stands on the page as it was before it was turned."""
+    across, down = (char["x0"] + char["x1"]) / 2, (char["top"] + char["bottom"]) / 2
+    left, top, right, bottom = box
+    if angle == 90:
+        return left + down, bottom - across
+    return (right - down, top + across) if angle == 270 else (right - across, bottom - down)
+
+
+def lines_and_tables(page: Any, number: int, tables: list[Line]) -> Iterator[Line]:
+    """The tables, and the lines outside them column by column."""
     outside = page
     for table in tables:
         outside = outside.outside_bbox((table.left, table.top, table.right, table.bottom), strict=False)
-    gap, across = columns_of(outside.extract_words(keep_blank_chars=True, x_tolerance_ratio=1.2), outside.width)
-    if not gap:
+    runs = outside.extract_words(keep_blank_chars=True, x_tolerance_ratio=1.2)
+    gaps, across = gaps_of(runs, page.bbox[0], page.bbox[2])
+    if not gaps:
         yield from sorted([*tables, *text_lines(outside, number)], key=lambda line: (line.top, line.left))
         return
 
     def column_of(char: Any) -> int:
         if any(top <= (char["top"] + char["bottom"]) / 2 <= bottom for top, bottom in across):
             return 0
-        return 1 if char["x0"] < gap - 1 else 2
+        return bisect(gaps, char["x0"] + 1) + 1
 
     found = []
-    for column in (0, 1, 2):
+    for column in range(len(gaps) + 2):
         part = outside.filter(lambda thing, column=column: thing["object_type"] != "char" or column_of(thing) == column)
         found += text_lines(part, number, column)
     for table in tables:
-        table.column = 0 if table.left < gap < table.right else 1 if table.right <= gap else 2
+        crossed = any(table.left < gap < table.right for gap in gaps)
+        table.column = 0 if crossed else bisect(gaps, table.left + 1) + 1
     yield from in_reading_order([*found, *tables])
+
+
+def gaps_of(runs: list[dict[str, Any]], left: float, right: float) -> tuple[list[float], list[tuple[float, float]]]:
+    """Where the second and each further column begins, and the tops and bottoms of the runs that lie across any of them."""
+    gap, across = columns_of(runs, right - left, left)
+    if not gap:
+        return [], []
+    crossing = [run for run in runs if run["x0"] < gap < run["x1"]]
+    before, bars_before = gaps_of([run for run in runs if run["x1"] <= gap], left, gap)
+    after, bars_after = gaps_of([run for run in runs if run["x0"] >= gap and run not in crossing], gap, right)
+    return [*before, gap, *after], [*across, *bars_before, *bars_after]
 
 
 def in_reading_order(lines: list[Line]) -> list[Line]:
@@ -97,16 +165,16 @@ def text_lines(page: Any, number: int, column: int = 0) -> list[Line]:
         sizes = Counter(round(char["size"], 1) for char in line["chars"])
         bold = sum("bold" in char["fontname"].lower() or "black" in char["fontname"].lower() for char in line["chars"])
         box = (line["x0"], line["x1"], line["top"], line["bottom"])
-        found.append(Line(line["text"], number, *box, sizes.most_common(1)[0][0], bold > len(line["chars"]) / 2, column))
+        found.append(Line(without_private(line["text"]), number, *box, sizes.most_common(1)[0][0], bold > len(line["chars"]) / 2, column))
     return found
 
 
-def columns_of(runs: list[dict[str, Any]], width: float) -> tuple[float, list[tuple[float, float]]]:
+def columns_of(runs: list[dict[str, Any]], width: float, begins: float = 0) -> tuple[float, list[tuple[float, float]]]:
     """Where the second column begins, and the tops and bottoms of the runs that lie across; 0 and none on a page of one column.
 
     Two columns of text, unlike a form or a table without rules: full lines on the left, lines that begin together on the right.
     """
-    starts = Counter(round(run["x0"]) for run in runs if 0.35 * width < run["x0"] < 0.7 * width)
+    starts = Counter(round(run["x0"]) for run in runs if 0.35 * width < run["x0"] - begins < 0.7 * width)
     if not starts:
         return 0, []
     gap = starts.most_common(1)[0][0] - 1.0
@@ -127,6 +195,6 @@ def columns_of(runs: list[dict[str, Any]], width: float) -> tuple[float, list[tu
 def joined_lines(text: str) -> str:
     """The lines of a table's cell as one."""
     whole = ""
-    for line in text.split("\n"):
+    for line in without_private(text).split("\n"):
         whole = joined(whole, line.strip())
     return whole

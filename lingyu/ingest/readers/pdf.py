@@ -10,6 +10,7 @@ from pathlib import Path
 from lingyu.ingest.readers import Block, Fault, Reading, Unreadable
 from lingyu.ingest.readers.pages import Line, lines_of, unread
 from lingyu.ingest.readers.scans import EXTRA, lines_of_scan
+from lingyu.ingest.readers.shown import LeftOut
 from lingyu.text.legal import HEADING, UNIT
 from lingyu.text.marks import LIST_ITEM, bare
 from lingyu.text.normalise import joined, normal
@@ -17,14 +18,17 @@ from lingyu.text.sentences import CLOSERS
 
 EDGE = 2  # lines at the top and at the bottom of a page among which running lines are looked for
 LARGER = 1.15  # times the size of the running text: a heading
-PAGE_NUMBER = re.compile(r"[-–— ]*(?:第|page|p\.)?\s*\d{1,4}\s*页?(?:\s*(?:/|of|共|,|，)\s*共?\s*\d{1,4}\s*页?)?[-–— ]*", re.IGNORECASE)
+PAGE_NUMBER = re.compile(
+    r"[-–—~·• ]*(?:第|page|p\.)?\s*\d{1,4}\s*页?(?:\s*[(（]?\s*(?:/|of|共|,|，)\s*共?\s*\d{1,4}\s*页?\s*[)）]?)?[-–—~·• ]*", re.IGNORECASE
+)
 CAPTION = re.compile(r"(?:表|Table|Tab\.)\s*[\dA-Z一二三四五六七八九十][^。]{0,60}|(?:续表|Table .{1,8}continued).{0,60}", re.IGNORECASE)
 HOW = f"run the file through OCR first, or {EXTRA} and set ocr: true in params.yaml, section ingest"
 CONTINUED = re.compile(r"续表|.*continued|.*（续）|.*\(续\)", re.IGNORECASE)
 
 
 def blocks(path: Path, how: Reading) -> Iterator[Block | Fault]:
-    pages, faults = read(path, how.ocr)
+    left = LeftOut()
+    pages, faults = read(path, how.ocr, left)
     if not any(pages):
         if faults:
             raise Unreadable(faults[0].reason, f"none of its {len(pages)} pages can be read: {faults[0].detail}")
@@ -39,9 +43,10 @@ def blocks(path: Path, how: Reading) -> Iterator[Block | Fault]:
         )
     left_out = {id(line) for lines in running.values() for line in lines}
     yield from paragraphs(list(whole_tables([line for page in pages for line in page if id(line) not in left_out])))
+    yield from left.faults()
 
 
-def read(path: Path, ocr: bool) -> tuple[list[list[Line]], list[Fault]]:
+def read(path: Path, ocr: bool, left: LeftOut) -> tuple[list[list[Line]], list[Fault]]:
     """The lines and tables of each page in the order of reading, and the pages that hold no text to read but by OCR."""
     import pdfplumber
 
@@ -59,7 +64,7 @@ def read(path: Path, ocr: bool) -> tuple[list[list[Line]], list[Fault]]:
                     lines = []
                     faults.append(Fault(f"page {page.page_number}", "needs_ocr", f"{why}; {HOW}"))
                 else:
-                    lines = list(lines_of(page))
+                    lines = list(lines_of(page, left))
                 pages.append(lines)
                 page.close()
     except Exception as error:  # whatever a broken file provokes in the library, the file is what is broken
@@ -85,8 +90,9 @@ def running_lines(pages: list[list[Line]]) -> dict[str, list[Line]]:
     """The lines at the edge of pages that say the same, but for numbers, on most pages; and page numbers."""
     seen: dict[str, list[Line]] = {}
     for page in pages:
-        down = sorted(page, key=lambda line: line.top)
-        for line in {id(line): line for line in down[:EDGE] + down[-EDGE:]}.values():
+        down = sorted((line for line in page if not line.beside), key=lambda line: line.top)
+        at_edges = [*down[:EDGE], *down[-EDGE:], *(line for line in page if line.beside)]
+        for line in {id(line): line for line in at_edges}.values():
             text = normal(line.text)
             form = "#" if PAGE_NUMBER.fullmatch(text) else re.sub(r"\d+", "#", text) + f" {line.size}"  # a title is set larger
             if not line.table:

@@ -31,7 +31,7 @@ class Feed:
     """Lines for csv.reader, which remembers those it gave since the last row, so that they can be read again."""
 
     def __init__(self, source: Iterator[Line | Fault]) -> None:
-        self._source, self._waiting = source, deque[Line | Fault]()
+        self._source, self._waiting = apart(source), deque[Line | Fault]()
         self.taken: list[Line] = []
         self.faults: list[Fault] = []
         self.full = False
@@ -60,6 +60,15 @@ class Feed:
             self.faults.append(line)
         self.taken.append(line)
         return line.text + "\n"
+
+
+def apart(source: Iterator[Line | Fault]) -> Iterator[Line | Fault]:
+    """The lines, those apart too that end in a lone \\r among others that end in \\n."""
+    for line in source:
+        if isinstance(line, Line) and "\r" in line.text:
+            yield from (Line(line.number, text) for text in line.text.split("\r"))
+        else:
+            yield line
 
 
 def parted(feed: Feed, separator: str) -> Rows:

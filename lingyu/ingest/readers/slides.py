@@ -3,25 +3,35 @@
 import posixpath
 import zipfile
 from collections.abc import Iterator
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from lingyu.ingest.readers import Block, Reading, Unreadable, markdown_table
+from lingyu.ingest.readers import Block, Fault, Reading, Unreadable, markdown_table
+from lingyu.ingest.readers.formulas import M, of_office
+from lingyu.ingest.readers.shown import LeftOut, lowered, raised
+from lingyu.text.symbols import is_picture_font, symbol, without_private
 
 A = "{http://schemas.openxmlformats.org/drawingml/2006/main}"
 P = "{http://schemas.openxmlformats.org/presentationml/2006/main}"
 R = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}"
+FALLBACK = "{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallback"  # for old programs, what stands beside it again
 # Placeholders that repeat on every slide: date, footer, number.
 RUNNING = {"dt", "ftr", "sldNum", "hdr"}
 
 
-def blocks(path: Path, how: Reading) -> Iterator[Block]:
+RUNS, PROPERTIES, TEXT = {f"{A}r", f"{A}fld"}, f"{A}rPr", f"{A}t"
+
+
+def blocks(path: Path, how: Reading) -> Iterator[Block | Fault]:
+    left = LeftOut()
     try:
         with zipfile.ZipFile(path) as parts:
             for number, name in enumerate(slides(parts), 1):
-                yield from slide(parts, name, f"slide {number}")
+                yield from slide(parts, name, f"slide {number}", left)
     except Exception as error:  # whatever a broken file provokes in the library, the file is what is broken
         raise Unreadable("unreadable", f"not a PPTX that can be opened ({type(error).__name__}: {error}); save it anew") from error
+    yield from left.faults()
 
 
 def slides(parts: zipfile.ZipFile) -> Iterator[str]:
@@ -50,29 +60,43 @@ def relations(parts: zipfile.ZipFile, name: str) -> dict[str, tuple[str, str]]:
 def root(parts: zipfile.ZipFile, name: str) -> Any:
     from lxml import etree
 
-    return etree.fromstring(parts.read(name), etree.XMLParser(resolve_entities=False, no_network=True))
+    whole = etree.fromstring(parts.read(name), etree.XMLParser(resolve_entities=False, no_network=True))
+    for again in list(whole.iter(FALLBACK)):
+        again.getparent().remove(again)
+    return whole
 
 
-def slide(parts: zipfile.ZipFile, name: str, place: str) -> Iterator[Block]:
-    shapes = list(root(parts, name).iter(f"{P}sp", f"{P}graphicFrame"))
+def slide(parts: zipfile.ZipFile, name: str, place: str, left: LeftOut) -> Iterator[Block]:
+    whole = root(parts, name)
+    shapes = [
+        shape for shape in whole.iter(f"{P}sp", f"{P}graphicFrame") if not any(above.tag == FALLBACK for above in shape.iterancestors())
+    ]
+    if whole.get("show") in ("0", "false"):
+        left.add("hidden_text", " ".join(text for shape in shapes for text, _ in lines(shape, LeftOut())), place)
+        return
+    for shape in [shape for shape in shapes if is_hidden(shape)]:
+        left.add("hidden_text", " ".join(text for text, _ in lines(shape, LeftOut())), place)
+        shapes.remove(shape)
     titles = [shape for shape in shapes if placeholder(shape) in ("title", "ctrTitle")]
-    title = " ".join(" ".join(text for text, _ in lines(shape)) for shape in titles)
+    title = " ".join(" ".join(text for text, _ in lines(shape, left, place)) for shape in titles)
     if title.strip():
         yield Block("heading", " ".join(title.split()), place, 1)
     for shape in shapes:
         if shape in titles or placeholder(shape) in RUNNING:
             continue
         for table in shape.iter(f"{A}tbl"):
-            yield from of_table(table, place)
+            yield from of_table(table, place, left)
         if shape.tag == f"{P}sp":
-            yield from (Block("paragraph", "  " * depth + f"- {text}" if depth else text, place) for text, depth in lines(shape))
+            yield from (
+                Block("paragraph", "  " * depth + f"- {text}" if depth else text, place) for text, depth in lines(shape, left, place)
+            )
         else:
-            yield from (Block("paragraph", text, place) for text in drawn(parts, name, shape))
+            yield from (Block("paragraph", text, place) for text in drawn(parts, name, shape, left, place))
     for kind, target in relations(parts, name).values():
         if kind == "notesSlide":
             for shape in root(parts, target).iter(f"{P}sp"):
                 if placeholder(shape) == "body":
-                    yield from (Block("paragraph", text, f"{place}, notes") for text, _ in lines(shape))
+                    yield from (Block("paragraph", text, f"{place}, notes") for text, _ in lines(shape, left, place))
 
 
 def placeholder(shape: Any) -> str:
@@ -81,17 +105,59 @@ def placeholder(shape: Any) -> str:
     return marks[0] if marks else ""
 
 
-def lines(shape: Any) -> Iterator[tuple[str, int]]:
+def is_hidden(shape: Any) -> bool:
+    """Whether a shape, or a group that it is in, is hidden on its slide."""
+    owners = (shape, *shape.iterancestors(f"{P}grpSp"))
+    return any(named.get("hidden") in ("1", "true") for owner in owners for named in owner.iterfind(f"*/{P}cNvPr"))
+
+
+def lines(shape: Any, left: LeftOut, place: str = "") -> Iterator[tuple[str, int]]:
     """The paragraphs of a shape with their depth."""
     for paragraph in shape.iter(f"{A}p"):
-        text = "".join("\n" if part.tag == f"{A}br" else part.text or "" for part in paragraph.iter(f"{A}t", f"{A}br")).strip()
+        parts = [*said(paragraph, left, place)]
+        if any(how for _, how in parts):
+            parts = [(moved(how, "".join(text for text, _ in same)), 0) for how, same in groupby(parts, key=lambda part: part[1])]
+        text = "".join(text for text, _ in parts).strip()
         properties = paragraph.find(f"{A}pPr")
         depth = properties.get("lvl", "0") if properties is not None else "0"
         if text:
-            yield text, int(depth) if depth.isdigit() else 0
+            yield without_private(text), int(depth) if depth.isdigit() else 0
 
 
-def of_table(table: Any, place: str) -> Iterator[Block]:
+def moved(baseline: int, text: str) -> str:
+    """A run that stands above or below the line in plain characters."""
+    return raised(text) if baseline > 0 else lowered(text) if baseline < 0 else text
+
+
+def said(parent: Any, left: LeftOut, place: str) -> Iterator[tuple[str, int]]:
+    """The runs of a paragraph as they are shown, each with how far it stands above the line."""
+    for element in parent:
+        if element.tag in RUNS:
+            properties = element.find(PROPERTIES)
+            text = "".join(part.text or "" for part in element.iterfind(TEXT))
+            if properties is None or (not len(properties) and {*properties.keys()} <= {"lang", "dirty", "err", "altLang", "sz", "b", "i"}):
+                yield text, 0
+                continue
+            fonts = [font.get("typeface") or "" for name in ("sym", "latin") if (font := properties.find(f"{A}{name}")) is not None]
+            pictured = next((font for font in fonts if is_picture_font(font)), "")
+            if pictured:
+                text = "".join(
+                    symbol(pictured, ord(letter)) or letter if ord(letter) < 256 or letter >= "\uf000" else letter for letter in text
+                )
+            if properties.get("strike", "noStrike") != "noStrike":
+                left.add("struck_text", text, place)
+            else:
+                baseline = (properties.get("baseline") or "0").rstrip("%")
+                yield text, int(baseline) if baseline.lstrip("-").isdigit() else 0
+        elif element.tag == f"{A}br":
+            yield "\n", 0
+        elif element.tag in (f"{M}oMath", f"{M}oMathPara"):
+            yield of_office(element), 0
+        elif isinstance(element.tag, str):
+            yield from said(element, left, place)
+
+
+def of_table(table: Any, place: str, left: LeftOut) -> Iterator[Block]:
     """A table whose merged cells say in each of their places what they say."""
     rows: list[list[str]] = []
     for row in table.iter(f"{A}tr"):
@@ -102,15 +168,15 @@ def of_table(table: Any, place: str) -> Iterator[Block]:
             elif cell.get("vMerge") in ("1", "true") and rows and len(cells) < len(rows[-1]):
                 cells.append(rows[-1][len(cells)])
             else:
-                cells.append(" ".join(text for text, _ in lines(cell)))
+                cells.append(" ".join(text for text, _ in lines(cell, left, place)))
         rows.append(cells)
     if any(cell for row in rows for cell in row):
         yield Block("table", markdown_table(rows), place)
 
 
-def drawn(parts: zipfile.ZipFile, name: str, frame: Any) -> Iterator[str]:
+def drawn(parts: zipfile.ZipFile, name: str, frame: Any, left: LeftOut, place: str) -> Iterator[str]:
     """The words of a diagram (SmartArt), which stand in a part of their own."""
     targets = relations(parts, name)
     for element in frame.iter():
         if (identity := element.get(f"{R}dm")) in targets:
-            yield from (text for text, _ in lines(root(parts, targets[identity][1])))
+            yield from (text for text, _ in lines(root(parts, targets[identity][1]), left, place))

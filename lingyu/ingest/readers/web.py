@@ -1,11 +1,14 @@
 """HTML: headings, paragraphs, lists and tables of what the page says; menus, forms and scripts left out."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from lingyu.ingest.readers import Block, Fault, Reading, Unreadable, markdown_table
 from lingyu.ingest.readers.encoding import whole_text
+from lingyu.ingest.readers.formulas import between_marks, of_web
+from lingyu.ingest.readers.shown import TICKED, UNTICKED, LeftOut, lowered, raised
 
 BREAK = "\u2028"  # a <br>, where a line break in the source is but a blank
 UNSEEN = {"script", "style", "noscript", "template", "head", "svg", "math", "iframe", "object", "canvas", "audio", "video", "map"}
@@ -16,6 +19,21 @@ INLINE = {
     "mark", "q", "rp", "ruby", "rt", "s", "samp", "small", "span", "strike", "strong", "sub", "sup", "time", "tt", "u", "var", "wbr",
 }
 # fmt: on
+# What a style sheet or an element's own style hides, strikes out or moves, by the reason under which it is left out.
+STYLES = {
+    "hidden_text": re.compile(
+        r"(?:^|;|\s)(?:display\s*:\s*none|visibility\s*:\s*(?:hidden|collapse)|(?:opacity|font-size)\s*:\s*0(?:px|pt|em|%)?\s*(?:;|!|$))"
+    ),
+    "struck_text": re.compile(r"text-decoration(?:-line)?\s*:[^;]*line-through"),
+    "sup": re.compile(r"vertical-align\s*:\s*super"),
+    "sub": re.compile(r"vertical-align\s*:\s*sub"),
+}
+# Tags that are shown otherwise than by their text, whatever their attributes say.
+MARKED = {"sup", "sub", "s", "strike", "del", "rt", "rp", "math", "input", "script", "mjx-container"}
+RULE = re.compile(r"([^{}]+)\{([^{}]*)\}")
+SELECTOR = re.compile(r"(?P<tag>[a-z][a-z0-9]*)?(?:\.(?P<of_class>[\w-]+)|#(?P<id>[\w-]+))?", re.IGNORECASE)
+# Formulas as KaTeX and MathJax draw them, beside the MathML or the script that says what they are.
+DRAWN = re.compile(r"(?:^|\s)(?:katex-html|MathJax|MathJax_Display|MathJax_Preview|MathJax_SVG|mjx-chtml)(?:\s|$)")
 
 
 def blocks(path: Path, how: Reading) -> Iterator[Block | Fault]:
@@ -23,9 +41,11 @@ def blocks(path: Path, how: Reading) -> Iterator[Block | Fault]:
 
     text, faults = whole_text(path, how)
     yield from faults
+    left = LeftOut()
     try:
         parser = html.HTMLParser(encoding="utf-8", huge_tree=False, remove_comments=True, remove_pis=True)
         page = html.document_fromstring(text.encode(), parser=parser)
+        as_shown(page, left)
     except Exception as error:  # whatever a broken file provokes in the library, the file is what is broken
         raise Unreadable("unreadable", f"not HTML that can be read ({type(error).__name__}: {error})") from error
     reader = Reader()
@@ -35,6 +55,105 @@ def blocks(path: Path, how: Reading) -> Iterator[Block | Fault]:
         yield from reader.paragraph()
     if reader.beside:
         yield Fault("", "boilerplate", "menus, forms, headers and footers of the page, no part of its text", " ".join(reader.beside)[:1000])
+    yield from left.faults()
+
+
+def of_fragment(text: str, left: LeftOut, whole: bool = True) -> Iterator[Block]:
+    """What a piece of HTML within another text says; whole: as blocks, else as one line."""
+    from lxml import html
+
+    piece = html.document_fromstring(f"<html><body><div>{text}</div></body></html>")
+    as_shown(piece, left)
+    if whole:
+        reader = Reader()
+        yield from reader.blocks(piece)
+        yield from reader.paragraph()
+    elif said := " ".join(piece.text_content().split()):
+        yield Block("paragraph", said)
+
+
+def as_shown(page: Any, left: LeftOut) -> None:
+    """Change a page to what a browser shows of it, in plain characters: what is hidden or struck out is taken away."""
+    rules = rules_of(page)
+    told = {script.getparent() for script in page.iter("script") if (script.get("type") or "").startswith("math/tex")}
+    of_tags = any(rule["tag"] for _, rule in rules)
+    found: list[tuple[str, str]] = []
+    for element in reversed(list(page.iter())):  # what stands within first
+        tag = element.tag
+        if tag not in MARKED and not of_tags and not element.attrib:
+            continue
+        if not isinstance(tag, str) or element.getparent() is None:
+            continue
+        looks = looks_of(element, rules)
+        if tag in ("rt", "rp"):
+            found.append(("ruby", "" if tag == "rp" else element.text_content()))
+            element.drop_tree()
+        elif tag == "math":
+            replace(element, of_web(element))
+        elif tag == "script" and (element.get("type") or "").startswith("math/tex"):
+            replace(element, between_marks(element.text or ""))
+        elif (drawn := DRAWN.search(element.get("class") or "")) and (element.getparent() in told or "katex" in drawn[0]):
+            element.drop_tree()
+        elif tag == "mjx-container":
+            drawn_by_mathjax(element)
+        elif tag == "input" and (element.get("type") or "").lower() in ("checkbox", "radio"):
+            replace(element, TICKED if element.get("checked") is not None else UNTICKED)
+        elif tag in ("html", "body", "head") or tag in UNSEEN:
+            continue
+        elif "hidden_text" in looks or element.get("hidden") is not None:
+            found.append(("hidden_text", element.text_content()))
+            element.drop_tree()
+        elif tag in ("s", "strike", "del") or "struck_text" in looks:
+            found.append(("struck_text", element.text_content()))
+            element.drop_tree()
+        elif tag in ("sup", "sub") or "sup" in looks or "sub" in looks:
+            move = raised if tag == "sup" or (tag != "sub" and "sup" in looks) else lowered
+            replace(element, move(element.text_content()))
+    for reason, text in reversed(found):
+        left.add(reason, text)
+
+
+def replace(element: Any, text: str) -> None:
+    element.tail = text + (element.tail or "")
+    element.drop_tree()
+
+
+def drawn_by_mathjax(element: Any) -> None:
+    """MathJax 3 keeps the MathML, as text by now, in a part for screen readers beside what it draws."""
+    spoken = element.xpath(".//mjx-assistive-mml")
+    if spoken:
+        replace(element, " ".join(part.text_content() for part in spoken))
+
+
+def rules_of(page: Any) -> list[tuple[str, re.Match[str]]]:
+    """The simple rules of the page's own style sheets that change what is shown: of a tag, a class or an id."""
+    found = []
+    for sheet in page.iter("style"):
+        text = re.sub(r"/\*.*?\*/", "", sheet.text or "", flags=re.DOTALL)
+        text = re.sub(r"@[^{};]+\{(?:[^{}]*\{[^{}]*\})*[^{}]*\}|@[^{};]+;", "", text)  # for print, narrow screens …
+        for rule in RULE.finditer(text):
+            kinds = [kind for kind, style in STYLES.items() if style.search(rule[2].lower())]
+            selectors = [match for one in rule[1].split(",") if (match := SELECTOR.fullmatch(one.strip())) and match[0]]
+            found += [(kind, match) for kind in kinds for match in selectors]
+    return found
+
+
+def looks_of(element: Any, rules: list[tuple[str, re.Match[str]]]) -> set[str]:
+    style = (element.get("style") or "").lower()
+    looks = {kind for kind, sign in STYLES.items() if style and sign.search(style)}
+    if rules:
+        classes = (element.get("class") or "").split()
+        for kind, rule in rules:
+            tag, of_class, named = rule["tag"], rule["of_class"], rule["id"]
+            if (
+                (not tag or tag.lower() == element.tag)
+                and (not of_class or of_class in classes)
+                and (not named or named == element.get("id"))
+            ):
+                looks.add(kind)
+        if re.search(r"display\s*:(?!\s*none)", style):
+            looks.discard("hidden_text")  # its own style counts more than the sheet's
+    return looks
 
 
 class Reader:
@@ -53,7 +172,7 @@ class Reader:
 
     def block(self, element: Any, number: int) -> Iterator[Block]:
         tag = element.tag if isinstance(element.tag, str) else ""
-        if tag in UNSEEN or not tag or element.get("hidden") is not None:
+        if tag in UNSEEN or not tag:
             return
         if tag in BESIDE and not (tag == "header" and element.xpath("ancestor::article | ancestor::main")):
             if said := " ".join(element.text_content().split()):
@@ -84,7 +203,7 @@ class Reader:
         lines = [" ".join(line.split()) for line in "".join(self.gathered).split(BREAK)]
         self.gathered = []
         text = "\n".join(line for line in lines if line)
-        if text.strip("-. 0123456789"):
+        if not re.fullmatch(r"-|\d+\.|", text):  # an item of a list that holds nothing
             yield Block("paragraph", text)
 
 

@@ -1,4 +1,4 @@
-"""XLSX: a record a row of every sheet, with the values that formulas had when it was saved, and merged cells filled."""
+"""XLSX: a record a row of every sheet that Excel shows, with values as it shows them and merged cells filled."""
 
 import re
 import warnings
@@ -6,60 +6,169 @@ import zipfile
 from collections import deque
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import dataclass, field
 from itertools import chain, islice, zip_longest
 from pathlib import Path
 from typing import Any
 
 from lingyu.ingest.readers import Fault, Reading, Record, Unreadable
+from lingyu.ingest.readers.number_formats import CHINESE, FIRST, SYSTEM, shown
 from lingyu.ingest.readers.sheets import BLANK, Rows, column_names, records_under
+from lingyu.ingest.readers.shown import LeftOut, lowered, raised
 
-MERGED = re.compile(rb'<(?:\w+:)?mergeCell [^>]*?ref="([A-Z]+)(\d+):([A-Z]+)(\d+)"')
-FORMULA = re.compile(rb"<(?:\w+:)?f[ >/]")
+# What openpyxl leaves out where rows are only read: merged cells, and the rows and columns that are hidden.
+LAYOUT = re.compile(
+    rb'<(?:\w+:)?(?:mergeCell [^>]*?ref="([A-Z]+)(\d+):([A-Z]+)(\d+)"'
+    rb'|row (?=[^>]*?\bhidden="(?:1|true)")[^>]*?\br="(\d+)"'
+    rb'|col (?=[^>]*?\bhidden="(?:1|true)")(?=[^>]*?\bmin="(\d+)")[^>]*?\bmax="(\d+)"'
+    rb"|(f)[ >/]|(vertAlign|strike)[ />])"
+)
 ERRORS = {"#REF!", "#N/A", "#VALUE!", "#DIV/0!", "#NAME?", "#NUM!", "#NULL!"}
 PIECE = 1 << 20
 # Rows at the top in which titles and the names of the columns are looked for.
 TOP = 6
 # Columns that a merged cell is spread over; some programs merge to the sheet's end, column 16,384.
 WIDEST = 256
+GONE: list[Any] = []  # stands for a hidden row, so that the rows keep their numbers
 
 Range = tuple[int, int, int, int]  # first row, first column, last row, last column of merged cells, from 0
+
+
+@dataclass
+class Layout:
+    """How a sheet is laid out: its merged cells, and its hidden rows and columns, from 0; what it holds beside plain values."""
+
+    merged: list[Range] = field(default_factory=list)
+    rows: set[int] = field(default_factory=set)
+    columns: set[int] = field(default_factory=set)
+    formulas: bool = False
+    marked: bool = False  # texts of which parts are raised, lowered or struck out
 
 
 def records(path: Path, how: Reading) -> Iterator[Record | Fault]:
     from openpyxl import load_workbook
 
     warnings.filterwarnings("ignore", module="openpyxl")  # styles and extensions that it leaves out; the values are all there
+    left = LeftOut()
     try:
+        layouts = layouts_of(path)
+        rich = any(layout.marked for layout in layouts.values())
         with (
-            closing(load_workbook(path, read_only=True, data_only=True)) as values,
+            closing(load_workbook(path, read_only=True, data_only=True, rich_text=rich)) as values,
             closing(load_workbook(path, read_only=True)) as formulas,
         ):
-            computed = found_in_sheets(path, FORMULA)
+            computed = any(layout.formulas for layout in layouts.values())
             sheets: list[Any] = values.worksheets  # openpyxl's types know nothing of those that are only read
             for sheet in sheets:
                 place = f"sheet {sheet.title}"
-                rows = cells_of(sheet)
+                rows: Rows = cells_of(sheet, cells := Cells(values, left, place, rich))
+                if sheet.sheet_state != "visible":
+                    for row in cells_of(sheet, cells):
+                        left.add("hidden_text", " ".join(str(cell) for cell in row if cell not in BLANK), place)
+                    continue
                 if computed:
-                    rows = with_values(rows, cells_of(formulas[sheet.title]), place)
-                merged = merged_cells(path, sheet._worksheet_path)
+                    rows = with_values(rows, values_of(formulas[sheet.title]), place)
+                layout = layouts.get(sheet._worksheet_path.lstrip("/")) or Layout()
+                rows = with_merged(rows, layout.merged, place)
+                if layout.rows or layout.columns:
+                    rows = visible(rows, layout, left, place)
                 if how.names:
-                    yield from records_under([*how.names], padded(with_merged(rows, merged, place), len(how.names)), f"{place}, row")
+                    said_rows = (row for row in rows if row is not GONE)
+                    yield from records_under([*how.names], padded(said_rows, len(how.names)), f"{place}, row")
                 else:
-                    yield from of_sheet(rows, merged, place)
+                    yield from of_sheet(rows, layout.merged, place)
     except Unreadable:
         raise
     except Exception as error:  # whatever a broken file provokes in the library, the file is what is broken
         raise Unreadable("unreadable", f"not an XLSX that can be opened ({type(error).__name__}: {error}); save it anew") from error
+    yield from left.faults()
 
 
-def cells_of(sheet: Any) -> Rows:
-    sheet.reset_dimensions()  # some programs write a wrong size, and openpyxl would stop at it
+class Cells:
+    """What the cells of a sheet show, by the styles of their workbook."""
+
+    def __init__(self, book: Any, left: LeftOut, place: str, rich: bool) -> None:
+        self._book, self._left, self._place, self.rich = book, left, place, rich
+        self._first = FIRST if book.epoch.year == 1899 else book.epoch
+        self._styles: dict[int, tuple[str, bool, str]] = {}
+
+    def style(self, number: int) -> tuple[str, bool, str]:
+        """A style's number format, whether it strikes out, and whether it raises or lowers."""
+        if number not in self._styles:
+            from openpyxl.styles.numbers import BUILTIN_FORMATS, BUILTIN_FORMATS_MAX_SIZE
+
+            style = self._book._cell_styles[number]
+            known, font = style.numFmtId, self._book._fonts[style.fontId]
+            own = self._book._number_formats[known - BUILTIN_FORMATS_MAX_SIZE] if known >= BUILTIN_FORMATS_MAX_SIZE else ""
+            code = own or SYSTEM.get(known) or CHINESE.get(known) or BUILTIN_FORMATS.get(known) or "General"
+            self._styles[number] = (code, bool(font.strike), font.vertAlign or "")
+        return self._styles[number]
+
+    def shown(self, value: Any, style: int) -> Any:
+        code, struck, moved = self.style(style)
+        if isinstance(value, list):  # of runs that look different
+            value = self._runs(value)
+        if struck:
+            self._left.add("struck_text", str(value), self._place)
+            return None
+        if type(value) is not str or "@" in code:
+            said = shown(value, code, self._first)
+            if said == "" != value:
+                self._left.add("hidden_text", str(value), self._place)
+            value = said
+        return value if not moved or not isinstance(value, str) else raised(value) if moved == "superscript" else lowered(value)
+
+    def _runs(self, runs: list[Any]) -> str:
+        said = ""
+        for run in runs:
+            font, text = (getattr(run, "font", None), getattr(run, "text", run))
+            if font is not None and font.strike:
+                self._left.add("struck_text", text, self._place)
+            elif font is not None and font.vertAlign in ("superscript", "subscript"):
+                said += raised(text) if font.vertAlign == "superscript" else lowered(text)
+            else:
+                said += text
+        return said
+
+
+def cells_of(sheet: Any, cells: Cells) -> Iterator[list[Any]]:
+    """The rows by the parser beneath openpyxl's read-only sheets, whose own objects for each cell cost a tenth of the time."""
+    from openpyxl.worksheet._reader import WorkSheetParser
+
+    book = sheet.parent
+    how = {"date_formats": book._date_formats, "timedelta_formats": book._timedelta_formats, "rich_text": cells.rich}
+    with sheet._get_source() as source:
+        count = 0
+        for number, row in WorkSheetParser(source, sheet._shared_strings, True, book.epoch, **how).parse():
+            for _ in range(count + 1, number):
+                yield []
+            count = number
+            shown: list[Any] = [None] * max((cell["column"] for cell in row), default=0)
+            for cell in row:
+                if (value := cell["value"]) is not None:
+                    style = cell["style_id"]
+                    shown[cell["column"] - 1] = value if not style and type(value) is str else cells.shown(value, style)
+            yield shown
+
+
+def values_of(sheet: Any) -> Rows:
+    sheet.reset_dimensions()
     return (list(row) for row in sheet.iter_rows(values_only=True))
 
 
-def found_in_sheets(path: Path, pattern: re.Pattern[bytes]) -> bool:
-    with zipfile.ZipFile(path) as parts:
-        return any(next(matches(parts, name, pattern), None) for name in parts.namelist() if name.startswith("xl/worksheets/"))
+def visible(rows: Rows, layout: Layout, left: LeftOut, place: str) -> Rows:
+    """The rows without those that Excel hides, and without the cells of hidden columns."""
+    for number, row in enumerate(rows):
+        if number in layout.rows:
+            if not isinstance(row, Fault):
+                left.add("hidden_text", " ".join(str(cell) for cell in row if cell not in BLANK), place)
+            yield GONE
+        elif layout.columns and not isinstance(row, Fault):
+            hidden = [cell for at, cell in enumerate(row) if at in layout.columns and cell not in BLANK]
+            left.add("hidden_text", " ".join(map(str, hidden)), place)
+            yield [cell for at, cell in enumerate(row) if at not in layout.columns]
+        else:
+            yield row
 
 
 def matches(parts: zipfile.ZipFile, name: str, pattern: re.Pattern[bytes]) -> Iterator[re.Match[bytes]]:
@@ -72,17 +181,34 @@ def matches(parts: zipfile.ZipFile, name: str, pattern: re.Pattern[bytes]) -> It
             for found in pattern.finditer(held):
                 end = found.end()
                 yield found
-            held = held[max(end, len(held) - 200) :]
+            held = held[max(end, len(held) - 400) :]
 
 
-def merged_cells(path: Path, part: str) -> list[Range]:
+def layouts_of(path: Path) -> dict[str, Layout]:
+    """The layout of each sheet, and of the table of texts what it holds, by the part's name."""
+    with zipfile.ZipFile(path) as parts:
+        held = [name for name in parts.namelist() if name.endswith(".xml") and ("sheet" in name or name == "xl/sharedStrings.xml")]
+        return {name: layout_of(matches(parts, name, LAYOUT)) for name in held}
+
+
+def layout_of(found: Iterator[re.Match[bytes]]) -> Layout:
     from openpyxl.utils import column_index_from_string as column
 
-    with zipfile.ZipFile(path) as parts:
-        found = [match.groups() for match in matches(parts, part.lstrip("/"), MERGED)]
-    return sorted(
-        (int(top) - 1, column(left.decode()) - 1, int(bottom) - 1, column(right.decode()) - 1) for left, top, right, bottom in found
-    )
+    layout = Layout()
+    for match in found:
+        left, top, right, bottom, row, first, last, formula, marked = match.groups()
+        if formula:
+            layout.formulas = True
+        elif marked:
+            layout.marked = True
+        elif row:
+            layout.rows.add(int(row) - 1)
+        elif first:
+            layout.columns.update(range(int(first) - 1, min(int(last), WIDEST)))
+        else:
+            layout.merged.append((int(top) - 1, column(left.decode()) - 1, int(bottom) - 1, column(right.decode()) - 1))
+    layout.merged.sort()
+    return layout
 
 
 def with_values(rows: Rows, formulas: Rows, sheet: str) -> Rows:
@@ -127,7 +253,7 @@ def with_merged(rows: Rows, merged: list[Range], sheet: str) -> Rows:
 
 def of_sheet(rows: Rows, merged: list[Range], sheet: str) -> Iterator[Record | Fault]:
     """A sheet's records, below its titles and the names of its columns, which may stand in two rows."""
-    numbered = enumerate(with_merged(rows, merged, sheet))
+    numbered = ((number, row) for number, row in enumerate(rows) if row is not GONE)
     top = [*islice(((number, row) for number, row in numbered if isinstance(row, Fault) or said(row)), TOP)]
     widest = max((said(row) for _, row in top), default=0)
     while top and (isinstance(top[0][1], Fault) or said(top[0][1]) < 2 <= widest):
@@ -139,8 +265,8 @@ def of_sheet(rows: Rows, merged: list[Range], sheet: str) -> Iterator[Record | F
     if not top:
         return
     first = top[0][0]
-    height = max([bottom - above + 1 + (bottom == above) for above, _, bottom, _ in merged if above == first], default=1)
-    under = [row for number, row in top if first <= number < first + height and not isinstance(row, Fault)]
+    last = last_of_head(merged, first)
+    under = [row for number, row in top if first <= number <= last and not isinstance(row, Fault)]
     names = column_names(names_of(under))
     yield from records_under(names, padded((row for _, row in chain(top[len(under) :], numbered)), len(names)), f"{sheet}, row")
 
@@ -150,13 +276,20 @@ def padded(rows: Rows, width: int) -> Rows:
     return (row if isinstance(row, Fault) else row + [None] * (width - len(row)) for row in rows)
 
 
+def last_of_head(merged: list[Range], first: int) -> int:
+    """The last row of the names: below a cell merged across columns stand the names of those, and so on for two rows more."""
+    last = first
+    for row in range(first, first + TOP):
+        if row > last:
+            break
+        last = max([last, *(bottom + (right > left) * (bottom - above < 1) for above, left, bottom, right in merged if above == row)])
+    return min(last, first + TOP - 1)
+
+
 def names_of(rows: list[list[Any]]) -> list[Any]:
-    """The names of columns whose head takes several rows: the lowest, with those above it where it would stand twice."""
+    """The names of columns whose head takes several rows, a group's before those within it: 载重/空载."""
     columns = [[cell for cell in column if cell not in BLANK] for column in zip_longest(*rows)]
-    lowest = [column[-1] if column else None for column in columns]
-    return [
-        name if lowest.count(name) == 1 else "/".join(dict.fromkeys(map(str, column))) for name, column in zip(lowest, columns, strict=True)
-    ]
+    return ["/".join(dict.fromkeys(" ".join(str(cell).split()) for cell in column)) if column else None for column in columns]
 
 
 def said(row: list[Any] | Fault) -> int:

@@ -48,7 +48,21 @@ class Shaped:
 
 
 def rows_of(record: Record, origin: Origin, mapping: Mapping) -> Shaped:
-    """The rows of a record. Raises Misfit."""
+    """The rows of a record, by its names or, where they are of no shape, by what stands behind the group: 内容/问题. Raises Misfit."""
+    try:
+        return rows_by_names(record, origin, mapping)
+    except Misfit:
+        within = {str(name).rpartition("/")[2].strip(): value for name, value in record.values.items()}
+        if len(within) < len(record.values) or within.keys() == record.values.keys():
+            raise
+        try:
+            return rows_by_names(Record(within, record.place), origin, mapping)
+        except Misfit:
+            pass
+        raise
+
+
+def rows_by_names(record: Record, origin: Origin, mapping: Mapping) -> Shaped:
     values = mapped(record.values, mapping)
     shape = shape_of(values, mapping.shape, map(str, record.values))
     said = values.get("language")
