@@ -124,6 +124,18 @@ def test_short_turns_of_a_dialogue_are_no_empty_questions(tmp_path):
     assert ([row.place for row in kept["dialogues"]], dropped) == (["1"], [("dialogues", "empty_question", "2")])
 
 
+def test_a_sentence_that_comes_again_in_a_later_reply_is_no_loop(tmp_path):
+    first = dialogue(1, "医生，我头疼三天了，怎么办？", "请先量一下体温再说。")
+    again = [
+        message.model_copy(update={"content": text}) for message, text in zip(first.messages, ["量了", "请先量一下体温再说。"], strict=True)
+    ]
+    loop = dialogue(2, "医生，我胃疼三天了，怎么办？", "请先量一下体温再说。" * 3)
+
+    kept, dropped = run(tmp_path, dialogues=[first.model_copy(update={"messages": [*first.messages, *again]}), loop])
+
+    assert ([row.place for row in kept["dialogues"]], dropped) == (["1"], [("dialogues", "repeated", "2")])
+
+
 def test_rows_that_a_sign_tells_apart_all_stay(tmp_path):
     asked = [
         "收缩压>140要紧吗？",

@@ -125,7 +125,8 @@ def reply_rules(question: str, replies: list[str], limits: Limits) -> Iterator[t
     yield "refusal", any(limits.matches("refusal", reply) for reply in replies)
     yield "boilerplate", limits.matches("other_model", whole)
     yield "garbled", limits.words["garbled"].share_of(whole) > GARBLED
-    yield "repeated", repeated_share(whole) > limits.max_repeated and not OF_REPEATING.search(question)
+    again = any(repeated_share(reply) > limits.max_repeated for reply in replies)  # what comes again in a later reply is courtesy
+    yield "repeated", again and not OF_REPEATING.search(question)
 
 
 def says_nothing(reply: str, question: str, limits: Limits) -> bool:
