@@ -318,7 +318,7 @@ def test_rows_go_by_the_lists_of_words_as_people_edit_them(tmp_path):
     assert [row["reason"] for row in read_jsonl(tmp_path / "out/dropped.jsonl")] == ["boilerplate"]
 
     edited.write_text("nothing: {}", encoding="utf-8")
-    with pytest.raises(StageError, match=r"words\.yaml lacks missing, placeholder, garbled.* missing: \{\}"):
+    with pytest.raises(StageError, match=r"words\.yaml has no list missing, placeholder, garbled.* missing: \{\}"):
         clean.run(PARAMS, tmp_path / "in", edited, tmp_path / "x", tmp_path / "out")
 
 
@@ -331,8 +331,8 @@ def test_the_guide_names_every_reason_and_no_other():
     root = Path(__file__).parent.parent
     modules = ["lingyu/clean/quality.py", "lingyu/clean/duplicates.py", "stages/clean.py"]
     code = "".join((root / module).read_text(encoding="utf-8") for module in modules)
-    guide = (root / "docs/data.md").read_text(encoding="utf-8")
-    table = guide[guide.index("## What is cleaned away") : guide.index("Rows are worked on in batches")]
+    guide = (root / "docs/cleaning.md").read_text(encoding="utf-8")
+    table = guide[guide.index("# What is cleaned away") : guide.index("Rows are worked on in batches")]
     first = "".join(line.split("|")[1] for line in table.splitlines() if line.startswith("| `"))
 
     assert set(re.findall(r"`(\w+)`", first)) == set(re.findall(r'(?:yield|Verdict\()\s*"(\w+)"', code)) != set()
