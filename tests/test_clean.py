@@ -124,6 +124,18 @@ def test_short_turns_of_a_dialogue_are_no_empty_questions(tmp_path):
     assert ([row.place for row in kept["dialogues"]], dropped) == (["1"], [("dialogues", "empty_question", "2")])
 
 
+def test_a_sentence_that_comes_again_in_a_later_reply_is_no_loop(tmp_path):
+    first = dialogue(1, "医生，我头疼三天了，怎么办？", "请先量一下体温再说。")
+    again = [
+        message.model_copy(update={"content": text}) for message, text in zip(first.messages, ["量了", "请先量一下体温再说。"], strict=True)
+    ]
+    loop = dialogue(2, "医生，我胃疼三天了，怎么办？", "请先量一下体温再说。" * 3)
+
+    kept, dropped = run(tmp_path, dialogues=[first.model_copy(update={"messages": [*first.messages, *again]}), loop])
+
+    assert ([row.place for row in kept["dialogues"]], dropped) == (["1"], [("dialogues", "repeated", "2")])
+
+
 def test_rows_that_a_sign_tells_apart_all_stay(tmp_path):
     asked = [
         "收缩压>140要紧吗？",
@@ -306,7 +318,7 @@ def test_rows_go_by_the_lists_of_words_as_people_edit_them(tmp_path):
     assert [row["reason"] for row in read_jsonl(tmp_path / "out/dropped.jsonl")] == ["boilerplate"]
 
     edited.write_text("nothing: {}", encoding="utf-8")
-    with pytest.raises(StageError, match=r"words\.yaml lacks missing, placeholder, garbled.* missing: \{\}"):
+    with pytest.raises(StageError, match=r"words\.yaml has no list missing, placeholder, garbled.* missing: \{\}"):
         clean.run(PARAMS, tmp_path / "in", edited, tmp_path / "x", tmp_path / "out")
 
 
@@ -319,8 +331,8 @@ def test_the_guide_names_every_reason_and_no_other():
     root = Path(__file__).parent.parent
     modules = ["lingyu/clean/quality.py", "lingyu/clean/duplicates.py", "stages/clean.py"]
     code = "".join((root / module).read_text(encoding="utf-8") for module in modules)
-    guide = (root / "docs/data.md").read_text(encoding="utf-8")
-    table = guide[guide.index("## What is cleaned away") : guide.index("Rows are worked on in batches")]
+    guide = (root / "docs/cleaning.md").read_text(encoding="utf-8")
+    table = guide[guide.index("# What is cleaned away") : guide.index("Rows are worked on in batches")]
     first = "".join(line.split("|")[1] for line in table.splitlines() if line.startswith("| `"))
 
     assert set(re.findall(r"`(\w+)`", first)) == set(re.findall(r'(?:yield|Verdict\()\s*"(\w+)"', code)) != set()

@@ -118,14 +118,13 @@ def reply_rules(question: str, replies: list[str], limits: Limits) -> Iterator[t
     whole = "\n".join(replies)
     blank = any(limits.matches("placeholder", reply) for reply in replies)  # not if the question is about it
     yield "placeholder", blank and not limits.matches("placeholder", question) and not OF_TEMPLATES.search(question)
-    yield (
-        "missing_input",
-        limits.matches("missing_input", replies[-1]) if replies else False,
-    )  # in earlier replies the missing input was provided later
+    lacking = bool(replies) and limits.matches("missing_input", replies[-1])  # an earlier reply was given what it lacked
+    yield "missing_input", lacking
     yield "refusal", any(limits.matches("refusal", reply) for reply in replies)
     yield "boilerplate", limits.matches("other_model", whole)
     yield "garbled", limits.words["garbled"].share_of(whole) > GARBLED
-    yield "repeated", repeated_share(whole) > limits.max_repeated and not OF_REPEATING.search(question)
+    again = any(repeated_share(reply) > limits.max_repeated for reply in replies)  # what comes again in a later reply is courtesy
+    yield "repeated", again and not OF_REPEATING.search(question)
 
 
 def says_nothing(reply: str, question: str, limits: Limits) -> bool:
