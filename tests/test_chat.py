@@ -88,7 +88,7 @@ def test_a_thousand_conversations_have_the_ids_of_apply_chat_template_everywhere
     chance = random.Random(f"seed of {family}")
     rows = [row(conversation(chance), number) for number in range(1000)]
 
-    for one, example in zip(rows, dialogues(rows, tokenizer, 10_000, learn="last"), strict=True):
+    for one, example in zip(rows, dialogues(rows, tokenizer, 10_000, loss_on="last"), strict=True):
         prompt = tokenizer.apply_chat_template(turns(one.messages[:-1]), add_generation_prompt=True, enable_thinking=False)["input_ids"]
         whole = tokenizer.apply_chat_template(turns(one.messages), enable_thinking=False)["input_ids"]
         learnt = [label for label in example["labels"] if label != NOT_LEARNT]
