@@ -19,8 +19,6 @@ from lingyu.records import Preference
 from lingyu.stage import read_params
 from stages import reward
 
-PAIRS = 200
-
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -29,6 +27,8 @@ def main() -> None:
     parser.add_argument("--facts", type=Path, help="a table of pairs of a right and a wrong value")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--longest", type=int, default=400, help="characters of a pair that is used")
+    parser.add_argument("--made", type=int, default=200, help="pairs that are made")
+    parser.add_argument("--epochs", type=float, default=3, help="times that they are read")
     parser.add_argument("--ways", nargs="+", default=list(get_args(corruption.Rejected)), choices=get_args(corruption.Rejected))
     asked = parser.parse_args()
     parts = {part: list(read_table(asked.pairs / part / "preferences.parquet", Preference)) for part in ("train", "dev", "test")}
@@ -42,18 +42,21 @@ def main() -> None:
     for way in asked.ways:
         told = []
         for seed in range(asked.seeds):
-            made = list(islice(corruption.other_answers(shuffled(dialogues, seed), way, seed), PAIRS))
+            made = list(islice(corruption.other_answers(shuffled(dialogues, seed), way, seed), asked.made))
             with tempfile.TemporaryDirectory() as scratch:
-                told.append(accuracies(asked.out, made, tests, seed, Path(scratch)))
+                told.append(accuracies(asked, made, tests, seed, Path(scratch)))
         print(f"| {way} | {len(made)} | {' | '.join(shown([one[name] for one in told]) for name in tests)} |", flush=True)
 
 
-def accuracies(out: Path, made: list[Preference], tests: dict[str, list[Preference]], seed: int, scratch: Path) -> dict[str, float]:
-    values: dict[str, Any] = {**read_params()["training"], **read_params()["reward"], "seed": seed}
+def accuracies(
+    asked: argparse.Namespace, made: list[Preference], tests: dict[str, list[Preference]], seed: int, scratch: Path
+) -> dict[str, float]:
+    sections = read_params()
+    values: dict[str, Any] = {**sections["training"], **sections["reward"], "seed": seed, "num_train_epochs": asked.epochs}
     params = reward.Params(**values)
     for part, rows in (("train", made[len(made) // 8 :]), ("dev", made[: len(made) // 8])):
         write_table(scratch / part / "preference.parquet", rows, Preference)
-    reward.run(params, out, scratch / "train", scratch / "dev", scratch / "work", scratch / "reward")
+    reward.run(params, asked.out, scratch / "train", scratch / "dev", scratch / "work", scratch / "reward")
     model, tokenizer = load_scorer(scratch / "reward/model", params.max_length), load_tokenizer(scratch / "reward/model")
     return {name: reward.accuracy(model, tokenizer, pairs) or 0.0 for name, pairs in tests.items()}
 

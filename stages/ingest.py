@@ -178,7 +178,7 @@ def leave_out(older: list[Superseded], out: Path, ledger: Ledger) -> None:
             print(f"{one.source}: {one.detail}", flush=True)
             if not one.certain:
                 write(one.source, "", "versions_unclear", one.detail, None)
-                ledger.came("rejected", one.source)
+                ledger.read("rejected", one.source)
                 ledger.dropped("rejected", one.source, "versions_unclear")
         if details:
             write_table(kept, in_force(write), Document)

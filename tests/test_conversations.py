@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from test_shapes import ingest_outputs, params_of, read, said
+from test_shapes import contents, ingest_outputs, params_of, read
 
 from lingyu.files import read_table, write_jsonl
 from lingyu.ingest.shapes import Misfit
@@ -180,7 +180,7 @@ def test_a_passage_is_a_document_that_its_questions_refer_to(record, dialogues):
     (_, passage), *rest = read(record).rows
 
     assert passage.text == PASSAGE
-    assert [said("dialogues", row) for _, row in rest] == dialogues
+    assert [contents("dialogues", row) for _, row in rest] == dialogues
     assert {reference for _, row in rest for reference in row.references} == {passage.id}
 
 
@@ -217,13 +217,13 @@ def test_an_instruction_keeps_the_text_that_it_is_about():
     ],
 )
 def test_a_post_with_replies_is_a_dialogue_for_each_line_of_them(thread, expected):
-    assert [said("dialogues", row) for _, row in read(thread).rows] == expected
+    assert [contents("dialogues", row) for _, row in read(thread).rows] == expected
 
 
 def test_both_sides_of_a_pair_may_be_written_in_one_text():
     record = {"chosen": "\n\nHuman: how?\n\nAssistant: so.", "rejected": "\n\nHuman: how?\n\nAssistant: no."}
 
-    assert [said("preferences", row) for _, row in read(record).rows] == [["how?", "so.", "no."]]
+    assert [contents("preferences", row) for _, row in read(record).rows] == [["how?", "so.", "no."]]
 
 
 def test_lists_of_messages_are_conversations_and_what_was_changed_is_in_the_ledger(tmp_path):
