@@ -51,13 +51,17 @@ class Fact(Row):
 
 
 class Message(BaseModel):
-    """One turn in OpenAI format; the reasoning of an assistant is a separate field and is rendered by the chat template."""
+    """One turn in OpenAI format; the reasoning of an assistant is a separate field and is rendered by the chat template.
+
+    learnt: false for an assistant turn that only serves as context; no loss is computed on it.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
     role: Literal["system", "user", "assistant"]
     content: str
     reasoning: str | None = None
+    learnt: bool = True
 
 
 class Made(Row):
@@ -72,7 +76,7 @@ class Made(Row):
 
 
 class Dialogue(Made):
-    """Messages that end with an assistant turn."""
+    """Messages that end with an assistant turn, which is learnt."""
 
     messages: list[Message]
 
@@ -105,6 +109,11 @@ class Label(Row):
     text: str
     label: str
     task: str
+
+
+def is_task(task: str, named: str) -> bool:
+    """Whether params.yaml means this task: by its whole name, or by the one that the file gave, without the language of its classes."""
+    return task == named or task in {f"{named}-zh", f"{named}-en"}
 
 
 class Exam(Row):

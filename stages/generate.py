@@ -25,7 +25,7 @@ from lingyu.files import read_table, write_jsonl, write_table
 from lingyu.generate.llm.checks import questions_of
 from lingyu.generate.llm.method import Drop, Learn, table_of
 from lingyu.generate.llm.run import Answers, Lesson, ask_all
-from lingyu.generate.plan import Params, Part, Statutes, rows_made, statutes_of
+from lingyu.generate.plan import Params, Part, Statutes, rows_made, statutes_of, stop_at_tasks
 from lingyu.generate.rules import given, knowledge, skills
 from lingyu.generate.rules.methods import Reasons
 from lingyu.generate.tables import MADE
@@ -36,6 +36,7 @@ from lingyu.stage import start
 
 def run(params: Params, train: Path, dev: Path, test: Path, out: Path, work: Path = Path(".lingyu/generate")) -> None:
     learn, choose, hold = read_part(train), read_part(dev), read_part(test)
+    stop_at_tasks(params, [*learn.labels, *choose.labels, *hold.labels])
     ledger, reasons = Ledger(), Reasons()
     statutes = statutes_of(learn, params.articles, params.seed)
     tables = rows_made(params, learn, choose, hold, statutes, reasons)

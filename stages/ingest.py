@@ -10,26 +10,29 @@ import codecs
 import json
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import date
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field, PositiveFloat, PositiveInt, field_validator
 
-from lingyu.files import open_tables
+from lingyu.files import open_tables, read_table, write_table
 from lingyu.ingest.readers import Block, Fault, Reading, Record, Unreadable, scans
 from lingyu.ingest.readers.encoding import encoding_of
 from lingyu.ingest.readers.formats import format_of
 from lingyu.ingest.sections import Origin, documents, missing_articles
 from lingyu.ingest.shapes import SHAPES, TRIPLES, Mapping, Misfit, merged, rows_of
+from lingyu.ingest.versions import Statute, Superseded, superseded
 from lingyu.ledger import Ledger
-from lingyu.records import REVIEWS, Fact, Row, Scope
+from lingyu.records import REVIEWS, Document, Fact, Row, Scope
 from lingyu.stage import StageError, StageParams, start
 from lingyu.text.normalise import normal
 
 DVC_CACHE = ("files", "md5")  # where DVC keeps files if it is configured to link them into data/
 DATA = Path("data")
+UNREAD = ("field ", " not used")
 # Not `dvc update data.dvc`: by then DVC has recorded the empty folder and considers it up to date.
 EMPTY = (
     "data/ contains no files. Add your documents with `make data FROM=folder`, or the sample with `make data FROM=samples/drone`.\n"
@@ -44,6 +47,9 @@ class Source(Mapping):
     licence: str = Field(description="Of its text. The model card lists it.")
     scope: Scope = Field(description="domain, or general: everyday text and questions, replayed against forgetting.")
     task: str = Field("", description="What its questions or labels ask for, where the file does not say it.")
+    valid_from: date | None = Field(
+        None, description="Day from which its statutes hold, where neither name nor title says it. Of two versions the newer is taught."
+    )
     encoding: str = Field("", description="Of its text, where detection fails: utf-8, gb18030, big5, utf-16 and others.")
 
     @field_validator("shape")
@@ -94,13 +100,15 @@ def run(params: Params, data: Path, out: Path) -> None:
 
     failed: dict[str, str] = {}
     ledger = Ledger()
+    statutes: list[Statute] = []
     with open_tables(out / "tables") as add, (out / "rejected.jsonl").open("w", encoding="utf-8") as rejected:
         for path in files:
             source = printable_name(path.relative_to(data).as_posix())
-            made, refused, notes, unread = Counter[str](), Counter[str](), Counter[str](), Counter[tuple[str, str]]()
+            made, refused, notes, changes = Counter[str](), Counter[str](), Counter[str](), Counter[tuple[str, str]]()
             ids: set[str] = set()
+            statute = Statute(source, valid_from(source, params))
             why = ""
-            for table, shape, row in read(path, source, params, notes, unread):
+            for table, shape, row in read(path, source, params, notes, changes):
                 if isinstance(row, Fault):
                     refused[row.reason] += 1
                     why = row.detail
@@ -114,18 +122,29 @@ def run(params: Params, data: Path, out: Path) -> None:
                     add(table, row)
                     ledger.made(table, source, shape)
                     ledger.kept(table, source)
+                    if isinstance(row, Document) and shape == "section":
+                        statute.add(row)
+            if statute.articles:
+                statutes.append(statute)
             for note in notes:
                 for table, count in made.items():
                     ledger.changed(table, source, note, count)
-            for (table, name), count in unread.items():
-                ledger.changed(table, source, f"field {name} not used", count)
+            for (table, change), count in changes.items():
+                ledger.changed(table, source, change, count)
             if not made:
                 failed[source] = why
-            unused = ", ".join(sorted({name for _, name in unread}))
-            summary = [format_counts(made) or "no rows"]
-            summary += [f"rejected {format_counts(refused)}" if refused else "", *notes, f"unused fields: {unused}" if unused else ""]
+            unread = {change[len(UNREAD[0]) : -len(UNREAD[1])] for _, change in changes if change.startswith(UNREAD[0])}
+            other = Counter({change: count for (_, change), count in changes.items() if not change.startswith(UNREAD[0])})
+            summary = [
+                format_counts(made) or "no rows",
+                f"rejected {format_counts(refused)}" if refused else "",
+                *notes,
+                format_counts(other),
+                f"unused fields: {', '.join(sorted(unread))}" if unread else "",
+            ]
             print(f"{source}: {'; '.join(filter(None, summary))}", flush=True)
 
+    leave_out(superseded(statutes), out, ledger)
     ledger.write(out / "ledger.json")
     if len(failed) > params.max_rejected * len(files):
         listed = "\n".join(f"  {source}: {detail}" for source, detail in failed.items())
@@ -133,6 +152,46 @@ def run(params: Params, data: Path, out: Path) -> None:
             f"{len(failed)} of {len(files)} files under {data}/ produced no rows, more than max_rejected {params.max_rejected} allows "
             f"(params.yaml, section ingest):\n{listed}\nFix or remove them, or raise max_rejected; {out}/rejected.jsonl lists every reason."
         )
+
+
+def leave_out(older: list[Superseded], out: Path, ledger: Ledger) -> None:
+    """Take the older versions of statutes out of the table of documents; rejected.jsonl keeps their rows, and says which file is newer."""
+    details = {one.source: one.detail for one in older if one.certain}
+    path, kept = out / "tables/documents.parquet", out / "tables/kept.parquet"
+
+    def in_force(write: Callable[[str, str, str, str, Any], None]) -> Iterator[Document]:
+        for row in read_table(path, Document):
+            if row.source not in details:
+                yield row
+                continue
+            write(row.source, row.place, "superseded", details[row.source], row.model_dump())
+            ledger.kept("documents", row.source, -1)
+            ledger.dropped("documents", row.source, "superseded")
+
+    with (out / "rejected.jsonl").open("a", encoding="utf-8") as rejected:
+
+        def write(source: str, place: str, reason: str, detail: str, row: Any) -> None:
+            fault = {"source": source, "place": place, "reason": reason, "detail": detail, "row": row}
+            rejected.write(json.dumps(fault, ensure_ascii=False) + "\n")
+
+        for one in older:
+            print(f"{one.source}: {one.detail}", flush=True)
+            if not one.certain:
+                write(one.source, "", "versions_unclear", one.detail, None)
+                ledger.read("rejected", one.source)
+                ledger.dropped("rejected", one.source, "versions_unclear")
+        if details:
+            write_table(kept, in_force(write), Document)
+            kept.replace(path)
+
+
+def rule_of(source: str, params: Params) -> Source | None:
+    return next((rule for rule in params.sources if fnmatchcase(source, rule.pattern)), None)
+
+
+def valid_from(source: str, params: Params) -> date | None:
+    rule = rule_of(source, params)
+    return rule.valid_from if rule else None
 
 
 def files_of(data: Path) -> list[Path]:
@@ -151,13 +210,14 @@ def printable_name(name: str) -> str:
 
 
 def read(
-    path: Path, source: str, params: Params, notes: Counter[str], unread: Counter[tuple[str, str]]
+    path: Path, source: str, params: Params, notes: Counter[str], changes: Counter[tuple[str, str]]
 ) -> Iterator[tuple[str, str, Row | Fault]]:
     """The rows of a file with their table and shape; a Fault for each part that could not be used.
 
-    Counts remarks on how the file was read in `notes`, and the fields that were not used, by table, in `unread`.
+    Counts remarks on how the file was read in `notes`, and what was left out of records, by table, in `changes`: unused fields, turns
+    that are not learnt.
     """
-    rule = next((rule for rule in params.sources if fnmatchcase(source, rule.pattern)), None)
+    rule = rule_of(source, params)
     try:
         if rule is None:
             raise Unreadable("no_rule", "no pattern of params.yaml, ingest.sources matches it; end the list with the pattern '*'")
@@ -172,7 +232,7 @@ def read(
         if form.gives == "blocks":
             yield from read_document(form.reader()(path, how), origin, normal(path.stem), params.max_chars)
         else:
-            yield from read_records(form.reader()(path, how), origin, rule, unread)
+            yield from read_records(form.reader()(path, how), origin, rule, changes)
     except Unreadable as error:
         yield "", "", Fault("", error.reason, error.detail)
 
@@ -218,7 +278,7 @@ def read_document(blocks: Iterator[Block | Fault], origin: Origin, title: str, m
 
 
 def read_records(
-    records: Iterator[Record | Fault], origin: Origin, mapping: Mapping, unread: Counter[tuple[str, str]]
+    records: Iterator[Record | Fault], origin: Origin, mapping: Mapping, changes: Counter[tuple[str, str]]
 ) -> Iterator[tuple[str, str, Row | Fault]]:
     found = False
     triples: list[Fact] = []
@@ -232,7 +292,10 @@ def read_records(
         except Misfit as misfit:
             yield "", "", Fault(record.place, misfit.reason, misfit.detail, printable(record.values))
         else:
-            unread.update((shaped.rows[0][0], name) for name in shaped.unread)
+            about = shaped.rows[-1][0]
+            changes.update((about, name.join(UNREAD)) for name in shaped.unread)
+            for note, count in shaped.notes.items():
+                changes[about, note] += count
             for table, row in shaped.rows:
                 if isinstance(row, Fact) and shaped.shape in TRIPLES:
                     triples.append(row)

@@ -250,7 +250,8 @@ def dialogue_parts(row: Dialogue, tokens: Tokens, most: int) -> list[tuple[Row, 
         count = tokens.of_rows([part(messages)])[0]
         return count is not None and count <= most
 
-    parts = [part(messages, index) for index, messages in enumerate(turns(row.messages, fits), 1)]
+    learnt = [messages for messages in turns(row.messages, fits) if any(one.role == "assistant" and one.learnt for one in messages)]
+    parts = [part(messages, index) for index, messages in enumerate(learnt, 1)]
     return [(one, count) for one, count in zip(parts, tokens.of_rows(parts), strict=True) if count is not None]
 
 

@@ -238,3 +238,23 @@ def test_what_was_not_written_to_its_end_is_written_again(tokenizer, tmp_path):
 def test_a_conversation_without_a_reply_is_refused(plain):
     with pytest.raises(ValueError, match="must end in an assistant's turn"):
         list(conversations([], Chat.of(plain), "replies"))
+
+
+@pytest.mark.parametrize("loss_on", ["replies", "last", "all"])
+def test_a_turn_that_is_not_to_be_learnt_keeps_its_place_in_the_prompt(plain, loss_on):
+    row = conversation("ab", "cd", "ef", "gh")
+    row.messages[1] = row.messages[1].model_copy(update={"learnt": False})
+
+    (example,) = dialogues([row], plain, longest=256, loss_on=loss_on)
+
+    assert "cd" in plain.decode(example["input_ids"])
+    assert "cd" not in learnt(example, plain)
+    assert "gh" in learnt(example, plain)
+    assert ("ef" in learnt(example, plain)) == (loss_on == "all")
+
+
+def test_a_dialogue_without_a_turn_to_learn_gives_no_example(plain):
+    row = conversation("ab", "cd")
+    row.messages[1] = row.messages[1].model_copy(update={"learnt": False})
+
+    assert list(dialogues([row], plain, longest=256)) == []

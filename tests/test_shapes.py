@@ -70,6 +70,24 @@ def contents(table, row):
         ("exam", {"Question": "q", "Options": "A x y\nB z", "Answer": "A"}, [["q", "x y", "z", [0]]]),
         ("exam", {"题干": "q", "选项": "A．甲 B．乙 C．丙", "正确答案": "A、C"}, [["q", "甲", "乙", "丙", [0, 2]]]),
         ("exam in columns", {"题目": "q", "A": "x", "B": "y", "C": "z", "D": "", "答案": "BC"}, [["q", "x", "y", "z", [1, 2]]]),
+        ("question", {"question": "哪些可以？\nA.甲\nB.乙\nC.丙", "answer": ["A.甲", "C.丙"]}, [["哪些可以？", "甲", "乙", "丙", [0, 2]]]),
+        (
+            "question",
+            {"question": "哪些可以（ ）Ａ．甲Ｂ．乙Ｃ．丙\n第 2 页 共 8 页", "answer": "A、B"},
+            [["哪些可以（ ）", "甲", "乙", "丙", [0, 1]]],
+        ),
+        ("question", {"question": "Which? (A) x (B) y (C) z", "answer": "A,C"}, [["Which?", "x", "y", "z", [0, 2]]]),
+        ("question", {"question": "哪些？ A、甲 B、乙", "answer": "正确答案：AB"}, [["哪些？", "甲", "乙", [0, 1]]]),
+        ("question", {"question": "哪些？ A、甲 B、乙", "answer": "甲、乙"}, [["哪些？", "甲", "乙", [0, 1]]]),
+        ("question", {"question": "哪些？ A、甲 B、乙", "answer": "选 A，因为甲在前。"}, [["哪些？ A、甲 B、乙", "选 A，因为甲在前。"]]),
+        ("question", {"question": "夜间可以起飞（ ）", "answer": "错"}, [["夜间可以起飞（ ）", "正确", "错误", [1]]]),
+        ("question", {"question": "Is it safe?", "answer": True}, [["Is it safe?", "True", "False", [0]]]),
+        ("question", {"question": "可以起飞吗？", "answer": "是"}, [["可以起飞吗？", "是"]]),
+        ("exam", {"question": "q", "options": ["正确", "错误"], "answer": "√"}, [["q", "正确", "错误", [0]]]),
+        ("exam", {"question": "飞前要查桨", "options": None, "answer": "√"}, [["飞前要查桨", "正确", "错误", [0]]]),
+        ("item", {"题干": "飞前要查桨", "正确答案": "对"}, [["飞前要查桨", "正确", "错误", [0]]]),
+        ("item", {"题干": "为什么查桨", "答案": "怕裂"}, [["为什么查桨", "怕裂"]]),
+        ("alpaca", {"instruction": "哪个？\nA. x\nB. y", "input": "", "output": "B"}, [["哪个？", "x", "y", [1]]]),
         ("label", {"文本": "t", "标签": "l"}, [["t", "l"]]),
         ("text", {"标题": "n", "正文": "t"}, [["n", "t"]]),
     ],
@@ -89,6 +107,9 @@ def test_known_shapes_are_recognised(shape, record, expected):
         ({"columns": {"question": ["title", "ask"]}}, {"title": "q", "ask": "", "answer": "a"}, [["q", "a"]]),
         ({"columns": {"question": "x.q", "answer": "x.a"}}, {"x": {"q": "q", "a": "a"}}, [["q", "a"]]),
         ({"columns": {"entity": "机型"}, "leave": ["备注"]}, {"机型": "e", "限高": 120, "备注": "x"}, [["e", "", "限高", "120"]]),
+        ({"columns": {"question": "in.0", "answer": "out.-1.text"}}, {"in": ["q"], "out": [{"text": "b"}, {"text": "a"}]}, [["q", "a"]]),
+        ({"columns": {"label": "score"}, "bounds": {"label": {"low": 2, "high": None}}}, {"text": "t", "score": "2.5"}, [["t", "high"]]),
+        ({"bounds": {"label": {"low": 2, "mid": 3, "high": 5}}}, {"text": "t", "label": 2}, [["t", "low"]]),
         ({"values": {"label": {0: "bearish", 1: "bullish"}}}, {"text": "t", "label": 1}, [["t", "bullish"]]),
         ({"shape": "question"}, {"instruction": "i", "output": ["a", "b"]}, [["i", "a"], ["i", "b"]]),
         ({"values": {"role": {"甲": "user"}}}, {"messages": [{"role": "甲", "content": "u"}, REPLY]}, [["u", "a"]]),
@@ -107,6 +128,9 @@ def test_others_are_mapped_by_a_few_lines(mapping, record, expected):
         ({"columns": {"question": "x.p"}}, {"x": {"q": "q"}}, r"missing_column: no field x\.p"),
         ({"values": {"label": {"0": "n"}}}, {"text": "t", "label": 2}, "unmapped_value: label .*'2'.*ingest.sources, values.* 0"),
         ({"values": {"label": {"0": "n"}}}, {"text": "t"}, "missing_column: no field label"),
+        ({"bounds": {"label": {"low": 2, "high": 5}}}, {"text": "t", "label": 6}, "unmapped_value: label is 6"),
+        ({"bounds": {"label": {"low": 2, "high": 5}}}, {"text": "t", "label": "x"}, "unmapped_value: label is 'x'"),
+        ({"columns": {"question": "in.3"}}, {"in": ["q"], "answer": "a"}, r"missing_column: no field in\.3"),
         ({}, {"messages": [USER]}, "incomplete: .* user$"),
         ({}, {"messages": [{"role": "tool", "content": "x"}]}, r"unknown_role: .*'tool'.* values\.role"),
         ({}, {"messages": [{**USER, "content": [{"type": "image_url"}]}, REPLY]}, "ill_typed: content .*text.* list"),
@@ -125,6 +149,45 @@ def test_others_are_mapped_by_a_few_lines(mapping, record, expected):
 def test_what_does_not_fit_says_why_and_what_to_do(mapping, record, message):
     with pytest.raises(Misfit, match=message):
         read(record, **mapping)
+
+
+@pytest.mark.parametrize(
+    ("value", "day"),
+    [
+        ("2024-05-06 10:00", "2024-05-06"),
+        ("2024/5/6", "2024-05-06"),
+        ("2024年5月6日", "2024-05-06"),
+        (20240506, "2024-05-06"),
+        (1714953600, "2024-05-06"),
+        ("1714953600000", "2024-05-06"),
+        ("May 6, 2024", "2024-05-06"),
+        ("16/5/2024", "2024-05-16"),
+        ("5/6/2024", ""),  # in May or in June
+        ("3小时", ""),
+        (None, ""),
+    ],
+)
+def test_the_date_of_a_record_is_kept_in_its_place(value, day):
+    shaped = rows_of(Record({"question": "q", "answer": "a", "日期": value}, "row 1"), Origin("a.csv", "MIT", "domain"), Mapping())
+
+    assert shaped.rows[0][1].place == ("row 1" + (f", {day}" if day else ""))
+    assert shaped.unread == ([] if day or value is None else ["日期"])
+
+
+def test_bounds_that_do_not_rise_are_an_error():
+    with pytest.raises(ValueError, match="rising order"):
+        Mapping(bounds={"label": {"low": 3, "high": 2}})
+
+
+def test_records_that_are_lists_take_the_names_given(tmp_path):
+    write_jsonl(tmp_path / "data/a.jsonl", [["q", "a"], ["p", "b"], ["x"]])
+    source = {"pattern": "*", "licence": "MIT", "scope": "domain", "names": ["question", "answer"]}
+
+    ingest.run(params_of(source), tmp_path / "data", tmp_path / "out")
+
+    ledger, rejected = ingest_outputs(tmp_path / "out")
+    assert ledger["total"]["made"] == 2
+    assert [row["reason"] for row in rejected] == ["ragged_row"]
 
 
 def test_fields_of_which_nothing_was_made_are_named():

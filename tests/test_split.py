@@ -13,7 +13,7 @@ from lingyu.split.guard import item_of
 from lingyu.split.leak import Gate
 from lingyu.stage import StageError
 from lingyu.text.questions import question_key
-from stages import split
+from stages import ingest, split
 
 HASH = {"dev": 0.2, "test": 0.3}
 TABLES_BY = {table: {"by": "auto" if table == "documents" else "row", **HASH} for table in TABLES}
@@ -302,3 +302,22 @@ def test_a_second_run_on_the_same_rows_writes_the_same_bytes(tmp_path):
 
     assert len(files) == 22
     assert {path: path.read_bytes() for path in files} == before
+
+
+def test_rows_with_a_date_column_are_parted_by_it(tmp_path):
+    (tmp_path / "data").mkdir()
+    rows = [
+        ("桨叶裂了怎么办", "停飞", "2023/12/31"),
+        ("航灯不亮怎么办", "换灯", "2024年6月1日"),
+        ("电池鼓包怎么办", "报废", "2025-03-01 08:00"),
+    ]
+    table = "\n".join(["question,answer,日期", *map(",".join, rows), "没有日期怎么办,不用,\n"])
+    (tmp_path / "data/a.csv").write_text(table, encoding="utf-8")
+    sources = [{"pattern": "*", "licence": "MIT", "scope": "domain"}]
+    ingest.run(ingest.Params.model_validate({"sources": sources}), tmp_path / "data", tmp_path / "ingest")
+
+    by_time = {"by": "time", "dev": "2024-01-01", "test": "2025-01-01"}
+    split.run(params(dialogues=by_time), tmp_path / "ingest/tables", tmp_path / "out")
+
+    assert [len(read_tables(tmp_path / "out" / part)["dialogues"]) for part in PARTS] == [1, 1, 1]
+    assert [row["reason"] for row in read_jsonl(tmp_path / "out/dropped.jsonl")] == ["no_date"]

@@ -361,10 +361,11 @@ def test_an_article_pair_has_another_number_or_lacks_the_negation():
 def test_a_swapped_pair_has_the_answer_to_another_question_of_its_task():
     rows = [dialogue("可以起飞。"), dialogue("返航。"), dialogue("返航。", reasoning="想"), dialogue("起飞前。", task="other")]
 
-    assert [(pair.chosen, pair.rejected) for pair in corruption.swapped_pairs(rows, seed=1)] == [
-        ("可以起飞。", "返航。"),
-        ("返航。", "可以起飞。"),
-    ]
+    for way in ("any", "similar"):
+        assert [(pair.chosen, pair.rejected) for pair in corruption.other_answers(rows, way, seed=1)] == [
+            ("可以起飞。", "返航。"),
+            ("返航。", "可以起飞。"),
+        ]
 
 
 def test_a_pair_from_a_dialogue_needs_a_negation_and_no_reasoning():

@@ -15,8 +15,8 @@ from lingyu.generate.rules.methods import Methods, Reasons, more_instructions
 from lingyu.generate.rules.taught import Taught
 from lingyu.generate.rules.weak import Signal
 from lingyu.generate.stable_choice import shuffled
-from lingyu.records import Dialogue, Document, Exam, Fact, Label, Language, Preference, Row
-from lingyu.stage import StageParams
+from lingyu.records import Dialogue, Document, Exam, Fact, Label, Language, Preference, Row, is_task
+from lingyu.stage import StageError, StageParams
 
 
 class KnowledgeParams(StageParams):
@@ -87,6 +87,11 @@ class PairParams(StageParams):
         200,
         description="Pairs of an answer and another answer of its task, where the corpus has no pairs: of dialogues and labels, or "
         "without any of the questions made of documents, facts and exams.",
+    )
+    rejected: corruption.Rejected = Field(
+        "similar",
+        description="The worse answer of such a pair. similar: what answers the most similar question that is another one. corrupted: the "
+        "answer itself with a figure changed or a negation lost, where it has any. any: any other answer of its task.",
     )
     a_fact: NonNegativeInt = Field(
         0,
@@ -285,7 +290,22 @@ def swapped(part: Part, classes: dict[tuple[str, Language], classify.Classes], p
 
 
 def other_answers(rows: list[Dialogue], params: Params) -> list[Preference]:
-    return list(islice(corruption.swapped_pairs(shuffled(rows, params.seed), params.seed), params.pairs.swapped))
+    return list(islice(corruption.other_answers(shuffled(rows, params.seed), params.pairs.rejected, params.seed), params.pairs.swapped))
+
+
+def stop_at_tasks(params: Params, labels: Iterable[Label]) -> None:
+    """Raise where params.yaml names tasks that no label has: the method would make nothing, and nobody would know why."""
+    tasks = {label.task for label in labels}
+    named = [("generate.weak", signal.task) for signal in params.weak if not signal.patterns]
+    named += [("generate.asked.nvc.tasks", task) for task in params.asked.nvc.tasks if params.asked.nvc.records]
+    there = ", ".join(sorted(tasks)) or "none, for the corpus has no labels"
+    faults = [
+        f"  {where}: no label has the task {task!r}; there are: {there}"
+        for where, task in named
+        if not any(is_task(t, task) for t in tasks)
+    ]
+    if faults:
+        raise StageError("\n".join(["params.yaml names tasks that the corpus does not have:", *faults]))
 
 
 def judged(labels: list[Label], signals: Iterable[Signal]) -> list[Label]:

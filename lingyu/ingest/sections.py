@@ -1,6 +1,7 @@
 """Converts the blocks of a document into rows: one per section, and in a statute one per article."""
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -8,13 +9,29 @@ from itertools import pairwise
 from lingyu.files import short_hash
 from lingyu.ingest.readers import Block
 from lingyu.records import Document, Scope
-from lingyu.text.legal import HEADING, UNIT
+from lingyu.text.legal import ENGLISH_UNIT, HEADING, UNIT, Heading, heading
 from lingyu.text.marks import bare
 from lingyu.text.normalise import Joined, language_of, normal
 from lingyu.text.numerals import value
 from lingyu.text.sentences import CLOSERS, CUTS
 
-UNIT_LEVELS = {"编": 1, "分编": 2, "章": 3, "节": 4}
+UNIT_LEVELS = {
+    "编": 1,
+    "分编": 2,
+    "章": 3,
+    "节": 4,
+    "title": 1,
+    "book": 1,
+    "schedule": 1,
+    "annex": 1,
+    "part": 2,
+    "division": 2,
+    "subpart": 3,
+    "chapter": 3,
+    "article": 3,
+    "subchapter": 4,
+    "section": 4,
+}
 TABLE_HEAD = re.compile(r"^\|.*\n\|(?: ?:?-{3,}:? ?\|)+\n", re.MULTILINE)
 FEW = 3  # minimum articles of a statute
 
@@ -32,10 +49,10 @@ class Origin:
 def documents(blocks: list[Block], origin: Origin, title: str, max_chars: int) -> Iterator[Document]:
     """A row for each text under one heading or article, split at sentence ends if it is longer than max_chars."""
     title, blocks = titled(blocks, title)
-    split_blocks = [part for block in blocks for part in at_articles(block)]
-    statute = sum(bool(HEADING.match(bare(block.text))) for block in split_blocks if block.kind == "paragraph") >= FEW
+    parted = [part for block in blocks for part in at_articles(block)]
+    statute = kind_of_articles(parted)
     if statute:
-        blocks = list(with_units(whole_paragraphs(split_blocks)))
+        blocks = list(with_units(whole_paragraphs([headed_article(block, statute) for block in parted]), statute))
     seen: dict[str, int] = {}
     for path, place, text in sections(blocks, statute):
         section, language = " / ".join(path), language_of(text)
@@ -56,6 +73,32 @@ def documents(blocks: list[Block], origin: Origin, title: str, max_chars: int) -
             )
 
 
+def kind_of_articles(blocks: list[Block]) -> str:
+    """How a statute calls its articles (条, Article, Section, §): the kind that it has most of; "" where a document is none."""
+    kinds = Counter[str]()
+    for block in blocks:
+        found = heading(bare(block.text)) if block.kind != "table" else None
+        if found and (block.kind == "paragraph" or is_headed(found, block.text)):
+            kinds[found.kind] += 1
+    kind, count = kinds.most_common(1)[0] if kinds else ("", 0)
+    return kind if count >= FEW else ""
+
+
+def is_headed(found: Heading, text: str) -> bool:
+    """Whether a heading of English law says what the article is about: "§ 107.3 Definitions". Bare, it is a heading like any other."""
+    return found.kind != "条" and bool(bare(text)[found.end :].strip(" .:—–-"))
+
+
+def headed_article(block: Block, kind: str) -> Block:
+    """A heading that begins an article as a paragraph of it; its level stays, for nothing is to be joined to it."""
+    found = heading(bare(block.text)) if block.kind == "heading" else None
+    return (
+        replace(block, kind="paragraph", level=max(block.level, 1))
+        if found and found.kind == kind and is_headed(found, block.text)
+        else block
+    )
+
+
 def missing_articles(rows: list[Document]) -> str:
     """The missing article numbers of a statute, in words; "" if none are missing."""
     names = [row.section.rpartition(" / ")[2] for row in rows]
@@ -67,16 +110,22 @@ def missing_articles(rows: list[Document]) -> str:
 def titled(blocks: list[Block], otherwise: str) -> tuple[str, list[Block]]:
     """The title, and the blocks without it: the first heading, if it is the only one of the top level."""
     headings = [block for block in blocks if block.kind == "heading"]
-    if not headings or any(other.level <= headings[0].level for other in headings[1:]) or UNIT.match(bare(headings[0].text)):
+    if not headings or any(other.level <= headings[0].level for other in headings[1:]) or begins(headings[0].text):
         return otherwise, blocks
     return headings[0].text, [block for block in blocks if block is not headings[0]]
+
+
+def begins(line: str) -> bool:
+    """Whether a line begins an article, a chapter or the like."""
+    text = bare(line)
+    return bool(heading(text) or UNIT.match(text) or ENGLISH_UNIT.fullmatch(text))
 
 
 def at_articles(block: Block) -> Iterator[Block]:
     """A paragraph split before lines that start an article or unit: many statutes have only a line break there."""
     begun: list[str] = []
     for line in block.text.split("\n") if block.kind == "paragraph" else [block.text]:
-        if begun and (HEADING.match(bare(line)) or UNIT.match(bare(line))):
+        if begun and begins(line):
             yield replace(block, text="\n".join(begun))
             begun = []
         begun.append(line)
@@ -89,13 +138,13 @@ def whole_paragraphs(blocks: list[Block]) -> Iterator[Block]:
     whole = Joined("")
     for block in blocks:
         text = bare(block.text)
-        begins = block.kind != "paragraph" or HEADING.match(text) or UNIT.match(text) or re.match(r"\d{4}年", text)
-        if held and not begins and whole.length >= 15 and not whole.last.endswith(CLOSERS):
+        new = block.kind != "paragraph" or begins(block.text) or re.match(r"\d{4}年", text)
+        if held and not new and not held.level and whole.length >= 15 and not whole.last.endswith(CLOSERS):
             whole.add(block.text)
             continue
         if held:
             yield replace(held, text=str(whole))
-        held = block if block.kind == "paragraph" and not UNIT.match(text) else None
+        held = block if block.kind == "paragraph" and not UNIT.match(text) and not ENGLISH_UNIT.fullmatch(text) else None
         whole = Joined(block.text)
         if held is None:
             yield block
@@ -103,46 +152,63 @@ def whole_paragraphs(blocks: list[Block]) -> Iterator[Block]:
         yield replace(held, text=str(whole))
 
 
-def with_units(blocks: Iterator[Block]) -> Iterator[Block]:
-    """Turns chapters and other units into headings of their levels; also a short line without punctuation right before an article."""
-    listed = list(blocks)
+def with_units(blocks: Iterator[Block], kind: str) -> Iterator[Block]:
+    """Turns chapters and other units into headings of their levels; also a short line without punctuation right before an article.
+
+    kind: of the articles. Sections above articles, and articles above sections, are chapters, too.
+    """
+    listed = list(blocks if kind == "条" else named_units(list(blocks), kind))
     for block, after in zip(listed, [*listed[1:], None], strict=True):
         text = bare(block.text)
-        unit = UNIT.fullmatch(text)
+        unit = UNIT.fullmatch(text) or (ENGLISH_UNIT.fullmatch(text) if kind != "条" else None)
+        other = heading(text) if kind != "条" else None
         if block.kind != "table" and unit and not text.endswith(CLOSERS):
-            yield Block("heading", f"{unit[1]} {closed(unit[3])}".strip(), block.place, UNIT_LEVELS[unit[2]])
+            yield Block("heading", f"{unit[1]} {closed(unit[3])}".strip(), block.place, UNIT_LEVELS[unit[2].lower()])
+        elif block.kind != "table" and other and other.kind != kind and len(text) <= 80 and not text.endswith("."):
+            yield replace(block, kind="heading", text=text, level=UNIT_LEVELS["section" if other.kind != "Article" else "article"])
         elif block.kind == "heading":
             yield replace(block, level=UNIT_LEVELS["章"])
         elif (
-            block.kind == "paragraph"
-            and re.fullmatch(r"\w{2,15}", closed(text))
-            and after
-            and HEADING.match(bare(after.text))
-            and text != "目录"
+            block.kind == "paragraph" and re.fullmatch(r"\w{2,15}", closed(text)) and after and heading(bare(after.text)) and text != "目录"
         ):
             yield Block("heading", closed(text), block.place, UNIT_LEVELS["章"])
         else:
             yield block
 
 
-def sections(blocks: list[Block], statute: bool) -> Iterator[tuple[list[str], str, str]]:
-    """The path of headings, the place and the text of each section with text."""
+def named_units(blocks: list[Block], kind: str) -> Iterator[Block]:
+    """A chapter of English law, or the like, with its name, where that is in a line of its own below it. kind: of the articles."""
+    rest = iter(pairwise([*blocks, Block("table", "")]))
+    for block, after in rest:
+        text, name = bare(block.text), after.text.strip()
+        unit, other = ENGLISH_UNIT.fullmatch(text), heading(text)
+        bare_unit = (unit and not unit[3]) or (other and other.kind != kind and other.end == len(text))
+        is_name = after.kind != "table" and 0 < len(name) <= 80 and not begins(name) and not name.endswith(CLOSERS)
+        if block.kind != "table" and bare_unit and is_name:
+            block = replace(block, text=f"{block.text} {name}")
+            next(rest, None)
+        yield block
+
+
+def sections(blocks: list[Block], statute: str) -> Iterator[tuple[list[str], str, str]]:
+    """The path of headings, the place and the text of each section with text. statute: the kind of its articles, "" if it is none."""
     above: list[tuple[int, str]] = []
-    article, number, place, texts = "", 0, "", list[str]()
+    article, place, texts = "", "", list[str]()
+    number: tuple[int, ...] = (0,)
 
     def section() -> Iterator[tuple[list[str], str, str]]:
         if any(text.strip() for text in texts):
             yield [text for _, text in above] + ([article] if article else []), place, "\n".join(texts)
 
     for block in blocks:
-        found = HEADING.match(bare(block.text)) if statute and block.kind == "paragraph" else None
+        found = heading(bare(block.text)) if statute and block.kind == "paragraph" else None
         if block.kind == "heading":
             yield from section()
             above = [(level, text) for level, text in above if level < block.level] + [(block.level, block.text)]
             article, texts = "", []
-        elif found and follows(found, number, texts):
+        elif found and found.kind == statute and follows(found, number, texts):
             yield from section()
-            article, number, texts = found[1], value(found[2]), [block.text]
+            article, number, texts = found.label, found.number, [block.text]
             place = block.place
         else:
             place = place if texts else block.place
@@ -150,13 +216,13 @@ def sections(blocks: list[Block], statute: bool) -> Iterator[tuple[list[str], st
     yield from section()
 
 
-def follows(found: re.Match[str], number: int, texts: list[str]) -> bool:
+def follows(found: Heading, number: tuple[int, ...], texts: list[str]) -> bool:
     """Whether an article starts here: the next one, a later one after a full stop, or 之一; not "第五条" within a sentence."""
-    now, apart = value(found[2]), found[4] is not None or not found.string[found.end() :]
-    ended = not texts or texts[-1].endswith(CLOSERS)
-    if found[3]:
-        return now == number
-    return (now == number + 1 and (apart or ended)) or (now > number and apart and ended) or (now == 1 and apart)
+    now, ended = found.number, not texts or texts[-1].endswith(CLOSERS)
+    following = now == (*number[:-1], number[-1] + 1)
+    if found.further:
+        return now == number or (found.kind != "条" and (following or (now > number and ended)))
+    return (following and (found.apart or ended)) or (now > number and found.apart and ended) or (now == (1,) and found.apart)
 
 
 def closed(text: str) -> str:

@@ -1,6 +1,5 @@
 """The rows of a table that stay together in one part, and how many are held out."""
 
-import re
 from collections import defaultdict
 from datetime import date
 from pathlib import Path
@@ -11,7 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from lingyu.files import read_table, short_hash
 from lingyu.records import TABLES, Dialogue, Document, Exam, Fact, Label, Preference, Row
 from lingyu.split.parts import Part, Size
-from lingyu.text.normalise import key, normal, without_signs
+from lingyu.text.dates import days_in
+from lingyu.text.normalise import key, without_signs
 from lingyu.text.questions import question_of
 
 PARTS: tuple[Part, ...] = ("train", "dev", "test")
@@ -19,7 +19,7 @@ UNDATED = "no_date"
 BY = "What stays together."
 SIZE = (
     "How much is held out: below 1 a share, from 1 on a count of what `by` names; with `by: time` the day from which it begins "
-    "('2026-01-01'), found in place, file name, title or headings."
+    "('2026-01-01'), found in a date column, file name, title or headings."
 )
 Unit = Literal["row", "source", "section", "dialogue", "paragraph", "time", "auto"]
 
@@ -168,21 +168,14 @@ def paragraphs_of(row: Dialogue | Preference) -> list[str]:
     return sorted(row.references) or [f"{row.source}\0{row.place}"]
 
 
-DATE = re.compile(r"(?<!\d)((?:19|20)\d\d)(?:[-./年](\d{1,2})(?:[-./月](\d{1,2}))?|(\d\d)(\d\d))?(?!\d)")
-
-
 def date_of(row: Row) -> str | None:
     """The date in its place, file name, title or headings, whichever has one first.
 
-    A month or a year means its first day. In a place, 2024 or 20240506 is a row number.
+    A month or a year means its first day. In a place, 2024 or 20240506 is a row number; a full date is that of the record.
     """
     for text in (row.place, *reversed(Path(row.source).parts), getattr(row, "title", ""), getattr(row, "section", "")):
-        for year, month, day, month_too, day_too in DATE.findall(normal(text)):
-            if month or text is not row.place:
-                try:
-                    return date(int(year), int(month or month_too or 1), int(day or day_too or 1)).isoformat()
-                except ValueError:
-                    continue
+        if day := next(days_in(text, years=text is not row.place), None):
+            return day.isoformat()
     return None
 
 

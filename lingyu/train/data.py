@@ -109,26 +109,31 @@ def conversations(messages: Sequence[Message], chat: Chat, loss_on: LossOn) -> I
     """Texts to learn from, each as parts that are learnt or not.
 
     Where a template writes an earlier turn otherwise than the last one (Qwen3 leaves its reasoning out), each reply is in
-    a text of its own, behind the prompt that service would send; else one text has them all.
+    a text of its own, behind the prompt that service would send; else one text has them all. A turn that is not to be learnt is only in
+    the prompts of those after it.
     """
     if loss_on == "replies":
-        ends = [end for end, message in enumerate(messages, 1) if message.role == "assistant"]
-        if not ends or ends[-1] != len(messages):
+        ends = [end for end, message in enumerate(messages, 1) if message.role == "assistant" and message.learnt]
+        if not messages or messages[-1].role != "assistant":
             ends.append(len(messages))  # for prompt_and_reply to refuse
+    elif loss_on == "all" and not all(message.learnt for message in messages):
+        ends = [end for end, message in enumerate(messages, 1) if message.role == "assistant"]
     else:
         ends = [len(messages)]
     parts: list[tuple[str, bool]] = []
     written = ""
     for end in ends:
         prompt, reply = chat.prompt_and_reply(messages[:end])
+        learnt = messages[end - 1].learnt
         if parts and prompt.startswith(written):
-            parts += [(prompt.removeprefix(written), False), (reply, True)]
+            parts += [(prompt.removeprefix(written), loss_on == "all"), (reply, learnt)]
         else:
             if parts:
                 yield parts
-            parts = [(prompt, loss_on == "all"), (reply, True)]
+            parts = [(prompt, loss_on == "all"), (reply, learnt)]
         written = prompt + reply
-    yield parts
+    if parts:
+        yield parts
 
 
 def grouped(examples: Iterable[Example], block: int) -> Iterator[Example]:

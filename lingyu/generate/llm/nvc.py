@@ -13,7 +13,7 @@ from lingyu.generate.llm.client import Answer, refuses
 from lingyu.generate.llm.method import Ask, Learn, Teaching, Tried
 from lingyu.generate.stable_choice import shuffled
 from lingyu.generate.wordings import Phrases, Wordings, blanks
-from lingyu.records import Label
+from lingyu.records import Label, is_task
 from lingyu.stage import StageParams
 
 METHOD = TASK = "nvc"
@@ -50,7 +50,7 @@ LIKE = Rewriting(risk="medium", observation=SOME, feeling=SOME, need=SOME, reque
 
 
 async def make(learn: Learn, asked: Asked, teaching: Teaching) -> None:
-    messages = [label for label in learn.labels if label.task in asked.tasks]
+    messages = [label for label in learn.labels if any(is_task(label.task, task) for task in asked.tasks)]
     chosen = shuffled(messages, learn.seed, METHOD)[: asked.records]
     await teaching.each(METHOD, ((label, partial(row, label)) for label in chosen))
 

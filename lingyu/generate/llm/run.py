@@ -43,9 +43,12 @@ class Switches(StageParams):
 
 
 if TYPE_CHECKING:
+    from lingyu.generate.llm import nvc
 
     class Counts(Switches):
-        """Switches, and a section for each method."""
+        """Switches, and a section for each method, of which plan.py reads this one."""
+
+        nvc: nvc.Asked
 
 else:
     Counts = create_model(

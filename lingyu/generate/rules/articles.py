@@ -7,18 +7,23 @@ told in the other. Training quotes any clause that no other article of the title
 learns the last characters before the number and no more; the test quotes how the article begins.
 """
 
+import math
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
 
 from lingyu.files import short_hash
 from lingyu.generate.provenance import exchange, provenance, user
 from lingyu.generate.stable_choice import number, pick, picks
 from lingyu.generate.wordings import Phrases, Wordings, blanks, blanks_of
 from lingyu.records import Dialogue, Document, Language, Question
-from lingyu.text.legal import ITEM, ITEM_HEAD, LABEL
+from lingyu.text.legal import ITEM, ITEM_HEAD, LABEL, bare_title, without_heading
+from lingyu.text.normalise import key, normal
 from lingyu.text.sentences import BARE, STOPS
 
 METHOD = "article"
@@ -26,10 +31,17 @@ RECALL, CITE = "recall", "cite"
 
 # A quotation stops at the first comma after so many characters, and is no question to ask when that leaves it longer.
 # Short, the wording of the question outweighs it, so that the test's question is another one than training's.
-QUOTED, LONGEST_QUOTED = 10, 40
+QUOTED: dict[Language, int] = {"zh": 10, "en": 30}
+LONGEST_QUOTED: dict[Language, int] = {"zh": 40, "en": 100}
 # A clause, without the number of its item, and from how many characters to how many it says enough and is still short.
 CLAUSE = re.compile(rf"(?:{ITEM}|[^{STOPS}，：,:\n])+")
 CLAUSES: dict[Language, tuple[int, int]] = {"zh": (6, 24), "en": (20, 80)}
+# A quotation of which another article holds so much is not the one's own.
+IN_PART = 0.8
+WIDTHS = (96, 80, 66, 55, 46, 38, 32, 27, 23, 20, 17, 15, 13, 11, 9, 8, 7, 6, 5, 4, 3, 2, 1)
+# Of a polynomial hash modulo 2**64: an odd number, and the one by which a product with it is undone.
+BASE = np.uint64(0x9E3779B97F4A7C15)
+INVERSE = np.uint64(pow(0x9E3779B97F4A7C15, -1, 2**64))
 
 
 Stated = Annotated[tuple[str, ...], blanks("t", "n", "s")]
@@ -73,32 +85,99 @@ def articles_of(documents: Iterable[Document], longest: int) -> list[Article]:
         if row.title and LABEL.search(row.section):
             parts.setdefault((row.source, row.title, row.section), []).append(row)
     found = [article_of(rows, longest) for rows in parts.values()]
+    doubtful = in_two_versions(found)
     numbers = Counter((article.title, article.number) for article in found)
-    openings = Counter((article.title, article.opening) for article in found)
-    clauses = Counter((article.title, quote) for article in found for quote in article.quotes)
+    by_title: dict[str, list[Article]] = defaultdict(list)
+    for article in found:
+        by_title[article.title].append(article)
+    shared = {title: held_elsewhere(articles) for title, articles in by_title.items()}
     return [
         replace(article, opening=opening, quotes=tuple(dict.fromkeys(quote for quote in (opening, *own) if quote)))
         for article in found
-        if article.opening and numbers[article.title, article.number] == 1
-        for opening in [article.opening if openings[article.title, article.opening] == 1 and len(article.opening) <= LONGEST_QUOTED else ""]
-        for own in [[quote for quote in article.quotes if clauses[article.title, quote] == 1]]
+        if article.opening and numbers[article.title, article.number] == 1 and article.title not in doubtful
+        for others in [shared[article.title].get(article.number, frozenset())]
+        for opening in [
+            article.opening if article.opening not in others and len(article.opening) <= LONGEST_QUOTED[article.record.language] else ""
+        ]
+        for own in [[quote for quote in article.quotes if quote not in others]]
     ]
+
+
+def in_two_versions(articles: Iterable[Article]) -> set[str]:
+    """The titles that two documents have with different words under one number: nobody can say which of the two is in force.
+
+    An article that a record quotes beside a question is no version of its law.
+    """
+    whole: dict[tuple[str, str], dict[str, str]] = defaultdict(dict)
+    for article in articles:
+        if normal(article.record.section) in article.record.place:
+            whole[article.title, article.number].setdefault(article.record.source, key(article.text))
+    return {title for (title, _), by_source in whole.items() if len({*by_source.values()}) > 1}
+
+
+def held_elsewhere(articles: Sequence[Article]) -> dict[str, frozenset[str]]:
+    """By number, which of an article's quotations another article of its title holds too, whole or all but a word or two of it.
+
+    Found by windows of nearly a quotation's length, which are compared as numbers: linear in the length of a statute.
+    """
+    numbers = {name: place for place, name in enumerate(dict.fromkeys(article.number for article in articles))}
+    asked = {(article.number, quote) for article in articles for quote in (article.opening, *article.quotes) if quote}
+    by_width: dict[int, list[tuple[str, str]]] = defaultdict(list)
+    for number_of_article, quote in sorted(asked):
+        by_width[width_of(quote)].append((number_of_article, quote))
+    points = code_points("\0".join(article.text for article in articles))
+    owners = np.repeat([numbers[article.number] for article in articles], [len(article.text) + 1 for article in articles])
+    shared: dict[str, set[str]] = defaultdict(set)
+    for width, quotes in by_width.items():
+        windows = [hashed_windows(code_points(quote), width) for _, quote in quotes]
+        wanted, held = np.unique(np.concatenate(windows)), hashed_windows(points, width)
+        places = np.minimum(np.searchsorted(wanted, held), wanted.size - 1)
+        hits = wanted[places] == held
+        first, last = np.full(wanted.size, len(numbers)), np.full(wanted.size, -1)
+        np.minimum.at(first, places[hits], owners[: held.size][hits])
+        np.maximum.at(last, places[hits], owners[: held.size][hits])
+        for (number_of_article, quote), window in zip(quotes, windows, strict=True):
+            own, at = numbers[number_of_article], np.searchsorted(wanted, window)
+            if (first[at] < own).any() or (last[at] > own).any():
+                shared[number_of_article].add(quote)
+    return {name: frozenset(quotes) for name, quotes in shared.items()}
+
+
+def width_of(quote: str) -> int:
+    """Four fifths of its length, on a scale of few steps, for each step reads the statute once."""
+    return next(step for step in WIDTHS if step <= max(1, math.ceil(IN_PART * len(quote))))
+
+
+def code_points(text: str) -> npt.NDArray[np.uint64]:
+    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32).astype(np.uint64)
+
+
+def hashed_windows(points: npt.NDArray[np.uint64], width: int) -> npt.NDArray[np.uint64]:
+    """A number for each run of `width` characters, the same for the same run wherever it stands."""
+    size = points.size
+    if size < width:
+        return np.empty(0, np.uint64)
+    powers = np.multiply.accumulate(np.concatenate([np.ones(1, np.uint64), np.full(size - 1, BASE)]))
+    inverse = np.multiply.accumulate(np.concatenate([np.ones(1, np.uint64), np.full(size - 1, INVERSE)]))
+    sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum((points + np.uint64(1)) * powers)])
+    hashed: npt.NDArray[np.uint64] = (sums[width:] - sums[:-width]) * inverse[: size - width + 1]
+    return hashed
 
 
 def article_of(rows: list[Document], longest: int) -> Article:
     first, text = rows[0], "\n".join(row.text.strip() for row in rows)
     label = "".join(LABEL.findall(first.section))
     label = label.replace(" ", "") if label.startswith("第") else label
-    text = re.sub(rf"^{re.escape(label)}[\s:：.]*", "", text)
-    title, short = first.title.strip("《》 "), len(text) <= longest
+    text = without_heading(text, label)
+    title, short = bare_title(first.title), len(text) <= longest
     others = tuple(row.id for row in rows[1:])
-    return Article(first, others, title, label, text, opening_of(text), clauses_of(text, first.language), short)
+    return Article(first, others, title, label, text, opening_of(text, first.language), clauses_of(text, first.language), short)
 
 
-def opening_of(text: str) -> str:
+def opening_of(text: str, language: Language) -> str:
     """The first sentence, up to a comma if it is long."""
     sentence = next((part.strip() for part in BARE.findall(text)), "")
-    comma = re.compile(r"[，：:]|, ").search(sentence, QUOTED)
+    comma = re.compile(r"[，：:]|, ").search(sentence, QUOTED[language])
     return sentence[: comma.start()] if comma else sentence
 
 

@@ -4,17 +4,31 @@ The difference is one that similarity does not show: the value of another entity
 negation that was lost; or the whole answer is that to another question.
 """
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
 
 from lingyu.generate.provenance import provenance, user
 from lingyu.generate.rules import articles, facts, knowledge
 from lingyu.generate.rules.articles import Article
-from lingyu.generate.stable_choice import pick, picks
+from lingyu.generate.stable_choice import number, pick, picks
 from lingyu.records import Dialogue, Fact, Preference
 from lingyu.text.negation import without_negation
+from lingyu.text.ngrams import Grams, grams_of
+from lingyu.text.normalise import key
+from lingyu.text.numerals import CHINESE, FIGURE, NO_FIGURE
+from lingyu.text.questions import question_of
 
 METHOD = "corruption"
+
+Rejected = Literal["similar", "corrupted", "any"]
+NUMERAL = re.compile(rf"\d+(?:\.\d+)*|[{CHINESE}]+")
+SAME_QUESTION = 0.7  # similarity from which two questions are one in other words, and the answer to one may be right for the other
 
 
 def fact_pairs(rows: Iterable[Fact], others: dict[str, list[str]], asked: Callable[[Fact], list[str]]) -> Iterator[Preference]:
@@ -61,18 +75,90 @@ def negation_pairs(rows: Iterable[Dialogue]) -> Iterator[Preference]:
             yield Preference(**fields, messages=messages, chosen=reply.content, rejected=lost)
 
 
-def swapped_pairs(rows: Sequence[Dialogue], seed: int) -> Iterator[Preference]:
-    """A pair for each dialogue: its answer against another answer of its task. None where there is but one, or reasoning."""
+def other_answers(rows: Sequence[Dialogue], rejected: Rejected, seed: int) -> Iterator[Preference]:
+    """A pair for each dialogue: its answer, and as the worse one what `rejected` says. None where there is none, or reasoning."""
     plain = [row for row in rows if not row.messages[-1].reasoning]
-    found: dict[str, set[str]] = defaultdict(set)
+    by_task: dict[str, list[Dialogue]] = defaultdict(list)
     for row in plain:
-        found[row.task].add(row.messages[-1].content)
-    answers = {task: sorted(some) for task, some in found.items()}
+        by_task[row.task].append(row)
+    found = {task: Answers(some, seed) for task, some in by_task.items()}
     for row in plain:
         *messages, reply = row.messages
-        if len(some := answers[row.task]) > 1:
-            other = pick(some, seed, "swapped", row.id)
-            if other == reply.content:
-                other = some[some.index(other) - 1]
+        answers = found[row.task]
+        other = answers.any_but(row) if rejected == "any" else answers.to_the_nearest(row) or answers.any_but(row)
+        if rejected == "corrupted":
+            other = corrupted(reply.content, other, seed) or other
+        if other:
             fields = provenance(row, method=METHOD, task=row.task, asked=messages[-1].content)
             yield Preference(**fields, messages=messages, chosen=reply.content, rejected=other)
+
+
+class Answers:
+    """The answers of a task, with what they answer."""
+
+    def __init__(self, rows: Sequence[Dialogue], seed: int) -> None:
+        self._rows, self._seed = rows, seed
+        self._distinct = sorted({row.messages[-1].content for row in rows})
+        self._keys = [key(row.messages[-1].content) for row in rows]
+
+    def any_but(self, row: Dialogue) -> str:
+        """One of them by hash, "" where all say the same."""
+        if len(self._distinct) < 2:
+            return ""
+        other = pick(self._distinct, self._seed, "swapped", row.id)
+        return other if other != row.messages[-1].content else self._distinct[self._distinct.index(other) - 1]
+
+    def to_the_nearest(self, row: Dialogue) -> str:
+        """What answers the most similar question that is another one; "" where all say the same."""
+        grams = grams_of(question_of(row.messages))
+        postings = [self._holding[gram] for gram in grams.tolist() if gram in self._holding]
+        shared = np.bincount(np.concatenate(postings), minlength=len(self._rows)) if postings else np.zeros(len(self._rows), np.int64)
+        alike = shared / np.maximum(self._sizes + grams.size - shared, 1)
+        own = key(row.messages[-1].content)
+        numerals = numerals_of(question_of(row.messages))
+        for place in np.lexsort((self._order, -alike)).tolist():
+            nearest: Dialogue = self._rows[place]
+            another = alike[place] < SAME_QUESTION or numerals_of(question_of(nearest.messages)) != numerals
+            if another and self._keys[place] != own:
+                return nearest.messages[-1].content
+        return ""
+
+    @cached_property
+    def _order(self) -> npt.NDArray[np.uint64]:
+        """Which comes first of those that are equally similar."""
+        return np.array([number(self._seed, "nearest", row.id) for row in self._rows], np.uint64)
+
+    @cached_property
+    def _grams(self) -> list[Grams]:
+        return [grams_of(question_of(row.messages)) for row in self._rows]
+
+    @cached_property
+    def _sizes(self) -> npt.NDArray[np.int64]:
+        return np.array([grams.size for grams in self._grams])
+
+    @cached_property
+    def _holding(self) -> dict[int, npt.NDArray[np.int64]]:
+        """The places of the questions that have a gram, for each."""
+        grams = np.concatenate(self._grams)
+        places = np.repeat(np.arange(len(self._grams)), self._sizes)
+        order = np.argsort(grams, kind="stable")
+        names, starts = np.unique(grams[order], return_index=True)
+        return dict(zip(names.tolist(), np.split(places[order], starts[1:]), strict=True))
+
+
+def numerals_of(question: str) -> list[str]:
+    """By them two questions that are otherwise the same differ: 第六条, 第七条."""
+    return NUMERAL.findall(question)
+
+
+def corrupted(answer: str, other: str, seed: int) -> str:
+    """The answer with one thing wrong in it: without its negation, or with a figure of the other answer; "" where it has neither."""
+    lost = without_negation(answer)
+    if lost is not None:
+        return lost
+    figures: list[str] = [found for found in FIGURE.findall(answer) if found not in NO_FIGURE]
+    wrong = [found for found in FIGURE.findall(other) if found not in (*NO_FIGURE, *figures)]
+    if not figures or not wrong:
+        return ""
+    figure, instead = pick(figures, seed, "figure", answer), pick(wrong, seed, "instead", answer)
+    return answer.replace(figure, instead, 1)

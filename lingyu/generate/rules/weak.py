@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from lingyu.generate.provenance import Left, unheard
 from lingyu.generate.rules import classify
 from lingyu.generate.rules.taught import Taught
-from lingyu.records import Dialogue, Document, Label, Language, Row
+from lingyu.records import Dialogue, Document, Label, Language, Row, is_task
 
 METHOD = "weak"
 
@@ -108,4 +108,4 @@ def teacher(signal: Signal) -> str:
 
 def given_by_column(signals: Iterable[Signal], label: Label) -> bool:
     """Whether a label is from a column that params.yaml calls a signal."""
-    return any(not signal.patterns and signal.task == label.task for signal in signals)
+    return any(not signal.patterns and is_task(label.task, signal.task) for signal in signals)

@@ -11,7 +11,7 @@ from lingyu.ingest.readers import Block, Fault, Reading, Unreadable
 from lingyu.ingest.readers.pages import Line, lines_of, unread
 from lingyu.ingest.readers.scans import EXTRA, lines_of_scan
 from lingyu.ingest.readers.shown import LeftOut
-from lingyu.text.legal import HEADING, UNIT
+from lingyu.text.legal import ENGLISH_HEADING, HEADING, UNIT
 from lingyu.text.marks import LIST_ITEM, bare
 from lingyu.text.normalise import joined, normal
 from lingyu.text.sentences import CLOSERS
@@ -184,7 +184,7 @@ def paragraphs(lines: list[Line]) -> Iterator[Block]:
             return not last.text.endswith(CLOSERS) and (line.page > last.page or 0 < last.column < line.column)
         if line.top - last.top > 1.25 * pitch or (line.left > left + 1.2 * size and last.left <= left + 1.2 * size):
             return False
-        begins = any(mark.match(bare(line.text)) for mark in (LIST_ITEM, HEADING, UNIT))
+        begins = any(mark.match(bare(line.text)) for mark in (LIST_ITEM, HEADING, UNIT, ENGLISH_HEADING))
         return full and not (begins and last.text.endswith(CLOSERS))
 
     whole, first, last = "", None, None

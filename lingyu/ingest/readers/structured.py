@@ -16,7 +16,16 @@ DECODER = json.JSONDecoder(strict=False)
 # The start of an object that contains a list of objects after only scalar values: {"version": 1, "data": [{…
 HOLDER = re.compile(r'\{\s*(?:"[^"\\]*"\s*:\s*(?:"[^"\\]*"|[-+.\deE]+|true|false|null)\s*,\s*)*"([^"\\]*)"\s*:\s*\[\s*(?=\{)')
 LINES = {".jsonl", ".ndjson"}
-OF_A_RECORD = {"messages", "conversations", "options", "spo_list", "laws"}
+# Lists of objects that are a part of one record, and no list of records.
+OF_A_RECORD = {
+    "messages", "conversations", "conversation", "dialogue", "dialog", "dialogues", "dialogs", "chat", "turns", "utterances", "history",
+    "options", "choices", "spo_list", "laws", "qas", "qa", "qa_pairs", "questions", "answers", "paragraphs", "replies", "comments",
+}  # fmt: skip
+SPEAKER = ("role", "from", "speaker")
+# The start of a list whose objects are the messages of one conversation.
+TALK = re.compile(r'\[\s*\{\s*"(?:role|from|speaker)"\s*:')
+# Names under which a file holds its records, beside what it says of itself: {"version": …, "data": […]}.
+HELD = {"data", "rows", "records", "items", "examples", "train", "validation", "dev", "test", "questions"}
 
 
 def records(path: Path, how: Reading) -> Iterator[Record | Fault]:
@@ -74,7 +83,7 @@ def from_lines(path: Path, how: Reading) -> Iterator[Record | Fault]:
             yield Fault(place, "not_json", why_not(error), line.text[:1000])
             continue
         for item in flat(value):
-            yield record(item, place)
+            yield record(item, place, how.names)
 
 
 def from_values(path: Path, how: Reading) -> Iterator[Record | Fault]:
@@ -84,7 +93,7 @@ def from_values(path: Path, how: Reading) -> Iterator[Record | Fault]:
         for value in Values(path, how):
             for item in flat(value):
                 number += 1
-                yield record(item, f"row {number}")
+                yield record(item, f"row {number}", how.names)
     except Broken as broken:
         fault = broken.fault
         yield Fault(f"row {number + 1}, {fault.place}", fault.reason, f"{fault.detail}; the rest of the file was not read", fault.row)
@@ -94,12 +103,26 @@ def why_not(error: Exception) -> str:
     return "nested too deeply" if isinstance(error, RecursionError) else str(error)
 
 
-def record(item: Any, place: str) -> Record | Fault:
+def record(item: Any, place: str, names: tuple[str, ...] = ()) -> Record | Fault:
     if isinstance(item, Fault):
         return Fault(f"{place}, {item.place}", item.reason, item.detail, item.row)
     if isinstance(item, dict):
         return Record(whole(item), place)
-    return Fault(place, "unknown_shape", "not an object with named fields", whole(item))
+    if isinstance(item, list) and names:
+        if len(item) == len(names):
+            return Record(dict(zip(names, whole(item), strict=True)), place)
+        return Fault(place, "ragged_row", f"{len(item)} values under {len(names)} names", whole(item))
+    detail = "not an object with named fields"
+    if isinstance(item, list):
+        detail = "a list without names of its items; say them: params.yaml, ingest.sources, names"
+    return Fault(place, "unknown_shape", detail, whole(item))
+
+
+def are_messages(value: Any) -> bool:
+    """Whether a list is a conversation: objects that all say who speaks."""
+    return (
+        isinstance(value, list) and bool(value) and all(isinstance(item, dict) and any(name in item for name in SPEAKER) for item in value)
+    )
 
 
 class Broken(Exception):
@@ -134,7 +157,11 @@ class Values:
                 if closing:
                     raise Broken(self._fault("truncated", f"the file ends before its {closing[-1]}: it is truncated"))
                 return
-            if mark == "[" and self._text[(after := self._blanks(self._at + 1)) : after + 1] in ("[", "{", "]", ""):
+            if (
+                mark == "["
+                and not TALK.match(self._text, self._at)
+                and self._text[(after := self._blanks(self._at + 1)) : after + 1] in ("[", "{", "]", "")
+            ):
                 closing.append("]")
                 self._at += 1
             elif closing and mark == closing[-1]:
@@ -216,10 +243,14 @@ def whole(value: Any) -> Any:
 
 def flat(value: Any) -> Iterator[Any]:
     """The items of nested lists, and of an object that only contains one list of objects ({"data": [...]})."""
-    if isinstance(value, dict) and len(value) == 1:
-        ((name, inner),) = value.items()
-        if isinstance(inner, list) and inner and isinstance(inner[0], dict) and name not in OF_A_RECORD:
-            value = inner
+    if isinstance(value, dict):
+        lists = {name: inner for name, inner in value.items() if isinstance(inner, list | dict)}
+        for name, inner in lists.items() if len(lists) == 1 else ():
+            holds = name not in OF_A_RECORD if len(value) == 1 else name in HELD
+            if holds and isinstance(inner, list) and inner and isinstance(inner[0], dict) and not are_messages(inner):
+                value = inner
+    if are_messages(value):
+        value = {"messages": value}
     if isinstance(value, list) and any(isinstance(item, list | dict) for item in value):
         for item in value:
             yield from flat(item) if isinstance(item, list) else [item]

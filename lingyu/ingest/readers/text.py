@@ -10,7 +10,7 @@ from lingyu.ingest.readers import Block, Fault, Reading
 from lingyu.ingest.readers.encoding import whole_text
 from lingyu.ingest.readers.shown import LeftOut
 from lingyu.ingest.readers.web import of_fragment
-from lingyu.text.legal import HEADING, PART, UNIT
+from lingyu.text.legal import ENGLISH_HEADING, ENGLISH_UNIT, HEADING, PART, UNIT
 from lingyu.text.marks import LIST_ITEM, bare
 from lingyu.text.normalise import Joined
 from lingyu.text.sentences import CLOSERS
@@ -191,7 +191,8 @@ def barred(row: str) -> str:
 def begins_part(line: str, before: str) -> bool:
     """Whether the line starts an article or chapter, rather than continuing a sentence that refers to one."""
     text = bare(line)
-    return bool(PART.match(text)) or (before.rstrip().endswith(CLOSERS) and bool(HEADING.match(text) or UNIT.match(text)))
+    ended = before.rstrip().endswith(CLOSERS)
+    return bool(PART.match(text)) or (ended and any(mark.match(text) for mark in (HEADING, UNIT, ENGLISH_HEADING)))
 
 
 def plain(path: Path, how: Reading) -> Iterator[Block | Fault]:
@@ -205,7 +206,8 @@ def of_plain(text: str) -> Iterator[Block]:
     for group in re.split(r"\n\s*\n", text):
         paragraph: Joined | None = None
         for line in filter(str.strip, group.split("\n")):
-            if paragraph and paragraph.length >= 20 and not paragraph.last.endswith(CLOSERS) and not LIST_ITEM.match(line):
+            apart = LIST_ITEM.match(line) or ENGLISH_HEADING.match(line) or is_unit(line) or (paragraph and is_unit(paragraph))
+            if paragraph and paragraph.length >= 20 and not paragraph.last.endswith(CLOSERS) and not apart:
                 paragraph.add(line.strip())
                 continue
             if paragraph:
@@ -213,3 +215,9 @@ def of_plain(text: str) -> Iterator[Block]:
             paragraph = Joined(line.strip())
         if paragraph:
             yield Block("paragraph", str(paragraph))
+
+
+def is_unit(paragraph: str | Joined) -> bool:
+    """Whether a short line is the heading of a part or chapter of English law."""
+    length = paragraph.length if isinstance(paragraph, Joined) else len(paragraph)
+    return length <= 120 and ENGLISH_UNIT.fullmatch(str(paragraph).strip()) is not None

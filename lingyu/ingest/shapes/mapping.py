@@ -2,9 +2,11 @@
 
 import re
 from collections import Counter
+from itertools import pairwise
+from math import inf, nan
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from lingyu.ingest.shapes.values import Misfit, Values, text
 
@@ -20,11 +22,26 @@ class Mapping(BaseModel):
     columns: dict[str, str | list[str]] = Field(
         {},
         description="Our field: the file's field. All at once, so that two can be swapped. Several fields in a list are joined by line "
-        "breaks; a.b is the field b within a.",
+        "breaks; a.b is the field b within a, a.0 the first item of a list, a.-1 the last.",
     )
     values: dict[str, dict[str, str]] = Field({}, description="Our field: {what the file has there: what it means}.")
+    bounds: dict[str, dict[str, float | None]] = Field(
+        {},
+        description="Our field: {class: the greatest number that is of it}, in rising order; null for the last, which has no bound.",
+    )
     leave: list[str] = Field([], description="Fields that are left out on purpose.")
-    names: list[str] = Field([], description="Names of the columns, for a table whose first row does not have them.")
+    names: list[str] = Field(
+        [], description="Names of the columns, for a table whose first row does not have them, or of the items of records that are lists."
+    )
+
+    @field_validator("bounds")
+    @classmethod
+    def rising(cls, bounds: dict[str, dict[str, float | None]]) -> dict[str, dict[str, float | None]]:
+        for name, classes in bounds.items():
+            limits = [inf if limit is None else limit for limit in classes.values()]
+            if len(limits) < 2 or any(one >= other for one, other in pairwise(limits)):
+                raise ValueError(f"bounds of {name}: two classes or more, their numbers in rising order, null only for the last")
+        return bounds
 
 
 def mapped(values: Values, mapping: Mapping) -> Values:
@@ -41,6 +58,10 @@ def mapped(values: Values, mapping: Mapping) -> Values:
         if name not in ours:
             raise Misfit("missing_column", f"no field {name}, which is mapped in params.yaml, ingest.sources, values")
         ours[name] = meaning(ours[name], meanings, name)
+    for name, classes in mapping.bounds.items():
+        if name not in ours:
+            raise Misfit("missing_column", f"no field {name} here, as params.yaml, ingest.sources, bounds has it")
+        ours[name] = class_of(ours[name], classes, name)
     return ours
 
 
@@ -53,14 +74,21 @@ def plain(values: Values) -> Values:
 
 def found(values: Values, name: str) -> bool:
     outer, _, inner = name.partition(".")
-    return name in values or (bool(inner) and isinstance(values.get(outer), dict) and found(values[outer], inner))
+    return name in values or (bool(inner) and outer in values and found(by_name(values[outer]), inner))
 
 
 def one(values: Values, name: str) -> Any:
     if name in values:
         return values[name]
     outer, _, inner = name.partition(".")
-    return one(values[outer], inner)
+    return one(by_name(values[outer]), inner)
+
+
+def by_name(value: Any) -> Values:
+    """What stands in an object, or in a list by its number, from 0 or, from the end, from -1."""
+    if isinstance(value, list):
+        return {str(number): item for place, item in enumerate(value) for number in (place, place - len(value))}
+    return value if isinstance(value, dict) else {}
 
 
 def joined(values: Values, names: list[str]) -> Any:
@@ -80,3 +108,15 @@ def meaning(value: Any, meanings: dict[str, str], name: str) -> Any:
             "unmapped_value", f"{name} is {found_value!r}, which is not mapped in params.yaml, ingest.sources, values; mapped: {known}"
         )
     return meanings[found_value]
+
+
+def class_of(value: Any, classes: dict[str, float | None], name: str) -> str:
+    """The first class whose bound the number does not pass."""
+    try:
+        number = float(text(value, name).strip().removesuffix("%").replace(",", ""))
+    except ValueError:
+        number = nan
+    found = next((label for label, limit in classes.items() if number <= (inf if limit is None else limit)), None)
+    if found is None:
+        raise Misfit("unmapped_value", f"{name} is {value!r}, which is beyond params.yaml, ingest.sources, bounds; mapped: {classes}")
+    return found

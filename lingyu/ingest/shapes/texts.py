@@ -2,6 +2,8 @@
 
 import re
 
+from lingyu.ingest.shapes.speakers import turns_in
+from lingyu.ingest.shapes.talk import from_messages
 from lingyu.ingest.shapes.values import TEXT, TITLE, Common, Made, Values, text_of
 from lingyu.records import Document, Label
 from lingyu.text.normalise import language_of
@@ -19,5 +21,11 @@ def from_label(values: Values, common: Common) -> Made:
 
 
 def from_text(values: Values, common: Common) -> Made:
+    """A document; a conversation where that is what the whole text is."""
+    text = text_of(values, *TEXT)
+    roles = [turn.role for turn in turns_in(text, common.roles) if turn.role != "system"]
+    if {*roles} == {"user", "assistant"}:
+        yield from from_messages({"messages": text}, common)
+        return
     text, title, section = text_of(values, *TEXT), text_of(values, *TITLE, required=False), text_of(values, "section", required=False)
     yield "documents", Document(**common.row(text), id=common.id("documents"), title=title, section=section, text=text)

@@ -1,5 +1,6 @@
 """Shared by all shapes: record values as text, the common fields of rows, and the error for records that do not fit."""
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,9 +16,16 @@ Made = Iterator[tuple[str, Row]]  # the table and the row
 # Alternative names of a field. Case, and - or space for _, are ignored.
 QUESTION = ("question", "query", "ask", "prompt", "instruction", "questions", "问题", "提问")
 ANSWER = ("answer", "response", "output", "completion", "answers", "回答", "答案", "答复")
+INPUT = ("input", "输入", "context")  # what an instruction is about
 REASONING = ("reasoning", "reasoning_content", "think", "thinking", "complex_cot", "推理", "思考")
 TEXT = ("text", "content", "sentence", "文本", "正文", "内容")
 TITLE = ("title", "标题")
+DATES = (
+    "date", "datetime", "timestamp", "created", "created_at", "created_time", "create_time", "created_utc", "published",
+    "published_at", "publish_date", "publish_time", "pub_date", "posted_at", "time",
+    "日期", "时间", "发布日期", "发布时间", "创建时间", "创建日期", "提问时间", "咨询时间", "来电时间", "来访时间",
+    "受理时间", "登记时间", "登记日期",
+)  # fmt: skip
 
 
 class Misfit(Exception):
@@ -36,11 +44,13 @@ class Common:
     place: str
     language: Language | None  # from the record, otherwise detected from the text
     roles: dict[str, str] = field(default_factory=dict)
+    day: str = ""  # "2024-05-06", where the record has a date: by it split may part the rows
+    notes: Counter[str] = field(default_factory=Counter)  # what was changed or left out of the record, for a person to know
 
     def row(self, text: str) -> dict[str, Any]:
         return {
             "source": self.origin.source,
-            "place": self.place,
+            "place": f"{self.place}, {self.day}" if self.day else self.place,
             "licence": self.origin.licence,
             "scope": self.origin.scope,
             "language": self.language or language_of(text),
@@ -63,8 +73,9 @@ class Common:
 
 
 def named(values: Values, names: tuple[str, ...]) -> str:
-    """The first of these names that is present, "" if none is."""
-    return next((name for name in names if name in values), "")
+    """The first of these names that has a value, else the first that is present; "" if none is."""
+    there = [name for name in names if name in values]
+    return next((name for name in there if values[name] is not None), there[0] if there else "")
 
 
 def text_of(values: Values, *names: str, required: bool = True) -> str:
