@@ -56,7 +56,7 @@ def page(browser, address):
 
 def word(key, language="zh"):
     """A text of the page, from words.js."""
-    table = (TOP / "web/chat/words.js").read_text(encoding="utf-8").split(" en: {")[language == "en"]
+    table = (TOP / "web/pages/chat/words.js").read_text(encoding="utf-8").split(" en: {")[language == "en"]
     return re.search(rf'\b{key}: "([^"]+)"', table)[1]
 
 

@@ -61,7 +61,7 @@ def test_the_page_says_what_moved_and_what_each_stage_added(folder):
     assert "Because." in made
     assert "0.0% → 89.1% (+80.0 … +95.0)" in made
     assert "1.000 → 0.750" in made
-    assert "12 words" in made
+    assert "12 terms" in made
     assert "95.0% (83–99) of 40" in made
     assert "99.0% (97–100) of 300" in made
 
