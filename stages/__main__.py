@@ -63,7 +63,7 @@ def stages_of() -> dict[str, Any]:
 
 
 def loaded(stage: str, item: str | None, sections: dict[str, Any], entries: list[str]) -> tuple[StageParams | None, list[list[str]]]:
-    """The parameters of a stage, or None, and the lines of each fault: what dvc.yaml names and DVC would not find, and what does not fit."""
+    """The parameters of a stage, or None, and the lines of each fault: what DVC would not find, and what does not fit."""
     found = []
     for entry in entries:
         try:
