@@ -1,7 +1,7 @@
 """The service as BentoML runs it: `bentoml serve out/package/bento`.
 
-Model, knowledge base, settings and pages stand beside this file in the Bento. LINGYU_CONTENT names another folder of that
-shape for development. LINGYU_API_KEYS, separated by commas, closes /v1 to whoever has none of them.
+Model, knowledge base, settings and pages are next to this file in the Bento. LINGYU_CONTENT sets another folder with the same
+layout for development. If LINGYU_API_KEYS (comma-separated) is set, /v1 requires one of these keys.
 """
 
 import os
@@ -28,5 +28,5 @@ class Assistant:
     """Answers questions in the domain its model was tuned for."""
 
     def __init__(self) -> None:
-        # torch comes in here, in the worker; the process that starts the workers does without.
+        # Imports torch in the worker only, not in the process that starts the workers.
         self.answers = Answers(CONTENT, TransformersEngine(CONTENT / "model"))

@@ -20,7 +20,7 @@ from lingyu.files import read_table, read_tables, write_tables
 from lingyu.generate.stable_choice import shuffled
 from lingyu.generate.tables import MADE
 from lingyu.records import Dialogue, Made, Preference, Row
-from lingyu.retrieve.support import NUMBER, squeezed, stands_in
+from lingyu.retrieve.support import NUMBER, contains, squeezed
 from stages import clean, generate, ingest, split
 
 READS = {
@@ -136,7 +136,7 @@ def ungrounded(row: Made, texts: dict[str, str]) -> list[str]:
         return []
     ground = "|".join(texts.get(record, "") for record in row.references)
     answers = [message.content for message in row.messages if message.role == "assistant"]
-    return [claim for answer in answers for claim in claims(answer) if not stands_in(claim, ground)]
+    return [claim for answer in answers for claim in claims(answer) if not contains(claim, ground)]
 
 
 def claims(answer: str) -> list[str]:
@@ -147,7 +147,7 @@ def claims(answer: str) -> list[str]:
 
 
 def said(value: Any) -> list[str]:
-    """Every text of a record, as stands_in looks for it."""
+    """Every text of a record, as contains looks for it."""
     if isinstance(value, dict):
         return [text for inner in value.values() for text in said(inner)]
     if isinstance(value, list):

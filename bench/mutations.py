@@ -50,7 +50,11 @@ MUTATIONS = [
         "tests/test_mix.py",
     ),
     Mutation(
-        "frozen items forgotten", "lingyu/split/frozen.py", 'said["tables"] if said.get("seed") == seed', "{} if 1", "tests/test_split.py"
+        "frozen items forgotten",
+        "lingyu/split/frozen.py",
+        'record["tables"] if record.get("seed") == seed',
+        "{} if 1",
+        "tests/test_split.py",
     ),
     Mutation(
         "frozen part not kept",
@@ -63,7 +67,7 @@ MUTATIONS = [
     Mutation(
         "PII counted, not masked",
         "lingyu/clean/pii.py",
-        "self._stand_in(kind, text[start:stop])]",
+        "self._placeholder(kind, text[start:stop])]",
         "text[start:stop]]",
         "tests/test_pii.py",
     ),
@@ -187,7 +191,11 @@ MUTATIONS = [
         "tests/test_tuning.py -k lowers",
     ),
     Mutation(
-        "tuning: new means none", "lingyu/model/tuning.py", 'if method.trainable_tokens != "new":', "if True:", "tests/test_tuning.py -k lowers"
+        "tuning: new means none",
+        "lingyu/model/tuning.py",
+        'if method.trainable_tokens != "new":',
+        "if True:",
+        "tests/test_tuning.py -k lowers",
     ),
     Mutation(
         "tied weights: parted by LoRA",
@@ -276,14 +284,14 @@ MUTATIONS = [
     Mutation(
         "support: one claim is enough",
         "lingyu/retrieve/support.py",
-        "if not all(stands_in(claim",
+        "if not all(contains(claim",
         "if not any(stands_in(claim",
         "tests/test_retrieve.py tests/test_serve.py",
     ),
     Mutation(
         "support: one sentence is enough",
         "lingyu/retrieve/support.py",
-        "bool(said) and all(any(",
+        "bool(claims) and all(any(",
         "bool(said) and any(any(",
         "tests/test_retrieve.py tests/test_serve.py",
     ),

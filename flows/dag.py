@@ -1,4 +1,4 @@
-"""The DAG as DVC knows it, and DVC at work: what the flows ask of both."""
+"""The DAG as DVC knows it, and running DVC, for the flows."""
 
 import io
 import logging
@@ -13,7 +13,7 @@ from typing import IO, Any
 
 from lingyu.stage import StageError
 
-HERE = "here"  # the runner of a stage that names none
+HERE = "here"  # the default runner of a stage
 
 
 @dataclass(frozen=True)
@@ -28,16 +28,16 @@ class Step:
 
     @property
     def stage(self) -> str:
-        """The stage whose item this is: sft of sft@lora."""
+        """The stage of an item: sft for sft@lora."""
         return self.name.partition("@")[0]
 
 
 def steps() -> list[Step]:
-    """All of the DAG, each step after those it needs, else in the order of dvc.yaml."""
+    """The whole DAG in topological order, otherwise in the order of dvc.yaml."""
     import networkx
     from dvc.repo import Repo
 
-    logging.getLogger("dvc").setLevel(logging.ERROR)  # it warns of every frozen import, and data.dvc is one
+    logging.getLogger("dvc").setLevel(logging.ERROR)  # it warns about every frozen import, including data.dvc
     with Repo() as repo:
         stages = {stage.addressing: stage for stage in repo.index.stages}
         position = {name: number for number, name in enumerate(stages)}
@@ -57,7 +57,7 @@ def steps() -> list[Step]:
 
 
 def leading_to(target: str, every: list[Step]) -> list[Step]:
-    """The steps that a stage, or all items of one (sft), are made by."""
+    """The steps needed for a stage, or for all items of one (sft)."""
     needed = {step.name for step in every if target in {step.name, step.stage}}
     if not needed:
         raise StageError(f"no stage named {target!r}. Known: {', '.join(step.name for step in every)} (dvc.yaml).")
@@ -68,7 +68,7 @@ def leading_to(target: str, every: list[Step]) -> list[Step]:
 
 
 def imported() -> list[str]:
-    """The .dvc files whose data is a copy of something elsewhere: DVC holds them still until someone asks for the newest."""
+    """The .dvc files whose data is imported from elsewhere; DVC keeps them frozen until they are updated."""
     from dvc.repo import Repo
 
     with Repo() as repo:
@@ -76,7 +76,7 @@ def imported() -> list[str]:
 
 
 def stale() -> dict[str, list[Any]]:
-    """By stage, what changed since it was made. A stage that is fresh, or stale only through another, is not there."""
+    """What changed, by stage. Stages that are up to date, or stale only because of an upstream stage, are not included."""
     from dvc.repo import Repo
 
     with Repo() as repo:
@@ -93,14 +93,14 @@ def altered(stage: str) -> list[str]:
 
 
 def running(*words: str, **environment: str) -> subprocess.Popen[bytes]:
-    """`python -m words`, with this in its environment besides."""
-    # Python holds back what it prints into a pipe; here somebody watches.
+    """Start `python -m words` with these additional environment variables."""
+    # Unbuffered, so that output appears in the log at once.
     more = {**os.environ, "PYTHONUNBUFFERED": "1", **environment}
     return subprocess.Popen([sys.executable, "-m", *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=more)
 
 
 def lines(output: IO[bytes], every: float = 30.0) -> Iterator[str]:
-    """The lines of a running command. A progress bar rewrites its line: of it, one state in `every` seconds, and its last."""
+    """The lines of a running command. A progress bar, which rewrites its line, gives one line per `every` seconds and its last."""
     shown, pending = time.monotonic(), ""
     with io.TextIOWrapper(output, encoding="utf-8", errors="replace", newline="") as parts:
         for part in parts:

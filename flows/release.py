@@ -1,8 +1,8 @@
-"""release: give the winner to a folder, to Hugging Face or to ModelScope. It is released once it came back the same.
+"""release: publish the winner to a folder, Hugging Face or ModelScope. The version is set after the upload has been verified.
 
 Reads   out/package/release       the model, its card (README.md), and manifest.json with the sha256 of each file
-Writes  releases/<version>        the release itself, when it goes to a folder
-        releases/released.json    what was released where, with its metrics; flows/retrain.py compares with the last one
+Writes  releases/<version>        the release itself, if published to a folder
+        releases/released.json    all releases with their metrics; flows/retrain.py compares with the last one
 """
 
 import argparse
@@ -23,7 +23,7 @@ from lingyu.release.staging import MANIFEST, Weights, staged
 from lingyu.stage import StageError, StageParams, faults
 
 PACKAGE = Path("out/package/release")
-RECORD = Path("releases/released.json")  # here wherever the releases go: the next comparison starts from this project
+RECORD = Path("releases/released.json")  # always local, whatever the hub: the next comparison reads it here
 
 
 class Params(StageParams):
@@ -51,7 +51,7 @@ def release(to: list[str] | None = None, version: str | None = None, weights: st
 
 
 def check_package(package: Path) -> None:
-    """Raise where the package is not the one that dvc.lock names: its lineage would be another model's."""
+    """Raises StageError if the package is not the one in dvc.lock, because its lineage would be that of another model."""
     if Path("dvc.lock").exists() and str(package) in dag.altered("package"):
         raise StageError(f"{package} is not the package that dvc.lock names. Run `dvc repro package`. Nothing was released.")
 
@@ -59,18 +59,18 @@ def check_package(package: Path) -> None:
 @task(cache_policy=NO_CACHE)
 def give(hub: Hub, folder: Path, version: str) -> None:
     new = deliver(hub, folder, version)
-    said = "released, and compared after fetching it again 已发布并核对" if new else "there already with this content 已存在，内容相同"
-    get_run_logger().info("%s at %s: %s", version, hub.place, said)
+    status = "released and verified 已发布并校验" if new else "already released with the same content 已发布过，内容相同"
+    get_run_logger().info("%s at %s: %s", version, hub.place, status)
 
 
 def remember(record: Path, place: str, version: str, folder: Path) -> None:
-    """Add the release to the record, whole or not at all; one that stands there already stays as it is."""
+    """Add the release to the record atomically; an existing entry is left unchanged."""
     manifest: dict[str, Any] = read_json(folder / MANIFEST)
     entries = read_json(record) if record.exists() else []
     if any((entry["version"], entry["place"]) == (version, place) for entry in entries):
         return
     entry = {"version": version, "place": place, "manifest": sha256(folder / MANIFEST)}
-    # As much as the next comparison needs (lingyu/release/compare.py).
+    # What the next comparison needs (lingyu/release/compare.py).
     entry |= {key: manifest.get(key, {}) for key in ("metrics", "files", "stages")}
     record.parent.mkdir(parents=True, exist_ok=True)
     partial = record.with_suffix(".partial")
@@ -83,13 +83,13 @@ def main() -> None:
     parser.add_argument(
         "--to", action="append", metavar="HUB[=WHERE]", help="folder, huggingface=owner/name, modelscope=owner/name; repeatable"
     )
-    parser.add_argument("--version", help="default: twelve digits made of the content")
+    parser.add_argument("--version", help="default: a twelve-digit hash of the content")
     parser.add_argument("--weights", choices=["all", "merged", "adapter"], help="default: params.yaml, release.weights")
     start("release", lambda: release(**vars(parser.parse_args())))
 
 
 def overlaid(params: Params, to: list[str] | None, weights: str | None) -> Params:
-    """The section of params.yaml with what the command line says instead."""
+    """The section of params.yaml, overridden by the command line."""
     values = params.model_dump()
     if weights:
         values["weights"] = weights
@@ -101,14 +101,16 @@ def overlaid(params: Params, to: list[str] | None, weights: str | None) -> Param
     except ValidationError as error:
         raise StageError(
             "\n".join(
-                ["the command line does not fit the section release of params.yaml:", *faults(error, {"": ["release"]}, values, Params)]
+                ["the command line is not valid for the section release of params.yaml:", *faults(error, {"": ["release"]}, values, Params)]
             )
         ) from error
 
 
 def checked(version: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", version):
-        raise StageError(f"{version!r} cannot be a version: it becomes a tag and a folder. Use letters, digits, '.', '-' and '_'.")
+        raise StageError(
+            f"{version!r} is not a valid version: it is used as a tag and a folder name. Use letters, digits, '.', '-' and '_'."
+        )
     return version
 
 

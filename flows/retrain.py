@@ -1,11 +1,11 @@
-"""retrain: bring the pipeline up to date, and say whether its new winner should be released.
+"""retrain: bring the pipeline up to date, and recommend whether to release the new winner.
 
-DVC knows what is stale and how to make it; this flow says when, where and how often to try. It releases nothing.
+DVC decides what is stale and how to run it; this flow decides when, where and how often to retry. It releases nothing.
 
-Reads   dvc.yaml                            the stages, their order, and where each wants to run (meta.runner)
+Reads   dvc.yaml                            the stages, their order, and where each should run (meta.runner)
         out/package/release/manifest.json   the metrics of the new winner
         releases/released.json              those of the last release (flows/release.py)
-Writes  what the stages write; what changed, the metrics, the report and the comparison are artifacts in Prefect
+Writes  the outputs of the stages; changes, metrics, report and comparison are Prefect artifacts
 """
 
 import argparse
@@ -31,8 +31,8 @@ from lingyu.release import manifest as about
 from lingyu.stage import StageError, StageParams
 
 MANIFEST = Path("out/package/release/manifest.json")
-LAST_LINES = 12  # of a failed stage, in the message; all of them are in the log of its task
-# DVC says after every stage how to commit it. Not news in a log.
+LAST_LINES = 12  # of a failed stage, in the message; the full output is in the log of its task
+# DVC prints after every stage how to commit it; not useful in a log.
 HINTS = ("To track the changes with git", "git add ", "To enable auto staging", "dvc config core.autostage", "Use `dvc push`")
 
 
@@ -60,7 +60,7 @@ def retrain(target: str | None = None, pull: bool = False, push: bool = False, l
     every, changed = dag.steps(), dag.stale()
     check(params, every)
     steps = dag.leading_to(target, every) if target else every
-    tell("what-changed", changes([step.name for step in steps], changed))
+    publish("what-changed", changes([step.name for step in steps], changed))
 
     runs: dict[str, Any] = {}
     runner: ThreadPoolTaskRunner[Any]
@@ -76,25 +76,25 @@ def retrain(target: str | None = None, pull: bool = False, push: bool = False, l
         for run in runs.values():
             run.wait()
 
-    tell("metrics", metrics_table(steps))
+    publish("metrics", metrics_table(steps))
     for report in (path for step in steps for path in step.outputs if path.name == "report.html" and path.exists()):
         create_link_artifact(key="report", link=report.resolve().as_uri(), link_text="Report 报告")
     refuse_failures({name: run.state for name, run in runs.items()})
     if "package" in runs:
-        tell("comparison", comparison(MANIFEST, RECORD))
+        publish("comparison", comparison(MANIFEST, RECORD))
     if push:
         dvc.with_options(name="push")("push")
 
 
 @task(cache_policy=NO_CACHE)
 def reproduce(step: dag.Step, stale: bool, upstream: list[bool]) -> bool | State[bool]:
-    """Bring one stage up to date; whether it was made anew. The run of a fresh one ends as 'Cached'."""
+    """Bring one stage up to date; returns whether it was rerun. The run of an unchanged stage ends as 'Cached'."""
     if not stale and not any(upstream):
         return Completed(name="Cached", message="fresh", data=False)
     if step.runner != dag.HERE:
-        get_run_logger().info("%s asks for the runner %r; run here", step.name, step.runner)
+        get_run_logger().info("%s requests the runner %r; running here", step.name, step.runner)
     if f"Stage '{step.name}' didn't change, skipping" in logged("dvc", "repro", "--single-item", step.name):
-        return Completed(name="Cached", message="what it reads came out as before", data=False)
+        return Completed(name="Cached", message="its dependencies did not change", data=False)
     return True
 
 
@@ -104,7 +104,7 @@ def dvc(*arguments: str) -> None:
 
 
 def logged(*words: str, **environment: str) -> list[str]:
-    """Run `python -m words`, what it prints in the log of the run; its lines. Raises StageError with the last of them when it fails."""
+    """Run `python -m words` and log its output; returns the lines. Raises StageError with the last lines if it fails."""
     log, lines = get_run_logger(), []
     with dag.running(*words, **environment) as process:
         assert process.stdout is not None
@@ -118,10 +118,10 @@ def logged(*words: str, **environment: str) -> list[str]:
 
 
 def retrying(params: Params, step: dag.Step, limit: int) -> dict[str, Any]:
-    """How often to try a stage again, after how long, and after what."""
+    """How often to retry a stage, after what delay, and after which errors."""
     if wanted := params.retries.get(step.stage, params.retries.get(step.runner, 0)):
         return {"retries": wanted, "retry_delay_seconds": params.retry_delay_seconds}
-    # Side by side a stage may find DVC's lock taken for longer than the seconds that DVC waits.
+    # With parallel stages, DVC's lock may be held longer than DVC waits for it.
     return {"retries": 5 if limit > 1 else 0, "retry_delay_seconds": 5, "retry_condition_fn": lock_was_taken}
 
 
@@ -130,27 +130,25 @@ def lock_was_taken(_task: Any, _run: Any, state: State[Any]) -> bool:
 
 
 def check(params: Params, every: list[dag.Step]) -> None:
-    """Raise where `retries` names what dvc.yaml does not have."""
+    """Raises StageError if `retries` names an unknown stage or runner."""
     known = {step.stage for step in every} | {step.runner for step in every}
     if unknown := sorted(params.retries.keys() - known):
-        raise StageError(
-            f"retrain.retries of params.yaml names no stage and no runner: {', '.join(unknown)}. Known: {', '.join(sorted(known))}."
-        )
+        raise StageError(f"params.yaml, retrain.retries: unknown stage or runner {', '.join(unknown)}. Known: {', '.join(sorted(known))}.")
 
 
 def refuse_failures(states: dict[str, State[Any]]) -> None:
-    """Raise one StageError that names what failed, what was not run because of it, and what to do."""
+    """Raises one StageError with what failed, what was not run because of it, and what to do."""
     if failed := {name: state for name, state in states.items() if state.is_failed() or state.is_crashed()}:
         reasons = [str(state.result(raise_on_failure=False)) for state in failed.values()]
         waiting = [name for name, state in states.items() if state.is_pending()]
-        held = [f"Not run, because they need it: {', '.join(waiting)}."] if waiting else []
+        held = [f"Not run because they depend on it: {', '.join(waiting)}."] if waiting else []
         raise StageError(
-            "\n".join([*reasons, *held, "All that was made is kept; put it right and run again: only what is missing is made."])
+            "\n".join([*reasons, *held, "Finished stages are kept; fix the problem and run again: only missing stages are run."])
         )
 
 
-def tell(key: str, markdown: str) -> None:
-    """To the log for who watches, and kept as an artifact for who comes later."""
+def publish(key: str, markdown: str) -> None:
+    """Write to the log, and store as an artifact."""
     get_run_logger().info("%s:\n%s", key, markdown)
     create_markdown_artifact(key=key, markdown=markdown)
 
@@ -159,7 +157,7 @@ def changes(names: list[str], changed: dict[str, list[Any]]) -> str:
     """A line for each stage that is stale by itself, with what changed."""
     rows = [f"| {name} | {', '.join(described(changed[name]))} |" for name in names if name in changed]
     if not rows:
-        return "Nothing is stale. 一切都是最新的。"
+        return "Everything is up to date. 所有阶段均为最新。"
     return "\n".join(["| stage 阶段 | what changed 变更 |", "| --- | --- |", *rows])
 
 
@@ -172,13 +170,13 @@ def described(reasons: list[Any]) -> Iterator[str]:
 
 
 def flat(paths: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """DVC puts changed parameters under their file."""
+    """DVC nests changed parameters under their file."""
     for path, how in paths.items():
         yield from flat(how) if isinstance(how, dict) else [(path, str(how))]
 
 
 def metrics_table(steps: list[dag.Step]) -> str:
-    """A table for each stage that measures, a column for each of its items. Ledgers, which count rows, are too long for one."""
+    """A table for each stage with metrics, a column for each of its items. Ledgers, which count rows, are too long for this."""
     groups: dict[str, dict[str, dict[str, Any]]] = {}
     for step in steps:
         for path in step.metrics:
@@ -195,7 +193,7 @@ def metrics_table(steps: list[dag.Step]) -> str:
 
 
 def named(values: dict[str, Any], under: str = "") -> Iterator[tuple[str, Any]]:
-    """The metrics with a name each, a.b for b in a; one with its interval stays whole."""
+    """The metrics under flat names, a.b for b in a; a metric with its interval stays one entry."""
     for name, value in values.items():
         if isinstance(value, dict) and not has_interval(value):
             yield from named(value, f"{under}{name}.")
@@ -209,15 +207,15 @@ def has_interval(value: dict[str, Any]) -> bool:
 
 def cell(value: Any) -> str:
     if isinstance(value, dict):
-        return compare.shown(value)
+        return compare.with_interval(value)
     return "–" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def comparison(manifest: Path, released: Path) -> str:
-    """The packaged winner beside the last release, metric by metric, and whether to release it."""
+    """The packaged winner compared with the last release, metric by metric, and whether to release it."""
     entries = read_json(released) if released.exists() else []
     if not entries:
-        return "Nothing was released yet: there is nothing to compare with. 尚未发布过，无从比较。 `python -m flows.release`"
+        return "No release to compare with yet; release with `python -m flows.release`. 尚无已发布的模型可供比较，可用该命令发布。"
     last, now = entries[-1], {**about.lineage(Path()), **read_json(manifest)}
     found = compare.verdicts(last, now)
     same_model = compare.weights(last) == compare.weights(now)
@@ -226,24 +224,24 @@ def comparison(manifest: Path, released: Path) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m flows.retrain", description="Bring the pipeline up to date 更新流水线")
-    parser.add_argument("--target", help="a stage, or all items of one; what leads to it is brought up to date, default: all")
-    parser.add_argument("--limit", type=int, help="stages side by side; default: params.yaml, retrain.limit")
-    parser.add_argument("--pull", action="store_true", help="`dvc pull` first")
-    parser.add_argument("--push", action="store_true", help="`dvc push` when all went well")
-    parser.add_argument("--schedule", metavar="CRON", help='stay and run on this schedule, such as "0 3 * * 1"; needs a Prefect server')
+    parser.add_argument("--target", help="a stage, or all items of one; it and its upstream stages are brought up to date (default: all)")
+    parser.add_argument("--limit", type=int, help="number of stages to run in parallel (default: params.yaml, retrain.limit)")
+    parser.add_argument("--pull", action="store_true", help="run `dvc pull` first")
+    parser.add_argument("--push", action="store_true", help="run `dvc push` after a successful run")
+    parser.add_argument("--schedule", metavar="CRON", help='keep running on this schedule, such as "0 3 * * 1"; requires a Prefect server')
     values = vars(parser.parse_args())
     schedule = values.pop("schedule")
     start("retrain", lambda: serve(schedule, values) if schedule else retrain(**values))
 
 
 def serve(schedule: str, values: dict[str, Any]) -> None:
-    """Stay, and run the flow on a schedule kept by a Prefect server; never two runs at once, as they share the folder."""
+    """Keep running the flow on a schedule held by a Prefect server, one run at a time because runs share the folder."""
     if not os.environ.get("PREFECT_API_URL"):
         raise StageError(
-            "a schedule needs a Prefect server that keeps it. Start one with `prefect server start` and say where it is: "
+            "a schedule requires a Prefect server. Start one with `prefect server start`, then run: "
             "PREFECT_API_URL=http://127.0.0.1:4200/api python -m flows.retrain --schedule …"
         )
-    from flows.retrain import retrain as served  # by its module's name, not as __main__, so that a run can import it
+    from flows.retrain import retrain as served  # imported under its module name, not as __main__, so that a run can import it
 
     served.serve(name="lingyu", cron=schedule, parameters=values, limit=1, entrypoint_type=EntrypointType.MODULE_PATH)
 

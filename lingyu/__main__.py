@@ -1,8 +1,8 @@
-"""The command `lingyu` (`python -m lingyu` without installing): what a person asks of a run.
+"""The command `lingyu` (`python -m lingyu` without installing).
 
-lingyu ledger [--source PATTERN]              where the rows went, from file to training row
-lingyu review FILE                            take a reviewer's file into the corpus; `make review FILE=…` then updates data/
-lingyu export --to llamafactory|datasets DIR  the training data alone, for other trainers
+lingyu ledger [--source PATTERN]              row counts of every file through all stages
+lingyu review FILE                            import a reviewer's file into the corpus; `make review FILE=…` then updates data/
+lingyu export --to llamafactory|datasets DIR  export the training data for other trainers
 lingyu params [STAGE]                         the values in force, and where each comes from
 lingyu profile NAME, lingyu recipe NAME       write a profile or a recipe into params.yaml; `make recipe` also replaces data/
 lingyu checkpoints [--remove STAGE|all]       what trainings that were killed or have ended left under .lingyu
@@ -13,28 +13,30 @@ import os
 import sys
 from pathlib import Path
 
-from lingyu.ledger_report import WORDS, disagreements, of_data_before, read_account, shown
+from lingyu.ledger_report import WORDS, disagreements, is_outdated, read_account, render
 from lingyu.stage import PARAMS_FILE, StageError, read_params
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Exit status 0, or 1 where there is nothing to show, the numbers do not add up, or a person has something to mend."""
+    """Exit status 0, or 1 if there is nothing to show, the numbers do not balance, or there is an error to fix."""
     parser = argparse.ArgumentParser(prog="lingyu")
     commands = parser.add_subparsers(dest="command", required=True)
-    ledger = commands.add_parser("ledger", help="where the rows went, from file to training row · 每个文件的行去了哪里")
-    ledger.add_argument("--source", metavar="PATTERN", help="only files like this, stage by stage; * reaches into folders · 只看这些文件")
+    ledger = commands.add_parser("ledger", help="row counts of every file through all stages · 各文件的数据行在每个阶段的去向")
+    ledger.add_argument("--source", metavar="PATTERN", help="only matching files, stage by stage; * also matches / · 只显示匹配的文件")
     ledger.add_argument("--out", type=Path, default=Path("out"), help="the outputs of the stages · 各阶段的输出目录")
     language = "zh" if os.environ.get("LANG", "").startswith("zh") else "en"
     ledger.add_argument("--lang", choices=["zh", "en"], default=language)
     ledger.set_defaults(run=show_ledger)
-    review = commands.add_parser("review", help="take a reviewer's file into the corpus · 收回审核文件")
-    review.add_argument("file", type=Path, metavar="FILE", help=".xlsx, .jsonl, or Label Studio's .json")
+    review = commands.add_parser("review", help="import a reviewer's file into the corpus · 导入审核结果文件")
+    review.add_argument("file", type=Path, metavar="FILE", help=".xlsx, .jsonl, or .json exported from Label Studio")
     review.add_argument("--out", type=Path, default=Path("out"), help="the outputs of the stages · 各阶段的输出目录")
     review.set_defaults(run=take_review)
-    export = commands.add_parser("export", help="the training data alone, for other trainers · 单独导出训练数据")
+    export = commands.add_parser("export", help="export the training data for other trainers · 导出训练数据，供其他训练框架使用")
     export.add_argument("--to", required=True, choices=["llamafactory", "datasets"])
-    export.add_argument("folder", type=Path, metavar="FOLDER", help="a new folder · 新文件夹")
-    export.add_argument("--test", action="store_true", help="the held-out tables too; never train on them · 连同测试集，切勿用于训练")
+    export.add_argument("folder", type=Path, metavar="FOLDER", help="a new folder · 新目录")
+    export.add_argument(
+        "--test", action="store_true", help="also export the held-out test tables; never train on them · 同时导出测试集，切勿用于训练"
+    )
     export.add_argument("--out", type=Path, default=Path("out"), help="the outputs of the stages · 各阶段的输出目录")
     export.set_defaults(run=export_data)
     params = commands.add_parser("params", help="the values in force, and where each comes from · 当前取值及其来源")
@@ -58,86 +60,86 @@ def main(arguments: list[str] | None = None) -> int:
     checkpoints.add_argument("--work", type=Path, default=Path(".lingyu"), help="where they are · 检查点目录")
     checkpoints.add_argument("--lang", choices=["zh", "en"], default=language)
     checkpoints.set_defaults(run=show_checkpoints)
-    asked = parser.parse_args(arguments)
+    args = parser.parse_args(arguments)
     try:
-        status: int = asked.run(asked)
+        status: int = args.run(args)
     except StageError as error:
-        print(f"{asked.command}: {error}", file=sys.stderr)
+        print(f"{args.command}: {error}", file=sys.stderr)
         return 1
     return status
 
 
-def show_ledger(asked: argparse.Namespace) -> int:
-    words, account = WORDS[asked.lang], read_account(asked.out, asked.source or "*")
+def show_ledger(args: argparse.Namespace) -> int:
+    words, account = WORDS[args.lang], read_account(args.out, args.source or "*")
     if not account.stages:
-        print(words["none"].format(out=asked.out), file=sys.stderr)
+        print(words["none"].format(out=args.out), file=sys.stderr)
         return 1
-    if asked.source and not account.sources():
-        print(words["unmatched"].format(pattern=asked.source), file=sys.stderr)
+    if args.source and not account.sources():
+        print(words["unmatched"].format(pattern=args.source), file=sys.stderr)
         return 1
-    for line in shown(account, asked.lang, detailed=asked.source is not None):
+    for line in render(account, args.lang, detailed=args.source is not None):
         print(line)
-    if of_data_before(asked.out.absolute().parent):
+    if is_outdated(args.out.absolute().parent):
         print(words["before"])
     return 1 if any(disagreements(account)) else 0
 
 
-def take_review(asked: argparse.Namespace) -> int:
-    from lingyu.review.import_decisions import bring, corpus_of
+def take_review(args: argparse.Namespace) -> int:
+    from lingyu.review.import_decisions import corpus_of, import_file
 
-    made = asked.out / "generate" / "made"
+    made = args.out / "generate" / "made"
     if not made.is_dir():
-        raise StageError(f"{made} is not there: run `make repro` first, so that the decisions can be held against their rows.")
-    brought = bring(asked.file, corpus_of(Path("data.dvc")), made)
-    count, lost = len(brought.decisions), len(brought.unmet)
-    print(f"{brought.path}: {count} decisions, {lost} of them not used. 收回 {count} 条决定，其中 {lost} 条没有用上。")
-    for decision, reason in brought.unmet.items():
+        raise StageError(f"{made} not found: run `make repro` first, so that the decisions can be matched to their rows.")
+    imported = import_file(args.file, corpus_of(Path("data.dvc")), made)
+    count, unused = len(imported.decisions), len(imported.unmet)
+    print(f"{imported.path}: {count} decisions imported, {unused} of them not used. 已导入 {count} 条审核决定，其中 {unused} 条未采用。")
+    for decision, reason in imported.unmet.items():
         print(f"  {decision.where}: {reason}: {decision.id}")
     return 0
 
 
-def export_data(asked: argparse.Namespace) -> int:
+def export_data(args: argparse.Namespace) -> int:
     from lingyu.export import datasets_folder, llamafactory
 
-    write = {"llamafactory": llamafactory.export, "datasets": datasets_folder.export}[asked.to]
-    for name, count in write(asked.out / "mix", asked.folder, asked.test).items():
+    write = {"llamafactory": llamafactory.export, "datasets": datasets_folder.export}[args.to]
+    for name, count in write(args.out / "mix", args.folder, args.test).items():
         print(f"{count:9,}  {name}")
     return 0
 
 
-def show_params(asked: argparse.Namespace) -> int:
+def show_params(args: argparse.Namespace) -> int:
     from lingyu.params import listing, page
 
     # The command knows the stages; nothing else of lingyu does.
     from stages.__main__ import documented, flows_of, items_of, section_of, stages_of
 
     sections, known = read_params(), [*stages_of(), *flows_of()]
-    if asked.markdown:
+    if args.markdown:
         print(page.page(documented()), end="")
         return 0
-    name, _, only = (asked.stage or "").partition("@")
+    name, _, only = (args.stage or "").partition("@")
     if name and name not in known:
         raise StageError(f"no stage or flow is named {name!r}. Known 可选: {', '.join(known)}.")
     written = listing.written_like()
-    print("\n".join(listing.headlines(written, asked.lang)))
+    print("\n".join(listing.headlines(written, args.lang)))
     for stage in [name] if name else stages_of():
         for item in [only] if only else items_of(stage, sections):
             print(f"\n{stage}@{item}" if item else f"\n{stage}")
-            for line in listing.shown(listing.settings(section_of(stage), sections, stage, item), written, asked.lang, asked.reasons):
+            for line in listing.shown(listing.settings(section_of(stage), sections, stage, item), written, args.lang, args.reasons):
                 print(line)
     return 0
 
 
-def write_into_params(asked: argparse.Namespace) -> int:
+def write_into_params(args: argparse.Namespace) -> int:
     from lingyu.params.fields import value_text
     from lingyu.params.rewrite import PROFILES, RECIPES, known, rewritten
 
-    folder = {"profile": PROFILES, "recipe": RECIPES}[asked.command]
-    if asked.name not in (names := known(folder)):
+    folder = {"profile": PROFILES, "recipe": RECIPES}[args.command]
+    if args.name not in (names := known(folder)):
         listed = "\n".join(f"  {name:12} {about}" for name, about in names.items())
-        raise StageError(f"no {asked.command} is named {asked.name!r}. Known 可选:\n{listed}\nmake {asked.command} NAME=…")
+        raise StageError(f"no {args.command} is named {args.name!r}. Known 可选:\n{listed}\nmake {args.command} NAME=…")
     read_params()
-    text, changes = rewritten(PARAMS_FILE.read_text(encoding="utf-8"), folder / f"{asked.name}.yaml")
+    text, changes = rewritten(PARAMS_FILE.read_text(encoding="utf-8"), folder / f"{args.name}.yaml")
     PARAMS_FILE.write_text(text, encoding="utf-8")
     for change in changes:
         new = "removed 删除" if change.new is None else value_text(change.new)
@@ -146,16 +148,16 @@ def write_into_params(asked: argparse.Namespace) -> int:
             if isinstance(change.old, dict) or change.old is None
             else f"  {change.key}: {value_text(change.old)} → {new}"
         )
-    print(f"{PARAMS_FILE} has {asked.command} {asked.name}: {len(changes)} values changed. `git diff {PARAMS_FILE}` shows them.")
-    print(f"{PARAMS_FILE} 已按 {asked.name} 改写，共改动 {len(changes)} 项；可用 `git diff {PARAMS_FILE}` 查看。")
+    print(f"{PARAMS_FILE} has {args.command} {args.name}: {len(changes)} values changed. `git diff {PARAMS_FILE}` shows them.")
+    print(f"{PARAMS_FILE} 已按 {args.name} 改写，共改动 {len(changes)} 项；可用 `git diff {PARAMS_FILE}` 查看。")
     return 0
 
 
-def show_checkpoints(asked: argparse.Namespace) -> int:
+def show_checkpoints(args: argparse.Namespace) -> int:
     from lingyu.checkpoint_report import ALL, kept_under, removed, shown
 
-    found = kept_under(asked.work, asked.remove or ALL)
-    for line in removed(found, asked.lang) if found and asked.remove else shown(found, asked.work, asked.lang):
+    found = kept_under(args.work, args.remove or ALL)
+    for line in removed(found, args.lang) if found and args.remove else shown(found, args.work, args.lang):
         print(line)
     return 0
 

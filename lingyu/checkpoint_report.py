@@ -1,4 +1,4 @@
-"""The checkpoints that trainings left under .lingyu, as a table for people; and their removal."""
+"""Lists and removes the checkpoints that training left under .lingyu."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -15,8 +15,8 @@ WORDS: dict[Language, dict[str, str]] = {
     "en": {
         "heads": "stage|step|size|age|made by|folder",
         "finished": "finished",
-        "none": "no training has left anything in {work}.",
-        "now": "the present code and libraries",
+        "none": "no checkpoints in {work}.",
+        "now": "current code and libraries",
         "unknown": "not recorded",
         "more": "and {count} more",
         "remove": "To remove: python -m lingyu checkpoints --remove STAGE, or all. Parameters, inputs, code and libraries of each are in "
@@ -39,17 +39,17 @@ WORDS: dict[Language, dict[str, str]] = {
 
 
 def kept_under(work: Path, stage: str = ALL) -> list[Kept]:
-    """The trainings of a stage, of one of its candidates (sft@lora), or all of them. Raises StageError for a stage that left none."""
+    """The checkpoints of a stage, of one of its candidates (sft@lora), or of all stages. Raises StageError if a stage has none."""
     found = [kept for folder in sorted(work.glob("*")) for kept in kept_in(folder) if kept.made_by or kept.checkpoints]
     wanted = [kept for kept in found if stage in (ALL, kept.stage, kept.stage.partition("@")[0])]
     if stage != ALL and not wanted:
         named = ", ".join(dict.fromkeys(kept.stage for kept in found)) or "none"
-        raise StageError(f"no checkpoint in {work} is of {stage!r}. There are checkpoints of: {named}.")
+        raise StageError(f"{work} has no checkpoints of {stage!r}. There are checkpoints of: {named}.")
     return wanted
 
 
 def shown(found: Sequence[Kept], work: Path, language: Language) -> Iterator[str]:
-    """A line a training, the newest first."""
+    """One line per training, newest first."""
     words = WORDS[language]
     if not found:
         yield words["none"].format(work=work)
@@ -67,7 +67,7 @@ def shown(found: Sequence[Kept], work: Path, language: Language) -> Iterator[str
 
 
 def maker(kept: Kept, words: dict[str, str]) -> str:
-    """Whether the code and the libraries are those of now; else what differs."""
+    """Whether the code and libraries are the current ones; otherwise the differences."""
     stage = ROOT / "stages" / f"{kept.stage.partition('@')[0]}.py"
     if not kept.made_by or not stage.exists():
         return words["unknown"]

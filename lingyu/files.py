@@ -1,4 +1,4 @@
-"""Reading and writing what passes between stages: Parquet tables of typed rows, JSON, JSON lines. Same rows, same bytes."""
+"""Reads and writes the files passed between stages: Parquet tables of typed rows, JSON, JSON lines. Same rows, same bytes."""
 
 import hashlib
 import json
@@ -46,7 +46,7 @@ class TableWriter:
 
 
 def write_table(path: Path, rows: Iterable[R], row_type: type[R]) -> int:
-    """Write rows in their order; how many there were."""
+    """Write rows in order; returns their number."""
     with closing(TableWriter(path, row_type)) as writer:
         for row in rows:
             writer.add(row)
@@ -55,14 +55,14 @@ def write_table(path: Path, rows: Iterable[R], row_type: type[R]) -> int:
 
 @contextmanager
 def open_tables(folder: Path) -> Iterator[Callable[[str, Row], None]]:
-    """All tables of records.TABLES, and what adds a row to the one of a name."""
+    """Opens all tables of records.TABLES; yields a function that adds a row to a table by name."""
     with ExitStack() as stack:
         writers = {name: stack.enter_context(closing(TableWriter(folder / f"{name}.parquet", kind))) for name, kind in TABLES.items()}
         yield lambda name, row: writers[name].add(row)
 
 
 def read_table(path: Path, row_type: type[R]) -> Iterator[R]:
-    """The rows of a table in their order, one batch in memory at a time."""
+    """The rows of a table in order, one batch in memory at a time."""
     with pq.ParquetFile(path) as file:
         for batch in file.iter_batches(BATCH):
             for row in batch.to_pylist(maps_as_pydicts="strict"):
@@ -70,13 +70,13 @@ def read_table(path: Path, row_type: type[R]) -> Iterator[R]:
 
 
 def read_batches(path: Path) -> Iterator[pa.RecordBatch]:
-    """A table as Arrow batches: for work that need not look at each row."""
+    """A table as Arrow batches, for work that does not need each row."""
     with pq.ParquetFile(path) as file:
         yield from file.iter_batches(BATCH)
 
 
 def write_batches(path: Path, batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> int:
-    """Write batches of any sizes; the file is the one that write_table makes of the same rows."""
+    """Write batches of any size; the file is identical to the one write_table writes for the same rows."""
     path.parent.mkdir(parents=True, exist_ok=True)
     waiting, count = schema.empty_table(), 0
     with pq.ParquetWriter(path, schema, compression="zstd") as writer:
@@ -144,7 +144,7 @@ def read_jsonl(path: Path) -> Iterator[Any]:
 
 
 def short_hash(*parts: str) -> str:
-    """Sixteen hexadecimal digits that name these parts: the id of a row made of them."""
+    """A hash of the parts in sixteen hexadecimal digits, used as row id."""
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
 

@@ -1,8 +1,8 @@
-"""An output as the last run left it, for a stage that continues from it.
+"""The output of the last run, for a stage that continues from it.
 
-DVC removes the outputs of a stage before it runs the stage. An output marked `persist` would stay, and DVC would then have no run
-cache for the stage. dvc.lock still names the last one while the stage runs, and DVC's cache holds it: also after `git switch`, in
-the folder of an experiment, and in a clone after `dvc pull`.
+DVC deletes the outputs of a stage before running it. With `persist` the output would be kept, but DVC has no run cache for such a
+stage. While the stage runs, dvc.lock still names the last output, which is in DVC's cache: also after `git switch`, in the folder
+of an experiment, and in a clone after `dvc pull`.
 """
 
 import sys
@@ -15,7 +15,7 @@ from lingyu.stage import StageError
 
 
 def left(output: Path) -> Path | None:
-    """Where the last `output` is; None where there was none. Raises StageError where only a DVC remote may have it."""
+    """The path of the last `output`; None if there was none. Raises StageError if only a DVC remote may have it."""
     md5 = locked(output)
     found = at_hand(output)
     if found or not md5:
@@ -34,7 +34,7 @@ def left(output: Path) -> Path | None:
 
 
 def at_hand(output: Path) -> Path | None:
-    """The last `output` in its place, else in DVC's cache, if it is in either."""
+    """The last `output` in the workspace or in DVC's cache."""
     if output.exists():
         return output
     md5 = locked(output)
@@ -46,7 +46,7 @@ def at_hand(output: Path) -> Path | None:
 
 
 def locked(output: Path) -> str | None:
-    """The md5 of the output in dvc.lock; None where it is not there, or empty."""
+    """The md5 of the output in dvc.lock; None if it is missing or empty."""
     lock = Path("dvc.lock")
     if not lock.exists():
         return None
@@ -56,7 +56,7 @@ def locked(output: Path) -> str | None:
 
 
 def config() -> Any:
-    """As DVC reads it: of the system, the person, the project and this clone."""
+    """DVC's configuration: of the system, the user, the project and this clone."""
     from dvc.config import Config
 
     return Config(".dvc")

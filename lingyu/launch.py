@@ -1,7 +1,7 @@
-"""A stage in several processes, one a GPU, started by the stage itself.
+"""Runs a stage in several processes, one per GPU, started by the stage itself.
 
-Over several nodes, each starts the stage with LINGYU_NODES (how many), LINGYU_NODE (which one it is, from 0) and LINGYU_RENDEZVOUS
-(host:port of node 0) in its environment, on a folder that all of them see; only the first process of node 0 writes the outputs.
+On several nodes, each starts the stage with LINGYU_NODES (their number), LINGYU_NODE (its rank, from 0) and LINGYU_RENDEZVOUS
+(host:port of node 0) in its environment, in a shared folder; only the first process of node 0 writes the outputs.
 """
 
 import os
@@ -26,15 +26,15 @@ def take_choice() -> None:
 
 
 def launched(module: str, processes: int) -> int | None:
-    """Run `python -m module argv…` in so many processes; their exit status, or None where this process is to do the work itself."""
+    """Run `python -m module argv…` in this many processes; their exit status, or None if this process should do the work itself."""
     if WORKER in os.environ:
         return None
     if processes == 1:
-        os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")  # else transformers would part batches over all of them in one process
+        os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")  # otherwise transformers splits batches over all GPUs in one process
         return None
     nodes, node, endpoint = place()
     if processes % nodes:
-        raise StageError(f"processes is {processes}, which {nodes} nodes (LINGYU_NODES) cannot share evenly.")
+        raise StageError(f"processes is {processes}, which cannot be distributed evenly over {nodes} nodes (LINGYU_NODES).")
     import logging
 
     import torch
@@ -45,14 +45,14 @@ def launched(module: str, processes: int) -> int | None:
 
     here, cards = processes // nodes, torch.cuda.device_count()
     if cards and here > cards:
-        raise StageError(f"processes asks for {here} GPUs on this machine, which has {cards}. Lower processes, or set LINGYU_NODES.")
-    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # what went wrong, the worker has said itself
+        raise StageError(f"processes requires {here} GPUs on this machine, which has {cards}. Lower processes, or set LINGYU_NODES.")
+    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # the worker has already reported the error
     config = LaunchConfig(
         min_nodes=nodes,
         max_nodes=nodes,
         nproc_per_node=here,
         run_id="lingyu",
-        rdzv_backend="static",  # the dynamic one numbers nodes by their names, and looks through all modules at every word between them
+        rdzv_backend="static",  # the dynamic one ranks nodes by host name, and scans all modules at every message
         rdzv_endpoint=endpoint,
         rdzv_configs={"rank": node},
         max_restarts=0,
@@ -65,8 +65,8 @@ def launched(module: str, processes: int) -> int | None:
         return next((code for code in codes if code > 0), 1)
     except DistError as error:
         raise StageError(
-            f"node {node} did not meet the others at {endpoint}: {error}. Name node 0 by its address and a port that is free there "
-            "(LINGYU_RENDEZVOUS), and start all nodes within ten minutes."
+            f"node {node} could not join the rendezvous at {endpoint}: {error}. Set LINGYU_RENDEZVOUS to the address of node 0 and a free "
+            "port on it, and start all nodes within ten minutes."
         ) from error
     except SignalException as error:
         return 128 + int(error.sigval)
@@ -74,29 +74,29 @@ def launched(module: str, processes: int) -> int | None:
 
 
 def place() -> tuple[int, int, str]:
-    """How many nodes there are, which one this is, and where they meet."""
-    asked = {name: os.environ.get(f"LINGYU_{name}", "") for name in ("NODES", "NODE", "RENDEZVOUS")}
-    if not any(asked.values()):
+    """The number of nodes, the rank of this node, and the rendezvous endpoint."""
+    variables = {name: os.environ.get(f"LINGYU_{name}", "") for name in ("NODES", "NODE", "RENDEZVOUS")}
+    if not any(variables.values()):
         with socket.socket() as free:
             free.bind(("localhost", 0))
             return 1, 0, f"localhost:{free.getsockname()[1]}"
-    nodes, node, (host, _, port) = asked["NODES"], asked["NODE"], asked["RENDEZVOUS"].rpartition(":")
+    nodes, node, (host, _, port) = variables["NODES"], variables["NODE"], variables["RENDEZVOUS"].rpartition(":")
     if not (nodes.isdecimal() and node.isdecimal() and int(node) < int(nodes) and host and port.isdecimal()):
-        told = ", ".join(f"LINGYU_{name}={value!r}" for name, value in asked.items())
+        found = ", ".join(f"LINGYU_{name}={value!r}" for name, value in variables.items())
         raise StageError(
-            f"{told}: over several nodes each needs all three, as LINGYU_NODES=2, LINGYU_NODE=0 on the first and 1 on the second, and "
-            "LINGYU_RENDEZVOUS=node1:29500, the address of the first and a free port there. For one node set none."
+            f"found {found}: each of several nodes needs all three variables, for example LINGYU_NODES=2, LINGYU_NODE=0 on the first and 1 "
+            "on the second, and LINGYU_RENDEZVOUS=node1:29500, the address of the first and a free port on it. For one node unset all."
         )
-    return int(nodes), int(node), asked["RENDEZVOUS"]
+    return int(nodes), int(node), variables["RENDEZVOUS"]
 
 
 def is_first() -> bool:
-    """Whether this process writes and speaks for all."""
+    """Whether this is the process that writes outputs and messages."""
     return os.environ.get("RANK", "0") == "0" or WORKER not in os.environ
 
 
 def end_with_parent() -> None:
-    """End a worker whose launcher was killed: it would wait for the others, who are gone, or train for nobody."""
+    """Stop a worker whose launcher was killed, so that it does not wait for the other workers or train in vain."""
     if WORKER in os.environ:
         threading.Thread(target=watch, args=[os.getppid()], daemon=True).start()
 

@@ -9,7 +9,7 @@ from lingyu.stage import StageError
 
 
 class Ledger:
-    """Count what comes in, is made, goes out and is dropped; `write` refuses to be written when it does not add up."""
+    """Counts rows read, made, kept and dropped; `write` fails if they do not balance."""
 
     def __init__(self) -> None:
         self._in: Counter[tuple[str, str]] = Counter()
@@ -18,10 +18,10 @@ class Ledger:
         self._dropped: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
         self._changed: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
 
-    def came(self, table: str, source: str, rows: int = 1) -> None:
+    def read(self, table: str, source: str, rows: int = 1) -> None:
         self._in[table, source] += rows
 
-    def left(self, table: str, source: str, rows: int = 1) -> None:
+    def kept(self, table: str, source: str, rows: int = 1) -> None:
         self._out[table, source] += rows
 
     def made(self, table: str, source: str, method: str, rows: int = 1) -> None:
@@ -31,7 +31,7 @@ class Ledger:
         self._dropped[table, source][reason] += rows
 
     def changed(self, table: str, source: str, change: str, count: int = 1) -> None:
-        """Count what happened to rows that stay: what was masked in them, which part they went to. No part of the sum."""
+        """Count changes to kept rows, such as what was masked or which part they were assigned to. Not part of the balance."""
         self._changed[table, source][change] += count
 
     def entries(self) -> list[dict[str, Any]]:
@@ -50,15 +50,15 @@ class Ledger:
         ]
 
     def write(self, path: Path) -> None:
-        """Write the entries and their totals. Raises StageError, naming the entries, where rows were lost or doubled."""
+        """Write the entries and their totals. Raises StageError with the entries whose rows were lost or duplicated."""
         entries = self.entries()
         wrong = [e for e in entries if e["in"] + sum(e["made"].values()) != e["out"] + sum(e["dropped"].values())]
         if wrong:
             lines = [
-                f"  {e['table']} of {e['source']}: in {e['in']} + made {e['made']} is not out {e['out']} + dropped {e['dropped']}"
+                f"  {e['table']} of {e['source']}: in {e['in']} + made {e['made']} != out {e['out']} + dropped {e['dropped']}"
                 for e in wrong
             ]
-            raise StageError("\n".join(["the ledger does not add up; this is a fault of the stage, please report it:", *lines]))
+            raise StageError("\n".join(["the ledger does not balance; this is a bug in the stage, please report it:", *lines]))
         dropped = sum((Counter(e["dropped"]) for e in entries), Counter[str]())
         changed = sum((Counter(e["changed"]) for e in entries), Counter[str]())
         total = {

@@ -1,4 +1,4 @@
-"""The rows that travel between stages. Every row knows where it came from."""
+"""The rows that stages exchange. Every row records its source."""
 
 from typing import Annotated, Literal
 
@@ -6,12 +6,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 Language = Literal["zh", "en"]
 Scope = Literal["domain", "general"]
-# "approved by 李": who, where the reviewer gave a name.
+# "approved by 李": with the reviewer's name, if given.
 Review = Annotated[str, Field(pattern=r"^(auto|((approved|edited)( by \S.*)?)|)$")]
 
 
 class Row(BaseModel):
-    """What all rows share.
+    """The common fields of all rows.
 
     id: unique in its table and the same on every run; source: file under data/; place: where in that file
     ("page 3", "row 17", "第二章 / 第五条"); scope: the domain, or general text replayed against forgetting.
@@ -28,7 +28,7 @@ class Row(BaseModel):
 
 
 class Document(Row):
-    """A section of a document: what stands under one heading, or one article of a statute."""
+    """A section of a document: the text under one heading, or one article of a statute."""
 
     title: str
     section: str  # the headings above the text, joined by " / "
@@ -36,13 +36,13 @@ class Document(Row):
 
 
 def headed(title: str, section: str, text: str) -> str:
-    """A text under its title and headings: without them nobody knows whose fifth article it is, and nobody could cite it."""
+    """A text with its title and headings, which are needed to identify and cite an article."""
     heading = " / ".join(filter(None, (title, section)))
     return f"{heading}\n{text}" if heading else text
 
 
 class Fact(Row):
-    """One relation of an entity, from a knowledge graph. `values` are all right answers."""
+    """One relation of an entity, from a knowledge graph. `values` are all correct answers."""
 
     entity: str
     kind: str  # what sort of thing the entity is
@@ -51,7 +51,7 @@ class Fact(Row):
 
 
 class Message(BaseModel):
-    """One turn, in the OpenAI form; an assistant's reasoning stands apart and is rendered by the chat template."""
+    """One turn in OpenAI format; the reasoning of an assistant is a separate field and is rendered by the chat template."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -61,24 +61,24 @@ class Message(BaseModel):
 
 
 class Made(Row):
-    """A row for training or testing; the last fields tell who made it, from what."""
+    """A row for training or evaluation; the last fields are its provenance."""
 
     task: str  # fact, reason, classify, recall, chat …: what is asked, whatever made the row
-    references: list[str]  # ids of the rows that the answer rests on
-    method: str  # "given" when it came with the corpus, else the generation method
+    references: list[str]  # ids of the source rows of the answer
+    method: str  # "given" if it is part of the corpus, else the generation method
     teacher: str  # "" when given, else "rules", the model asked, or the signal that gave a weak label
     prompt_hash: str  # of what the teacher was asked, "" when given or by rules
     review: Review
 
 
 class Dialogue(Made):
-    """Messages that end in an assistant's turn."""
+    """Messages that end with an assistant turn."""
 
     messages: list[Message]
 
 
 class Preference(Made):
-    """Messages that end in a user's turn, a better and a worse reply."""
+    """Messages that end with a user turn, a chosen and a rejected reply."""
 
     messages: list[Message]
     chosen: str
@@ -86,11 +86,11 @@ class Preference(Made):
 
 
 class Question(Made):
-    """A test item: messages that end in a user's turn, and what is right.
+    """A test item: messages that end with a user turn, and the reference answer.
 
-    known: "taught" when training asked for the same fact in other words, "documents" when the fact stands only in
-    the documents, "" where the difference has no meaning. wrong: answers that must not appear beside the right one
-    (the other values of the relation, the other labels).
+    known: "taught" if training covers the same fact with other phrasings, "documents" if the fact appears only in the
+    documents, "" if the distinction does not apply. wrong: answers that must not appear next to the correct one (the
+    other values of the relation, the other labels).
     """
 
     messages: list[Message]
@@ -108,7 +108,7 @@ class Label(Row):
 
 
 class Exam(Row):
-    """A question with options, of which one or more are right. right: indices into options."""
+    """A question with options, of which one or more are correct. right: indices into options."""
 
     question: str
     options: list[str]
@@ -126,4 +126,4 @@ TABLES: dict[str, type[Row]] = {
 """The tables that ingest, clean and split write, by file name."""
 
 REVIEWS = "reviews"
-"""The folder of data/ with people's decisions: review reads it, ingest does not."""
+"""The folder of data/ with review decisions: read by review, not by ingest."""

@@ -1,4 +1,4 @@
-"""What every stage shares: typed parameters, one way to start, one way to fail."""
+"""Shared by all stages: typed parameters, and a common way to start and to report errors."""
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -27,26 +27,26 @@ class StageParams(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, validate_default=True)
 
     shared: ClassVar[str | None] = None
-    """A section whose keys hold where the stage's own section does not set them."""
+    """A section whose keys apply unless the stage's own section sets them."""
     renamed: ClassVar[dict[str, str]] = {}
-    """Former names of keys, so that whoever still writes one learns the new name."""
+    """Former names of keys, for the error message."""
 
     @classmethod
     def load(cls, section: str, item: str | None = None) -> Self:
-        """The values of a stage: of its section; with an item, of `common` and then `candidates` there. What the file does not set
-        keeps its default."""
+        """The parameters of a stage: from its section, or for an item from `common` and then its entry of `candidates`. Keys that
+        are not set keep their defaults."""
         values, places = overlaid(layers_of(read_params(), section, item, cls.shared))
         try:
             return cls.model_validate(values)
         except ValidationError as error:
-            raise StageError("\n".join([f"{PARAMS_FILE} does not fit this stage:", *faults(error, places, values, cls)])) from error
+            raise StageError("\n".join([f"{PARAMS_FILE} is not valid for this stage:", *faults(error, places, values, cls)])) from error
 
 
 Layers = list[tuple[list[str], dict[str, Any]]]
 
 
 def layers_of(sections: dict[str, Any], section: str, item: str | None = None, shared: str | None = None) -> Layers:
-    """The mappings of params.yaml that a stage's values come from, each with its place; what stands in a later one wins."""
+    """The mappings of params.yaml that a stage's values come from, each with its place; later ones take precedence."""
     own = mapping_at(sections, section)
     beneath: Layers = [([shared], mapping_at(sections, shared))] if shared in sections else []
     if item is None:
@@ -59,7 +59,7 @@ def layers_of(sections: dict[str, Any], section: str, item: str | None = None, s
 
 
 def mapping_at(sections: dict[str, Any], *place: str) -> dict[str, Any]:
-    """What params.yaml has at this place, which must be a mapping."""
+    """The mapping at this place of params.yaml."""
     found: Any = sections
     for depth, key in enumerate(place, start=1):
         where, write = ".".join(place[:depth]), f"Write `{key}: {{}}` there to leave all its keys at their defaults."
@@ -69,12 +69,12 @@ def mapping_at(sections: dict[str, Any], *place: str) -> dict[str, Any]:
         if found is None:
             raise StageError(f"{PARAMS_FILE}: {where} is empty (null). {write}")
         if not isinstance(found, dict):
-            raise StageError(f"{PARAMS_FILE}: {where} should be a mapping of keys to values (found {found!r}).")
+            raise StageError(f"{PARAMS_FILE}: {where} should be a mapping (found {found!r}).")
     return dict(found)
 
 
 def overlaid(layers: Layers) -> tuple[dict[str, Any], dict[str, list[str]]]:
-    """The values by key, and the place that each comes from; under "" the place of the stage's own keys."""
+    """The values by key, and the place of each; "" is the place of the stage's own keys."""
     values: dict[str, Any] = {}
     places: dict[str, list[str]] = {}
     for place, mapping in layers:
@@ -88,9 +88,9 @@ def read_params() -> dict[str, Any]:
     try:
         sections = parsed(PARAMS_FILE.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise StageError(f"{PARAMS_FILE} is not in {Path.cwd()}. Start stages from the top of the project.") from None
+        raise StageError(f"{PARAMS_FILE} not found in {Path.cwd()}. Run stages from the root of the project.") from None
     except yaml.YAMLError as error:
-        raise StageError(f"{PARAMS_FILE} is not YAML: {error}") from error
+        raise StageError(f"{PARAMS_FILE} is not valid YAML: {error}") from error
     if not isinstance(sections or {}, dict):
         raise StageError(f"{PARAMS_FILE} should be a mapping of sections (found {type(sections).__name__}).")
     return deepcopy(sections) or {}
@@ -98,26 +98,26 @@ def read_params() -> dict[str, Any]:
 
 @lru_cache(maxsize=1)
 def parsed(text: str) -> Any:
-    """What YAML says, by libyaml where it is built in: ten times as fast. Whoever reads all sections of one file parses it once."""
+    """Parsed YAML, by libyaml if available (ten times as fast), cached because every section of a file is loaded separately."""
     return yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
 
 
 def read_yaml(path: Path) -> Any:
-    """A file of the project that people edit."""
+    """A YAML file of the project that people edit."""
     try:
         return yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise StageError(f"{path} is not there. `git checkout {path}` brings back the one of the project.") from None
+        raise StageError(f"{path} not found. `git checkout {path}` restores the project's version.") from None
     except UnicodeDecodeError as error:
         raise StageError(f"{path} is not UTF-8 ({error}). Save it as UTF-8.") from None
     except yaml.YAMLError as error:
-        raise StageError(f"{path} is not YAML: {error}") from error
+        raise StageError(f"{path} is not valid YAML: {error}") from error
 
 
 def faults(error: ValidationError, places: dict[str, list[str]], values: Any = None, model: type[BaseModel] | None = None) -> Iterator[str]:
-    """A line for each fault, with the key as a person writes it and the value found there.
+    """A line for each fault, with the key as written in the file and the value found.
 
-    places: of each key in the file, and under "" that of all others. values: those that do not fit. model: what they should fit.
+    places: the place of each key in the file; "" for all others. values: the invalid values. model: the expected model.
     """
     for fault in error.errors():
         place = as_written(fault["loc"], values)
@@ -125,22 +125,22 @@ def faults(error: ValidationError, places: dict[str, list[str]], values: Any = N
             text = "missing"
         elif fault["type"] == "extra_forbidden":
             text = "unknown key" + meant(fault["loc"], model)
-        elif fault["type"] == "union_tag_not_found":  # of which kind a mapping is, its name tells
+        elif fault["type"] == "union_tag_not_found":  # the mapping's `name` selects its type
             place, text = [*place, "name"], "missing"
         elif fault["type"] == "union_tag_invalid":
             place, text = [*place, "name"], f"must be one of {fault['ctx']['expected_tags']} (found {fault['ctx']['tag']!r})"
         else:
             text = fault["msg"].removeprefix("Value error, ").replace("Input should", "should").partition(", unable to parse")[0]
             if fault["type"] in {"model_type", "model_attributes_type", "dict_type"}:
-                text = "should be a mapping of keys to values"
-            if not (fault["type"] == "value_error" and isinstance(fault["input"], dict)):  # of keys that do not go together, which it names
+                text = "should be a mapping"
+            if not (fault["type"] == "value_error" and isinstance(fault["input"], dict)):  # it already names the incompatible keys
                 text += f" (found {fault['input']!r})"
         where = places.get(str(place[0]) if place else "", places[""])
         yield f"  {'.'.join(map(str, (*where, *place)))}: {text}"
 
 
 def meant(place: Sequence[str | int], model: type[BaseModel] | None) -> str:
-    """What the person may have meant by an unknown key: its new name, or one that is spelt like it."""
+    """A hint for an unknown key: its new name, or a similar key."""
     *into, last = place
     there = type_at(model, into) if model else None
     if not (isinstance(there, type) and issubclass(there, BaseModel)):
@@ -152,7 +152,7 @@ def meant(place: Sequence[str | int], model: type[BaseModel] | None) -> str:
 
 
 def type_at(annotation: Any, place: Sequence[str | int]) -> Any:
-    """The type of the value at this place of a model, as pydantic names places; None where it has none."""
+    """The type of the value at this pydantic location of a model; None if there is none."""
     for key in place:
         annotation = type_under(annotation, key)
     return annotation
@@ -173,7 +173,7 @@ def type_under(annotation: Any, key: str | int) -> Any:
 
 
 def tags_of(annotation: Any) -> tuple[Any, ...]:
-    """The names of a kind, where a mapping says by `name` of which kind it is."""
+    """The `name` tags of a discriminated union member."""
     while get_origin(annotation) is Annotated:
         annotation = get_args(annotation)[0]
     named = getattr(annotation, "model_fields", {}).get("name")
@@ -181,7 +181,7 @@ def tags_of(annotation: Any) -> tuple[Any, ...]:
 
 
 def as_written(place: Sequence[str | int], values: Any) -> list[str | int]:
-    """The keys down to a fault, without the names of kinds that pydantic puts in between."""
+    """The path of keys to a fault, without the union tags that pydantic inserts."""
     keys: list[str | int] = []
     for key in place:
         if isinstance(values, dict) and values.get("name") == key and key not in values:
@@ -197,8 +197,8 @@ def as_written(place: Sequence[str | int], values: Any) -> list[str | int]:
 def start(run: Callable[..., None], params: type[StageParams], *, heavy: bool = False, **paths: Any) -> None:
     """Run a stage as `python -m stages.<name> [item]`, its parameters from the section of that name.
 
-    `{item}` in a path stands for the item. heavy: the stage imports torch, and runs in the warm process if there is
-    one (lingyu.runtime.warm). What a person can put right ends in one message and exit status 1.
+    `{item}` in a path is replaced by the item. heavy: the stage imports torch, and runs in the warm process if there is
+    one (lingyu.runtime.warm). A StageError ends in one message and exit status 1.
     """
     if heavy:
         with fast_process():
@@ -209,11 +209,11 @@ def start(run: Callable[..., None], params: type[StageParams], *, heavy: bool = 
 
 def run_stage(run: Callable[..., None], params: type[StageParams], *, heavy: bool, paths: dict[str, Any]) -> None:
     name = Path(sys.argv[0]).stem
-    speaks = True
+    reports = True
     if heavy:
         take_choice()
         end_with_parent()
-        speaks = is_first()  # of several processes, all of which stumble over the same
+        reports = is_first()  # all processes of a stage fail with the same error
         if (status := handed_over(f"stages.{name}")) is not None:
             sys.exit(status)
     item = sys.argv[1] if len(sys.argv) > 1 else None
@@ -224,13 +224,13 @@ def run_stage(run: Callable[..., None], params: type[StageParams], *, heavy: boo
             sys.exit(status)
         run(values, **{key: filled(path, item) for key, path in paths.items()})
     except StageError as error:
-        sys.exit(f"{label}: {error}\n{LEFT}" if speaks else 1)
+        sys.exit(f"{label}: {error}\n{LEFT}" if reports else 1)
     except Exception as error:
         if not disk_is_full(error):
             raise
-        sys.exit(f"{label}: {FULL}\n{LEFT}" if speaks else 1)
+        sys.exit(f"{label}: {FULL}\n{LEFT}" if reports else 1)
 
 
 def filled(path: Any, item: str | None) -> Any:
-    """A path, or a list of them, with the item in place of `{item}`."""
+    """A path, or a list of paths, with `{item}` replaced by the item."""
     return [filled(one, item) for one in path] if isinstance(path, list) else Path(str(path).format(item=item))

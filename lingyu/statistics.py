@@ -1,8 +1,8 @@
-"""How sure a number is: intervals for one checkpoint, paired intervals and tests for two.
+"""Confidence intervals for one checkpoint, paired intervals and tests for two.
 
-Several questions may ask for one fact, and then they are not so many independent witnesses. So items come with a
-group, and groups are what is drawn, swapped and counted; where each item is its own group these are the textbook
-methods: Wilson's interval, Bonett and Price's for a paired difference (2012), McNemar's exact test.
+Several questions about the same fact are not independent. Items therefore have a group, and groups are resampled, swapped
+and counted; if each item is its own group these are the textbook methods: Wilson's interval, Bonett and Price's interval
+for a paired difference (2012), McNemar's exact test.
 """
 
 from collections.abc import Mapping, Sequence
@@ -39,12 +39,12 @@ def wilson(right: Numbers, asked: Numbers) -> tuple[float, float]:
 
 
 def draws(groups: int, resamples: int, seed: int) -> Numbers:
-    """For each resample (row), how often each group (column) was drawn; as many draws as groups."""
+    """For each resample (row), the number of times each group (column) is drawn; as many draws as groups."""
     return np.random.default_rng(seed).multinomial(groups, np.full(groups, 1 / groups), size=resamples).astype(np.float64)
 
 
 def swaps(groups: int, resamples: int, seed: int) -> Numbers:
-    """For each resample (row), which groups (columns) change sides: 1 or 0."""
+    """For each resample (row), whether each group (column) is swapped: 1 or 0."""
     return np.random.default_rng(seed).integers(0, 2, size=(resamples, groups)).astype(np.float64)
 
 
@@ -77,9 +77,9 @@ def paired_bootstrap(
 
 
 def mcnemar(before: Numbers, after: Numbers) -> float:
-    """Exact two-sided probability of so uneven a change, were each group's change as likely the other way round.
+    """Exact two-sided p-value under the null hypothesis that the change of each group is equally likely in both directions.
 
-    Where a group is one item this is McNemar's exact test. The distribution of the sum is counted out, not drawn.
+    If each group is one item this is McNemar's exact test. The distribution of the sum is enumerated, not sampled.
     """
     changes = np.abs(after - before).astype(int)
     observed = abs(int((after - before).sum()))
@@ -94,7 +94,7 @@ def mcnemar(before: Numbers, after: Numbers) -> float:
 
 
 def swap_test(before: Numbers, before_lower: Numbers, after: Numbers, after_lower: Numbers, resamples: int, seed: int) -> float:
-    """Two-sided probability of so large a difference of two ratios, were the checkpoints exchangeable within each group."""
+    """Two-sided p-value of a difference of two ratios, under the null hypothesis that checkpoints are exchangeable within groups."""
     swapped = swaps(len(before), resamples, seed)
     stay = 1 - swapped
     first = (stay @ before + swapped @ after) / (stay @ before_lower + swapped @ after_lower)
@@ -103,12 +103,12 @@ def swap_test(before: Numbers, before_lower: Numbers, after: Numbers, after_lowe
 
 
 def share_as_large(differences: Numbers, observed: float) -> float:
-    """The share of differences at least as far from zero as the observed one, which counts as one of them."""
+    """The share of differences at least as far from zero as the observed one, which is included."""
     return float((1 + (np.abs(differences) >= abs(observed) - 1e-9).sum()) / (1 + len(differences)))
 
 
 def holm(chances: Mapping[Any, float]) -> dict[Any, float]:
-    """Holm's correction: each probability raised so that all comparisons together keep the level."""
+    """Holm's correction of p-values for multiple comparisons."""
     raised, highest = {}, 0.0
     for rank, (name, chance) in enumerate(sorted(chances.items(), key=lambda item: item[1])):
         highest = max(highest, min(1.0, chance * (len(chances) - rank)))

@@ -1,7 +1,7 @@
-"""Make samples/drone from what is hand-written in samples/written; for developers only.
+"""Generates samples/drone from the hand-written files in samples/written; for developers only.
 
-Chance is a hash of the thing itself: the same words give the same bytes on every machine, and a changed line in
-samples/written changes little but what is made of it.
+Random choices are hashes of the item itself: the same texts give the same bytes on every machine, and a changed line in
+samples/written changes little else.
 
 Run: python samples/make_drone.py [folder]     (needs reportlab; the folder is samples/drone by default)
 """
@@ -56,7 +56,7 @@ def main(out: Path) -> None:
     write_rows(out / "general/qa.jsonl", general_questions())
 
 
-# What is written
+# Hand-written files
 
 
 def written(name: str) -> str:
@@ -69,11 +69,11 @@ def words(name: str) -> dict[str, Any]:
     return found
 
 
-# Chance
+# Random choices
 
 
 def draw(*key: str) -> int:
-    """A number that belongs to this key."""
+    """A number determined by this key."""
     return int.from_bytes(hashlib.sha256("\0".join(key).encode()).digest()[:8], "big")
 
 
@@ -94,7 +94,7 @@ def fact_is_open(entity: str, relation: str) -> bool:
 
 
 def graph() -> list[Fact]:
-    """Four relations for every entity, the left-out one in turn; the values of a relation in turn, both in drawn order."""
+    """Four relations for every entity, omitting one in rotation; the values of a relation in rotation, both in shuffled order."""
     facts = []
     for language, half in words("graph").items():
         for kind, parts in half["kinds"].items():
@@ -130,10 +130,10 @@ def forms(language: str, kind: str, relation: str) -> list[str]:
 
 
 def manual(language: str, facts: list[Fact]) -> list[tuple[str, str]]:
-    """File name and text of every chapter: what is written, and under each heading its share of the chapter's facts.
+    """File name and text of every chapter: the hand-written text, and under each heading its share of the chapter's facts.
 
-    A fact stands in every chapter that names its relation, each time in another wording; the facts of one entity are
-    scattered, so that a reader has to remember rather than copy from the line above.
+    A fact appears in every chapter that names its relation, each time with another phrasing; the facts of one entity are
+    scattered, so that a reader has to remember them rather than copy from the line above.
     """
     told: dict[Fact, int] = {}
     chapters = []
@@ -158,7 +158,7 @@ def manual(language: str, facts: list[Fact]) -> list[tuple[str, str]]:
 
 
 def paragraphs(sentences: list[str]) -> list[list[str]]:
-    """Cut into paragraphs of four to six sentences."""
+    """Splits into paragraphs of four to six sentences."""
     cut, rest = [], sentences
     while rest:
         size = 4 + draw("paragraph", rest[0]) % 3
@@ -171,7 +171,7 @@ def paragraphs(sentences: list[str]) -> list[list[str]]:
 
 
 def decisions(facts: list[Fact]) -> list[dict[str, Any]]:
-    """Situations on both sides of open facts, so that no fact has one answer; sides that no situation lies on are left out."""
+    """Situations on both sides of open facts, so that no fact has only one answer; sides without a situation are omitted."""
     rows = []
     for language, half in words("decisions").items():
         for relation, spec in half["relations"].items():
@@ -198,7 +198,7 @@ def decisions(facts: list[Fact]) -> list[dict[str, Any]]:
 
 
 def amount(text: str) -> float:
-    """The number that a value stands for, in the smallest unit of its relation: 提前1天 is 24 hours, 半年 is 182 days."""
+    """The number of a value, in the smallest unit of its relation: 提前1天 is 24 hours, 半年 is 182 days."""
     zh = "零一二三四五六七八九十"
     en = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
     if found := re.search(r"\d+(\.\d+)?", text):
@@ -221,7 +221,7 @@ def capital(sentence: str) -> str:
 
 
 def preferences(facts: list[Fact]) -> list[dict[str, Any]]:
-    """Every case of what people ask about a fact, with the better reply and two worse ones, each a pair."""
+    """Every kind of question about a fact, with a chosen reply and two rejected ones, each a pair."""
     rows = []
     for language, cases in words("preferences").items():
         asked = shuffled([f for f in facts if f.language == language and fact_is_open(f.entity, f.relation)], "preferences")
@@ -229,7 +229,7 @@ def preferences(facts: list[Fact]) -> list[dict[str, Any]]:
             values = words("graph")[language]["kinds"][fact.kind]["relations"][fact.relation]["values"]
             wrong = pick([v for v in values if v != fact.value], "wrong", fact.entity, fact.relation)
             slots = {"e": fact.entity, "r": fact.relation, "v": fact.value, "w": wrong}
-            # Asked plainly twice: as often as in the two other manners together.
+            # The plain form is used twice: as often as the two other forms together.
             for name, turn in (("pressed", "1"), ("forgotten", "1"), ("plain", "1"), ("plain", "2")):
                 case = cases[name]
                 prompt = shuffled(case["ask"], "ask", name, fact.entity, fact.relation)[int(turn)]
@@ -265,7 +265,7 @@ def incidents() -> str:
     return file.getvalue()
 
 
-# General text, against forgetting
+# General text, to reduce forgetting
 
 
 def entries(language: str) -> Iterator[tuple[str, str, str]]:
@@ -275,7 +275,7 @@ def entries(language: str) -> Iterator[tuple[str, str, str]]:
             yield from ((task, a, b) for a, b in pairwise([*listed, listed[0]]))
         elif language == "en":
             for entry in listed:
-                # "an hour sixty minutes", "hospital a place for the sick": an article belongs to its noun.
+                # "an hour sixty minutes", "hospital a place for the sick": keep an article with its noun.
                 cut = 2 if entry.split(" ")[0] in ("a", "an", "the") and task != "echoes" else 1
                 parts = entry.split(" ")
                 yield (task, entry, "") if task == "echoes" else (task, " ".join(parts[:cut]), " ".join(parts[cut:]))
@@ -300,9 +300,9 @@ def general_questions() -> list[dict[str, Any]]:
 
 
 def prose(language: str) -> str:
-    """Every paragraph written by hand as a section of its own, then everyday knowledge in plain sentences.
+    """Every hand-written paragraph as a section, then everyday knowledge in plain sentences.
 
-    Sections are what split holds out: many short ones say more about general ability than a few long ones.
+    split holds out sections: many short ones measure general ability better than a few long ones.
     """
     tasks, glue = words("tasks")[language], "" if language == "zh" else " "
     title, *topics = re.split("^#+ ", written(f"prose.{language}.md").strip(), flags=re.MULTILINE)[1:]
@@ -376,7 +376,7 @@ def stated(relation: str, facts: list[Fact]) -> str:
 
 
 def card_docx(facts: list[Fact]) -> bytes:
-    """The field card, with tables of all facts of a kind. Stored, not deflated: the same bytes with any zlib."""
+    """The field card, with tables of all facts of a kind. Not compressed: the same bytes with any zlib."""
     import docx
 
     document = docx.Document()
@@ -403,7 +403,7 @@ def card_docx(facts: list[Fact]) -> bytes:
 
 
 def slim(document: Any) -> None:
-    """Take out what the empty document of python-docx carries and this one does not need: nine tenths of it."""
+    """Remove unused styles and parts of the default document of python-docx, nine tenths of it."""
     from docx.enum.style import WD_STYLE_TYPE
 
     for style in list(document.styles):
@@ -415,7 +415,7 @@ def slim(document: Any) -> None:
 
 
 def fill_table(document: Any, facts: list[Fact]) -> None:
-    """One row an entity, one column a relation."""
+    """One row per entity, one column per relation."""
     spec = words("graph")[facts[0].language]["kinds"][facts[0].kind]
     values = {(f.entity, f.relation): f.value for f in facts}
     table = document.add_table(rows=1, cols=1 + len(spec["relations"]), style="Table Grid")

@@ -139,9 +139,10 @@ def end_replies(tokenizer: Any, model: Path) -> None:
 
 
 NO_GENERAL = (
-    "data/ holds no text of scope general: the tiny base learns its language from the domain's own {count} training texts, and the run "
-    "cannot tell what a model forgets. A folder general/ with everyday text beside your files mends both.\n"
-    "data/ 中没有通用文本：微型基座从领域自身的 {count} 段训练文本学习语言，遗忘无从测量。在文件旁加一个 general/ 目录（日常文本）即可。"
+    "data/ has no text with scope general: the tiny base is trained on the domain's own {count} training texts, and forgetting cannot be "
+    "measured. To fix both, add a folder general/ with everyday text.\n"
+    "data/ 中没有通用文本：微型基座将使用领域自身的 {count} 段训练文本学习语言，且无法测量遗忘程度。"
+    "添加 general/ 目录并放入日常文本即可解决。"
 )
 
 

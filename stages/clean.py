@@ -1,11 +1,11 @@
-"""clean: normalise, mask personal data, drop poor and duplicate rows, and say why each was dropped.
+"""clean: normalise, mask personal data, drop low-quality and duplicate rows, and record why each was dropped.
 
 Reads   out/ingest/tables           the rows as they were read
-        lingyu/text/word_lists.yaml    lists of words by which rows are poor, for people to read and extend
-        out/validate/metrics.json   only so that nothing is cleaned before the expectations hold
+        lingyu/text/word_lists.yaml    word lists of the quality rules, for people to read and extend
+        out/validate/metrics.json   only so that nothing is cleaned before validation passes
 Writes  out/clean/tables            the rows kept, in their order
-        out/clean/dropped.jsonl     the others, each with its table and reason, and the row because of which
-        out/clean/ledger.json       rows by table, file and reason; how many were mended and what was masked in them
+        out/clean/dropped.jsonl     the others, each with its table, the reason and the row that caused it
+        out/clean/ledger.json       rows by table, file and reason; how many were normalised and what was masked in them
 """
 
 import json
@@ -32,7 +32,7 @@ from lingyu.stage import StageError, StageParams, start
 from lingyu.text.word_lists import Words, lists_of
 from lingyu.workers import Engine, Workers
 
-# Tables in which rows about the same may contradict each other.
+# Tables whose rows can contradict each other.
 ABOUT: dict[str, type[Labels | Facts | Answers]] = {"labels": Labels, "facts": Facts}
 
 
@@ -90,13 +90,13 @@ class Params(StageParams):
     @classmethod
     def known(cls, kinds: list[str]) -> list[str]:
         if unknown := [kind for kind in kinds if kind not in pii.RULES]:
-            raise ValueError(f"no rule for {', '.join(unknown)}; known: {', '.join(pii.RULES)}")
+            raise ValueError(f"no rule for {', '.join(unknown)}; must be one of {', '.join(pii.RULES)}")
         return kinds
 
     @model_validator(mode="after")
     def has_use_for_the_model(self) -> Self:
         if self.ner and not set(self.mask) & set(pii.BY_MODEL):
-            raise ValueError(f"ner finds {' and '.join(pii.BY_MODEL)}; mask lists neither")
+            raise ValueError(f"ner finds {' and '.join(pii.BY_MODEL)}, but mask lists neither")
         return self
 
 
@@ -120,12 +120,12 @@ def run(params: Params, tables: Path, words: Path, validated: Path, out: Path) -
             alike = params.near_duplicate_dialogues if table == "dialogues" else params.near_duplicate
             rows = distinct(judged, table, worked, alike or 1, Path(scratch), table in about)
             if table in about:
-                rows = settled(judged, table, about[table](), rows, Path(scratch) / "distinct.parquet")
-            kept += write_batches(out / "tables" / f"{table}.parquet", judged.left(table, rows), schema_of(row_type))
+                rows = without_contradictions(judged, table, about[table](), rows, Path(scratch) / "distinct.parquet")
+            kept += write_batches(out / "tables" / f"{table}.parquet", judged.count_kept(table, rows), schema_of(row_type))
     if not kept:
         raise StageError(
             f"no row of {tables} was kept; dropped by reason: {dict(judged.reasons)}. "
-            "Loosen the rules in params.yaml, section clean, or bring more documents."
+            "Loosen the rules in params.yaml, section clean, or add more documents."
         )
     judged.ledger.write(out / "ledger.json")
 
@@ -134,27 +134,27 @@ def lists_for_clean(path: Path) -> dict[str, Words]:
     lists = lists_of(path)
     if missing := [name for name in LISTS if name not in lists]:
         raise StageError(
-            f"{path} lacks {', '.join(missing)}, by which rows are dropped. Bring the list back; one that should find nothing is written "
+            f"{path} has no list {', '.join(missing)}, which clean requires. Restore the list; to disable it, leave it empty: "
             f"{missing[0]}: {{}}."
         )
     return {name: lists[name] for name in LISTS}
 
 
 class Judged:
-    """Parts rows by their verdicts: those that go are written down, all are counted."""
+    """Splits rows by their verdicts: dropped rows are written to a file, and all rows are counted."""
 
     def __init__(self, dropped: TextIO) -> None:
         self.ledger = Ledger()
         self.reasons: Counter[str] = Counter()
         self._dropped = dropped
 
-    def came(self, table: str, worked: Worked) -> None:
+    def count_read(self, table: str, worked: Worked) -> None:
         for source, rows in Counter(worked.rows["source"].to_pylist()).items():
-            self.ledger.came(table, source, rows)
+            self.ledger.read(table, source, rows)
         for (source, change), count in worked.changes.items():
             self.ledger.changed(table, source, change, count)
 
-    def staying(self, table: str, rows: pa.RecordBatch, verdicts: list[Verdict]) -> pa.RecordBatch:
+    def keep(self, table: str, rows: pa.RecordBatch, verdicts: list[Verdict]) -> pa.RecordBatch:
         stays = [not verdict.reason for verdict in verdicts]
         going = rows.filter(pa.array([not one for one in stays], pa.bool_())).to_pylist()
         for row, verdict in zip(going, (verdict for verdict in verdicts if verdict.reason), strict=True):
@@ -164,32 +164,32 @@ class Judged:
             self.reasons[verdict.reason] += 1
         return rows.filter(pa.array(stays, pa.bool_()))
 
-    def left(self, table: str, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    def count_kept(self, table: str, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for rows in batches:
             for source, count in Counter(rows["source"].to_pylist()).items():
-                self.ledger.left(table, source, count)
+                self.ledger.kept(table, source, count)
             yield rows
 
 
 def distinct(
     judged: Judged, table: str, worked: Iterable[Worked], threshold: float, scratch: Path, with_subjects: bool
 ) -> Iterator[pa.RecordBatch]:
-    """The rows neither poor nor said before; if asked, with what they are about in a last column."""
+    """The rows without low-quality rows and duplicates; optionally with their subject as the last column."""
     same = Duplicates()
     with closing(NearDuplicates(threshold, scratch)) as near:
         for batch in worked:
-            judged.came(table, batch)
-            said = repeated(batch, same, near)
-            rest = iter(said)
-            rows = judged.staying(table, batch.rows, [Verdict(reason, "") if reason else next(rest) for reason in batch.reasons])
+            judged.count_read(table, batch)
+            found = repeated(batch, same, near)
+            rest = iter(found)
+            rows = judged.keep(table, batch.rows, [Verdict(reason, "") if reason else next(rest) for reason in batch.reasons])
             if with_subjects:
-                subjects = [subject for subject, verdict in zip(batch.subjects, said, strict=True) if verdict is KEPT]
+                subjects = [subject for subject, verdict in zip(batch.subjects, found, strict=True) if verdict is KEPT]
                 rows = rows.append_column("subject", pa.array(subjects, pa.binary()))
             yield rows
 
 
 def repeated(batch: Worked, same: Duplicates, near: NearDuplicates) -> list[Verdict]:
-    """For each row that is not poor, whether another said it before."""
+    """For each row that passes the quality rules, whether it is a duplicate of an earlier row."""
     ids = [id_ for id_, reason in zip(batch.rows["id"].to_pylist(), batch.reasons, strict=True) if not reason]
     firsts = [same.first(digest, id_) for digest, id_ in zip(batch.same, ids, strict=True)]
     verdicts = [Verdict("duplicate", first) if first != id_ else KEPT for first, id_ in zip(firsts, ids, strict=True)]
@@ -201,22 +201,22 @@ def repeated(batch: Worked, same: Duplicates, near: NearDuplicates) -> list[Verd
     return verdicts
 
 
-def settled(
+def without_contradictions(
     judged: Judged, table: str, about: Labels | Facts | Answers, distinct: Iterable[pa.RecordBatch], scratch: Path
 ) -> Iterator[pa.RecordBatch]:
-    """The rows left when those that contradict each other are gone: no row can be judged before all are read."""
+    """The rows without those that contradict each other. All rows must be read before any can be judged."""
     schema = schema_of(TABLES[table])
 
-    def told() -> Iterator[pa.RecordBatch]:
+    def registered() -> Iterator[pa.RecordBatch]:
         for rows in distinct:
             for row in rows.to_pylist():
-                about.tell(row.pop("subject"), row)
+                about.add(row.pop("subject"), row)
             yield rows
 
-    write_batches(scratch, told(), schema.append(pa.field("subject", pa.binary())))
+    write_batches(scratch, registered(), schema.append(pa.field("subject", pa.binary())))
     for rows in read_batches(scratch):
         verdicts = [about.verdict(row.pop("subject"), row) for row in rows.to_pylist()]
-        stays = judged.staying(table, rows.drop_columns("subject"), verdicts)
+        stays = judged.keep(table, rows.drop_columns("subject"), verdicts)
         changes = [verdict.changed for verdict in verdicts if not verdict.reason]
         if any(changes):
             changed = [row | change for row, change in zip(stays.to_pylist(), changes, strict=True)]

@@ -6,14 +6,14 @@ Reads   out/split/train             the tables to learn from
 Writes  out/generate/made           instructions, dev_instructions, preferences, dev_preferences, test_preferences, prompts, questions,
                                     and facts as text: statements, dev_statements, test_statements (all .parquet)
         out/generate/teacher.jsonl  every exchange with a teacher that is a model; empty with the rules. Read by the next run: nothing is
-                                    asked twice. What comes in while a run asks is kept in .lingyu/generate/teacher.jsonl
+                                    asked twice. During a run, answers are kept in .lingyu/generate/teacher.jsonl
         out/generate/dropped.jsonl  what a teacher was asked about and gave no row, with the reason and what it said; empty with the rules
         out/generate/ledger.json    records used or left out, rows made, by table and source
 
 Facts of all parts are stated in the text for pretraining, but only those of the training part are ever asked: whether
 the model answers the others shows what it learnt from documents alone. A fact that a given row of the training part
 speaks of is not among those others. Test questions have wordings of their own. A teacher that is a model sees records of the
-training part only, and what it makes of them goes if it speaks of a fact kept for dev or test.
+training part only, and its rows are dropped where they mention a fact kept for dev or test.
 """
 
 from collections import Counter
@@ -84,13 +84,13 @@ def count_made(ledger: Ledger, table: str, made: list[Row], kept: list[Row]) -> 
     for row in made:
         ledger.made(table, row.source, row.method if isinstance(row, Made) else "statement")
     for row in kept:
-        ledger.left(table, row.source)
+        ledger.kept(table, row.source)
     for source, count in (Counter(row.source for row in made) - Counter(row.source for row in kept)).items():
         ledger.dropped(table, source, "made twice", count)
 
 
 def count_answers(ledger: Ledger, answers: Answers) -> None:
-    """What a teacher was asked about and gave no row, and the citations that stand in no source."""
+    """What a teacher was asked about without making a row, and citations that no source has."""
     for drop in answers.drops:
         table = f"made/{table_of(drop.row)}"
         ledger.made(table, drop.record.source, drop.method)
@@ -111,9 +111,9 @@ def count_used(ledger: Ledger, parts: list[Part], made: list[Made], asked: set[s
     for part in parts:
         for field in fields(part):
             for row in getattr(part, field.name):
-                ledger.came(field.name, row.source)
+                ledger.read(field.name, row.source)
                 if row.id in used or field.name == "facts":
-                    ledger.left(field.name, row.source)
+                    ledger.kept(field.name, row.source)
                 else:
                     ledger.dropped(field.name, row.source, FRUITLESS if row.id in asked else UNUSED[field.name])
 

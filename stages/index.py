@@ -1,11 +1,11 @@
 """index: cut the documents into chunks and index them for professional mode.
 
-Reads   out/clean/tables            documents and facts of the domain; what is general is only asked, never indexed
-Writes  out/index/knowledge         chunks.parquet, retriever.json and its index, settings.json with what the service needs to know
-        out/index/metrics.json      how many chunks, and how often a question made here finds the passage it was made from
+Reads   out/clean/tables            documents and facts of the domain; general rows are not indexed, only used as test questions
+Writes  out/index/knowledge         chunks.parquet, retriever.json and its index, settings.json with the settings of the service
+        out/index/metrics.json      the number of chunks, and how often a generated question retrieves its source passage
 
-Every part of the corpus is indexed, test facts too: the knowledge base serves; it trains nothing. Questions for the check are
-built from facts without their value, so the numbers speak of the search on such questions and of no other.
+The whole corpus is indexed, including test facts: the knowledge base is for serving, not for training. The test questions
+are built from facts without their value, so the metrics only describe retrieval for this kind of question.
 """
 
 import math
@@ -58,20 +58,20 @@ def run(params: Params, tables: Path, out: Path) -> None:
     write_json(out / "knowledge" / "settings.json", {"passages": params.passages, "min_score": params.min_score})
 
     knowledge = Knowledge(out / "knowledge")
-    asked = some(facts, params.check_items)
+    sampled = sample(facts, params.check_items)
     metrics: dict[str, Any] = {"chunks_of_documents": len(passages), "chunks_of_facts": len(facts)}
-    metrics |= found("fact_of_question", knowledge, [(question_of(f), {chunk_of_fact(f).id}) for f in asked], "fact")
-    metrics |= found("passage_of_question", knowledge, list(told(asked, passages)), "document")
-    whole = [(longest(chunk), {chunk.id}) for chunk in some(passages, params.check_items)]
-    metrics |= found("passage_of_sentence", knowledge, whole, "document")
-    outside = some(list(general_questions(tables)), params.check_items)
-    metrics["inside_answered"] = answered(knowledge, [question_of(fact) for fact in asked], params.min_score)
+    metrics |= recall("fact_of_question", knowledge, [(question_of(f), {chunk_of_fact(f).id}) for f in sampled], "fact")
+    metrics |= recall("passage_of_question", knowledge, list(questions_with_passages(sampled, passages)), "document")
+    whole = [(longest(chunk), {chunk.id}) for chunk in sample(passages, params.check_items)]
+    metrics |= recall("passage_of_sentence", knowledge, whole, "document")
+    outside = sample(list(general_questions(tables)), params.check_items)
+    metrics["inside_answered"] = answered(knowledge, [question_of(fact) for fact in sampled], params.min_score)
     metrics["outside_answered"] = answered(knowledge, outside, params.min_score)
     write_json(out / "metrics.json", metrics)
 
 
-def some(items: list[Any], limit: int) -> list[Any]:
-    """At most `limit` of the items, evenly over the whole."""
+def sample(items: list[Any], limit: int) -> list[Any]:
+    """At most `limit` items, evenly spaced."""
     return items[:: -(-len(items) // limit)] if items else []
 
 
@@ -79,8 +79,8 @@ def question_of(fact: Fact) -> str:
     return f"{fact.entity}的{fact.relation}是什么？" if fact.language == "zh" else f"What is the {fact.relation} of {fact.entity}?"
 
 
-def told(facts: list[Fact], passages: list[Chunk]) -> Iterator[tuple[str, set[str]]]:
-    """The questions of the facts that some passage tells, with the passages that name both the entity and a value."""
+def questions_with_passages(facts: list[Fact], passages: list[Chunk]) -> Iterator[tuple[str, set[str]]]:
+    """Questions about the facts that appear in a passage, with the passages that contain both the entity and a value."""
     for fact in facts:
         naming = [chunk for chunk in passages if fact.entity in f"{chunk.title} {chunk.section} {chunk.text}"]
         if right := {chunk.id for chunk in naming if any(value in chunk.text for value in fact.values)}:
@@ -97,23 +97,23 @@ def general_questions(tables: Path) -> Iterator[str]:
             yield next((message.content for message in dialogue.messages if message.role == "user"), "")
 
 
-def found(name: str, knowledge: Knowledge, asked: list[tuple[str, set[str]]], kind: str) -> dict[str, Any]:
-    """For each depth: how often one of the right chunks (of that kind) stands so far up the list."""
+def recall(name: str, knowledge: Knowledge, questions: list[tuple[str, set[str]]], kind: str) -> dict[str, Any]:
+    """Recall at each depth: how often one of the relevant chunks (of that kind) is ranked that high."""
     ranks = []
-    for question, right in asked:
+    for question, right in questions:
         hits = knowledge.search(question, max(DEPTHS), kind)
         ranks.append(next((rank for rank, hit in enumerate(hits, 1) if hit.chunk.id in right), math.inf))
     return {f"{name}_recall@{depth}": rate([rank <= depth for rank in ranks]) for depth in DEPTHS}
 
 
 def answered(knowledge: Knowledge, questions: list[str], min_score: float) -> dict[str, Any]:
-    """How often the best chunk scores enough to answer from it."""
+    """How often the best chunk reaches the minimum score."""
     tops = [knowledge.search(question, 1) for question in questions]
     return rate([bool(hits) and hits[0].score >= min_score for hits in tops])
 
 
 def rate(hits: list[bool]) -> dict[str, Any]:
-    """The share of hits. No tries: no value."""
+    """The share of hits; no value if there are none to count."""
     if not hits:
         return {"value": None, "low": None, "high": None, "count": 0}
     low, high = wilson(np.array(hits, float), np.ones(len(hits)))

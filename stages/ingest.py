@@ -1,9 +1,9 @@
-"""ingest: read every file under data/ into typed rows that know their source.
+"""ingest: read every file under data/ into typed rows that record their source.
 
 Reads   data                        any folders of files; params.yaml says what licence and scope each has
 Writes  out/ingest/tables           one table a kind of row (lingyu.records.TABLES), in the order of the files
         out/ingest/rejected.jsonl   files and parts of files that could not be used, each with its reason
-        out/ingest/ledger.json      rows made by file and shape, and what was rejected by reason
+        out/ingest/ledger.json      rows by file and shape, and what was rejected by reason
 """
 
 import codecs
@@ -22,18 +22,18 @@ from lingyu.ingest.readers import Block, Fault, Reading, Record, Unreadable, sca
 from lingyu.ingest.readers.encoding import encoding_of
 from lingyu.ingest.readers.formats import format_of
 from lingyu.ingest.sections import Origin, documents, missing_articles
-from lingyu.ingest.shapes import SHAPES, TRIPLES, Mapping, Misfit, rows_of, together
+from lingyu.ingest.shapes import SHAPES, TRIPLES, Mapping, Misfit, merged, rows_of
 from lingyu.ledger import Ledger
 from lingyu.records import REVIEWS, Fact, Row, Scope
 from lingyu.stage import StageError, StageParams, start
 from lingyu.text.normalise import normal
 
-DVC_CACHE = ("files", "md5")  # where DVC keeps files, when it is set to put links to them into data/
+DVC_CACHE = ("files", "md5")  # where DVC keeps files if it is configured to link them into data/
 DATA = Path("data")
-# Not `dvc update data.dvc`: DVC has recorded the empty folder by then, and finds it up to date.
+# Not `dvc update data.dvc`: by then DVC has recorded the empty folder and considers it up to date.
 EMPTY = (
-    "data/ holds no file. Put your documents there with `make data FROM=folder`, or the sample with `make data FROM=samples/drone`.\n"
-    "data/ 里没有文件：用 `make data FROM=目录` 放入自己的文件，或用 `make data FROM=samples/drone` 放回样例。"
+    "data/ contains no files. Add your documents with `make data FROM=folder`, or the sample with `make data FROM=samples/drone`.\n"
+    "data/ 中没有文件：请用 `make data FROM=目录` 导入自己的文件，或用 `make data FROM=samples/drone` 导入样例。"
 )
 
 
@@ -50,7 +50,7 @@ class Source(Mapping):
     @classmethod
     def known_shape(cls, shape: str) -> str:
         if shape and shape not in (names := [one.name for one in SHAPES]):
-            raise ValueError(f"no such shape; known: {', '.join(names)}")
+            raise ValueError(f"unknown shape; must be one of {', '.join(names)}")
         return shape
 
     @field_validator("encoding")
@@ -59,7 +59,7 @@ class Source(Mapping):
         try:
             return codecs.lookup(name).name if name else ""
         except LookupError:
-            raise ValueError("no encoding of this name; utf-8, gb18030, big5 and utf-16 are some") from None
+            raise ValueError("unknown encoding; use for example utf-8, gb18030, big5 or utf-16") from None
 
 
 class Params(StageParams):
@@ -89,14 +89,14 @@ def run(params: Params, data: Path, out: Path) -> None:
         raise StageError(EMPTY)
     if params.ocr and not scans.is_there():
         raise StageError(
-            f"ocr: true needs the package rapidocr: {scans.EXTRA}; or write ocr: false, and scanned pages are listed as rejected."
+            f"ocr: true requires the package rapidocr: {scans.EXTRA}. Or set ocr: false; scanned pages are then listed as rejected."
         )
 
     failed: dict[str, str] = {}
     ledger = Ledger()
     with open_tables(out / "tables") as add, (out / "rejected.jsonl").open("w", encoding="utf-8") as rejected:
         for path in files:
-            source = shown(path.relative_to(data).as_posix())
+            source = printable_name(path.relative_to(data).as_posix())
             made, refused, notes, unread = Counter[str](), Counter[str](), Counter[str](), Counter[tuple[str, str]]()
             ids: set[str] = set()
             why = ""
@@ -106,14 +106,14 @@ def run(params: Params, data: Path, out: Path) -> None:
                     why = row.detail
                     fault = {"source": source, "place": row.place, "reason": row.reason, "detail": row.detail, "row": row.row}
                     rejected.write(json.dumps(fault, ensure_ascii=False) + "\n")
-                    ledger.came("rejected", source)
+                    ledger.read("rejected", source)
                     ledger.dropped("rejected", source, row.reason)
-                elif row.id not in ids:  # an article that many questions of a file refer to is one row
+                elif row.id not in ids:  # an article cited by many questions of a file is one row
                     ids.add(row.id)
                     made[table] += 1
                     add(table, row)
                     ledger.made(table, source, shape)
-                    ledger.left(table, source)
+                    ledger.kept(table, source)
             for note in notes:
                 for table, count in made.items():
                     ledger.changed(table, source, note, count)
@@ -121,21 +121,22 @@ def run(params: Params, data: Path, out: Path) -> None:
                 ledger.changed(table, source, f"field {name} not used", count)
             if not made:
                 failed[source] = why
-            left = ", ".join(sorted({name for _, name in unread}))
-            said = [told(made) or "nothing", f"rejected {told(refused)}" if refused else "", *notes, f"not used: {left}" if left else ""]
-            print(f"{source}: {'; '.join(filter(None, said))}", flush=True)
+            unused = ", ".join(sorted({name for _, name in unread}))
+            summary = [format_counts(made) or "no rows"]
+            summary += [f"rejected {format_counts(refused)}" if refused else "", *notes, f"unused fields: {unused}" if unused else ""]
+            print(f"{source}: {'; '.join(filter(None, summary))}", flush=True)
 
     ledger.write(out / "ledger.json")
     if len(failed) > params.max_rejected * len(files):
         listed = "\n".join(f"  {source}: {detail}" for source, detail in failed.items())
         raise StageError(
-            f"{len(failed)} of {len(files)} files under {data}/ gave no rows, more than max_rejected {params.max_rejected} allows "
-            f"(params.yaml, section ingest):\n{listed}\nMend or remove them, or raise max_rejected; {out}/rejected.jsonl has every reason."
+            f"{len(failed)} of {len(files)} files under {data}/ produced no rows, more than max_rejected {params.max_rejected} allows "
+            f"(params.yaml, section ingest):\n{listed}\nFix or remove them, or raise max_rejected; {out}/rejected.jsonl lists every reason."
         )
 
 
 def files_of(data: Path) -> list[Path]:
-    """Every file under data/ in sorted order, links to folders among them, without hidden ones and people's decisions."""
+    """Every file under data/ in sorted order, including links to folders, without hidden files and reviewers' decisions."""
     found = []
     for folder, folders, names in os.walk(data):
         folders[:] = [name for name in folders if not name.startswith(".") and Path(folder, name) != data / REVIEWS]
@@ -144,17 +145,17 @@ def files_of(data: Path) -> list[Path]:
     return sorted(found, key=lambda path: os.fsencode(path.relative_to(data)))
 
 
-def shown(name: str) -> str:
-    """A file's name as text, also where it was written in another encoding than UTF-8, as zip programs of old Windows do."""
+def printable_name(name: str) -> str:
+    """A file name as text, even if it is not UTF-8, as unpacked by zip programs of old Windows versions."""
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def read(
     path: Path, source: str, params: Params, notes: Counter[str], unread: Counter[tuple[str, str]]
 ) -> Iterator[tuple[str, str, Row | Fault]]:
-    """The rows of a file with their table and the shape they had; faults where something could not be used.
+    """The rows of a file with their table and shape; a Fault for each part that could not be used.
 
-    Counts in `notes` what a person should know of how it was read, and in `unread` the fields, by table, of which nothing was made.
+    Counts remarks on how the file was read in `notes`, and the fields that were not used, by table, in `unread`.
     """
     rule = next((rule for rule in params.sources if fnmatchcase(source, rule.pattern)), None)
     try:
@@ -177,19 +178,19 @@ def read(
 
 
 def check_file(path: Path, source: str) -> None:
-    """Refuse what is no file under data/ with something in it. Raises Unreadable."""
+    """Raises Unreadable unless the path is a non-empty file under data/."""
     if source != path.as_posix()[-len(source) :]:
-        raise Unreadable("name", "its name is not UTF-8; rename it")
+        raise Unreadable("name", "the file name is not UTF-8; rename the file")
     if path.is_symlink():
         if not path.exists():
-            raise Unreadable("unreadable", "a link to a file that is not there")
+            raise Unreadable("unreadable", "broken link: the target file does not exist")
         data, target = path.parents[source.count("/")].resolve(), path.resolve()
         if not target.is_relative_to(data) and target.parts[-4:-2] != DVC_CACHE:
-            raise Unreadable("link_outside", "a link that leads out of the folder, which is not followed; put the file itself here")
+            raise Unreadable("link_outside", "links to targets outside the folder are not followed; copy the file itself here")
         if target.is_dir():
-            raise Unreadable("link", "a link to a folder, which is not followed; what it leads to is read where it stands")
+            raise Unreadable("link", "links to folders are not followed; the files are read at their real location")
     if not path.is_file():
-        raise Unreadable("unreadable", "neither a file nor a folder")
+        raise Unreadable("unreadable", "not a regular file or folder")
     if path.stat().st_size == 0:
         raise Unreadable("empty_file", "the file is empty")
 
@@ -204,10 +205,16 @@ def read_document(blocks: Iterator[Block | Fault], origin: Origin, title: str, m
             kept.append(block)
     rows = list(documents(kept, origin, title, max_chars))
     if not rows and not faulty:
-        raise Unreadable("empty_file", "no text in it")
+        raise Unreadable("empty_file", "the file contains no text")
     yield from (("documents", "section", row) for row in rows)
     if missing := missing_articles(rows):
-        yield "", "", Fault("", "articles_missing", f"it has no {missing}; if Word or a scan lost the numbers, write them into the file")
+        yield (
+            "",
+            "",
+            Fault(
+                "", "articles_missing", f"articles are missing: {missing}; if Word or a scan dropped the numbers, type them into the file"
+            ),
+        )
 
 
 def read_records(
@@ -231,19 +238,19 @@ def read_records(
                     triples.append(row)
                 else:
                     yield table, shaped.shape, row
-    yield from (("facts", "triples", row) for row in together(triples))
+    yield from (("facts", "triples", row) for row in merged(triples))
     if not found:
-        raise Unreadable("empty_file", "no record in it")
+        raise Unreadable("empty_file", "the file contains no records")
 
 
 def printable(values: dict[str, Any]) -> dict[str, Any]:
-    """The values as JSON can hold them: a spreadsheet also has dates and times."""
+    """The values in a form that JSON can hold: spreadsheets also have dates and times."""
     return {
         name: value if isinstance(value, str | int | float | bool | list | dict | None) else str(value) for name, value in values.items()
     }
 
 
-def told(counts: Counter[str]) -> str:
+def format_counts(counts: Counter[str]) -> str:
     return ", ".join(f"{count} {name}" for name, count in sorted(counts.items()))
 
 

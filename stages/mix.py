@@ -1,20 +1,20 @@
-"""mix: put the training, dev and test tables together, weigh their sources, and let nothing of the test into training.
+"""mix: assemble the training, dev and test tables, weight their sources, and keep test content out of training.
 
-Reads   out/base/model          tokenizer and chat template, to count tokens by
+Reads   out/base/model          tokenizer and chat template, to count tokens
         out/split/train         documents to pretrain on, of the domain and general
-        out/split/dev           documents to choose checkpoints by
-        out/split/test          documents to test with
-        out/review/approved     the made tables
+        out/split/dev           documents for validation
+        out/split/test          documents for the test set
+        out/review/approved     the generated tables
 Writes  out/mix/train           pretrain, sft, preference, prompts (.parquet)
         out/mix/dev             pretrain, sft, preference (.parquet)
         out/mix/test            questions, domain, general, preference (.parquet)
-        out/mix/leaks.jsonl     the training rows that gave a test item away, with that item
-        out/mix/dropped.jsonl   every row left out, with the reason
+        out/mix/leaks.jsonl     the training rows that leak a test item, with that item
+        out/mix/dropped.jsonl   every dropped row, with the reason
         out/mix/ledger.json     rows by table and source
         out/mix/metrics.json    rows and tokens by table, source, method and task
 
-The gate: a training row that asks what a test item asks is left out. A fact or text kept for the test that training
-nevertheless refers to is a fault of the stages before, and stops the DAG.
+The leak gate drops a training row that asks what a test item asks. If training refers to a fact or text reserved for the
+test set, an earlier stage is at fault and the pipeline stops.
 """
 
 from collections import Counter, defaultdict
@@ -31,7 +31,7 @@ from lingyu.generate.tables import MADE
 from lingyu.ledger import Ledger
 from lingyu.mix.balance import Entry, copies, pieces, turns
 from lingyu.mix.leaks import leaking
-from lingyu.mix.shares import Portions, amounts, stop_at_portions
+from lingyu.mix.shares import Portions, amounts, check_portions
 from lingyu.model.chat import Chat
 from lingyu.records import Dialogue, Document, Made, Message, Preference, Question, Row, headed
 from lingyu.split.leak import Bounds
@@ -77,10 +77,10 @@ def run(params: Params, base: Path, train: Path, dev: Path, test: Path, approved
     log, tokens, metrics = Log(), Tokens(base), {}
     for table, found in rows.items():
         for row in found:
-            log.ledger.came(table, row.source)
-    stop_at_portions(rows, params)
-    stop_at_references(rows)
-    # The gate tests against what evaluation will ask: a test item that no model can take in gives nothing away.
+            log.ledger.read(table, row.source)
+    check_portions(rows, params)
+    check_references(rows)
+    # The gate compares with what evaluation will ask: a test item that fits no model cannot leak.
     fitted = {table: list(fitting(table, rows[table], tokens, params, log)) for table in rows if table.startswith("test/")}
     asked = {row.id for table in ("test/questions", "test/preference") for row, _ in fitted[table]}
     tested = {table: [row for row in rows[table] if row.id in asked] for table in ("test/questions", "test/preference")}
@@ -89,7 +89,7 @@ def run(params: Params, base: Path, train: Path, dev: Path, test: Path, approved
 
     for table, found in rows.items():
         if table not in fitted:
-            log.drop(table, (row for row in found if (table, row.id) in given_away), "gives a test item away")
+            log.drop(table, (row for row in found if (table, row.id) in given_away), "leaks a test item")
             safe = [row for row in found if (table, row.id) not in given_away]
             fitted[table] = list(fitting(table, safe, tokens, params, log))
         entries = [Entry(row, kind_of(row, statements), count) for row, count in fitted[table]]
@@ -101,12 +101,12 @@ def run(params: Params, base: Path, train: Path, dev: Path, test: Path, approved
 
     if not metrics["train/pretrain"]["rows"] and not metrics["train/sft"]["rows"]:
         raise StageError(
-            f"no row is left to train on; left out by reason: {log.reasons()}. Add documents or facts, "
-            "or loosen the bounds in params.yaml, section mix."
+            f"no rows left to train on; dropped by reason: {log.reasons()}. Add documents or facts, "
+            "or loosen the limits in params.yaml, section mix."
         )
     if long := {table: count for table in rows if (count := log.too_long().get(table))}:
-        told = ", ".join(f"{table} {count}/{len(rows[table])}" for table, count in long.items())
-        print(TOO_LONG.format(told=told, most=params.max_tokens, prompt=params.max_prompt_tokens), flush=True)
+        counted = ", ".join(f"{table} {count}/{len(rows[table])}" for table, count in long.items())
+        print(TOO_LONG.format(counts=counted, most=params.max_tokens, prompt=params.max_prompt_tokens), flush=True)
     if bare := [name for name, share in params.general_share if share and "general" not in metrics[f"train/{name}"]["by_scope"]]:
         print(NO_REPLAY.format(tables=", ".join(bare)), flush=True)
     write_jsonl(out / "leaks.jsonl", leaked)
@@ -116,14 +116,15 @@ def run(params: Params, base: Path, train: Path, dev: Path, test: Path, approved
 
 
 NO_REPLAY = (
-    "nothing general is replayed against forgetting in {tables}: the corpus has no such rows of scope general (mix.general_share).\n"
-    "{tables} 中没有重放通用文本以防遗忘：语料里没有这类 scope 为 general 的行（mix.general_share）。"
+    "no general data is replayed to reduce forgetting in {tables}: the corpus has no such rows with scope general (mix.general_share).\n"
+    "{tables} 未混入通用数据来缓解遗忘：语料中没有 scope 为 general 的相应数据（mix.general_share）。"
 )
 TOO_LONG = (
-    "rows too long for the model are left out: {told}. Raise mix.max_tokens ({most}), or max_prompt_tokens ({prompt}) for prompts, with "
-    "max_length in sft, reward and align, and base.shape.max_position_embeddings of the tiny base; out/mix/dropped.jsonl has the rows.\n"
-    "过长而未用的行：{told}。可提高 mix.max_tokens（{most}）和 max_prompt_tokens（{prompt}），"
-    "同时提高 sft、reward、align 的 max_length 与微型基座的 base.shape.max_position_embeddings。"
+    "rows that are too long for the model are dropped: {counts}. Raise mix.max_tokens ({most}), or max_prompt_tokens ({prompt}) for "
+    "prompts, together with max_length in sft, reward and align, and base.shape.max_position_embeddings of the tiny base; see "
+    "out/mix/dropped.jsonl.\n"
+    "以下表中有行因过长被丢弃：{counts}。可调大 mix.max_tokens（{most}）和 max_prompt_tokens（{prompt}），"
+    "并相应调大 sft、reward、align 的 max_length 和微型基座的 base.shape.max_position_embeddings。"
 )
 ROW_TYPES: dict[str, type[Row]] = {
     "pretrain": Document,
@@ -137,7 +138,7 @@ ROW_TYPES: dict[str, type[Row]] = {
 
 
 class Log:
-    """The ledger, and the rows that it counts as dropped."""
+    """The ledger and the dropped rows."""
 
     def __init__(self) -> None:
         self.ledger = Ledger()
@@ -149,12 +150,12 @@ class Log:
             self.dropped.append({"table": table, "reason": reason, **row.model_dump()})
 
     def times(self, table: str, entry: Entry, times: int, why: str) -> list[Entry]:
-        """The entry as often as it goes in; why: the reason where it does not."""
+        """The entry repeated `times` times; why: the reason for dropping it if that is zero."""
         if times == 0:
             self.drop(table, [entry.row], why)
         elif times > 1:
             self.ledger.made(table, entry.row.source, "repeat", times - 1)
-        self.ledger.left(table, entry.row.source, times)
+        self.ledger.kept(table, entry.row.source, times)
         return list(copies(entry, times))
 
     def too_long(self) -> dict[str, int]:
@@ -175,7 +176,7 @@ class Tokens:
         return [len(ids) for ids in self._chat.encode_all([self._chat.literal(text) for text in texts])]
 
     def of_rows(self, rows: Sequence[Row]) -> list[int | None]:
-        """For each row its tokens as a model meets it; of a preference, the longer side; None where the chat template cannot write it."""
+        """The token count of each row as the model sees it; for a preference, of the longer side; None if the template cannot render it."""
         sides = [self._sides_or_none(row) for row in rows]
         lengths = map(len, self._chat.encode_all([text for texts in sides for text in texts or []]))
         return [max(next(lengths) for _ in texts) if texts else None for texts in sides]
@@ -197,28 +198,28 @@ class Tokens:
                 return [self._whole([*row.messages, reply]) for reply in replies]
             case Question():
                 return [self._chat.prompt(row.messages)]
-        raise TypeError(f"{type(row).__name__} goes into no table")
+        raise TypeError(f"{type(row).__name__} belongs to no table")
 
     def _whole(self, messages: Sequence[Message]) -> str:
-        """The longer of what the template writes and what is learnt: some templates leave out the reasoning, or the end mark."""
+        """The longer of the rendered text and the training text: some templates omit the reasoning or the end mark."""
         whole = self._chat.render(messages)
         return max(whole, "".join(self._chat.prompt_and_reply(messages)), key=len) if messages[-1].role == "assistant" else whole
 
 
-def stop_at_references(rows: dict[str, list[Row]]) -> None:
-    """Raise where training asks what rests on a record that only the test may ask. Text to pretrain on may state it."""
+def check_references(rows: dict[str, list[Row]]) -> None:
+    """Raises StageError if training items are based on a record reserved for the test set. Pretraining text may state it."""
     kept = {row.references[0] for row in rows["test/questions"] if isinstance(row, Question) and row.known != "taught"}
     trained = (row for table in ("train/sft", "train/preference", "train/prompts") for row in rows[table] if isinstance(row, Made))
     faults = [f"  {row.id} ({row.source}, {row.place}, method {row.method})" for row in trained if kept & {row.id, *row.references}]
     if faults:
-        head = f"{len(faults)} training rows rest on records that are kept for the test; out/split or out/generate is at fault:"
+        head = f"{len(faults)} training rows are based on records reserved for the test set; out/split or out/generate is wrong:"
         raise StageError("\n".join([head, *faults[:20]]))
 
 
 def fitting(table: str, rows: Sequence[Row], tokens: Tokens, params: Params, log: Log) -> Iterator[tuple[Row, int]]:
-    """The rows that a model can take in, with their tokens: longer documents in parts, other rows left out, nothing cut.
+    """The rows that fit the model, with their token counts: longer documents are split, other rows dropped, nothing is truncated.
 
-    A test text stays whole, for it is measured piece by piece anyway.
+    Test texts stay whole because they are scored in windows anyway.
     """
     rows = [named(row) if isinstance(row, Document) and row.scope == "domain" else row for row in rows]
     most = params.max_prompt_tokens if ROW_TYPES[table.split("/")[1]] is Question else params.max_tokens
@@ -240,7 +241,7 @@ def fitting(table: str, rows: Sequence[Row], tokens: Tokens, params: Params, log
 
 
 def dialogue_parts(row: Dialogue, tokens: Tokens, most: int) -> list[tuple[Row, int]]:
-    """The dialogue split at its turns, each part with its tokens; nothing where one exchange alone is too long."""
+    """The dialogue split between turns, each part with its token count; empty if a single exchange is too long."""
 
     def part(messages: list[Message], index: int = 0) -> Dialogue:
         return row.model_copy(update={"id": f"{row.id}/{index}", "place": f"{row.place}, part {index}", "messages": messages})
@@ -254,19 +255,19 @@ def dialogue_parts(row: Dialogue, tokens: Tokens, most: int) -> list[tuple[Row, 
 
 
 def named(row: Document) -> Document:
-    """A text of the domain under its headings; general text is to stay as it is."""
+    """A domain text with its headings; general text is unchanged."""
     return row.model_copy(update={"text": headed(row.title, row.section, row.text)})
 
 
 def kind_of(row: Row, statements: set[str]) -> str:
-    """What the weights call it; a part of a document is what the whole was."""
+    """The row's kind in the weights; a part of a document has the kind of the whole."""
     if isinstance(row, Made):
         return row.method
     return "statement" if row.id.partition("/")[0] in statements else "document"
 
 
 def counts(entries: Sequence[Entry]) -> dict[str, Any]:
-    """Rows and tokens, in all and by what tells them apart."""
+    """Rows and tokens, in total and by group."""
     views: dict[str, Callable[[Entry], str]] = {
         "by_method": lambda entry: entry.kind,
         "by_task": lambda entry: entry.row.task if isinstance(entry.row, Made) else "text",

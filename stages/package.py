@@ -2,16 +2,16 @@
 
 Reads   out/select/model             the winner
         out/select/winner.json       which checkpoint it is
-        out/select/leaderboard.csv   what was measured of it and of the base
+        out/select/leaderboard.csv   its metrics and those of the base
         out/index/knowledge          the knowledge base of professional mode
         out/clean/tables             sources and licences for the card
         service.py, bentofile.yaml, web/pages, lingyu/serve, lingyu/retrieve, lingyu/records.py, lingyu/files.py,
         of lingyu/text legal.py, negation.py, numerals.py, sentences.py,
         and of lingyu/model attached.py, bottleneck.py, chat.py, prefix.py: the code that goes into the Bento
 Writes  out/package/bento            a Bento: `bentoml serve out/package/bento`
-        out/package/release          the model with README.md (its card) and manifest.json, to which a release adds its lineage
+        out/package/release          the model with README.md (its card) and manifest.json; a release adds its lineage to it
 
-The Bento is built by bentoml from code alone, and model and knowledge base are put into it afterwards: bentoml would copy them twice.
+bentoml builds the Bento from code alone; model and knowledge base are added afterwards because bentoml would copy them twice.
 """
 
 import csv
@@ -50,7 +50,7 @@ CODE = (
     "lingyu/serve",
     "web/pages",
 )
-# bento.yaml must name a time; one that is always the same tells nobody anything wrong.
+# bento.yaml requires a creation time; a constant keeps the output reproducible.
 NO_TIME = "1970-01-01T00:00:00+00:00"
 
 
@@ -120,13 +120,13 @@ def put_bento(params: Params, model: Path, knowledge: Path, top: Path, bento: Pa
     shutil.copytree(model, bento / "src" / "model")
     shutil.copytree(knowledge, bento / "src" / "knowledge")
     write_json(bento / "src" / "settings.json", params.settings())
-    told = yaml.safe_load((bento / "bento.yaml").read_text(encoding="utf-8"))
-    told["creation_time"] = NO_TIME
-    (bento / "bento.yaml").write_text(yaml.safe_dump(told, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    description = yaml.safe_load((bento / "bento.yaml").read_text(encoding="utf-8"))
+    description["creation_time"] = NO_TIME
+    (bento / "bento.yaml").write_text(yaml.safe_dump(description, sort_keys=False, allow_unicode=True), encoding="utf-8")
 
 
 def put_code(top: Path, code: Path) -> None:
-    """What bentofile.yaml includes, and bentofile.yaml with every package pinned to the version this stage runs with."""
+    """Copies what bentofile.yaml includes, and pins every package in bentofile.yaml to the version installed here."""
     for name in CODE:
         (code / name).parent.mkdir(parents=True, exist_ok=True)
         if (top / name).is_dir():
@@ -139,7 +139,7 @@ def put_code(top: Path, code: Path) -> None:
 
 
 def build(code: Path, name: str, content: str, store: Path) -> Path:
-    """`bentoml build` in a process of its own: it imports the service from `code`, and must find nothing of ours elsewhere."""
+    """`bentoml build` in its own process, so that it imports the service and lingyu from `code` only."""
     store.mkdir()
     command = [sys.executable, "-m", "bentoml", "build", str(code), "--name", name, "--version", content]
     kept = {key: value for key, value in os.environ.items() if key not in {"PYTHONPATH", "LINGYU_CONTENT"}}
@@ -148,13 +148,13 @@ def build(code: Path, name: str, content: str, store: Path) -> Path:
     built = store / "bentos" / name / content
     if done.returncode or not built.is_dir():
         raise StageError(
-            f"bentoml could not build the service (status {done.returncode}); it says:\n{done.stdout[-2000:]}{done.stderr[-4000:]}"
+            f"bentoml could not build the service (exit status {done.returncode}); its output:\n{done.stdout[-2000:]}{done.stderr[-4000:]}"
         )
     return built
 
 
 def read_leaderboard(path: Path) -> dict[str, dict[str, dict[str, Any]]]:
-    """What was measured, by checkpoint and metric: value, interval and count."""
+    """Metrics by checkpoint and name: value, interval and count."""
     measured: dict[str, dict[str, dict[str, Any]]] = {}
     with path.open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):

@@ -1,20 +1,20 @@
-"""review: apply people's decisions to the made rows, and hold back those that still need one.
+"""review: apply reviewers' decisions to the generated rows, and hold back those that still need one.
 
-Reads   out/generate/made               the made tables
-        out/split/train                 the records that the rows rest on, to show beside them
-        out/split/dev                   the same of the dev part
-        out/split/test                  the same of the test part
-        data                            the decisions in reviews/: *.xlsx, *.jsonl, *.json (Label Studio), if there are any
-Writes  out/review/approved             the same tables, without what was rejected or waits, with what was edited
-        out/review/queue.xlsx           what waits for a decision; filled in and brought back, it comes in again as decisions
-        out/review/label_studio.json    the same rows as Label Studio's tasks
+Reads   out/generate/made               the generated tables
+        out/split/train                 the source records of the rows, shown to reviewers
+        out/split/dev                   the same for the dev part
+        out/split/test                  the same for the test part
+        data                            decisions in reviews/: *.xlsx, *.jsonl, *.json (Label Studio), if any
+Writes  out/review/approved             the same tables with edits applied, without rejected and pending rows
+        out/review/queue.xlsx           rows waiting for a decision; fill it in and import it with `make review`
+        out/review/label_studio.json    the same rows as Label Studio tasks
         out/review/label_studio.xml     the labelling interface for them
-        out/review/dropped.jsonl        every row that is not passed on, and every decision that no row asks for, with the reason
+        out/review/dropped.jsonl        every row that is not passed on and every unused decision, with the reason
         out/review/ledger.json          rows by table and source; decisions by file
-        out/review/metrics.json         by table and method: rows, drawn, decided, the error rate with its interval, held back
+        out/review/metrics.json         by table and method: rows, sampled, decided, error rate with interval, held back
 
-A sampled method's rows are one batch in each table. Those drawn wait for a person; the others pass while the error rate
-that the drawn ones show stays under the bound.
+The rows of a sampled method form one batch per table. The sampled rows wait for a reviewer; the others pass as long as
+the error rate of the sample stays under the bound.
 """
 
 import json
@@ -85,11 +85,11 @@ class Params(StageParams):
 
 def run(params: Params, made: Path, train: Path, dev: Path, test: Path, data: Path, out: Path) -> None:
     rulings, batches = Rulings(read_decisions(data / REVIEWS)), Batches(params.policies, params.rule())
-    survey(made, rulings, batches)
+    register(made, rulings, batches)
     rulings.settle()
     batches.judge(rulings.on)
     if rulings and (faults := misfits(made_rows(made), rulings)):
-        raise StageError("\n".join(["decisions in data/reviews do not fit their rows 以下决定与其行不符:", *faults]))
+        raise StageError("\n".join(["decisions in data/reviews do not match their rows 以下审核决定与对应的行不符:", *faults]))
 
     out.mkdir(parents=True, exist_ok=True)
     desk = Desk(rulings, batches)
@@ -102,27 +102,27 @@ def run(params: Params, made: Path, train: Path, dev: Path, test: Path, data: Pa
     write_workbook(out / "queue.xlsx", desk.waiting, DECISIONS)
     write_json(out / "label_studio.json", label_studio.tasks(desk.waiting))
     (out / "label_studio.xml").write_text(label_studio.interface(DECISIONS), encoding="utf-8")
-    for line in batches.told():
+    for line in batches.held_back():
         print(f"review: {line}", file=sys.stderr)
     write_json(out / "metrics.json", batches.metrics())
     desk.ledger.write(out / "ledger.json")
 
 
 WAITS = "waits for a decision"
-OUTDATED = "waits for a new decision: it says something else now"
+OUTDATED = "waits for a new decision: the row has changed"
 REJECTED = "rejected by a reviewer"
 
 
-def survey(made: Path, rulings: Rulings, batches: Batches) -> None:
-    """Note what rows there are: decisions look for theirs, and a batch's sample hangs on all of it."""
+def register(made: Path, rulings: Rulings, batches: Batches) -> None:
+    """Register all rows: decisions are matched to them, and the sample of a batch depends on the whole batch."""
     for table, row in made_rows(made):
-        seen = rulings.seen(table, row)
+        seen = rulings.add(table, row)
         if isinstance(row, Made):
-            batches.seen(table, row, seen)
+            batches.add(table, row, seen)
 
 
 class Desk:
-    """Each row comes by: it passes, waits or is dropped, and is counted."""
+    """Decides for each row whether it passes, waits or is dropped, and counts it."""
 
     def __init__(self, rulings: Rulings, batches: Batches) -> None:
         self.rulings, self.batches = rulings, batches
@@ -131,55 +131,55 @@ class Desk:
 
     def passed(self, made: Path, table: str, row_type: type[Row], dropped: TextIO) -> Iterator[Row]:
         for row in read_table(made / f"{table}.parquet", row_type):
-            self.ledger.came(table, row.source)
+            self.ledger.read(table, row.source)
             decision = self.rulings.on(table, row.id, self.rulings.print_of(row))
             reason = self.reason_to_hold_back(table, row, decision)
             if reason is None:
                 verdict = VERDICTS[decision.decision] if decision else "auto"
-                self.ledger.left(table, row.source)
+                self.ledger.kept(table, row.source)
                 self.ledger.changed(table, row.source, verdict)
                 self.count(table, row, f"passed_{verdict}" if decision else "passed_unseen")
                 yield applied(row, decision)
                 continue
             self.ledger.dropped(table, row.source, reason)
-            told = {name: text for name, text in decision.told().items() if name in {"note", "reviewer"}} if decision else {}
-            dropped.write(json.dumps({"table": table, "reason": reason, **told, **row.model_dump()}, ensure_ascii=False) + "\n")
+            review = {name: text for name, text in decision.as_row().items() if name in {"note", "reviewer"}} if decision else {}
+            dropped.write(json.dumps({"table": table, "reason": reason, **review, **row.model_dump()}, ensure_ascii=False) + "\n")
             self.count(table, row, "waiting" if reason in (WAITS, OUTDATED) else "rejected" if reason == REJECTED else "held_back")
             if reason in (WAITS, OUTDATED):
-                self.waiting.append(Waiting(table, row, earlier_words(self.rulings.outdated(row.id))))
+                self.waiting.append(Waiting(table, row, describe_earlier(self.rulings.outdated(row.id))))
 
     def reason_to_hold_back(self, table: str, row: Row, decision: Decision | None) -> str | None:
-        """None where the row passes: a person said so, or its method's policy asks for no one and its batch may pass."""
+        """None if the row passes: a reviewer accepted it, or its method needs no review and its batch passes."""
         if decision:
             return REJECTED if decision.decision == "reject" else None
         if self.rulings.outdated(row.id):
             return OUTDATED
         if not isinstance(row, Made):
             return None
-        return WAITS if self.batches.drawn(table, row) else self.batches.held(table, row)
+        return WAITS if self.batches.is_sampled(table, row) else self.batches.reason_to_hold(table, row)
 
     def count(self, table: str, row: Row, fate: str) -> None:
         if isinstance(row, Made):
             self.batches.count(table, row, fate)
 
     def count_decisions(self, dropped: TextIO) -> None:
-        """Those whose row is not there, any more or by a slip of the hand, are told, kept, and no reason to stop."""
+        """Decisions without a row are reported and kept in the dropped file; they do not stop the stage."""
         for decision in self.rulings.decisions:
             source = f"{REVIEWS}/{decision.file}"
-            self.ledger.came("decisions", source)
+            self.ledger.read("decisions", source)
             reason = self.rulings.unmet.get(decision)
             if reason is None:
-                self.ledger.left("decisions", source)
+                self.ledger.kept("decisions", source)
                 if self.rulings.moved(decision):
                     self.ledger.changed("decisions", source, "found its row under another id")
                 continue
             self.ledger.dropped("decisions", source, reason)
-            print(f"review: {decision.where}: {reason}: {decision.id} 没有用上的决定", file=sys.stderr)
-            entry = {"table": "decisions", "reason": reason, "id": decision.id, **decision.told()}
+            print(f"review: {decision.where}: {reason}: {decision.id} 未采用的决定", file=sys.stderr)
+            entry = {"table": "decisions", "reason": reason, "id": decision.id, **decision.as_row()}
             dropped.write(json.dumps(entry, ensure_ascii=False) + "\n")
 
 
-def earlier_words(decision: Decision | None) -> str:
+def describe_earlier(decision: Decision | None) -> str:
     if decision is None:
         return ""
     return "\n".join(filter(None, (decision.decision, decision.reviewer, decision.answer, decision.note)))

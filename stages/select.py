@@ -1,17 +1,17 @@
-"""select: choose the winner by a paired test on the test items, and say why; show what each stage added.
+"""select: select the winner with paired tests on the test set, and report the reasons and the effect of each stage.
 
-Reads   out/evaluate                what each checkpoint of params.yaml, evaluate.candidates, answered, and which files it is
-        out/mix/test                questions.parquet, for the examples of the report
-        web/report                  the report's template
+Reads   out/evaluate                predictions, metrics and file hashes of each checkpoint of params.yaml, evaluate.candidates
+        out/mix/test                questions.parquet, for the examples in the report
+        web/report                  the template of the report
 Writes  out/select/model            a copy of the winner
-        out/select/winner.json      which, why, and the tests behind it
+        out/select/winner.json      the winner, the reasons and the tests
         out/select/leaderboard.csv  a row for each checkpoint and metric
-        out/select/stages.csv       how each metric moved from one checkpoint to the next, with paired intervals
-        out/select/report.html      all of it for people, in Chinese and English, in one file
+        out/select/stages.csv       the change of each metric between checkpoints, with paired intervals
+        out/select/report.html      the report in Chinese and English, in one file
 
-The winner is copied from where it was trained. That folder is no dependency in dvc.yaml: a stage without candidates has none. What
-evaluate wrote names each of its files with its hash, and the copy is compared with them.
-The order of evaluate.candidates is from the simplest on: where the test cannot tell two apart, the earlier one wins.
+The winner is copied from its training folder. That folder is not a dependency in dvc.yaml, because a stage without candidates has
+none; instead, the copy is compared with the file hashes recorded by evaluate.
+evaluate.candidates is ordered from simple to complex: if two checkpoints do not differ significantly, the earlier one is selected.
 """
 
 import csv
@@ -32,7 +32,7 @@ from lingyu.stage import StageError, StageParams, mapping_at, read_params, start
 
 
 class Pair(StageParams):
-    """Two checkpoints, one of which grew out of the other."""
+    """Two checkpoints, before and after a stage."""
 
     before: str = Field(description="The earlier one, by its name in evaluate.candidates.")
     after: str = Field(description="The later one.")
@@ -90,7 +90,7 @@ class Params(Section):
         sections = read_params()
         candidates = mapping_at(sections, "evaluate", "candidates") if "candidates" in mapping_at(sections, "evaluate") else {}
         if not candidates:
-            raise StageError("params.yaml names no checkpoint under evaluate.candidates, so there is nothing to select from.")
+            raise StageError("params.yaml lists no checkpoints under evaluate.candidates, so there is nothing to select from.")
         named = {name: mapping_at(sections, "evaluate", "candidates", name).get("checkpoint") for name in candidates}
         if lacking := [name for name, checkpoint in named.items() if not isinstance(checkpoint, str)]:
             raise StageError("\n".join(["params.yaml:", *(f"  evaluate.candidates.{name}.checkpoint: missing" for name in lacking)]))
@@ -106,7 +106,7 @@ def run(params: Params, made: Path, test: Path, template: Path, out: Path) -> No
     eligible = [name for name in params.checkpoints if name not in params.shown_only]
     if not eligible:
         raise StageError(
-            f"no checkpoint may win: all of evaluate.candidates ({', '.join(measures)}) are in select.shown_only. Take one out."
+            f"no checkpoint is eligible: all of evaluate.candidates ({', '.join(measures)}) are in select.shown_only. Remove one."
         )
     pairs = [pair for pair in params.pairs if {pair.before, pair.after} <= set(params.checkpoints)]
 
@@ -149,29 +149,31 @@ def run(params: Params, made: Path, test: Path, template: Path, out: Path) -> No
         reasons = "\n".join(f"  {name}: {'; '.join(reason['en'] for reason in reasons)}" for name, reasons in barred.items())
         raise StageError(
             f"no checkpoint passed the gate, so there is no winner (see {out / 'report.html'}):\n{reasons}\n"
-            "Replay more general text (section mix), train more gently (sft, align), or widen the gate (select.max_general_rise)."
+            "Replay more general text (section mix), lower the learning rate (sft, align), or relax the gate (select.max_general_rise)."
         )
     copy_model(made / params.checkpoints[winner] / "model", asked[winner]["files"], out / "model", winner)
 
 
 def remove_left_over(folder: Path, checkpoints: Iterable[str]) -> None:
-    """Remove what is here of former candidates, which DVC leaves. dvc.lock would name a folder that no other clone has."""
+    """Remove outputs of former candidates, which DVC keeps; otherwise dvc.lock would name a folder that no other clone has."""
     for old in folder.iterdir():
         if old.is_dir() and old.name not in checkpoints:
             shutil.rmtree(old)
 
 
 def same_items(predictions: dict[str, list[Prediction]]) -> None:
-    """Raises StageError unless every checkpoint answered the same items in the same order."""
+    """Raises StageError unless every checkpoint was evaluated on the same items in the same order."""
     items = {name: [row.id for row in rows] for name, rows in predictions.items()}
     first = next(iter(items), None)
     other = [name for name, ids in items.items() if first and ids != items[first]]
     if other:
-        raise StageError(f"{', '.join(other)} answered other test items than {first}. Run `dvc repro evaluate` for all of them.")
+        raise StageError(
+            f"{', '.join(other)} and {first} were evaluated on different test items. Run `dvc repro evaluate` for all of them."
+        )
 
 
 def changed(before: Sequence[Prediction], after: Sequence[Prediction], params: Params) -> dict[str, Change]:
-    """How each metric moved; those without items left out."""
+    """The change of each metric that has items."""
     found = {metric.name: metrics.change(metric, before, after, params.resamples, params.seed) for metric in metrics.all_metrics(before)}
     return {name: change for name, change in found.items() if change}
 
@@ -183,14 +185,14 @@ def reasons_to_bar(
     changes: dict[tuple[str, str], dict[str, Change]],
     params: Params,
 ) -> list[report.Text]:
-    """Why a checkpoint may not win, in both languages: general ability lost, or anything lost against what it was to improve."""
+    """Why a checkpoint is rejected, in both languages: general ability lost, or significantly worse than its parent on a metric."""
     reasons = []
     before, after = measures.get(params.general_reference, {}).get(report.GENERAL), measures[name].get(report.GENERAL)
     if before and after and after["value"] > before["value"] * (1 + params.max_general_rise):
         reasons.append(report.general_loss(before["value"], after["value"], params.general_reference, params.max_general_rise))
     for pair in pairs:
         if pair.guarded and pair.after == name:
-            # Likelihood of texts is what tuning on replies is allowed to cost, within the gate above.
+            # Fine-tuning on replies may reduce the likelihood of texts; the gate above limits by how much.
             moved = {metric: change for metric, change in changes[pair.before, name].items() if not metric.endswith("_bits_per_byte")}
             chances = statistics.holm({metric: change["chance"] for metric, change in moved.items()})
             lost = [metric for metric, change in moved.items() if change["difference"] < 0 and chances[metric] < params.level]
@@ -199,17 +201,17 @@ def reasons_to_bar(
 
 
 def primary_metric(wanted: Sequence[str], measured: Sequence[dict[str, Measure]]) -> str:
-    """The first metric that was measured for every checkpoint that may win."""
+    """The first metric that was measured for every eligible checkpoint."""
     for name in wanted:
         if all(name in measures for measures in measured):
             return name
-    raise StageError(f"none of select.primary ({', '.join(wanted)}) was measured. Measured: {', '.join(measured[0])}. Name one of these.")
+    raise StageError(f"none of select.primary ({', '.join(wanted)}) was measured. Measured: {', '.join(measured[0])}. Use one of these.")
 
 
 def chosen(
     admitted: Sequence[str], primary: str, measures: dict[str, dict[str, Measure]], predictions: dict[str, list[Prediction]], params: Params
 ) -> dict[str, Any]:
-    """The simplest checkpoint that the best one does not beat, and the tests of the best against all others."""
+    """The simplest checkpoint that is not significantly worse than the best, and the tests of the best against all others."""
     metric = metrics.named(primary)
     sign = 1 if metric.better == "higher" else -1
     best = max(admitted, key=lambda name: (sign * measures[name][primary]["value"], -admitted.index(name)))
@@ -239,7 +241,7 @@ def chosen(
 
 
 def compared(winner: str | None, names: Sequence[str], shown_only: Sequence[str]) -> list[str]:
-    """Whose confusion matrices stand side by side: the first checkpoint shown for comparison, and the winner."""
+    """The checkpoints whose confusion matrices are shown: the first reference checkpoint, and the winner."""
     first = next((name for name in names if name in shown_only), None)
     return [name for name in (first, winner) if name]
 
@@ -267,16 +269,16 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[tuple[Any, ...]]
 
 
 def copy_model(source: Path, files: dict[str, str], target: Path, name: str) -> None:
-    """Copy the winner. Raises StageError where the files are not those that evaluate asked."""
+    """Copy the winner. Raises StageError if the files are not those that were evaluated."""
     if target.exists():
         shutil.rmtree(target)
     if missing := [path for path in files if not (source / path).exists()]:
-        raise StageError(f"{source} lacks {', '.join(missing)}. Fetch it: dvc pull {source}")
+        raise StageError(f"{source} is missing {', '.join(missing)}. Fetch it: dvc pull {source}")
     shutil.copytree(source, target)
     found = hashes(target)
     if altered := [path for path in found if files.get(path) != found[path]]:
         raise StageError(
-            f"{source} is not the model that evaluate@{name} asked: {', '.join(altered)} changed. Run `dvc repro evaluate@{name}`."
+            f"{source} is not the model that evaluate@{name} evaluated: {', '.join(altered)} changed. Run `dvc repro evaluate@{name}`."
         )
 
 

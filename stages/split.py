@@ -1,17 +1,17 @@
-"""split: part train, dev and test, and prove that they share nothing they must not.
+"""split: split the tables into train, dev and test, and check that nothing leaks between them.
 
-What stays together is one thing to a table (`by`): a row, a file, a dialogue with its continuations, what rests on one
-paragraph, or what was written before a day. A row of train that gives away one of dev or test is dropped, and so is one of
-dev that gives away one of test. What is once held out stays so when the corpus grows.
+Each table has one unit that stays together (`by`): a row, a file, a dialogue with its continuations, everything based on one
+paragraph, or everything before a date. A train row that leaks a dev or test row is dropped, and so is a dev row that leaks
+a test row. Held-out rows stay held out when the corpus grows.
 
 Reads   out/clean/tables        the clean rows
-Writes  out/split/train         the six tables, to learn from; its facts are those that questions may ask
-        out/split/dev           the six tables, to choose by
-        out/split/test          the six tables, to judge by
-        out/split/frozen.json   what must stay held out although its hash alone does not say so; read again by the next run
-        out/split/leaks.jsonl   each row that gave a held-out one away, with that one, where both stand, and how they are alike
-        out/split/dropped.jsonl every row left out, with the reason
-        out/split/ledger.json   rows by table, file and reason; how many went to each part
+Writes  out/split/train         the six tables, for training; its facts are those that training questions may ask
+        out/split/dev           the six tables, for model selection
+        out/split/test          the six tables, for evaluation
+        out/split/frozen.json   what must stay held out although its hash alone does not select it; read by the next run
+        out/split/leaks.jsonl   each row that leaks a held-out row, with that row, both locations and how they are similar
+        out/split/dropped.jsonl every dropped row, with the reason
+        out/split/ledger.json   rows by table, file and reason; the number of rows in each part
 """
 
 import json
@@ -31,7 +31,7 @@ from lingyu.split.frozen import Frozen
 from lingyu.split.groups import NONE, PARTS, Parting, Tables, date_of, group_of, key_of, place_key, text_of_row, units_of
 from lingyu.split.guard import COMPARED, Guard
 from lingyu.split.leak import Bounds
-from lingyu.split.parts import Part, TooFew, exceptions, number_of, parted
+from lingyu.split.parts import Part, TooFew, assign_parts, exceptions, number_of
 from lingyu.stage import StageError, StageParams, start
 
 
@@ -63,10 +63,10 @@ def run(params: Params, tables: Path, out: Path) -> None:
             guard = Guard(group, passages, tables, parts, params.tables, params.leaks)
             for table in group:
                 for row, part, reason, found in guard.checked(table):
-                    ledger.came(table, row.source)
+                    ledger.read(table, row.source)
                     if part and not reason:
                         write[part](table, row)
-                        ledger.left(table, row.source)
+                        ledger.kept(table, row.source)
                         ledger.changed(table, row.source, f"to {part}", 1)
                         continue
                     ledger.dropped(table, row.source, reason)
@@ -78,7 +78,7 @@ def run(params: Params, tables: Path, out: Path) -> None:
 
 
 def part_of_rows(table: str, tables: Path, params: Params, frozen: Frozen) -> bytearray:
-    """For each row of the table the number of its part in PARTS, or NONE where it has no date to be parted by."""
+    """For each row of the table the index of its part in PARTS, or NONE if it is split by time and has no date."""
     parting: Parting = getattr(params.tables, table)
     before = frozen.of(table, parting.by)
     held: dict[int, Part] = {int(number, 16): part for part in PARTS[1:] for number in before[part]}
@@ -87,7 +87,7 @@ def part_of_rows(table: str, tables: Path, params: Params, frozen: Frozen) -> by
 
     result, numbers, groups, known = bytearray(), array("Q"), array("L"), dict[str, int]()
     hashes, days = [], []
-    by_text = parting.by != "row"  # then a text may come back under another file, and must be known by itself
+    by_text = parting.by != "row"  # then the same text may return in another file, so it is also tracked by its content
     for row in read_table(tables / f"{table}.parquet", TABLES[table]):
         unit = units.get(row.scope, parting.by)
         unit_key, group = ("", "") if unit == "time" else (key_of(row, unit, params.min_opening), group_of(row))
@@ -104,15 +104,15 @@ def part_of_rows(table: str, tables: Path, params: Params, frozen: Frozen) -> by
     else:
         dev, test = parting.sizes()
         try:
-            chosen = parted(zip(numbers, map(str, groups), strict=True), dev, test, held)
+            chosen = assign_parts(zip(numbers, map(str, groups), strict=True), dev, test, held)
         except TooFew as error:
-            raise StageError(f"{table}: {error}. Lower it in params.yaml, split.tables.{table}, or bring more rows.") from error
+            raise StageError(f"{table}: {error}. Lower it in params.yaml, split.tables.{table}, or add more rows.") from error
         result.extend(PARTS.index(chosen[number]) for number in numbers)
         held = exceptions(chosen, dev, test)
     for place, text in enumerate(hashes):
         if text in texts and result[place] != NONE:
             result[place] = PARTS.index("test")
-    frozen.say(table, parting.by, units, held, (text for place, text in enumerate(hashes) if result[place] == PARTS.index("test")))
+    frozen.record(table, parting.by, units, held, (text for place, text in enumerate(hashes) if result[place] == PARTS.index("test")))
     return result
 
 

@@ -1,8 +1,8 @@
-"""validate: check the rows against the expectations; a broken blocking one stops here.
+"""validate: check the rows against the expectations; a failed blocking expectation stops the pipeline.
 
 Reads   out/ingest/tables             the rows as they were read
         lingyu/validate                 a suite a table, for people to read and extend
-        lingyu/text/word_lists.yaml      lists of words that the suites name, as well
+        lingyu/text/word_lists.yaml      word lists that the suites refer to
 Writes  out/validate/report           index.html, and the Data Docs page of each table
         out/validate/metrics.json     by table: rows, files, expectations, met, broken (blocking), warned; rows failing each
 """
@@ -16,7 +16,7 @@ from pydantic import Field, NonNegativeInt
 from lingyu.files import write_json
 from lingyu.records import TABLES
 from lingyu.stage import StageError, StageParams, start
-from lingyu.validate.report import state_of, told, write_report
+from lingyu.validate.report import describe, state_of, write_report
 from lingyu.validate.run import Checker, Outcome
 from lingyu.validate.suites import suite_of
 
@@ -33,17 +33,17 @@ def run(params: Params, tables: Path, suites: Path, words: Path, out: Path) -> N
     rows = {table: count for table, path in paths.items() if (count := pq.read_metadata(path).num_rows)}
     if not rows:
         raise StageError(
-            f"no row in {tables}: nothing to check. See out/ingest/rejected.jsonl for what was under data/ and why it gave none."
+            f"no rows in {tables}: nothing to check. See out/ingest/rejected.jsonl for the files under data/ and why they produced no rows."
         )
-    asked = {table: suite_of(suites, words, table) for table in rows}
-    known = {f"{table}.{one.name}" for table, suite in asked.items() for one in suite.expectations}
+    by_table = {table: suite_of(suites, words, table) for table in rows}
+    known = {f"{table}.{one.name}" for table, suite in by_table.items() for one in suite.expectations}
     if unknown := [name for name in params.only_warn if name.split(".")[0] in rows and name not in known]:
-        raise StageError(f"params.yaml, validate.only_warn: no expectation named {', '.join(unknown)}. Known: {', '.join(sorted(known))}.")
+        raise StageError(f"params.yaml, validate.only_warn: unknown expectation {', '.join(unknown)}. Known: {', '.join(sorted(known))}.")
 
     checker = Checker()
     outcomes: list[Outcome] = []
     pages: dict[str, str] = {}
-    for table, suite in asked.items():
+    for table, suite in by_table.items():
         print(f"{table}: {rows[table]} rows", flush=True)
         found, pages[table] = checker.check(paths[table], suite, params.only_warn, params.examples)
         outcomes += found
@@ -53,15 +53,16 @@ def run(params: Params, tables: Path, suites: Path, words: Path, out: Path) -> N
 
     if broken := [one for one in outcomes if state_of(one) == "broken"]:
         raise StageError(
-            f"{len(broken)} blocking expectations do not hold ({out}/report/index.html shows all):\n"
-            + "\n".join(told(one) for one in broken)
-            + "\nMend the files under data/ or their mapping in params.yaml, ingest.sources; or list the expectation in "
-            "params.yaml, validate.only_warn, to go on with a warning.\n修正 data/ 里的文件或列映射；或写入 validate.only_warn，仅作警告。"
+            f"{len(broken)} blocking expectations failed ({out}/report/index.html lists all):\n"
+            + "\n".join(describe(one) for one in broken)
+            + "\nFix the files under data/ or their mapping in params.yaml, ingest.sources; or add the expectation to "
+            "params.yaml, validate.only_warn, to continue with a warning.\n"
+            "请修正 data/ 中的文件或列映射；也可将该期望加入 validate.only_warn，只警告、不中止。"
         )
 
 
 def numbers(outcomes: list[Outcome], path: Path) -> dict[str, Any]:
-    """What `dvc metrics diff` compares: how many expectations hold, and how many rows break each."""
+    """What `dvc metrics diff` compares: how many expectations passed, and how many rows fail each."""
     states = [state_of(one) for one in outcomes]
     return {
         "rows": pq.read_metadata(path).num_rows,

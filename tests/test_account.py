@@ -9,7 +9,7 @@ import pytest
 from lingyu.__main__ import main
 from lingyu.files import read_json, write_json
 from lingyu.ledger import Ledger
-from lingyu.ledger_report import STAGES, table, width
+from lingyu.ledger_report import STAGES, WORDS, table, width
 
 ROOT = Path(__file__).parent.parent
 
@@ -43,14 +43,14 @@ def written(out, stages=STAGES):
 
 def enter(ledger, name, source, came=0, made=(), dropped=(), changed=()):
     made, dropped = dict(made), dict(dropped)
-    ledger.came(name, source, came)
+    ledger.read(name, source, came)
     for method, count in made.items():
         ledger.made(name, source, method, count)
     for reason, count in dropped.items():
         ledger.dropped(name, source, reason, count)
     for change, count in dict(changed).items():
         ledger.changed(name, source, change, count)
-    ledger.left(name, source, came + sum(made.values()) - sum(dropped.values()))
+    ledger.kept(name, source, came + sum(made.values()) - sum(dropped.values()))
 
 
 def asked(capsys, out, *more):
@@ -67,9 +67,9 @@ def test_every_file_is_followed_from_reading_to_training(tmp_path, capsys):
     #                          read rej clean train dev test made approved training dev test
     assert lines["a.csv"] == ["5", "1", "4", "2", "0", "1", "3", "3", "4", "0", "1", "3", "given"]
     assert lines["文件/b.md"] == ["2", "0", "2", "2", "0", "0", "4", "3", "4", "0", "0", "4", "corruption"]
-    assert lines["all"] == ["7", "1", "6", "4", "0", "1", "7", "6", "8", "0", "1"]
+    assert lines["total"] == ["7", "1", "6", "4", "0", "1", "7", "6", "8", "0", "1"]
     assert "split     train_leaks_test" in said
-    assert said.endswith("Every row is accounted for.\n")
+    assert said.endswith(f"{WORDS['en']['right']}\n")
 
 
 def test_one_file_is_shown_stage_by_stage(tmp_path, capsys):
@@ -108,7 +108,7 @@ def test_rows_lost_between_two_stages_are_told(tmp_path, capsys):
 
     assert status == 1
     assert "clean → split: dialogues of a.csv: 4 out, 3 in" in said
-    assert "generate" not in said.partition("do not add up")[2]
+    assert "generate" not in said.partition("do not balance")[2]
 
 
 def test_what_mix_did_not_get_is_told_and_so_is_a_ledger_that_was_changed(tmp_path, capsys):
@@ -121,7 +121,7 @@ def test_what_mix_did_not_get_is_told_and_so_is_a_ledger_that_was_changed(tmp_pa
     status, said = asked(capsys, out)
 
     assert status == 1
-    assert "mix: train/sft of a.csv: in 3 + made 2 is not out 4 + left out 0" in said
+    assert "mix: train/sft of a.csv: in 3 + made 2 != out 4 + dropped 0" in said
     assert "split, review → mix: train/sft of a.csv: 2 out, 3 in" in said
     assert "split, review → mix: train/pretrain of 文件/b.md: 2 out, 3 in" in said
 
@@ -131,9 +131,9 @@ def test_ledgers_of_the_data_before_are_told_as_such(tmp_path, capsys):
     (tmp_path / "dvc.lock").write_text("stages: {ingest: {deps: [{path: lingyu/corpus, md5: c}, {path: data, md5: a.dir}]}}")
 
     (tmp_path / "data.dvc").write_text("outs: [{path: data, md5: a.dir}]")
-    assert "data before" not in asked(capsys, out)[1]
+    assert WORDS["en"]["before"] not in asked(capsys, out)[1]
     (tmp_path / "data.dvc").write_text("outs: [{path: data, md5: b.dir}]")
-    assert "rows of the data before" in asked(capsys, out)[1]
+    assert WORDS["en"]["before"] in asked(capsys, out)[1]
 
 
 def test_without_a_run_or_a_file_like_that_there_is_a_word_on_what_to_do(tmp_path, capsys):

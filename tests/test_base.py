@@ -1,5 +1,6 @@
 """base: the tiny one built from general text, or one that is there already."""
 
+import re
 import shutil
 
 import pytest
@@ -88,7 +89,7 @@ def test_only_general_rows_build_the_tiny_base_where_there_are_any(run, tmp_path
         "The wind turns. 风向变了。",
         tiny.chat().render(dialogue(0, "q", "a").messages),
     ]
-    assert "holds no text" not in capsys.readouterr().out
+    assert "general/" not in capsys.readouterr().out
 
 
 def test_without_general_rows_the_tiny_base_learns_from_all_of_the_domain_s_and_says_so(run, tmp_path, capsys):
@@ -113,7 +114,7 @@ def test_without_general_rows_the_tiny_base_learns_from_all_of_the_domain_s_and_
     ]
     assert read_json(out / "metrics.json")["learnt_from"] == "domain"
     said = capsys.readouterr().out
-    assert "holds no text of scope general: the tiny base learns its language from the domain's own 6 training texts" in said
+    assert re.search(r"no text with scope general.* 6 training texts", said)
     assert "没有通用文本" in said
 
 

@@ -1,5 +1,6 @@
 """python -m stages: what a run would stumble over is told before anything is touched."""
 
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -231,7 +232,7 @@ def test_what_a_former_candidate_left_is_removed_before_dvc_looks(project):
 def test_a_file_that_is_no_yaml_is_one_fault(project):
     (project / "params.yaml").write_text("ingest: [", encoding="utf-8")
 
-    with pytest.raises(SystemExit, match=r"params\.yaml is not YAML"):
+    with pytest.raises(SystemExit, match=r"params\.yaml .*YAML"):
         main()
 
 
@@ -246,12 +247,12 @@ def test_a_folder_of_files_may_become_data(project):
 @pytest.mark.parametrize(
     ("name", "told"),
     [
-        ("", "'' is no folder"),
-        ("nowhere", "'nowhere' is no folder"),
-        ("bare", "bare holds no file"),
-        ("data", "data is data/, in it or around it"),
-        ("data/part", "data/part is data/, in it or around it"),
-        (".", ". is data/, in it or around it"),
+        ("", "'' .*folder"),
+        ("nowhere", "'nowhere' .*folder"),
+        ("bare", "bare .*no files"),
+        ("data", "data .*with data/"),
+        ("data/part", "data/part .*with data/"),
+        (".", r"\. .*with data/"),
     ],
 )
 def test_what_cannot_become_data_is_told_before_data_is_replaced(project, name, told):
@@ -260,7 +261,7 @@ def test_what_cannot_become_data_is_told_before_data_is_replaced(project, name, 
 
     (fault,) = faults_of_folder(name)
 
-    assert fault.startswith(told)
+    assert re.match(told, fault)
 
 
 def test_every_link_that_dvc_would_follow_out_of_a_folder_or_drop_is_told(project):

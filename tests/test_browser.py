@@ -54,6 +54,12 @@ def page(browser, address):
     return browser
 
 
+def word(key, language="zh"):
+    """A text of the page, from words.js."""
+    table = (TOP / "web/chat/words.js").read_text(encoding="utf-8").split(" en: {")[language == "en"]
+    return re.search(rf'\b{key}: "([^"]+)"', table)[1]
+
+
 def found(page, selector):
     return page.find_elements("css selector", selector)
 
@@ -78,7 +84,7 @@ def test_a_person_sees_answer_sources_and_the_check(page):
     found(page, ".source summary")[0].click()
 
     assert [item.text for item in found(page, ".answer .text")] == [SPEED_ANSWER, ANSWERED[1][1]]
-    assert [item.text for item in found(page, ".badge")] == ["内容已在来源中核对", "未能在来源中核对"]
+    assert [item.text for item in found(page, ".badge")] == [word("verified"), word("unverified")]
     assert "knowledge/graph.jsonl · row 1" in found(page, ".source")[0].text
     assert page.get_log("browser") == []
 
@@ -113,7 +119,7 @@ def test_escape_stops_an_answer_and_what_came_stays(page):
     page.execute_script("document.dispatchEvent(new KeyboardEvent('keydown', {key: 'Escape'}))")
 
     wait(lambda: found(page, "#send")[0].is_displayed())
-    assert "已停止" in found(page, ".answer")[0].text
+    assert word("stopped") in found(page, ".answer")[0].text
 
 
 @pytest.mark.slow
@@ -121,7 +127,7 @@ def test_an_error_is_said_kindly_and_can_be_tried_again(page):
     ask(page, "飞" * 300)
     card = found(page, ".error")[0]
 
-    assert "对话太长了" in card.text
+    assert word("context_length_exceeded") in card.text
     card.find_element("css selector", "button").click()
     wait(lambda: len(found(page, ".error")) == 1 and found(page, ".error")[0].id != card.id)
 
@@ -133,7 +139,7 @@ def test_language_theme_and_a_new_chat(page):
     found(page, "#theme")[0].click()
     found(page, "#new")[0].click()
 
-    assert "What would you like to know?" in found(page, "#welcome")[0].text
+    assert word("hello", "en") in found(page, "#welcome")[0].text
     assert page.execute_script("return document.documentElement.dataset.theme") == "dark"
     assert found(page, "#talk li") == []
 

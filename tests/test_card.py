@@ -9,6 +9,7 @@ from serving import DOCUMENT, FACTS
 
 from lingyu.files import write_json
 from lingyu.release import card, manifest
+from lingyu.select.names import heading
 
 ABOUT = card.About("tiny", "Tiny · 小", "Answers.", "回答。", "apache-2.0", "", "Somebody")
 MEASURED = {"exact_match": {"value": 0.9, "low": 0.85, "high": 0.94, "count": 100}}
@@ -34,10 +35,10 @@ def test_the_card_tells_data_numbers_and_limits_in_both_languages(model):
     assert (head["license"], head["language"], head["library_name"]) == ("apache-2.0", ["zh", "en"], "transformers")
     assert head["model-index"][0]["results"][0]["metrics"][0] == {"type": "exact_match", "value": 0.9}
     for said in (
-        "| exact_match | 0.900 [0.850, 0.940] | 0.100 [0.050, 0.200] | 100 |",
+        "(`exact_match`) | 0.900 [0.850, 0.940] | 0.100 [0.050, 0.200] | 100 |",
         "| facts | knowledge | domain | 1 | 3 | CC0 |",
-        "| 参数量 Parameters | 22 |",
-        "| 胜出的检查点 Winning checkpoint | sft-full |",
+        f"| {' '.join(heading('parameters'))} | 22 |",
+        f"| {' '.join(heading('checkpoint'))} | sft-full |",
         "免责声明",
         "disclaimer",
         "author = {Somebody}",

@@ -151,10 +151,10 @@ def test_a_question_is_only_held_against_the_source_where_it_was_made_of_it():
     row = dialogue(1, "风速20米每秒能飞吗？", "风速超过12米每秒时不得起飞。")
 
     assert finding(Candidate(row, [SOURCE]), LIMITS, Seen(0.7)) is None
-    assert finding(Candidate(row, [SOURCE], asked=True), LIMITS, Seen(0.7)).evidence == "20"
+    assert finding(Candidate(row, [SOURCE], grounded_question=True), LIMITS, Seen(0.7)).evidence == "20"
 
 
 def test_a_question_may_leave_a_negation_out():
     row = dialogue(1, "风速超过12米每秒时起飞。", "风速超过12米每秒时不得起飞。")
 
-    assert finding(Candidate(row, [SOURCE], asked=True), LIMITS, Seen(0.7)) is None
+    assert finding(Candidate(row, [SOURCE], grounded_question=True), LIMITS, Seen(0.7)) is None

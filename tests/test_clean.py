@@ -1,4 +1,4 @@
-"""The clean stage: each reason on the shortest row that shows it; what is kept, mended, masked."""
+"""The clean stage: each reason on the shortest row that shows it; what is kept, normalised, masked."""
 
 import json
 import re
@@ -235,7 +235,7 @@ def test_a_text_with_two_labels_goes_and_one_with_two_answers_stays(tmp_path):
     assert {reason for _, reason, _ in dropped} == {"conflicting_label", "duplicate"}
 
 
-def test_text_is_mended_and_personal_data_masked_counted_and_stored_nowhere(tmp_path):
+def test_text_is_normalised_and_personal_data_masked_counted_and_stored_nowhere(tmp_path):
     rows = [document(1, "⺠⽤⻜机失联，请拨13800138000，或写信a@b.cn。", section="第⼀章"), document(2, "13800138000")]
 
     kept, _ = run(tmp_path, documents=rows)
@@ -243,7 +243,7 @@ def test_text_is_mended_and_personal_data_masked_counted_and_stored_nowhere(tmp_
     (row,) = kept["documents"]
     assert (row.section, row.text) == ("第一章", "民用飞机失联，请拨[手机号]，或写信[邮箱]。")
     ledger = json.loads((tmp_path / "out/ledger.json").read_text(encoding="utf-8"))
-    assert ledger["total"]["changed"] == {"masked email": 1, "masked mobile": 2, "mended rows": 2}
+    assert ledger["total"]["changed"] == {"masked email": 1, "masked mobile": 2, "normalised rows": 2}
     assert "13800138000" not in "".join(path.read_text(encoding="utf-8") for path in (tmp_path / "out").glob("*.json*"))
 
 
@@ -272,11 +272,11 @@ def test_rows_in_many_batches_are_settled_as_in_one(tmp_path, monkeypatch):
     }  # fmt: skip
 
     monkeypatch.setattr(files, "BATCH", 8)
-    parted = run(tmp_path / "parted", **tables)
+    pieces = run(tmp_path / "pieces", **tables)
 
-    assert parted == whole
-    assert (tmp_path / "parted/out/ledger.json").read_text(encoding="utf-8") == ledger
-    assert sorted(path.name for path in (tmp_path / "parted/out").iterdir()) == ["dropped.jsonl", "ledger.json", "tables"]
+    assert pieces == whole
+    assert (tmp_path / "pieces/out/ledger.json").read_text(encoding="utf-8") == ledger
+    assert sorted(path.name for path in (tmp_path / "pieces/out").iterdir()) == ["dropped.jsonl", "ledger.json", "tables"]
 
 
 def test_the_ledger_adds_up_by_file(tmp_path):
@@ -311,7 +311,7 @@ def test_rows_go_by_the_lists_of_words_as_people_edit_them(tmp_path):
 
 
 def test_an_unknown_kind_of_personal_data_is_an_error():
-    with pytest.raises(ValidationError, match="no rule for mobil; known: email"):
+    with pytest.raises(ValidationError, match=r"mobil.*email"):
         clean.Params(**VALUES, mask=["mobil"])
 
 

@@ -10,7 +10,7 @@ from lingyu.clean import pii
 from lingyu.clean.quality import LISTS, repeated_share
 from lingyu.ingest.sections import closed, cut
 from lingyu.split.leak import Bounds, Gate, Item
-from lingyu.split.parts import TooFew, exceptions, number_of, parted
+from lingyu.split.parts import TooFew, assign_parts, exceptions, number_of
 from lingyu.text import normalise
 from lingyu.text.language import language
 from lingyu.text.legal import HEADING
@@ -306,7 +306,7 @@ def test_simplified_minds_words_and_touches_nothing_else():
     assert simplified("無人機電池過熱，乾燥後再飛；乾隆年間 OK①") == "无人机电池过热，干燥后再飞；乾隆年间 OK①"
 
 
-def test_what_the_quick_look_passes_over_would_not_have_been_mended(monkeypatch):
+def test_what_the_quick_look_passes_over_needs_no_normalising(monkeypatch):
     pool = "中，;a é①²…가ᅡ각がﬁ⺠⼾\u0301\u200b\x00𝟙𠮷\t "
     draw = random.Random(0)
     texts = ["".join(draw.choices(pool, k=draw.randint(1, 6))) for _ in range(3000)]
@@ -436,8 +436,8 @@ def long_text(number):
 
 
 def test_an_item_keeps_its_part_when_others_are_added():
-    few = parted(((number_of(str(number), 1), "") for number in range(200)), 0.1, 0.2)
-    many = parted(((number_of(str(number), 1), "") for number in range(2000)), 0.1, 0.2)
+    few = assign_parts(((number_of(str(number), 1), "") for number in range(200)), 0.1, 0.2)
+    many = assign_parts(((number_of(str(number), 1), "") for number in range(2000)), 0.1, 0.2)
 
     assert few == {name: many[name] for name in few}
     assert 320 < list(many.values()).count("test") < 480
@@ -447,26 +447,26 @@ def test_an_item_keeps_its_part_when_others_are_added():
 def test_each_group_of_three_has_something_in_each_part(seed):
     parts = {group: [number_of(f"{group}{number}", seed) for number in range(3)] for group in "ab"}
 
-    chosen = parted(((number, group) for group, numbers in parts.items() for number in numbers), 0.1, 0.2)
+    chosen = assign_parts(((number, group) for group, numbers in parts.items() for number in numbers), 0.1, 0.2)
 
     for numbers in parts.values():
         assert {"dev", "test"} <= {chosen[number] for number in numbers}
 
 
 def test_a_count_is_met_and_what_it_held_out_is_told():
-    chosen = parted(((number_of(str(number), 1), "") for number in range(50)), 5, 10)
+    chosen = assign_parts(((number_of(str(number), 1), "") for number in range(50)), 5, 10)
 
     assert [list(chosen.values()).count(part) for part in ("train", "dev", "test")] == [35, 5, 10]
     assert sorted(exceptions(chosen, 5, 10)) == sorted(number for number, part in chosen.items() if part != "train")
 
 
 def test_a_count_beside_a_share_takes_nothing_from_it():
-    chosen = parted(((number_of(str(number), 1), "") for number in range(500)), 0.2, 10)
+    chosen = assign_parts(((number_of(str(number), 1), "") for number in range(500)), 0.2, 10)
 
     assert list(chosen.values()).count("test") == 10
     assert 70 < list(chosen.values()).count("dev") < 130
 
 
 def test_a_count_that_leaves_nothing_to_train_is_refused():
-    with pytest.raises(TooFew, match="test 9 of 9 leaves nothing"):
-        parted(((number, "") for number in range(9)), 0.0, 9)
+    with pytest.raises(TooFew, match="test 9 of 9"):
+        assign_parts(((number, "") for number in range(9)), 0.0, 9)

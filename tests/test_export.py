@@ -14,16 +14,16 @@ ROW = {"source": "a.md", "place": "row 1", "licence": "CC-BY-4.0", "scope": "dom
 MADE = {"task": "chat", "references": [], "method": "given", "teacher": "", "prompt_hash": "", "review": "edited by 李工", **ROW}
 
 
-def said(*turns):
+def dialogue_of(*turns):
     return [Message(role={"s": "system", "u": "user", "a": "assistant"}[role], content=text) for role, text in turns]
 
 
-SINGLE = Dialogue(id="i1", messages=said(("u", "问"), ("a", "答")), **MADE)
-MULTI = Dialogue(id="i2", messages=said(("s", "简短"), ("u", "一"), ("a", "壹"), ("u", "二"), ("a", "贰")), **MADE)
-THINKS = Dialogue(id="i3", messages=[*said(("u", "想")), Message(role="assistant", content="好", reasoning="因为")], **MADE)
-TWICE = Dialogue(id="i4", messages=said(("u", "问"), ("u", "再问"), ("a", "答")), **MADE)
-PAIR = Preference(id="p1", messages=said(("s", "简短"), ("u", "问")), chosen="好", rejected="坏", **MADE)
-PROMPT = Question(id="r1", messages=said(("u", "问")), answer="答", wrong=[], known="", **MADE)
+SINGLE = Dialogue(id="i1", messages=dialogue_of(("u", "问"), ("a", "答")), **MADE)
+MULTI = Dialogue(id="i2", messages=dialogue_of(("s", "简短"), ("u", "一"), ("a", "壹"), ("u", "二"), ("a", "贰")), **MADE)
+THINKS = Dialogue(id="i3", messages=[*dialogue_of(("u", "想")), Message(role="assistant", content="好", reasoning="因为")], **MADE)
+TWICE = Dialogue(id="i4", messages=dialogue_of(("u", "问"), ("u", "再问"), ("a", "答")), **MADE)
+PAIR = Preference(id="p1", messages=dialogue_of(("s", "简短"), ("u", "问")), chosen="好", rejected="坏", **MADE)
+PROMPT = Question(id="r1", messages=dialogue_of(("u", "问")), answer="答", wrong=[], known="", **MADE)
 TEXT = Document(id="d1", title="", section="", text="正文", **ROW)
 
 

@@ -75,7 +75,7 @@ def test_the_pinned_revision_is_fetched_and_neither_pickle_nor_code(kind, server
     [
         ("lab/nothing", "v1", "lab/nothing"),
         ("lab/model", "v9", "v9"),
-        ("lab/pickled", "v1", "lab/pickled at v1 has no safetensors file"),
+        ("lab/pickled", "v1", "lab/pickled at v1 has no safetensors"),
         ("no name", "v1", "no name"),
     ],
 )
@@ -92,7 +92,7 @@ def test_a_hub_that_does_not_answer_is_told_with_the_way_out(kind, tmp_path):
     status, said, files = fetched(tmp_path, kind, "http://127.0.0.1:9")
 
     assert status == 1
-    assert "lab/model at v1 could not be fetched from" in said
+    assert "lab/model at v1" in said
     assert f"{ENDPOINTS[kind]} (http://127.0.0.1:9)" in said
     assert "base.model.kind: folder" in said
     assert "Traceback" not in said
@@ -104,7 +104,7 @@ def test_a_folder_without_a_model_is_told(tmp_path, made):
     if made:
         (tmp_path / "bought").mkdir()
 
-    with pytest.raises(StageError, match=r"bought', but that folder holds no model \(no config\.json\)"):
+    with pytest.raises(StageError, match=r"base\.model\.name .*bought'.*no config\.json"):
         hub.fetch("folder", str(tmp_path / "bought"), "", tmp_path / "out")
 
     assert not (tmp_path / "out").exists()

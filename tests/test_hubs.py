@@ -63,7 +63,7 @@ def test_a_version_of_a_folder_is_never_given_to_other_content(tmp_path):
     deliver(Folder(tmp_path / "releases"), package(tmp_path, MODEL), "v1")
     before = hashes(tmp_path / "releases")
 
-    with pytest.raises(StageError, match=r"has a version v1 already, with other content.*--version"):
+    with pytest.raises(StageError, match=r"folder .*releases.* v1 .*--version.*Nothing was uploaded"):
         deliver(Folder(tmp_path / "releases"), package(tmp_path, {"model.safetensors": "other"}), "v1")
 
     assert hashes(tmp_path / "releases") == before
@@ -102,7 +102,7 @@ def test_a_hub_gets_no_byte_twice_for_the_same_release(tmp_path, server):
 def test_a_version_of_a_hub_is_never_given_to_other_content(tmp_path, server):
     deliver(hub(server), package(tmp_path, MODEL), "v1")
 
-    with pytest.raises(StageError, match="has a version v1 already, with other content"):
+    with pytest.raises(StageError, match=r"lab/drone.* v1 .*--version.*Nothing was uploaded"):
         deliver(hub(server), package(tmp_path, {"model.safetensors": "other"}), "v1")
 
     assert released(server, "v1")["model.safetensors"] == b"weights"
@@ -121,7 +121,7 @@ def test_an_upload_that_broke_off_goes_on_with_what_is_missing(tmp_path, server)
     parcel = package(tmp_path, {"model-1.safetensors": "one", "model-2.safetensors": "two"})
     server.refuse_after = 1
 
-    with pytest.raises(StageError, match=r"(?s)broke off.*Run the release again"):
+    with pytest.raises(StageError, match=r"(?s)lab/drone.*interrupted.*version was not set.*Run the release again"):
         deliver(hub(server), parcel, "v1")
     assert len(server.sent) == 1
     assert not server.repositories["lab/drone"].tags
@@ -145,7 +145,7 @@ def test_an_emptied_repository_is_filled_again(tmp_path, server):
 def test_a_file_that_comes_back_altered_gets_no_version(tmp_path, server):
     server.altered = {"model.safetensors"}
 
-    with pytest.raises(StageError, match=r"(?s)model.safetensors.*Nothing carries the new version"):
+    with pytest.raises(StageError, match=r"(?s)model.safetensors.*version was not set"):
         deliver(hub(server), package(tmp_path, MODEL), "v1")
 
     assert not server.repositories["lab/drone"].tags
@@ -157,13 +157,13 @@ def test_a_repository_with_somebody_elses_files_is_left_alone(tmp_path, server):
     repository = server.repositories["lab/drone"]
     repository.commit({"thesis.pdf": b"ours for years"})
 
-    with pytest.raises(StageError, match=r"holds files that no release put there: thesis\.pdf"):
+    with pytest.raises(StageError, match=r"lab/drone.*thesis\.pdf.*Nothing was uploaded"):
         deliver(hub(server), parcel, "v2")
 
     assert repository.commits[repository.head] == {"thesis.pdf": b"ours for years"}
 
 
-@pytest.mark.parametrize(("token", "message"), [("wrong-token", "refused the token in {}"), ("", "{} is not set"), (None, "{} is not set")])
+@pytest.mark.parametrize(("token", "message"), [("wrong-token", "token in {}"), ("", "{} is not set"), (None, "{} is not set")])
 def test_a_token_that_does_not_fit_is_said_without_the_token(tmp_path, server, monkeypatch, capfd, token, message):
     monkeypatch.delenv(server.variable) if token is None else monkeypatch.setenv(server.variable, token)
 
@@ -179,7 +179,7 @@ def test_a_hub_that_does_not_answer_is_named(tmp_path, monkeypatch):
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
 
-    with pytest.raises(StageError, match=r"(?s)Hugging Face lab/drone broke off.*Run the release again"):
+    with pytest.raises(StageError, match=r"(?s)Hugging Face lab/drone.*interrupted.*Run the release again"):
         deliver(open_hub("huggingface", "lab/drone", private=True), package(tmp_path, MODEL), "v1")
 
 
@@ -193,7 +193,7 @@ def test_a_message_keeps_token_and_signature_to_itself(monkeypatch):
 
 @pytest.mark.parametrize("where", ["", "drone", "lab/drone/x", "lab/", "https://x/y"])
 def test_a_repository_is_owner_and_name(where):
-    with pytest.raises(StageError, match="is no repository of huggingface: write owner/name"):
+    with pytest.raises(StageError, match=rf"{where!r}.*huggingface.*owner/name"):
         open_hub("huggingface", where, private=True)
 
 
@@ -237,9 +237,9 @@ def test_a_parcel_has_the_weights_asked_for_and_their_manifest(tmp_path, weights
         (MODEL, "has no adapter"),
         (
             {**ADAPTER, "adapter/adapter_config.json": '{"base_model_name_or_path": "out/pretrain/model"}'},
-            "rests on out/pretrain/model, which",
+            "adapter.*out/pretrain/model",
         ),
-        (ADAPTER, "rests on a base it does not name"),
+        (ADAPTER, "adapter.*not named"),
     ],
 )
 def test_an_adapter_that_nobody_could_load_alone_is_not_sent(tmp_path, files, fault):

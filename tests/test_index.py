@@ -58,4 +58,4 @@ def test_an_empty_corpus_gives_an_empty_knowledge_base(tmp_path):
 
 @pytest.mark.parametrize(("items", "limit", "kept"), [(0, 3, []), (3, 3, [0, 1, 2]), (4, 3, [0, 2]), (10, 3, [0, 4, 8])])
 def test_some_are_taken_evenly_over_the_whole(items, limit, kept):
-    assert index.some(list(range(items)), limit) == kept
+    assert index.sample(list(range(items)), limit) == kept

@@ -9,14 +9,14 @@ from lingyu.stage import StageError
 
 def test_a_ledger_counts_by_table_and_source_in_a_fixed_order(tmp_path):
     ledger = Ledger()
-    ledger.came("labels", "b.csv", 3)
-    ledger.came("documents", "a.md")
+    ledger.read("labels", "b.csv", 3)
+    ledger.read("documents", "a.md")
     ledger.made("labels", "b.csv", "rules", 2)
     ledger.dropped("labels", "b.csv", "too_short")
     ledger.dropped("labels", "b.csv", "duplicate", 2)
     ledger.changed("labels", "b.csv", "masked", 7)
-    ledger.left("labels", "b.csv", 2)
-    ledger.left("documents", "a.md")
+    ledger.kept("labels", "b.csv", 2)
+    ledger.kept("documents", "a.md")
 
     ledger.write(tmp_path / "ledger.json")
 
@@ -44,18 +44,18 @@ def test_an_empty_ledger_adds_up(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("came", "made", "left", "dropped", "fits"),
+    ("read", "made", "kept", "dropped", "fits"),
     [(2, 0, 1, 1, True), (2, 1, 3, 0, True), (2, 0, 1, 0, False), (2, 0, 3, 0, False), (0, 1, 0, 0, False), (1, 0, 0, 2, False)],
 )
-def test_rows_lost_or_doubled_fail_the_stage(tmp_path, came, made, left, dropped, fits):
+def test_rows_lost_or_doubled_fail_the_stage(tmp_path, read, made, kept, dropped, fits):
     ledger = Ledger()
-    ledger.came("documents", "a.md", came)
+    ledger.read("documents", "a.md", read)
     ledger.made("documents", "a.md", "rules", made)
-    ledger.left("documents", "a.md", left)
+    ledger.kept("documents", "a.md", kept)
     ledger.dropped("documents", "a.md", "poor", dropped)
 
     if not fits:
-        with pytest.raises(StageError, match=rf"documents of a\.md: in {came} \+ made .* is not out {left} \+ dropped"):
+        with pytest.raises(StageError, match=rf"documents of a\.md: in {read} \+ made .* out {kept} \+ dropped"):
             ledger.write(tmp_path / "ledger.json")
     else:
         ledger.write(tmp_path / "ledger.json")
@@ -65,9 +65,9 @@ def test_rows_lost_or_doubled_fail_the_stage(tmp_path, came, made, left, dropped
 
 def test_a_loss_in_one_source_is_not_made_up_by_another(tmp_path):
     ledger = Ledger()
-    for source, left in {"a.md": 1, "b.md": 3}.items():
-        ledger.came("documents", source, 2)
-        ledger.left("documents", source, left)
+    for source, kept in {"a.md": 1, "b.md": 3}.items():
+        ledger.read("documents", source, 2)
+        ledger.kept("documents", source, kept)
 
     with pytest.raises(StageError, match=r"(?s)a\.md: in 2.*b\.md: in 2"):
         ledger.write(tmp_path / "ledger.json")

@@ -11,7 +11,8 @@ from lingyu.generate.rules.methods import Methods, Reasons, more_instructions
 from lingyu.generate.rules.taught import Taught
 from lingyu.records import Dialogue
 from lingyu.retrieve.prompt import NOTHING_FOUND, with_passages
-from lingyu.retrieve.support import stands_in
+from lingyu.retrieve.retrievers import Choice
+from lingyu.retrieve.support import contains
 
 RULE = "飞行安全细则"
 ARTICLES = [
@@ -87,7 +88,7 @@ def test_every_number_title_and_quotation_of_an_answer_stands_in_the_records_it_
         ground = "|".join(texts[record] for record in row.references)
         for message in row.messages:
             if message.role == "assistant" and row.method != weak.METHOD:
-                missing = [claim for claim in claims(message.content) if not stands_in(claim, ground)]
+                missing = [claim for claim in claims(message.content) if not contains(claim, ground)]
                 checked += len(claims(message.content))
                 assert missing == [], (row.method, message.content)
 
@@ -169,7 +170,7 @@ def test_an_option_is_judged_with_the_reason(item, asked, answers):
     [
         (["甲", "甲"], [0], 0, 0, "two options are the same, or one is blank"),
         (["甲"], [0], 0, 0, "too few or too many options"),
-        (["甲", "乙", "以上都对"], [2], 1, 0, "its options cannot stand in another order"),
+        (["甲", "乙", "以上都对"], [2], 1, 0, "its options cannot be reordered"),
     ],
 )
 def test_items_that_cannot_be_asked_are_told(options, right, choices, judgements, reason):
@@ -357,7 +358,7 @@ def test_people_s_questions_rest_on_the_articles_that_the_answer_cites_and_refer
 
 
 def shelf() -> retrieval.Shelf:
-    return retrieval.Shelf(ARTICLES, FACTS, 240, 1.5, 0.75)
+    return retrieval.Shelf(ARTICLES, FACTS, 240, Choice())
 
 
 def test_the_right_passage_stands_among_others_in_the_form_of_the_service():
@@ -398,7 +399,7 @@ def test_without_the_right_passage_the_answer_is_that_of_the_service_and_rests_o
 def test_about_a_share_goes_without():
     many = [fact(f"m{n}", f"机{n}", "升限", f"{n}00米") for n in range(1, 101)]
 
-    rows = retrieval.instructions(retrieval.of_facts(many, 1, 1), retrieval.Shelf([], many, 240, 1.5, 0.75), 3, 0.2, 1)
+    rows = retrieval.instructions(retrieval.of_facts(many, 1, 1), retrieval.Shelf([], many, 240, Choice()), 3, 0.2, 1)
 
     assert 10 <= sum(row.messages[1].content in NOTHING_FOUND.values() for row in rows) <= 30
 
@@ -423,7 +424,7 @@ def test_a_question_whose_passages_do_not_fit_is_told():
     told = []
 
     rows = retrieval.instructions(
-        retrieval.of_articles(articles.articles_of(ARTICLES[:1], 100), 4, 1), retrieval.Shelf(ARTICLES, [], 12, 1.5, 0.75), 1, 0.0, 1,
+        retrieval.of_articles(articles.articles_of(ARTICLES[:1], 100), 4, 1), retrieval.Shelf(ARTICLES, [], 12, Choice()), 1, 0.0, 1,
         lambda record, why: told.append(why),
     )  # fmt: skip
 
@@ -565,8 +566,8 @@ def test_reasons_are_counted_by_table_and_method(tmp_path):
 
     reasons, ledger = Reasons(), Ledger()
     list(more_instructions(Methods.model_validate(ON), taught(), reasons))
-    ledger.came("documents", "a.md")
-    ledger.left("documents", "a.md")
+    ledger.read("documents", "a.md")
+    ledger.kept("documents", "a.md")
 
     reasons.count(ledger)
 

@@ -1,6 +1,7 @@
 """mix: what goes into training how often, what is refused, and what the gate lets through."""
 
 import json
+import re
 
 import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
@@ -99,8 +100,9 @@ def test_a_task_or_file_that_is_not_there_is_told(tmp_path):
     with pytest.raises(StageError) as error:
         run(tmp_path, changed, train=[document("g1", scope="general")], instructions=[instruction("i1")])
 
-    told = str(error.value).splitlines()[1:]
-    assert told == ["  mix.tasks: no row has the task 'fakt'; there are: fact", "  mix.sources: no file matches 'general/*'; one is a.md"]
+    task, source = str(error.value).splitlines()[1:]
+    assert re.search(r"mix\.tasks: .*'fakt'.*fact$", task)
+    assert re.search(r"mix\.sources: .*'general/\*'.*a\.md$", source)
 
 
 @pytest.mark.parametrize(("temperature", "share"), [(1.0, 90 / 99), (2.0, 3 / 4), (1e9, 1 / 2)])
@@ -140,11 +142,11 @@ def test_dialogues_with_several_questions_have_their_share(tmp_path, share):
 
 
 def test_a_share_of_what_is_not_there_stops_the_run(tmp_path):
-    with pytest.raises(StageError, match=r"multi_turn_share is 0\.5, but train/sft has no multi-turn dialogue"):
+    with pytest.raises(StageError, match=r"multi_turn_share is 0\.5.*train/sft.*multi-turn"):
         run(tmp_path, {"multi_turn_share": 0.5}, instructions=[instruction("s1")])
 
 
-def test_a_long_dialogue_is_parted_at_its_turns(tmp_path):
+def test_a_long_dialogue_is_split_between_turns(tmp_path):
     rows = [talk("m1", 20), instruction("i1", answer="x" * 300), instruction("i2")]
 
     mixed = run(tmp_path, {"long_dialogues": "split"}, instructions=rows)
@@ -160,7 +162,7 @@ def test_a_long_dialogue_is_parted_at_its_turns(tmp_path):
 
 def test_nothing_general_to_replay_is_said(tmp_path, capsys):
     run(tmp_path / "bare", train=[document("d1")], instructions=[instruction("i1")])
-    assert "nothing general is replayed against forgetting in pretrain, sft:" in capsys.readouterr().out
+    assert "forgetting in pretrain, sft:" in capsys.readouterr().out
 
     run(tmp_path / "half", train=[document("d1")], general=[document("g1", scope="general")], instructions=[instruction("i1")])
     assert "forgetting in sft:" in capsys.readouterr().out
@@ -186,11 +188,12 @@ def test_rows_left_out_as_too_long_are_told_with_what_to_raise(tmp_path, capsys)
     run(tmp_path, instructions=[instruction("i1", answer="x" * 300), instruction("i2")], questions=[question("q1", asked="y" * 200)])
 
     told = capsys.readouterr().out
-    assert "rows too long for the model are left out: train/sft 1/2, test/questions 1/1. Raise mix.max_tokens (200)" in told
-    assert "过长而未用的行：train/sft 1/2" in told
+    assert told.count("train/sft 1/2, test/questions 1/1") == 2
+    assert "mix.max_tokens (200)" in told
+    assert "mix.max_tokens（200）" in told
 
 
-def test_a_long_document_is_parted_and_a_long_dialogue_refused(tmp_path):
+def test_a_long_document_is_split_and_a_long_dialogue_refused(tmp_path):
     long = document("d1", text="One sentence stands here. " * 20)
 
     mixed = run(tmp_path, train=[long], instructions=[instruction("i1", answer="x" * 300), instruction("i2")])
@@ -255,9 +258,7 @@ def test_a_classification_leaks_by_its_text_alone(tmp_path):
 
 
 def test_training_on_a_record_kept_for_the_test_stops_the_run(tmp_path):
-    with pytest.raises(
-        StageError, match=r"1 training rows rest on records that are kept for the test.*\n  i1 \(a\.md, row 1, method fact\)"
-    ):
+    with pytest.raises(StageError, match=r"1 training rows .*test.*\n  i1 \(a\.md, row 1, method fact\)"):
         run(tmp_path, instructions=[instruction("i1", references=["f1"])], questions=[question("q1", references=["f1"])])
 
 
@@ -268,7 +269,7 @@ def test_taught_records_may_be_trained_on(tmp_path):
 
 
 def test_nothing_to_train_on_is_an_error_that_names_the_reasons(tmp_path):
-    with pytest.raises(StageError, match=r"no row is left to train on; left out by reason: \{'too long': 1\}"):
+    with pytest.raises(StageError, match=r"\{'too long': 1\}.*section mix"):
         run(tmp_path, instructions=[instruction("i1", answer="x" * 500)])
 
 
@@ -315,7 +316,7 @@ def test_copies_have_ids_of_their_own():
         ("", [""]),
     ],
 )
-def test_a_long_text_is_parted_at_its_best_border_and_nothing_is_lost(text, parts):
+def test_a_long_text_is_split_at_its_best_boundary_and_nothing_is_lost(text, parts):
     assert pieces(text, lambda part: len(part) <= 8) == parts
     assert "".join(parts) == text
 

@@ -71,7 +71,7 @@ def test_a_text_longer_than_the_model_reads_is_read_in_windows(folder):
 
 
 def test_a_folder_that_cannot_be_used_says_why(folder, tmp_path):
-    with pytest.raises(StageError, match=r"clean.ner: .* has no config.json, tokenizer.json. Name the folder"):
+    with pytest.raises(StageError, match=r"clean\.ner: .* has no config\.json, tokenizer\.json"):
         ner.tagger(str(tmp_path))
 
     for path in folder.iterdir():
@@ -79,9 +79,9 @@ def test_a_folder_that_cannot_be_used_says_why(folder, tmp_path):
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     other = config | {"id2label": {"0": "O", "1": "B-LOC", "2": "I-LOC"}, "label2id": {"O": 0, "B-LOC": 1, "I-LOC": 2}}
     (tmp_path / "config.json").write_text(json.dumps(other), encoding="utf-8")
-    with pytest.raises(StageError, match=r"no label of .* says a person or an address: B-LOC, I-LOC, O. Known.*PER"):
+    with pytest.raises(StageError, match=r"no label.*B-LOC, I-LOC, O\. Known.*PER"):
         ner.Tagger(tmp_path)
 
     (tmp_path / "model.safetensors").rename(tmp_path / "pytorch_model.bin")
-    with pytest.raises(StageError, match=r"no \*.safetensors.*pickles are not loaded"):
+    with pytest.raises(StageError, match=r"no \*\.safetensors.*not loaded"):
         ner.Tagger(tmp_path)

@@ -1,4 +1,4 @@
-"""Personal data: each kind as it is written, what only looks like it, and what stands in its place."""
+"""Personal data: each kind as it is written, what only looks like it, and its placeholder."""
 
 import re
 import time

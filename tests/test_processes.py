@@ -150,7 +150,8 @@ def test_nodes_that_cannot_meet_are_told(tiny_model, warm, tmp_path):
         status, _, err = ended(staged(place, *words, warm=warm, **where))
 
     assert status == 1
-    assert "sft@full: node 0 did not meet the others at 127.0.0.1:" in err
+    assert "sft@full: node 0 " in err
+    assert "127.0.0.1:" in err
     assert "address already in use" in err
     assert "Traceback" not in err
 
@@ -159,7 +160,7 @@ def test_nodes_share_the_processes_evenly(monkeypatch):
     for name, value in {"NODES": "2", "NODE": "0", "RENDEZVOUS": "127.0.0.1:29500"}.items():
         monkeypatch.setenv(f"LINGYU_{name}", value)
 
-    with pytest.raises(StageError, match=r"processes is 3, which 2 nodes \(LINGYU_NODES\) cannot share"):
+    with pytest.raises(StageError, match=r"processes is 3.* 2 nodes \(LINGYU_NODES\)"):
         launched("stages.sft", 3)
 
 
@@ -176,5 +177,5 @@ def test_a_node_that_is_half_told_where_it_stands_is_refused(given, monkeypatch)
     for name, value in given.items():
         monkeypatch.setenv(f"LINGYU_{name}", value)
 
-    with pytest.raises(StageError, match=r"LINGYU_NODES='.*each needs all three.*LINGYU_RENDEZVOUS=node1:29500"):
+    with pytest.raises(StageError, match=r"LINGYU_NODES='.*LINGYU_NODE='.*LINGYU_RENDEZVOUS='.*LINGYU_RENDEZVOUS=node1:29500"):
         launched("stages.sft", 2)

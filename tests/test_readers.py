@@ -4,6 +4,7 @@ import io
 import json
 import os
 import random
+import re
 import sys
 import zipfile
 from collections import Counter
@@ -153,9 +154,7 @@ def test_a_caption_below_a_table_belongs_to_it(tmp_path):
 
 
 def test_scanned_pages_need_ocr(tmp_path):
-    with pytest.raises(
-        Unreadable, match=r"needs_ocr: none of its 1 pages .*scanned.*OCR first, or pip install 'lingyu\[ocr\]' and set ocr: true"
-    ):
+    with pytest.raises(Unreadable, match=r"needs_ocr: .*\b1 pages .*scanned.*pip install 'lingyu\[ocr\]'.*ocr: true"):
         read(tmp_path, "a.pdf", scanned_pdf())
 
 
@@ -193,7 +192,7 @@ def test_a_scanned_page_of_two_columns_is_read_column_by_column(tmp_path):
 
 @with_ocr
 def test_a_picture_without_text_needs_another_scan(tmp_path):
-    with pytest.raises(Unreadable, match=r"needs_ocr: none of its 1 pages .*OCR found no text"):
+    with pytest.raises(Unreadable, match=r"needs_ocr: .*\b1 pages .*OCR found no text"):
         read(tmp_path, "a.pdf", pictured_pdf([]), ocr=True)
 
 
@@ -202,7 +201,7 @@ def test_ocr_without_its_package_says_how_to_get_it(monkeypatch, tmp_path):
     (tmp_path / "data").mkdir()
     (tmp_path / "data/a.pdf").write_bytes(scanned_pdf())
 
-    with pytest.raises(StageError, match=r"ocr: true needs the package rapidocr: pip install 'lingyu\[ocr\]'; or write ocr: false"):
+    with pytest.raises(StageError, match=r"ocr: true .*rapidocr.*pip install 'lingyu\[ocr\]'.*ocr: false"):
         ingest.run(PARAMS.model_copy(update={"ocr": True}), tmp_path / "data", tmp_path / "out")
 
 
@@ -525,7 +524,7 @@ def test_a_first_line_that_no_memory_should_hold_does_not_hide_the_next(tmp_path
 def test_json_within_json_without_end_is_told_in_words(tmp_path):
     (fault,) = read(tmp_path, "a.json", '{"a":' * 50_000 + "1" + "}" * 50_000, max_record=1_000_000)
 
-    assert (fault.reason, fault.detail[:32]) == ("not_json", "lists or objects within each oth")
+    assert (fault.reason, "nested" in fault.detail) == ("not_json", True)
 
 
 # CSV
@@ -562,7 +561,7 @@ def test_separators_are_told_by_the_head(tmp_path, name, text):
 
 
 def test_two_columns_of_one_name_are_refused(tmp_path):
-    with pytest.raises(Unreadable, match="double_column: more than one column is named 答案"):
+    with pytest.raises(Unreadable, match=r"double_column: .*答案"):
         read(tmp_path, "a.csv", "问题,答案,答案\n1,2,3\n")
 
 
@@ -599,39 +598,34 @@ def swelling() -> bytes:
     [
         ("a.docx", bomb, "zip_bomb", "word/document.xml unpacks from"),
         ("a.docx", swelling, "too_large", "ingest.max_document_mb"),
-        ("a.docx", lambda: docx(paragraph("x"))[:3000], "truncated", "copy it anew"),
-        (
-            "a.docx",
-            lambda: b"plain text",
-            "unreadable",
-            "not DOCX, though its name ends in .docx; it holds text: name it by what the text is",
-        ),
-        ("a.xlsx", lambda: b"\x01\0broken", "unreadable", "it is damaged: copy it anew"),
-        ("a.csv", lambda: bytes(500), "nul_bytes", "it holds nothing but NUL bytes"),
-        ("a.csv", lambda: b" \n ", "empty_file", "it holds nothing but blanks"),
-        ("a.pdf", lambda: pdf(story(("BodyText", "x")))[:600], "truncated", "it was cut; copy it anew"),
+        ("a.docx", lambda: docx(paragraph("x"))[:3000], "truncated", "copy it"),
+        ("a.docx", lambda: b"plain text", "unreadable", r"DOCX.*\.docx.*text.*\.txt, \.md, \.csv"),
+        ("a.xlsx", lambda: b"\x01\0broken", "unreadable", r"XLSX.*\.xlsx.*damaged"),
+        ("a.csv", lambda: bytes(500), "nul_bytes", "only NUL bytes"),
+        ("a.csv", lambda: b" \n ", "empty_file", "only white space"),
+        ("a.pdf", lambda: pdf(story(("BodyText", "x")))[:600], "truncated", "copy it"),
         ("a.docx", lambda: zipped({"x": "y"}), "wrong_ending", "a zip archive"),
-        ("a.docx", lambda: pdf(story(("BodyText", "x"))), "wrong_ending", "it is PDF; name it .pdf"),
-        ("a.txt", lambda: docx(paragraph("x")), "wrong_ending", "it is DOCX; name it .docx"),
-        ("a.xlsx", lambda: b"<table><tr><td>1</table>", "unreadable", "it holds HTML: name it .html"),
-        ("a.xls", lambda: b"<html><table><tr><td>1</table>", "wrong_ending", "it is HTML; name it .html"),
-        ("a.txt", lambda: b"\xef\xbb\xbf\n<!DOCTYPE html><p>x</p>", "wrong_ending", "it is HTML; name it .html"),
-        ("a.jpg", lambda: b"\xff\xd8\xff\xe0", "unknown_format", "it is an image; convert it to a format that is read"),
-        ("a.zip", lambda: zipped({"x": "y"}), "unknown_format", "it is a zip archive; unpack it"),
-        ("a.xls", lambda: b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600), "old_format", "save it as .xlsx"),
-        ("a.doc", lambda: b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600), "old_format", "save it as .docx"),
+        ("a.docx", lambda: pdf(story(("BodyText", "x"))), "wrong_ending", r"\.docx.*PDF.*\.pdf"),
+        ("a.txt", lambda: docx(paragraph("x")), "wrong_ending", r"\.txt.*DOCX.*\.docx"),
+        ("a.xlsx", lambda: b"<table><tr><td>1</table>", "unreadable", r"\.xlsx.*HTML.*\.html"),
+        ("a.xls", lambda: b"<html><table><tr><td>1</table>", "wrong_ending", r"\.xls.*HTML.*\.html"),
+        ("a.txt", lambda: b"\xef\xbb\xbf\n<!DOCTYPE html><p>x</p>", "wrong_ending", r"\.txt.*HTML.*\.html"),
+        ("a.jpg", lambda: b"\xff\xd8\xff\xe0", "unknown_format", "an image.*convert it"),
+        ("a.zip", lambda: zipped({"x": "y"}), "unknown_format", "a zip archive.*unpack it"),
+        ("a.xls", lambda: b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600), "old_format", r"save it as \.xlsx"),
+        ("a.doc", lambda: b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600), "old_format", r"save it as \.docx"),
         (
             "a.xlsx",
             lambda: b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600) + "EncryptedPackage".encode("utf-16-le"),
             "password",
-            "save it without one",
+            "without",
         ),
-        ("a.parquet", lambda: b"PAR1 broken PAR1", "unreadable", "not a Parquet file"),
-        ("a.csv", lambda: b"\x89PNG\r\n\x1a\n....", "wrong_ending", "it is an image"),
+        ("a.parquet", lambda: b"PAR1 broken PAR1", "unreadable", "Parquet"),
+        ("a.csv", lambda: b"\x89PNG\r\n\x1a\n....", "wrong_ending", r"\.csv.*an image"),
         ("a.txt", lambda: b"x" * 300_000, "too_long", "ingest.max_record_mb"),
-        ("a.json", lambda: b'[{"text": "' + b"x" * 300_000 + b'"}]', "too_long", "nothing from here on was read"),
+        ("a.json", lambda: b'[{"text": "' + b"x" * 300_000 + b'"}]', "too_long", r"0\.1 MB.*ingest\.max_record_mb.*not read"),
         ("a.md", lambda: "很长。\n".encode() * 200_000, "too_large", "ingest.max_document_mb"),
-        ("a.pptx", lambda: zipped({"ppt/presentation.xml": "<p"}), "unreadable", "not a PPTX"),
+        ("a.pptx", lambda: zipped({"ppt/presentation.xml": "<p"}), "unreadable", "PPTX"),
         ("a.html", lambda: b"<script>x</script>", "empty_file", "no text"),
     ],
 )
@@ -645,7 +639,7 @@ def test_a_file_that_cannot_be_used_says_why_and_the_rest_goes_on(tmp_path, name
 
     (fault,) = read_jsonl(tmp_path / "out/rejected.jsonl")
     assert (fault["source"], fault["reason"]) == (name, reason)
-    assert said in fault["detail"]
+    assert re.search(said, fault["detail"])
     assert [row.source for row in read_tables(tmp_path / "out/tables")["documents"]] == ["好 文件 🚁.txt"]
 
 
@@ -702,7 +696,8 @@ def test_articles_that_a_statute_lacks_are_named(tmp_path):
     ingest.run(PARAMS, data, tmp_path / "out")
 
     (row,) = read_jsonl(tmp_path / "out/rejected.jsonl")
-    assert (row["reason"], row["detail"].split(";")[0]) == ("articles_missing", "it has no 第1条–第2条、第5条")
+    assert row["reason"] == "articles_missing"
+    assert "第1条–第2条、第5条" in row["detail"]
 
 
 # Damage

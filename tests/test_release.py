@@ -1,5 +1,6 @@
 """The flow release: what it reads from params.yaml and the command line, and what it writes down for the next comparison."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -78,7 +79,7 @@ def test_one_run_releases_to_several_places(project, monkeypatch):
 def test_a_release_that_failed_is_not_written_down(project):
     Path("out/package/release/model.safetensors").write_text("touched")
 
-    with pytest.raises(StageError, match="is not what its manifest says"):
+    with pytest.raises(StageError, match=r"(?s)out/package/release.*manifest.*model\.safetensors"):
         release()
 
     assert not Path("releases/released.json").exists()
@@ -86,7 +87,7 @@ def test_a_release_that_failed_is_not_written_down(project):
 
 @pytest.mark.parametrize("version", ["../v1", "", ".hidden", "v 1", "第一版"])
 def test_a_version_must_serve_as_tag_and_folder(version):
-    with pytest.raises(StageError, match="cannot be a version"):
+    with pytest.raises(StageError, match=re.escape(repr(version))):
         flow.checked(version)
 
 

@@ -91,7 +91,7 @@ def test_a_node_that_went_away_is_tried_again(project, prefect_server):
 def test_a_failure_names_its_stage_what_waits_for_it_and_keeps_the_rest(project, prefect_server):
     write(fails="always", retries={})
 
-    with pytest.raises(StageError, match=r"(?s)sft@lora: the node was taken away.*because they need it: select\..*is kept"):
+    with pytest.raises(StageError, match=r"(?s)sft@lora: the node was taken away.*because they depend on it: select\..*kept"):
         retrain.retrain()
 
     assert Path("out/full").read_text() == "1"
@@ -138,7 +138,7 @@ def test_a_target_that_does_not_exist_is_named_with_those_that_do():
 def test_retries_for_something_that_does_not_exist_are_an_error():
     params = retrain.Params(limit=1, retries={"gpu": 1, "sft": 2, "gqu": 1}, retry_delay_seconds=0)
 
-    with pytest.raises(StageError, match=r"names no stage and no runner: gqu\. Known: clean, gpu, here, select, sft"):
+    with pytest.raises(StageError, match=r"retrain\.retries: .* gqu\. .*clean, gpu, here, select, sft"):
         retrain.check(params, STEPS)
 
 
@@ -172,7 +172,7 @@ def test_what_changed_is_told_by_stage():
     }
 
     assert "| sft@full | sft.lr modified, train.py modified, changed command |" in retrain.changes(["clean", "sft@full"], changed)
-    assert "Nothing is stale" in retrain.changes(["clean"], {})
+    assert "up to date" in retrain.changes(["clean"], {})
 
 
 def test_metrics_stand_side_by_side_by_stage(tmp_path):
@@ -194,43 +194,43 @@ def test_metrics_stand_side_by_side_by_stage(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("metric", "before", "now", "word"),
+    ("metric", "before", "now", "outcome"),
     [
         ("fact_exact", 0.5, 0.8, "better"),
         ("fact_exact", 0.8, 0.5, "worse"),
-        ("fact_exact", 0.5, 0.6, "not told apart"),
-        ("fact_exact", 0.5, 0.7, "not told apart"),  # the intervals touch
+        ("fact_exact", 0.5, 0.6, "no significant difference"),
+        ("fact_exact", 0.5, 0.7, "no significant difference"),  # the intervals touch
         ("domain_bits_per_byte", 0.8, 0.5, "better"),
         ("domain_bits_per_byte", 0.5, 0.8, "worse"),
-        ("fact_exact", None, 0.5, "only now"),
-        ("fact_exact", 0.5, None, "only before"),
+        ("fact_exact", None, 0.5, "new metric"),
+        ("fact_exact", 0.5, None, "no longer measured"),
     ],
 )
-def test_two_models_differ_where_their_intervals_part(metric, before, now, word):
+def test_two_models_differ_where_their_intervals_part(metric, before, now, outcome):
     (verdict,) = compare.verdicts(manifest(metric, before), manifest(metric, now))
 
-    assert verdict.word == word
+    assert verdict.outcome == outcome
 
 
 def test_models_measured_on_other_items_are_not_compared():
     (verdict,) = compare.verdicts(manifest("fact_exact", 0.5), manifest("fact_exact", 0.9, items="others"))
 
-    assert verdict.word == "other test items"
+    assert verdict.outcome == "different test set"
 
 
 @pytest.mark.parametrize(
-    ("words", "same", "advice"),
+    ("outcomes", "same", "advice"),
     [
-        (["better", "not told apart"], False, "A release is advised: better in m0"),
-        (["worse", "not told apart"], False, "not advised: worse in m0"),
-        (["better", "worse"], False, "Not advised without a look: better in m0, worse in m1"),
-        (["not told apart"], False, "no metric tells the two apart"),
-        (["other test items", "only now"], False, "nothing is advised"),
+        (["better", "no significant difference"], False, "Release recommended: better on m0"),
+        (["worse", "no significant difference"], False, "not recommended: worse on m0"),
+        (["better", "worse"], False, "Review before releasing: better on m0, worse on m1"),
+        (["no significant difference"], False, "not recommended: no significant difference"),
+        (["different test set", "new metric"], False, "no recommendation"),
         (["better"], True, "nothing to release"),
     ],
 )
-def test_a_release_is_advised_when_something_is_better_and_nothing_worse(words, same, advice):
-    found = [compare.Verdict(f"m{number}", None, None, word) for number, word in enumerate(words)]
+def test_a_release_is_advised_when_something_is_better_and_nothing_worse(outcomes, same, advice):
+    found = [compare.Verdict(f"m{number}", None, None, outcome) for number, outcome in enumerate(outcomes)]
 
     assert advice in compare.advice(found, same)
 
@@ -238,7 +238,7 @@ def test_a_release_is_advised_when_something_is_better_and_nothing_worse(words, 
 def test_the_new_winner_is_compared_with_the_last_release(tmp_path):
     write_json(tmp_path / "manifest.json", manifest("fact_exact", 0.9))
     told = retrain.comparison(tmp_path / "manifest.json", tmp_path / "released.json")
-    assert "Nothing was released yet" in told
+    assert "python -m flows.release" in told
 
     entries = [
         {"version": version, "place": "folder releases", **manifest("fact_exact", value)} for version, value in [("v1", 0.1), ("v2", 0.5)]
@@ -246,7 +246,7 @@ def test_the_new_winner_is_compared_with_the_last_release(tmp_path):
     write_json(tmp_path / "released.json", entries)
     told = retrain.comparison(tmp_path / "manifest.json", tmp_path / "released.json")
 
-    assert "A release is advised: better in fact_exact" in told
+    assert "Release recommended: better on fact_exact" in told
     assert "v2, folder releases" in told
     assert "| fact_exact | 0.500 [0.400, 0.600], n = 100 | 0.900 [0.800, 1.000], n = 100 | better 更好 |" in told
 

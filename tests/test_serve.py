@@ -187,15 +187,15 @@ def test_max_tokens_and_stop_words_end_an_answer(ask):
 @pytest.mark.parametrize(
     ("fields", "status", "says"),
     [
-        ({"model": "gpt-4"}, 404, "no model 'gpt-4' here; there is 'tiny'"),
-        ({"max_tokens": 500}, 400, "context holds 256 tokens"),
+        ({"model": "gpt-4"}, 404, "'gpt-4'; this service has 'tiny'"),
+        ({"max_tokens": 500}, 400, "256 tokens"),
         ({"question": "飞" * 600}, 400, "Shorten the conversation"),
         ({"temperature": 3}, 400, "temperature: Input should be less than or equal to 2 (found '3')"),
-        ({"tools": []}, 400, "tools: this service does not know the field"),
+        ({"tools": []}, 400, "tools: unsupported field"),
         ({"n": 2}, 400, "n: Input should be 1"),
         ({"mode": "expert"}, 400, "mode: Input should be 'plain' or 'professional'"),
         ({"messages": []}, 400, "messages"),
-        ({"messages": [{"role": "assistant", "content": "x"}]}, 400, "last message must be the user's"),
+        ({"messages": [{"role": "assistant", "content": "x"}]}, 400, "must be user; found assistant"),
     ],
 )
 def test_what_cannot_be_served_is_refused_in_both_languages(ask, fields, status, says):
@@ -210,7 +210,7 @@ def test_what_cannot_be_served_is_refused_in_both_languages(ask, fields, status,
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"\xff"])
 def test_a_body_that_is_no_request_is_refused(body):
-    with pytest.raises(Refused, match="cannot be read"):
+    with pytest.raises(Refused, match="Invalid request: "):
         parsed(body)
 
 
@@ -309,7 +309,7 @@ def test_several_asked_at_once_each_get_their_own_answer(assistant):
         ([], False, ["a\n", "\n", "b\n\n"], "", "a\n\nb"),
     ],
 )
-def test_a_reply_is_parted_wherever_its_text_is_cut(stops, thinking, texts, reasoning, content):
+def test_a_reply_is_split_wherever_its_text_is_cut(stops, thinking, texts, reasoning, content):
     for cut in (texts, list("".join(texts))):
         parts, got = Parts(stops, thinking), {"reasoning": "", "content": ""}
         for text in cut:

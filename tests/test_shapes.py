@@ -18,7 +18,7 @@ def read(record, **mapping):
     return shaped
 
 
-def said(table, row):
+def contents(table, row):
     """What a row says, as short as a table of tests needs it."""
     return {
         "dialogues": lambda: [message.content for message in row.messages],
@@ -78,7 +78,7 @@ def test_known_shapes_are_recognised(shape, record, expected):
     shaped = read(record)
 
     assert (shaped.shape, shaped.unread) == (shape, [])
-    assert [said(table, row) for table, row in shaped.rows] == expected
+    assert [contents(table, row) for table, row in shaped.rows] == expected
 
 
 @pytest.mark.parametrize(
@@ -95,31 +95,31 @@ def test_known_shapes_are_recognised(shape, record, expected):
     ],
 )  # fmt: skip
 def test_others_are_mapped_by_a_few_lines(mapping, record, expected):
-    assert [said(table, row) for table, row in read(record, **mapping).rows] == expected
+    assert [contents(table, row) for table, row in read(record, **mapping).rows] == expected
 
 
 @pytest.mark.parametrize(
     ("mapping", "record", "message"),
     [
-        ({}, {"question": "q", "时间": "t"}, "unknown_shape: the fields question, 时间 .*nearest is question, which lacks answer/.* Map"),
+        ({}, {"question": "q", "时间": "t"}, "unknown_shape: .*question, 时间 .*question.*answer/.*ingest.sources, columns"),
         ({}, {}, "unknown_shape"),
-        ({"shape": "label"}, {"text": "t"}, "unknown_shape: .* of no such shape; nearest is label, which lacks label/标签"),
+        ({"shape": "label"}, {"text": "t"}, "unknown_shape: .*text.* label.*label/标签"),
         ({"columns": {"question": "x.p"}}, {"x": {"q": "q"}}, r"missing_column: no field x\.p"),
-        ({"values": {"label": {"0": "n"}}}, {"text": "t", "label": 2}, "unmapped_value: label is '2', .* it has 0"),
+        ({"values": {"label": {"0": "n"}}}, {"text": "t", "label": 2}, "unmapped_value: label .*'2'.*ingest.sources, values.* 0"),
         ({"values": {"label": {"0": "n"}}}, {"text": "t"}, "missing_column: no field label"),
-        ({}, {"messages": [USER]}, "incomplete: turns are not user, assistant, … to an assistant's end but user"),
+        ({}, {"messages": [USER]}, "incomplete: .* user$"),
         ({}, {"messages": [{"role": "tool", "content": "x"}]}, r"unknown_role: .*'tool'.* values\.role"),
-        ({}, {"messages": [{**USER, "content": [{"type": "image_url"}]}, REPLY]}, "ill_typed: content is not text but list"),
-        ({}, {"instruction": "i", "output": ["a", "b"]}, "ill_typed: output is not text but list"),
+        ({}, {"messages": [{**USER, "content": [{"type": "image_url"}]}, REPLY]}, "ill_typed: content .*text.* list"),
+        ({}, {"instruction": "i", "output": ["a", "b"]}, "ill_typed: output .*text.* list"),
         ({}, {"question": "q", "answer": "a", "history": "x"}, "ill_typed: history"),
-        ({}, {"instruction": "i", "chosen": {"x": 1}, "rejected": "r"}, "incomplete: none of content, value"),
-        ({}, {"chosen": "c", "rejected": "r"}, "incomplete: a pair without what was asked"),
-        ({}, {"question": "q", "options": ["x", "y"], "answer": "D"}, "ill_typed: answer 'D' is not among the options A, B"),
+        ({}, {"instruction": "i", "chosen": {"x": 1}, "rejected": "r"}, "incomplete: .*content, value"),
+        ({}, {"chosen": "c", "rejected": "r"}, "incomplete: .*pair.*conversations, messages, prompt"),
+        ({}, {"question": "q", "options": ["x", "y"], "answer": "D"}, "ill_typed: answer 'D' .*A, B"),
         ({}, {"question": "q", "options": ["x", "y"], "answer": True}, "ill_typed: answer True"),
-        ({}, {"question": "q", "options": "x or y", "answer": "A"}, "ill_typed: no options by letter in 'x or y'"),
-        ({}, {"question": "q", "options": [{"x": 1}], "answer": "A"}, "ill_typed: an option is not text but dict"),
+        ({}, {"question": "q", "options": "x or y", "answer": "A"}, "ill_typed: .*options.*'x or y'"),
+        ({}, {"question": "q", "options": [{"x": 1}], "answer": "A"}, "ill_typed: an option .*text.* dict"),
         ({}, {"spo_list": [["e", "r"]]}, r"ill_typed: not a triple in spo_list: \['e', 'r'\]"),
-        ({}, {"中心词": "e", "症状": ""}, "incomplete: a record of the shape entity that holds nothing"),
+        ({}, {"中心词": "e", "症状": ""}, "incomplete: .*shape entity"),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_says_why_and_what_to_do(mapping, record, message):
@@ -165,7 +165,7 @@ def test_a_table_without_a_head_takes_the_names_given(tmp_path):
 
 
 def test_a_shape_that_is_none_is_an_error_that_names_the_known():
-    with pytest.raises(ValueError, match="no such shape; known: sharegpt pair, pair"):
+    with pytest.raises(ValueError, match=r"shape\n.*one of sharegpt pair, pair"):
         ingest.Source(pattern="*", licence="MIT", scope="domain", shape="alpacca")
 
 

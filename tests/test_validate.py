@@ -175,7 +175,7 @@ def test_no_rows_at_all_say_where_to_look(tmp_path):
 
 
 def test_an_unknown_name_in_only_warn_is_an_error(tmp_path):
-    with pytest.raises(StageError, match=r"no expectation named labels.x. Known: labels.classes, labels.enough_of_each"):
+    with pytest.raises(StageError, match=r"only_warn.*labels\.x\b.*labels\.classes, labels\.enough_of_each"):
         check(tmp_path, {"labels": GOOD["labels"]}, PARAMS.model_copy(update={"only_warn": ["labels.x"]}))
 
 
@@ -185,16 +185,16 @@ ENTRY = "- {name: n, column: text, stop: false, why: {en: x, zh: x}, "
 @pytest.mark.parametrize(
     ("suite", "message"),
     [
-        ("- expect: [", "is not YAML"),
+        ("- expect: [", "YAML"),
         ("- column: text\n", r"0.name: missing\n.*0.stop: missing\n.*0.why"),
-        (f"{ENTRY}filed: true}}", "n: needs one of filled, .*; it has none"),
-        (f"{ENTRY}filled: true, mostly: 1}}", "n: nothing is called mostly"),
-        (f"{ENTRY}filled: true, unique: true}}", "it has filled, unique"),
+        (f"{ENTRY}filed: true}}", "n: .*filled, unique.*none"),
+        (f"{ENTRY}filled: true, mostly: 1}}", "n: .*mostly"),
+        (f"{ENTRY}filled: true, unique: true}}", "n: .*chars.* filled, unique"),
         (f"{ENTRY}free_of: [placeholders]}}", "n: .*word_lists.yaml has no list placeholders; it has nothing, missing, placeholder"),
         (f"{ENTRY}filled: true}}\n{ENTRY}unique: true}}", "n: more than one expectation"),
-        (f"{ENTRY}expect: expect_wonders}}", "knows no 'expect_wonders'"),
-        (f"{ENTRY}expect: expect_column_values_to_be_in_set}}", "n cannot be asked"),
-        ("- {name: n, column: txt, filled: true, stop: true, why: {en: x, zh: x}}", "n cannot be asked"),
+        (f"{ENTRY}expect: expect_wonders}}", "n: .*'expect_wonders'"),
+        (f"{ENTRY}expect: expect_column_values_to_be_in_set}}", "n is not a valid|n cannot be"),
+        ("- {name: n, column: txt, filled: true, stop: true, why: {en: x, zh: x}}", "n is not a valid|n cannot be"),
     ],
 )
 def test_a_faulty_suite_is_told_with_its_file(tmp_path, suite, message):
@@ -207,9 +207,9 @@ def test_a_faulty_suite_is_told_with_its_file(tmp_path, suite, message):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("nothing: {word: [无]}", r"nothing\.word: there is no such key"),
-        ("x: {patterns: ['(']}", r"x\.patterns: not a regular expression: '\('"),
-        ("x: {patterns: ['(?i)a']}", r"x\.patterns: not a regular expression: .*global flags"),
+        ("nothing: {word: [无]}", r"nothing\.word: unknown key"),
+        ("x: {patterns: ['(']}", r"x\.patterns: .*regular expression: '\('"),
+        ("x: {patterns: ['(?i)a']}", r"x\.patterns: .*regular expression: .*global flags"),
     ],
 )
 def test_a_faulty_list_of_words_is_told(tmp_path, words, message):
@@ -232,7 +232,9 @@ def test_an_expert_adds_words_a_share_and_files(tmp_path):
     found = check(tmp_path, {"labels": [*GOOD["labels"], label(99, "AIR 落水", "x", source="b/c.md")]}, suites=tmp_path)["labels"]
 
     assert (found["failing"], found["met"]) == ({"n": 11, "m": 1, "o": 0, "p": 2}, 1)
-    assert suite_of(tmp_path, WORDS, "labels").expectations[2].sentence.en == "text has so many characters: 4 …, in 90% of the rows"
+    sentence = suite_of(tmp_path, WORDS, "labels").expectations[2].sentence
+    assert re.search("^text .*4 ….*90%", sentence.en)
+    assert re.search("^text .*4 ….*90%", sentence.zh)
 
 
 @pytest.mark.parametrize("table", TABLES)

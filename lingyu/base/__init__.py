@@ -1,1 +1,1 @@
-"""The base model: fetched from a hub at a pinned revision, or a tiny one built here."""
+"""The base model: downloaded from a hub at a pinned revision, or a tiny one built here."""

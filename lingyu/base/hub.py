@@ -1,4 +1,4 @@
-"""A base model from elsewhere: a folder, Hugging Face or ModelScope, at a pinned revision, safetensors only."""
+"""A base model from a folder, Hugging Face or ModelScope, at a pinned revision, safetensors only."""
 
 import json
 import os
@@ -11,13 +11,13 @@ WANTED = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.jinja", "*.m
 
 
 def fetch(kind: str, name: str, revision: str, out: Path) -> None:
-    """Put the model's weights, tokenizer and configuration into `out`. Raises StageError where it cannot be had."""
+    """Copy or download the model's weights, tokenizer and configuration to `out`. Raises StageError if that fails."""
     if kind == "folder":
         source = Path(name)
         if not (source / "config.json").is_file():
             raise StageError(
-                f"base.model.name is {name!r}, but that folder holds no model (no config.json). "
-                "Correct the path in params.yaml, or set base.model.kind: tiny, which needs no model."
+                f"base.model.name is {name!r}, but that folder contains no model (no config.json). "
+                "Correct the path in params.yaml, or set base.model.kind: tiny, which needs no download."
             )
         copied = [file for pattern in WANTED for file in source.glob(pattern)]
         out.mkdir(parents=True, exist_ok=True)
@@ -27,7 +27,7 @@ def fetch(kind: str, name: str, revision: str, out: Path) -> None:
         (from_huggingface if kind == "huggingface" else from_modelscope)(name, revision, out)
     if not list(out.glob("*.safetensors")):
         where = f"{name} at {revision}" if revision else name
-        raise StageError(f"{where} has no safetensors file. Pickled weights are not loaded; choose another base.model.")
+        raise StageError(f"{where} has no safetensors files. Pickled weights are not loaded; choose another base.model.")
 
 
 def from_huggingface(name: str, revision: str, out: Path) -> None:
@@ -44,11 +44,11 @@ def from_huggingface(name: str, revision: str, out: Path) -> None:
         snapshot_download(name, revision=revision, local_dir=out, allow_patterns=WANTED)
     except (RepositoryNotFoundError, HFValidationError):
         raise StageError(
-            f"Hugging Face has no model {name!r} that this token may read. Correct base.model.name; a gated one needs HF_TOKEN."
+            f"Hugging Face has no model {name!r} that this token can read. Correct base.model.name; a gated model needs HF_TOKEN."
         ) from None
     except RevisionNotFoundError:
         raise StageError(
-            f"{name} on Hugging Face has no revision {revision!r}. Put a commit or tag of it into base.model.revision."
+            f"{name} on Hugging Face has no revision {revision!r}. Set base.model.revision to one of its commits or tags."
         ) from None
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
         raise StageError(unreachable("Hugging Face", f"{name} at {revision}", "HF_ENDPOINT", error)) from error
@@ -56,25 +56,25 @@ def from_huggingface(name: str, revision: str, out: Path) -> None:
 
 
 def from_modelscope(name: str, revision: str, out: Path) -> None:
-    os.environ.setdefault("MODELSCOPE_LOG_LEVEL", "WARNING")  # it reports each step
+    os.environ.setdefault("MODELSCOPE_LOG_LEVEL", "WARNING")  # it logs each step
     from modelscope_hub import HubApi
 
     try:
         HubApi().download_repo(name, "model", revision=revision, local_dir=out, allow_patterns=WANTED)
-    except Exception as error:  # the client raises many kinds, all of which mean that the model was not fetched
+    except Exception as error:  # the client raises many types, all of which mean that the download failed
         raise StageError(unreachable("ModelScope", f"{name} at {revision}", "MODELSCOPE_ENDPOINT", error)) from error
 
 
 def unreachable(hub: str, model: str, variable: str, error: Exception) -> str:
     first = (str(error).splitlines() or [type(error).__name__])[0]
     return (
-        f"{model} could not be fetched from {hub}: {first}. Check the network, base.model and {variable} "
-        f"({os.environ.get(variable, 'not set')}); offline, put the model into a folder and set base.model.kind: folder."
+        f"{model} could not be downloaded from {hub}: {first}. Check the network, base.model and {variable} "
+        f"({os.environ.get(variable, 'not set')}). To work offline, copy the model into a folder and set base.model.kind: folder."
     )
 
 
 def parameters(model: Path) -> int:
-    """How many numbers the weights of a model folder hold, read from the headers of its files."""
+    """The number of parameters of a model folder, read from the headers of its safetensors files."""
     from safetensors import safe_open
 
     total = 0
@@ -89,5 +89,5 @@ def parameters(model: Path) -> int:
 
 
 def context(model: Path) -> int:
-    """The longest input of a model folder, in tokens."""
+    """The context length of a model folder, in tokens."""
     return int(json.loads((model / "config.json").read_text(encoding="utf-8"))["max_position_embeddings"])

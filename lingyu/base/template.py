@@ -1,9 +1,9 @@
-"""The chat template of a base, made to express what our rows hold, once, where the base comes in.
+"""Adapts the chat template of the base to the messages of our rows, once, when the base is loaded.
 
-What is missing is put in front of the base's own template, in Jinja, so that training, the service and whoever loads the
-released model share one template. A system message goes into the first question where the template has no system role.
-Consecutive turns of one role are joined where roles must alternate. Reasoning is written between think marks where the template
-would leave it out. Today's date becomes a fixed one: the same corpus must give the same bytes tomorrow.
+What the template lacks is added in front of it, in Jinja, so that training, the service and users of the released model share
+one template. A system message is merged into the first question if the template has no system role. Consecutive turns of one
+role are joined if roles must alternate. Reasoning is written between think tags if the template would drop it. The current date
+is replaced by a fixed one, so that the same corpus gives the same bytes on any day.
 """
 
 import re
@@ -60,9 +60,9 @@ THOUGHT = Message(role="assistant", content="a7w", reasoning="r7w")
 
 
 def adapted(chat: Chat, reasoning: Reasoning, day: date) -> str:
-    """The template with what it lacks in front.
+    """The template with the missing parts in front.
 
-    reasoning: `inline` writes it into the text of the last reply where the template has no place for it. day: what `strftime_now` gives.
+    reasoning: `inline` writes it into the last reply if the template does not support it. day: the value of `strftime_now`.
     """
     template = dated(chat.template, day)
     plain = Chat(chat.tokenizer, template, chat.names)
@@ -75,16 +75,16 @@ def adapted(chat: Chat, reasoning: Reasoning, day: date) -> str:
 
 
 def writes(chat: Chat, messages: Sequence[Message]) -> bool:
-    """Whether the template has a place for every message."""
+    """Whether the template renders every message."""
     try:
         text = chat.prompt(messages)
-    except Exception:  # a template raises what it likes
+    except Exception:  # templates can raise any exception
         return False
     return all(message.content in text for message in messages)
 
 
 def keeps_reasoning(chat: Chat) -> bool:
-    """Whether the reasoning of a last reply reaches the model."""
+    """Whether the template keeps the reasoning of the last reply."""
     try:
         chat.prompt_and_reply([FIRST, THOUGHT])
     except ValueError:
@@ -93,5 +93,5 @@ def keeps_reasoning(chat: Chat) -> bool:
 
 
 def dated(template: str, day: date) -> str:
-    """With the day in place of today."""
+    """The template with a fixed day instead of today."""
     return re.sub(r"strftime_now\(\s*(['\"])(.*?)\1\s*\)", lambda call: repr(day.strftime(call[2])), template)

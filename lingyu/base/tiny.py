@@ -1,4 +1,4 @@
-"""The tiny base: a byte-level BPE tokenizer and a Qwen3 of a few million parameters, both made here, offline."""
+"""The tiny base: a byte-level BPE tokenizer and a Qwen3 of a few million parameters, built here, offline."""
 
 from collections.abc import Iterable
 from typing import Any, ClassVar
@@ -10,15 +10,15 @@ from lingyu.stage import StageParams
 
 END_OF_TEXT, TURN, TURN_END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
 
-# Each Han character by itself, digits one by one, letters with the space or mark before them, as in Qwen's own. Chinese
-# has no spaces: where BPE may merge across characters it makes tokens of half characters and of whole phrases, and the
-# model can neither copy a name nor see it inside its sentence. Words are for `extend`, which knows where they end.
+# Each Han character by itself, digits one by one, letters with the space or mark before them, as in Qwen's tokenizer. Chinese
+# has no spaces: if BPE could merge across characters, it would create tokens of partial characters and of whole phrases, and
+# the model could neither copy a name nor recognise it in a sentence. Words are added by `extend`, which knows their boundaries.
 WORDS = r"\p{Han}|[^\r\n\p{L}\p{N}]?[^\P{L}\p{Han}]+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 
 
 class Shape(StageParams):
-    """The size of the tiny base, in the terms of Qwen3Config. One and a half million parameters learn six hundred facts in minutes on two
-    plain cores; twice the size learnt less in the same time."""
+    """The size of the tiny base, in terms of Qwen3Config. One and a half million parameters learn six hundred facts in minutes on two
+    CPU cores; twice the size learns less in the same time."""
 
     renamed: ClassVar = {
         "vocabulary": "vocab_size",
@@ -40,7 +40,7 @@ class Shape(StageParams):
 
 
 def build_tokenizer(texts: Iterable[str], shape: Shape) -> Any:
-    """A tokenizer of at most `shape.vocab_size` tokens, with ChatML's marks and template."""
+    """A tokenizer with at most `shape.vocab_size` tokens, with ChatML's special tokens and template."""
     from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
@@ -81,7 +81,7 @@ def chat() -> Chat:
 
 
 def build_model(tokenizer: Any, shape: Shape, seed: int) -> Any:
-    """A freshly initialised Qwen3ForCausalLM whose input and output embeddings are one matrix."""
+    """A freshly initialised Qwen3ForCausalLM with tied embeddings."""
     from transformers import Qwen3Config, Qwen3ForCausalLM, set_seed
 
     set_seed(seed)
@@ -103,7 +103,7 @@ def build_model(tokenizer: Any, shape: Shape, seed: int) -> Any:
             dtype="float32",
         )
     )
-    # A model that was trained to end documents with one mark and turns with the other may stop at either.
+    # Documents end with one of these tokens and turns with the other; generation may stop at either.
     model.generation_config.eos_token_id = [tokenizer.eos_token_id, tokenizer.pad_token_id]
     model.generation_config.pad_token_id = tokenizer.pad_token_id
     return model

@@ -1,1 +1,1 @@
-"""Quality rules, personal data, duplicates: what stays of the rows and what goes, with a reason."""
+"""Cleaning: quality rules, personal data, duplicates; every dropped row has a reason."""

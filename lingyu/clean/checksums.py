@@ -1,4 +1,4 @@
-"""What a number must be to be what it looks like: check characters, dates, prefixes of issuers and regions."""
+"""Validity checks for numbers: check characters, dates, issuer and region prefixes."""
 
 import re
 from datetime import date
@@ -45,7 +45,7 @@ _PROVINCES = frozenset(
     ]
 )
 _WEIGHTS = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)  # of a resident ID
-_DOUBLED = bytes.maketrans(b"0123456789", bytes((0, 2, 4, 6, 8, 1, 3, 5, 7, 9)))  # and their figures added up
+_DOUBLED = bytes.maketrans(b"0123456789", bytes((0, 2, 4, 6, 8, 1, 3, 5, 7, 9)))  # with the digits summed
 _CREDIT_CODE = b"0123456789ABCDEFGHJKLMNPQRTUWXY"
 _VALUES = bytes(max(_CREDIT_CODE.find(bytes([byte]).upper()), -1) % 256 for byte in range(256))
 _POWERS = (*(pow(3, place, 31) for place in range(17)), 1)
@@ -53,12 +53,12 @@ _POWERS = (*(pow(3, place, 31) for place in range(17)), 1)
 _ISSUERS = re.compile(
     r"62\d{14,17}|(?:9558|955[59]|60[13]|690755)\d{10,15}|4\d{15}|5[1-5]\d{14}|35(?:2[89]|[3-8]\d)\d{12}|6(?:011|4[4-9]\d|5\d\d)\d{12}|3[47]\d{13}"
 )
-# Mastercard's and Mir's newer ranges and Diners Club: dates written as numbers fall into them.
+# Newer Mastercard and Mir ranges and Diners Club, which also match dates written as numbers.
 _LESS_SURE = re.compile(r"2[2-7]\d{14}|3(?:0[0-5]|[68]\d)\d{11}")
 
 
 def is_day(year: str, month: str, day: str) -> bool:
-    """A day of the calendar on which somebody alive or on record may have been born."""
+    """A plausible date of birth."""
     try:
         return 1880 <= date(int(year), int(month), int(day)).year < 2050
     except ValueError:
@@ -93,7 +93,7 @@ def passes_luhn(digits: str) -> bool:
 
 
 def is_issued(digits: str, sure: bool) -> bool:
-    """The number begins as an issuer's do, and is as long. sure: something else says that it is a card."""
+    """The number has the prefix and length of an issuer. sure: the context says that it is a card."""
     return bool(_ISSUERS.fullmatch(digits) or (sure and _LESS_SURE.fullmatch(digits)))
 
 
@@ -109,7 +109,7 @@ _BEGINS = re.compile(r"[23f]\w{3}:|64:ff9b:|::ffff:", re.IGNORECASE)
 
 
 def is_ipv6(found: str) -> bool:
-    """A valid address that is neither `a::b` of a program, a time, nor the eight pairs of a hardware address."""
+    """A valid address that is not `a::b` in code, a time, or a hardware address of eight pairs."""
     groups = [group for group in found.split(":") if group]
     if "::" in found and (len(groups) < 2 or not _BEGINS.match(found)):
         return False

@@ -1,4 +1,4 @@
-"""Rows that say what another row has said already, and facts, labels and answers that contradict each other."""
+"""Duplicate rows, and facts, labels and answers that contradict each other."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,7 +11,7 @@ from lingyu.text.questions import Stance, are_contrary, question_key, stance_of
 
 @dataclass(frozen=True)
 class Verdict:
-    """Why a row goes, "" where it stays, and the row because of which; what is set in one that stays."""
+    """Why a row is dropped ("" if kept) and the row that caused it; the fields changed in a kept row."""
 
     reason: str
     because: str
@@ -22,7 +22,7 @@ KEPT = Verdict("", "")
 
 
 def sameness(row: Row) -> tuple[str, ...]:
-    """Two rows of a table with the same of this are one."""
+    """Rows of a table with the same key are duplicates."""
     match row:
         case Document():
             return (statute(row), key(row.text))
@@ -40,12 +40,12 @@ def sameness(row: Row) -> tuple[str, ...]:
 
 
 def statute(row: Document) -> str:
-    """The title where the row is an article, else nothing: two statutes that say the same are two sources to cite."""
+    """The title if the row is an article, otherwise "": the same text in two statutes is two sources to cite."""
     return key(row.title) if HEADING.fullmatch(row.section.rpartition(" / ")[2]) else ""
 
 
 def subject(row: Row) -> tuple[str, ...]:
-    """Labels of a text, facts of an entity and relation, answers to a question: what rows may contradict each other about."""
+    """What rows can contradict each other about: the text of a label, the entity and relation of a fact, the question of a dialogue."""
     match row:
         case Label():
             return (row.task, key(row.text))
@@ -57,24 +57,24 @@ def subject(row: Row) -> tuple[str, ...]:
 
 
 class Duplicates:
-    """Every row but the first of each group that says the same."""
+    """Finds all but the first row of each group of duplicates."""
 
     def __init__(self) -> None:
         self._first: dict[bytes, str] = {}
 
     def first(self, same: bytes, id_: str) -> str:
-        """The id of the first row that said this, which may be the row itself."""
+        """The id of the first row with this key, which may be the row itself."""
         return self._first.setdefault(same, id_)
 
 
 class Labels:
-    """Which texts have more than one class in a task: all their rows go, for nobody can say which is right."""
+    """Texts with more than one class in a task: all their rows are dropped, because it is unknown which is right."""
 
     def __init__(self) -> None:
         self._first: dict[bytes, tuple[str, str]] = {}
         self._torn: set[bytes] = set()
 
-    def tell(self, subject: bytes, row: dict[str, Any]) -> None:
+    def add(self, subject: bytes, row: dict[str, Any]) -> None:
         if self._first.setdefault(subject, (row["label"], row["id"]))[0] != row["label"]:
             self._torn.add(subject)
 
@@ -83,13 +83,13 @@ class Labels:
 
 
 class Answers:
-    """Which questions have answers that cannot both be right: all their rows go, for nobody can say which is."""
+    """Questions with answers that cannot both be right: all their rows are dropped, because it is unknown which is right."""
 
     def __init__(self) -> None:
         self._given: dict[bytes, list[tuple[str, Stance]]] = {}
         self._torn: dict[bytes, str] = {}
 
-    def tell(self, subject: bytes, row: dict[str, Any]) -> None:
+    def add(self, subject: bytes, row: dict[str, Any]) -> None:
         stance = stance_of(row["messages"][-1]["content"])
         given = self._given.setdefault(subject, [])
         if subject not in self._torn and any(are_contrary(stance, other) for _, other in given):
@@ -105,8 +105,8 @@ class Answers:
 class Facts:
     """One fact for each entity and relation.
 
-    Where a relation has several values anywhere in the corpus, rows of the same entity complete each other and are merged
-    into the first. Where it always has one, other values contradict: all of them go, for nobody can say which is right.
+    If a relation has several values anywhere in the corpus, rows of the same entity are merged into the first. If it always
+    has one value, different values are a contradiction, and all of them are dropped because it is unknown which is right.
     """
 
     def __init__(self) -> None:
@@ -114,7 +114,7 @@ class Facts:
         self._others: dict[bytes, list[str]] = {}  # values of the rows after the first
         self._many: set[str] = set()
 
-    def tell(self, subject: bytes, row: dict[str, Any]) -> None:
+    def add(self, subject: bytes, row: dict[str, Any]) -> None:
         if len(row["values"]) > 1:
             self._many.add(key(row["relation"]))
         if self._first.setdefault(subject, (row["id"], row["values"]))[0] != row["id"]:

@@ -1,9 +1,9 @@
-"""Near-duplicates among millions of texts in bounded memory: MinHash finds the likely pairs, their texts then decide.
+"""Near-duplicates among millions of texts in bounded memory: MinHash finds candidate pairs, which are then compared exactly.
 
-A signature holds HASHES of a text's hashed n-grams, each the least of some kind; two texts agree in one with the
-probability of their Jaccard similarity. Some agreeing in a row, a band, bring a pair together. Whether it reaches the
-threshold is told by the n-grams of both: a pair named is a true one; of the true pairs one in some thousand is missed.
-Kept for each text are 128 bytes, eight a band, and on disk the text itself.
+A signature consists of HASHES minima over a text's hashed n-grams; two texts agree in each with the probability of their
+Jaccard similarity. Pairs that agree in a whole band of consecutive hashes are candidates. The n-grams of both texts then
+decide about the threshold: every reported pair is a true one; about one in a thousand true pairs is missed.
+The memory per text is 128 bytes plus eight per band; the text itself is on disk.
 """
 
 import os
@@ -21,16 +21,16 @@ from lingyu.text.ngrams import GRAM, Grams, distinct, grams_of_key, hashed_grams
 
 Numbers = npt.NDArray[np.uint64]
 Signatures = npt.NDArray[np.uint32]
-Signs = npt.NDArray[np.uint8]  # a byte of each hash of a signature
+Signs = npt.NDArray[np.uint8]  # one byte of each hash of a signature
 Places = npt.NDArray[np.int64]
 
 HASHES = 128
-MISSED = 0.001  # of the pairs right at the threshold; of those above it far fewer
+MISSED = 0.001  # share of missed pairs at the threshold; far lower above it
 BLOCK = 1024  # texts compared with each other at a time
-TOGETHER = 16  # texts whose signatures are made at a time: their n-grams stay in the processor's cache
-CROWD = 256  # texts of one band that are looked at: forms filled in by the thousand share bands and are no duplicates
-LOOKS = 32  # likeliest pairs of a text that are compared exactly
-DOUBT = 0.15  # four standard deviations of what 128 hashes estimate: less similar pairs are not compared exactly
+TOGETHER = 16  # texts whose signatures are computed at a time, so that their n-grams stay in the CPU cache
+CROWD = 256  # maximum texts of one band to compare: thousands of filled-in forms share bands without being duplicates
+LOOKS = 32  # most likely pairs of a text that are compared exactly
+DOUBT = 0.15  # four standard deviations of the estimate by 128 hashes: less similar pairs are not compared exactly
 
 _PLACE = np.uint32(32 - HASHES.bit_length() + 1)
 _FACTORS = np.random.default_rng(20).integers(0, 1 << 32, HASHES, dtype=np.uint32) | np.uint32(1)
@@ -40,11 +40,11 @@ _NONE = np.uint32(0xFFFFFFFF)
 
 
 def signatures(keys: Sequence[str]) -> Signatures:
-    """A row for each key (normalise.key). Texts without any n-gram have one of their own kind, and are never similar.
+    """A row for each key (normalise.key). Texts without n-grams get a special signature and are never similar.
 
-    The first bits of an n-gram's hash say which of the signature's it may be: the least of those there. Where a short text has none,
-    it is the least of all under an order of that place's own. Whether it is one or the other depends on both texts together, so that
-    they agree with the probability of their similarity, as if each had its own order, which for a long text takes ten times as long.
+    The first bits of an n-gram's hash select its bin in the signature, which keeps the minimum (one-permutation hashing). Empty bins
+    of short texts take the minimum of all n-grams under an order of that bin. Two texts still agree with the probability of their
+    similarity, as with a separate permutation per hash, which takes ten times as long for a long text.
     """
     signs = np.full((len(keys), HASHES), _NONE, np.uint32)
     for first in range(0, len(keys), TOGETHER):
@@ -54,7 +54,7 @@ def signatures(keys: Sequence[str]) -> Signatures:
         if not grams.size:
             continue
         owner = np.repeat(np.arange(first, first + len(some)), np.diff(ends, prepend=0))[: grams.size]
-        across = (ends[:-1, None] - np.arange(1, GRAM)).reshape(-1)  # two texts
+        across = (ends[:-1, None] - np.arange(1, GRAM)).reshape(-1)  # n-grams across two texts
         grams[across[(across >= 0) & (across < grams.size)]] = _NONE
         places = (grams >> _PLACE).astype(np.int64)
         places += owner * HASHES
@@ -68,15 +68,15 @@ def signatures(keys: Sequence[str]) -> Signatures:
 
 
 def rows_a_band(threshold: float) -> int:
-    """The most hashes a band may have so that a pair at the threshold shares a band but for MISSED of the time."""
+    """The largest number of hashes per band for which a pair at the threshold shares a band with probability 1 - MISSED."""
     fits = [rows for rows in range(1, 17) if (1 - threshold**rows) ** (HASHES // rows) <= MISSED]
     return max(fits, default=1)
 
 
 class NearDuplicates:
-    """Told texts in their order, names the earlier kept one that each repeats; what repeats nothing is kept.
+    """For texts given in order, finds the earlier kept text that each duplicates; a text without one is kept.
 
-    scratch: a folder for the texts kept; nothing stays there. Texts of different groups are never compared.
+    scratch: a folder for the kept texts, removed afterwards. Texts of different groups are never compared.
     """
 
     def __init__(self, threshold: float, scratch: Path) -> None:
@@ -88,7 +88,7 @@ class NearDuplicates:
         self._names: list[str] = []
         self._ends = array("Q", [0])
         opened, named = tempfile.mkstemp(dir=scratch)
-        os.unlink(named)  # gone when closed, even by a kill
+        os.unlink(named)  # removed when closed, even after a kill
         self._texts = os.fdopen(opened, "wb")
         self._grams = lru_cache(maxsize=1024)(self._grams_of)
 
@@ -96,7 +96,7 @@ class NearDuplicates:
         self._texts.close()
 
     def repeated(self, names: Sequence[str], keys: Sequence[str], groups: Numbers, signs: Signatures) -> list[str]:
-        """For each text the name of the kept one most like it, or "" where none reaches the threshold and it is kept."""
+        """For each text the name of the most similar kept text, or "" if none reaches the threshold and the text is kept."""
         found: list[str] = []
         for start in range(0, len(names), BLOCK):
             block = slice(start, start + BLOCK)
@@ -109,7 +109,7 @@ class NearDuplicates:
         before = self._likely(met_before(bands, self._bands), small, groups, self._signs.all, self._groups.all)
         beside = self._likely(met_beside(bands), small, groups, small, groups)
         found: list[str] = []
-        numbers: dict[int, int] = {}  # of those kept: place in the block → number
+        numbers: dict[int, int] = {}  # of kept texts: position in the block → number
         for place, text in enumerate(keys):
             likely = before.get(place, []) + [(share, numbers[other]) for share, other in beside.get(place, []) if other in numbers]
             found.append(self._most_like(text, likely))
@@ -130,9 +130,9 @@ class NearDuplicates:
     def _likely(
         self, met: tuple[Places, Places], mine: Signs, my_groups: Numbers, theirs: Signs, their_groups: Numbers
     ) -> dict[int, list[tuple[float, int]]]:
-        """Of the pairs that met, those that may reach the threshold: place → how many hashes agree, and the other."""
+        """The candidate pairs that may reach the threshold: position → the number of equal hashes, and the other text."""
         likely: dict[int, list[tuple[float, int]]] = {}
-        for start in range(0, met[0].size, 1 << 16):  # that many pairs of signatures fit into memory
+        for start in range(0, met[0].size, 1 << 16):  # this many pairs of signatures fit into memory
             one, other = met[0][start : start + (1 << 16)], met[1][start : start + (1 << 16)]
             share = np.count_nonzero(mine[one] == theirs[other], axis=1) / HASHES
             close = (share >= self._threshold - DOUBT) & (my_groups[one] == their_groups[other])
@@ -141,7 +141,7 @@ class NearDuplicates:
         return likely
 
     def _most_like(self, text: str, likely: list[tuple[float, int]]) -> str:
-        """The name of the kept text most like this one, if it reaches the threshold."""
+        """The name of the most similar kept text, if it reaches the threshold."""
         if not likely:
             return ""
         grams = grams_of_key(text)
@@ -156,7 +156,7 @@ class NearDuplicates:
 
 
 def band_keys(signs: Signatures, groups: Numbers, rows: int) -> Numbers:
-    """A number for each text and band that two texts of a group share when they agree in the whole band; its low half is free."""
+    """A number for each text and band, equal for two texts of a group that agree in the whole band; its low half is free."""
     bands = signs[:, : HASHES // rows * rows].reshape(len(signs), HASHES // rows, rows).astype(np.uint64)
     mixed = np.repeat(groups[:, None], HASHES // rows, axis=1)
     for row in range(rows):
@@ -167,7 +167,7 @@ def band_keys(signs: Signatures, groups: Numbers, rows: int) -> Numbers:
 
 
 def met_before(bands: Numbers, kept: list["_Places"]) -> tuple[Places, Places]:
-    """The pairs of a text of the block and a kept one that share a band, each once. bands: for each, its keys with their texts' places."""
+    """The pairs of a text of the block and a kept text that share a band, each once. bands: keys with positions of their texts."""
     codes = distinct(
         np.concatenate([found for keys, places in zip(bands, kept, strict=True) for found in places.find(keys)] or [bands[:0, 0]])
     )
@@ -175,10 +175,10 @@ def met_before(bands: Numbers, kept: list["_Places"]) -> tuple[Places, Places]:
 
 
 def met_beside(bands: Numbers) -> tuple[Places, Places]:
-    """The pairs of texts of the block that share a band, the later one first, each once."""
+    """The pairs of texts of the block that share a band, the later text first, each once."""
     met = [np.empty(0, np.int64)]
     apart = 1
-    while apart < bands.shape[1] and (same := (bands[:, apart:] ^ bands[:, :-apart]) <= _LOW).any():  # sorted: the same stand together
+    while apart < bands.shape[1] and (same := (bands[:, apart:] ^ bands[:, :-apart]) <= _LOW).any():  # sorted, so equal keys are adjacent
         met.append(((bands[:, apart:][same] & _LOW) * BLOCK + (bands[:, :-apart][same] & _LOW)).astype(np.int64))
         apart += 1
     pairs = distinct(np.concatenate(met))
@@ -186,20 +186,20 @@ def met_beside(bands: Numbers) -> tuple[Places, Places]:
 
 
 class _Places:
-    """The numbers of the kept texts by their key in one band: sorted runs, each an eighth of the one before or less."""
+    """The numbers of the kept texts by their key in one band: sorted runs, each at most an eighth of the previous one."""
 
     def __init__(self) -> None:
         self._runs: list[Numbers] = []
 
     def add(self, keys: Numbers) -> None:
-        """Keys with the texts' numbers in their low halves, in rising order."""
+        """Keys with the texts' numbers in their low halves, in ascending order."""
         self._runs.append(keys)
         while len(self._runs) > 1 and self._runs[-2].size < 8 * self._runs[-1].size:
             last = self._runs.pop()
             self._runs[-1] = np.sort(np.concatenate([self._runs[-1], last]), kind="stable")
 
     def find(self, keys: Numbers) -> Iterator[Numbers]:
-        """Place of the key << 32 | number, for up to CROWD texts of each key in each run. keys: rising, their places in the low halves."""
+        """Position of the key << 32 | number, for up to CROWD texts per key and run. keys: ascending, positions in the low halves."""
         for run in self._runs:
             first = np.searchsorted(run, keys & ~_LOW)
             hits = np.flatnonzero((run[np.minimum(first, run.size - 1)] ^ keys) <= _LOW) if run.size else ()
@@ -212,7 +212,7 @@ class _Places:
 
 
 class _Growing:
-    """An array that grows at its end without being copied each time."""
+    """An array with amortised append."""
 
     def __init__(self, kind: type[np.generic], *shape: int) -> None:
         self._room, self._size = np.empty((BLOCK, *shape), kind), 0

@@ -1,7 +1,7 @@
-"""Names and addresses of people as far as rules reach: where the words around them leave little else.
+"""Rules for names and addresses of people, where the context makes them clear.
 
-A name in the middle of a sentence is not found, and an office's address looks like a home's. Both kinds are therefore off unless a person
-turns them on; docs/benchmarks.md says how much they find.
+Names in the middle of a sentence are not found, and an office's address looks like a home address. Both rules are therefore off by
+default; docs/benchmarks.md reports their recall.
 """
 
 import re
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 Span = tuple[int, int]
 
 _HAN = r"\u4e00-\u9fff"
-# Surnames that are hardly ever the first character of another word after a role; the others count only where a colon or a sex says more.
+# Surnames that are rarely the first character of another word after a role; the others count only with a colon or a sex as context.
 _SURE = (
     "王李张刘陈杨赵黄周吴徐孙胡朱林郭罗梁宋郑谢韩唐冯董萧程曹袁邓许傅沈曾彭吕苏卢蒋蔡贾丁魏薛叶阎余潘杜戴夏钟汪田任姜范姚谭廖邹熊陆郝孔崔邱秦"
     "史顾侯邵孟龙段雷钱汤尹黎易武乔贺赖龚樊殷施陶翟倪严牛温芦俞章鲁葛韦毕聂焦柳邢岳齐庞庄涂詹"
@@ -20,14 +20,14 @@ _OTHERS = (
     "花喻麻甄宗房习计冀褚娄盛戚单束连景荣席时司卫娟乐于党宫封桂郎蓝栗娄苟莫牟米明木宁农区曲权冉戎佟危闻邬奚冼项幸胥宣燕羊伊印雍尤鱼"
 )
 _DOUBLE = "欧阳|上官|司马|诸葛|司徒|东方|皇甫|尉迟|公孙|慕容|长孙|宇文|夏侯|端木|令狐|独孤|南宫|轩辕|闻人|百里|呼延"
-# 某 stands where somebody has taken the name out already.
+# 某 means that the name has already been removed.
 _GIVEN = rf"(?![某先女])[{_HAN}](?:(?!某)[{_HAN}])?"
 # 何 and 高, unless they begin a word that follows a role.
 _NO_WORD = (
     "何(?![时在处以种人事况必不尝其等曾如日故去须止方年因为地物者])"
     "|高(?![度级速温空层考校等位峰达压新科管端价额于估喊兴声低烧血危龄热中手质效处薪贵超])"
 )
-# As short as it may be: what comes after decides.
+# Non-greedy: the following text decides.
 _ROLE_NAME = rf"(?:(?:{_DOUBLE})|[{_SURE}]|{_NO_WORD}){_GIVEN}?"
 _ANY_NAME = rf"(?:(?:(?:{_DOUBLE})|[{_SURE}{_OTHERS}]){_GIVEN}|[{_HAN}]{{2,6}}·[{_HAN}]{{2,8}})"
 _ROLE = (
@@ -52,7 +52,7 @@ _PROVINCE = re.compile(
     "(?:北京|上海|天津|重庆|香港|澳门|河北|山西|辽宁|吉林|黑龙江|江苏|浙江|安徽|福建|江西|山东|河南|湖北|湖南|广东|海南|四川|贵州|云南|陕西|甘肃|青海"
     "|台湾|内蒙古|广西|西藏|宁夏|新疆)(?:省|市|(?:壮族|回族|维吾尔)?自治区)?"
 )
-# What ends before an address begins.
+# What can precede an address.
 _LEADS = re.compile(
     r"现住址?|家住|居住[在于]|住所地?|住址|住在|地址|位于|坐落[在于]|寄[到至往]|送[到至往]|家在|搬[到至]|[住在于至到往去从自的与是为]|和(?!平)|[^\w]"
 )

@@ -1,7 +1,7 @@
-"""Names and addresses of people as a model of the user's own tells them: a folder for token classification, as transformers writes it.
+"""Names and addresses of people found by a token classification model of the user: a folder as saved by transformers.
 
-Rules hardly reach a name in the middle of a sentence (people.py). No such model comes with the project; any whose labels name
-persons or addresses will do.
+Rules rarely find names in the middle of a sentence (names.py). The project includes no such model; any model with labels for
+persons or addresses can be used.
 """
 
 from collections.abc import Iterator
@@ -12,10 +12,10 @@ from typing import Any
 from lingyu.clean.names import Span
 from lingyu.stage import StageError
 
-# Labels without their B-, I-, E- and S-. A place (LOC, GPE) is not taken: a city is no address.
+# Labels without B-, I-, E- and S- prefixes. Places (LOC, GPE) are not masked: a city is not an address.
 KINDS = {"PER": "name", "PERSON": "name", "NAME": "name", "NR": "name", "ADDRESS": "address", "ADDR": "address"}
-OVERLAP = 32  # tokens that two windows of a long text share, so that a name at the edge of one stands whole in the other
-LONGEST = 512  # tokens of a window, where the tokenizer does not say
+OVERLAP = 32  # tokens shared by two windows of a long text, so that a name at the edge of one is whole in the other
+LONGEST = 512  # tokens of a window, if the tokenizer does not set a maximum
 
 
 @cache
@@ -24,7 +24,7 @@ def tagger(folder: str) -> "Tagger":
 
 
 class Tagger:
-    """The model of a folder. Raises StageError where it cannot be used."""
+    """The model of a folder. Raises StageError if it cannot be used."""
 
     def __init__(self, folder: Path) -> None:
         import torch
@@ -32,7 +32,7 @@ class Tagger:
 
         check_folder(folder)
         logging.disable_progress_bar()
-        torch.set_num_threads(1)  # there is a process a core, and sums come out the same on any machine
+        torch.set_num_threads(1)  # there is one process per core, and results are the same on any machine
         self._torch: Any = torch
         self._model: Any = AutoModelForTokenClassification.from_pretrained(folder, local_files_only=True, use_safetensors=True).eval()
         self._tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
@@ -41,17 +41,17 @@ class Tagger:
         self._begins = {number for number, label in labels.items() if label.upper().startswith(("B-", "S-"))}
         if not any(self._kinds.values()):
             raise StageError(
-                f"params.yaml, clean.ner: no label of {folder} says a person or an address: {', '.join(sorted(labels.values()))}. "
+                f"params.yaml, clean.ner: {folder} has no label for persons or addresses: {', '.join(sorted(labels.values()))}. "
                 f"Known, with or without B- and I-: {', '.join(KINDS)}."
             )
         self._window = min(LONGEST, self._tokenizer.model_max_length)
 
     def finds(self, text: str, kind: str) -> Iterator[Span]:
-        """Where the text has this kind, in its order."""
+        """The spans of this kind, in order."""
         last: Span | None = None
         for start, end in sorted({(start, end) for start, end, found in self._all(text) if found == kind}):
             if last and start < last[1]:
-                last = (last[0], max(last[1], end))  # seen by two windows
+                last = (last[0], max(last[1], end))  # found in two windows
                 continue
             if last:
                 yield last
@@ -75,7 +75,7 @@ class Tagger:
                 labels = self._model(self._torch.tensor([ids])).logits[0].argmax(-1).tolist()
             start, end, kind = 0, 0, ""
             for label, (first, last) in zip(labels, places, strict=True):
-                if first == last:  # a mark of the tokenizer's own
+                if first == last:  # a special token
                     continue
                 if kind and (self._kinds[label] != kind or label in self._begins):
                     yield start, end, kind
@@ -87,10 +87,12 @@ class Tagger:
 
 
 def check_folder(folder: Path) -> None:
-    """Refuse what is no folder with a model in the one form that holds nothing to run."""
+    """Raises StageError unless the folder has a model in safetensors format, which cannot contain code."""
     if missing := [name for name in ("config.json", "tokenizer.json") if not (folder / name).is_file()]:
-        raise StageError(f"params.yaml, clean.ner: {folder} has no {', '.join(missing)}. Name the folder of a token classification model.")
+        raise StageError(
+            f"params.yaml, clean.ner: {folder} has no {', '.join(missing)}. Set it to the folder of a token classification model."
+        )
     if not list(folder.glob("*.safetensors")):
         raise StageError(
-            f"params.yaml, clean.ner: {folder} has no *.safetensors. Save the model with save_pretrained; pickles are not loaded."
+            f"params.yaml, clean.ner: {folder} has no *.safetensors. Save the model with save_pretrained; pickled weights are not loaded."
         )

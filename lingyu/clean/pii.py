@@ -1,8 +1,8 @@
-"""Personal data that rules can tell: found, masked and counted, never kept.
+"""Personal data found by rules: masked and counted, never stored.
 
-A shape is not enough: one in ten order numbers passes for a bank card. So a number must also hold its check character, must not be
-called something else by the words before it (订单号, version), and must not be an amount. Texts are read as `normalise.normal` leaves
-them. Chinese has no borders between words, so the borders of every shape are written out, in ASCII.
+A pattern is not enough: one in ten order numbers looks like a bank card. A number must also have a valid check character, must not
+be called something else by the preceding words (订单号, version), and must not be an amount. Texts are expected in the form of
+`normalise.normal`. Chinese has no word boundaries, so the boundaries of every pattern are explicit, in ASCII.
 """
 
 import re
@@ -19,7 +19,7 @@ from lingyu.clean.names import Span, address_in, name_in
 from lingyu.clean.ner import tagger
 from lingyu.records import Language
 
-# What the words before a number call it; the nearest counts. Chinese words first, then English ones, which stand by themselves.
+# Words before a number that name its kind; the nearest decides. Chinese words first, then English ones, matched as whole words.
 _CALLED = {
     "phone": (
         "电话|手机|座机|热线|传真|联系|微信|致电|拨打|来电|短信|号主|机主|先生|女士|老师|客户|用户|员|收件人|收货人|本人",
@@ -50,7 +50,7 @@ _CALLED = {
 
 
 def _callers() -> dict[str, re.Pattern[str]]:
-    """The words above by their first letter: an expression of them all would be tried word for word at every place."""
+    """The words above by first letter: a single expression would try every word at every position."""
     by_first: dict[str, list[str]] = {}
     for name, (chinese, english) in _CALLED.items():
         for words, form in ((chinese, "(?:{})(?:编号)?"), (english, "(?<![a-z])(?:{})s?(?![a-z])")):
@@ -73,14 +73,14 @@ _ADDRESS = re.compile(r"(?:https?://|www\.)[^\s，。；）\u4e00-\u9fff]*\Z")
 
 
 def called(match: re.Match[str]) -> str:
-    """What the words right before the find call it, "" when nothing: phone, card, id … or other."""
+    """The kind named by the words right before the match: phone, card, id … or other; "" if none."""
     text, start = match.string, match.start()
     first = max(0, start - 28)
     stop = _TO_STOP.match(text, first, start)
     return last_word(text[stop.end() if stop else first : start])
 
 
-@lru_cache(maxsize=256)  # the rules ask about the same places
+@lru_cache(maxsize=256)  # the rules check the same positions
 def last_word(before: str) -> str:
     before, place, name = before.lower(), 0, ""
     while place < len(before):
@@ -92,8 +92,8 @@ def last_word(before: str) -> str:
     return name
 
 
-def stands_alone(match: re.Match[str]) -> bool:
-    """The number is no part of a word, an address on the web or an amount."""
+def is_separate(match: re.Match[str]) -> bool:
+    """The number is not part of a word, a URL or an amount."""
     text, start = match.string, match.start()
     if start and (text[start - 1] in "¥$€£" or (text[start - 1] == " " and text[start - 2 : start - 1] in set("¥$€£"))):
         return False
@@ -105,7 +105,7 @@ def stands_alone(match: re.Match[str]) -> bool:
 
 
 def bare(found: str) -> str:
-    """A number without what parts it."""
+    """A number without separators."""
     return found.replace(" ", "").replace("-", "")
 
 
@@ -114,7 +114,7 @@ def resident_id(match: re.Match[str]) -> bool:
     if not (is_resident_id(number) if len(number) == 18 else is_old_resident_id(number)):
         return False
     name = called(match)
-    return name != "other" and (len(number) == 18 or name not in {"card", "phone"}) and stands_alone(match)
+    return name != "other" and (len(number) == 18 or name not in {"card", "phone"}) and is_separate(match)
 
 
 def bank_card(match: re.Match[str]) -> bool:
@@ -123,28 +123,28 @@ def bank_card(match: re.Match[str]) -> bool:
         return False
     name = called(match)
     sure = name == "card" or len(digits) < len(match[0])
-    return name not in {"other", "id", "code"} and is_issued(digits, sure) and stands_alone(match)
+    return name not in {"other", "id", "code"} and is_issued(digits, sure) and is_separate(match)
 
 
 def mobile(match: re.Match[str]) -> bool:
-    return called(match) not in {"other", "id"} and stands_alone(match)
+    return called(match) not in {"other", "id"} and is_separate(match)
 
 
 def landline(match: re.Match[str]) -> bool:
-    """With its area code; without it only where the text says that it is a telephone number."""
+    """With area code; without it only if the text says that it is a telephone number."""
     name = called(match)
     digits = bare(match["local"] or "")
     named = name == "phone" or (digits and name != "other" and not (len(digits) == 8 and is_day(digits[:4], digits[4:6], digits[6:])))
-    return bool(named) and stands_alone(match)
+    return bool(named) and is_separate(match)
 
 
 def foreign_phone(match: re.Match[str]) -> bool:
-    """With the country's code; the North American form also without, but not the numbers that cost the caller nothing."""
+    """With country code; North American numbers also without, but not toll-free numbers."""
     digits, name = re.sub(r"\D", "", match[0]), called(match)
     if match[0].startswith("+"):
         return 9 <= len(digits) <= 15 and name not in {"other", "net"} and not _AMOUNT.match(match.string, match.end())
     free = re.match(r"1?(?:[2-9](?:00|11)|8(?:33|44|55|66|77|88))", digits)
-    return not free and name != "other" and stands_alone(match)
+    return not free and name != "other" and is_separate(match)
 
 
 def credit_code(match: re.Match[str]) -> bool:
@@ -155,7 +155,7 @@ _ORDINARY = re.compile(r"E[A-HJ-NP-Z]\d{7}|[EG]\d{8}")
 
 
 def passport(match: re.Match[str]) -> bool:
-    """Ordinary Chinese passports by their form; permits and others only where the text says so."""
+    """Ordinary Chinese passports by their format; permits and others only if the text names them."""
     name, number = called(match), match[0].upper()
     if name == "passport":
         return not is_day(number[:4], number[4:6], number[6:])
@@ -163,7 +163,7 @@ def passport(match: re.Match[str]) -> bool:
 
 
 def plate(match: re.Match[str]) -> bool:
-    """Three digits or more, as the standard has it; a number of six characters is that of a new-energy vehicle."""
+    """At least three digits, as in the standard; six characters for new-energy vehicles."""
     number = match["number"].upper()
     return sum(map(str.isdigit, number)) >= (3 if len(number) == 5 and number.isascii() else 2)
 
@@ -173,9 +173,9 @@ _PORT = re.compile(r":\d{2,5}(?!\d)|/\d{1,2}(?!\d)")
 
 
 def ip_address(match: re.Match[str]) -> bool:
-    """Version numbers and sections look the same: small numbers count only where the text speaks of a network.
+    """Version numbers and sections look the same: small numbers count only if the text is about a network.
 
-    What names no machine stays: the loopback, the unspecified address, masks.
+    Loopback and unspecified addresses and netmasks are not masked.
     """
     found, name = match[0], called(match)
     if ":" in found:
@@ -192,12 +192,12 @@ def ip_address(match: re.Match[str]) -> bool:
     return max(values) > 31 or name == "net" or bool(_PORT.match(match.string, match.end()))
 
 
-# Endings of files, where an address would have its country: icon@2x.png.
+# File extensions in place of a top-level domain: icon@2x.png.
 _FILES = r"(?:png|jpe?g|gif|svg|webp|ico|css|js|ts|map|jar|zip|gz|whl|md|txt|json|ya?ml)(?![A-Za-z0-9-])"
 
 
 def email(match: re.Match[str]) -> bool:
-    """Not the login in the address of a repository: git@host:path."""
+    """Not the user in a repository URL: git@host:path."""
     text = match.string
     return not (match[0].lower().startswith("git@") and text[match.end() : match.end() + 1] in {":", "/"}) and not text.endswith(
         "://", 0, match.start()
@@ -206,7 +206,7 @@ def email(match: re.Match[str]) -> bool:
 
 @dataclass(frozen=True)
 class Shape:
-    """How a kind of personal data is written, and what must hold besides."""
+    """The pattern of a kind of personal data, and an additional check."""
 
     pattern: re.Pattern[str]
     holds: Callable[[re.Match[str]], bool]
@@ -217,9 +217,9 @@ class Shape:
 
 @dataclass(frozen=True)
 class Marked(Shape):
-    """As Shape, of what has a rare mark in it: only beside that mark is anything else looked at.
+    """A Shape that contains a rare mark: the pattern is only tried next to that mark.
 
-    lead: what stands before the mark, up to it, in at most `reach` characters.
+    lead: the pattern before the mark, up to it, in at most `reach` characters.
     """
 
     mark: re.Pattern[str]
@@ -240,15 +240,15 @@ class Marked(Shape):
 
 
 def either(*shapes: Shape) -> Callable[[str], Iterator[Span]]:
-    """What any of the shapes finds."""
+    """Matches of any of the shapes."""
     return lambda text: chain.from_iterable(shape(text) for shape in shapes)
 
 
 @dataclass(frozen=True)
 class Rule:
-    """Where a text has personal data of a kind, and what stands in its place in Chinese and in English.
+    """Finds personal data of a kind, with its placeholder in Chinese and English.
 
-    sign: what every find has in it, cheaper to look for than the finds, and mostly absent.
+    sign: a cheap pattern that every match contains and most texts do not.
     """
 
     finds: Callable[[str], Iterable[Span]]
@@ -256,7 +256,7 @@ class Rule:
     sign: re.Pattern[str]
 
 
-# Seven digits, with what may part them; two figures with a dot between, or hexadecimal ones with colons.
+# Seven digits with optional separators; two numbers with a dot between, or hexadecimal ones with colons.
 _NUMBER = re.compile(r"[0-9](?:[ ()（）.—–+-]{0,3}[0-9]){6}")
 _NETWORK = re.compile(r"[.:](?:(?<=[0-9]\.)[0-9]{1,3}\.[0-9]|(?<=:)(?::[0-9A-Fa-f]|[0-9A-Fa-f]{1,4}:))")
 # The area codes in use, without their leading 0.
@@ -272,9 +272,9 @@ _AMERICAN = (
     r"(?:(?<=1)[ -](?:\([2-9][0-9]{2}\) ?|[2-9][0-9]{2}-)|(?<=\()[2-9][0-9]{2}\) ?|(?<=[2-9])[0-9]{2}-)[2-9][0-9]{2}"
 )
 _LOCAL = "(?<![A-Za-z0-9._%+-])[A-Za-z0-9_][A-Za-z0-9._%+-]{0,63}"
-_ascii = partial(re.compile, flags=re.ASCII)  # \d is 0 to 9 in a number, and quicker
-# A shape takes its first character before it looks back, for then `re` skips quickly to where one may begin: three times as fast.
-# In this order: the surest first, so that a resident ID is not read as a card, nor part of a card as a mobile number.
+_ascii = partial(re.compile, flags=re.ASCII)  # \d is 0 to 9 only, and faster
+# A pattern matches its first character before its lookbehind, so that `re` skips quickly to candidates: three times as fast.
+# In order of certainty, so that a resident ID is not read as a card, nor part of a card as a mobile number.
 RULES = {
     "email": Rule(
         Marked(
@@ -420,7 +420,7 @@ RULES = {
 
 
 class Find(NamedTuple):
-    """Where personal data stands, and of what kind."""
+    """The span and kind of personal data."""
 
     start: int
     end: int
@@ -428,13 +428,13 @@ class Find(NamedTuple):
 
 
 def finds(text: str, kinds: Iterable[str], ner: str = "") -> list[Find]:
-    """What a text has of these kinds, in its order; where two rules claim a place, the earlier of RULES has it.
+    """Personal data of these kinds, in order; if matches overlap, the rule that is earlier in RULES wins.
 
-    ner: the folder of a model that tells names and addresses, too; what a rule claims is the rule's.
+    ner: the folder of a model for names and addresses; rules take precedence over it.
     """
     found: list[tuple[int, int, str]] = []
     wanted = set(kinds)
-    signs: dict[str, bool] = {}  # by expression: a compiled one takes a microsecond to hash
+    signs: dict[str, bool] = {}  # by expression string: hashing a compiled one takes a microsecond
     for kind, rule in RULES.items():
         if kind not in wanted:
             continue
@@ -456,13 +456,13 @@ def finds(text: str, kinds: Iterable[str], ner: str = "") -> list[Find]:
 
 
 BY_MODEL = ("address", "name")
-TAKEN = "\ue000"  # of no use in a text; keeps the places of what follows
+TAKEN = "\ue000"  # a private-use character; keeps the positions of what follows
 
 
 class Mask:
-    """Masks the texts of one row: a value that comes again gets the same stand-in, another of its kind one with a number.
+    """Masks the texts of one row: a repeated value gets the same placeholder, a second value of the kind a numbered one.
 
-    The values live as long as the row is worked on. A stand-in made of a value (a hash, say) could be turned back by trying all numbers.
+    Values are only held while the row is processed. A placeholder derived from the value, such as a hash, could be reversed by trial.
     """
 
     def __init__(self, language: Language, kinds: Iterable[str], ner: str = "") -> None:
@@ -473,12 +473,12 @@ class Mask:
     def __call__(self, text: str) -> str:
         parts, end = [], 0
         for start, stop, kind in finds(text, self._kinds, self._ner):
-            parts += [text[end:start], self._stand_in(kind, text[start:stop])]
+            parts += [text[end:start], self._placeholder(kind, text[start:stop])]
             end = stop
             self.counts[kind] += 1
         return "".join([*parts, text[end:]])
 
-    def _stand_in(self, kind: str, value: str) -> str:
+    def _placeholder(self, kind: str, value: str) -> str:
         seen = self._seen.setdefault(kind, {})
         number = seen.setdefault(same(kind, value), len(seen) + 1)
         name = RULES[kind].names[self._language]
@@ -489,7 +489,7 @@ _BETWEEN = re.compile(r"[^0-9A-Za-z\u4e00-\u9fff]")
 
 
 def same(kind: str, value: str) -> str:
-    """What two ways to write one value have in common."""
+    """A normal form of a value, equal for different spellings."""
     if kind in {"email", "ip", "name", "address"}:
         return "".join(value.split()).casefold()
     value = (value if value.isalnum() else _BETWEEN.sub("", value)).upper()
@@ -497,6 +497,6 @@ def same(kind: str, value: str) -> str:
 
 
 def mask(text: str, language: Language, kinds: Iterable[str], ner: str = "") -> tuple[str, Counter[str]]:
-    """The text with what was found replaced by the name of its kind, and how many of each kind there were."""
+    """The text with matches replaced by placeholders, and the number of matches by kind."""
     masked = Mask(language, kinds, ner)
     return masked(text), masked.counts

@@ -1,4 +1,4 @@
-"""The work that cleaning does on each row by itself: mend its texts, judge it, and take the marks by which duplicates are found."""
+"""The per-row work of clean: normalise and mask the texts, apply the quality rules, and compute keys for deduplication."""
 
 import hashlib
 from collections import Counter
@@ -17,7 +17,7 @@ from lingyu.files import schema_of
 from lingyu.records import TABLES, Dialogue, Document, Row
 from lingyu.text.normalise import key, normal, simplified
 
-# What a person wrote. The other fields are ours, or say where the row came from.
+# Fields with text of the corpus. The other fields are metadata and provenance.
 WRITTEN = {
     "title", "section", "text", "entity", "kind", "relation", "values", "messages", "content", "reasoning", "chosen", "rejected",
     "label", "question", "options",
@@ -26,37 +26,37 @@ WRITTEN = {
 
 @dataclass(frozen=True)
 class Rules:
-    """How rows are mended and judged."""
+    """The settings for normalising, masking and judging rows."""
 
     limits: Limits
     mask: tuple[str, ...]
     simplified: bool
     ner: str = ""
-    near_dialogues: bool = False  # whether near-duplicates among dialogues are looked for
-    about: frozenset[str] = frozenset()  # tables in which rows about the same may contradict each other
+    near_dialogues: bool = False  # whether to find near-duplicates among dialogues
+    about: frozenset[str] = frozenset()  # tables whose rows can contradict each other
 
 
 @dataclass
 class Worked:
-    """Rows mended. reasons: why each goes, "" for those that stay; the lists after `changes` are of those that stay."""
+    """Normalised rows. reasons: why each is dropped, "" if kept; the lists after `changes` are for kept rows only."""
 
     reasons: list[str]
-    changes: Counter[tuple[str, str]]  # by source and what was changed
-    same: list[bytes]  # alike where two rows are one
-    subjects: list[bytes]  # alike where two rows are about the same; of tables in which that counts
-    keys: list[str]  # of documents, and of dialogues if asked, as the next two: the text by which near-duplicates are told
+    changes: Counter[tuple[str, str]]  # by source and kind of change
+    same: list[bytes]  # equal for duplicates
+    subjects: list[bytes]  # equal for rows with the same subject; only for tables in `about`
+    keys: list[str]  # for documents, and dialogues if enabled, like the next two: the text compared for near-duplicates
     groups: Numbers = field(init=False)  # only rows of one group are compared
     signs: Signatures = field(init=False)
     rows: pa.RecordBatch = field(init=False)
 
 
 def work(rules: Rules, table: str, batch: pa.RecordBatch) -> Worked:
-    """A batch of a table, mended and judged."""
+    """A batch of a table, normalised and judged."""
     row_type = TABLES[table]
     worked = Worked(reasons=[], changes=Counter(), same=[], subjects=[], keys=[])
     rows, groups = [], []
-    for values in batch.to_pylist():  # a row after the other, while its keys are remembered
-        row, changed = mended(row_type.model_validate(values), rules)
+    for values in batch.to_pylist():  # row by row, while its keys are cached
+        row, changed = normalised(row_type.model_validate(values), rules)
         rows.append(row.model_dump())
         worked.changes.update({(row.source, change): count for change, count in changed.items()})
         worked.reasons.append(reason_to_drop(row, rules.limits) or "")
@@ -77,15 +77,15 @@ def work(rules: Rules, table: str, batch: pa.RecordBatch) -> Worked:
     return worked
 
 
-def mended(row: Row, rules: Rules) -> tuple[Row, Counter[str]]:
-    """The row with every text a person wrote normalised and masked, and what was changed in it."""
+def normalised(row: Row, rules: Rules) -> tuple[Row, Counter[str]]:
+    """The row with all its corpus text normalised and masked, and the changes made."""
     masked = pii.Mask(row.language, rules.mask, rules.ner)
 
-    def mend(value: Any) -> Any:
+    def cleaned(value: Any) -> Any:
         if isinstance(value, BaseModel):
-            return value.model_copy(update={name: mend(getattr(value, name)) for name in type(value).model_fields if name in WRITTEN})
+            return value.model_copy(update={name: cleaned(getattr(value, name)) for name in type(value).model_fields if name in WRITTEN})
         if isinstance(value, list):
-            return [mend(item) for item in value]
+            return [cleaned(item) for item in value]
         if not isinstance(value, str):
             return value
         text = normal(value)
@@ -93,13 +93,13 @@ def mended(row: Row, rules: Rules) -> tuple[Row, Counter[str]]:
             text = simplified(text)
         return masked(text)
 
-    clean: Row = mend(row)
+    result: Row = cleaned(row)
     changes = Counter({f"masked {kind}": count for kind, count in masked.counts.items()})
-    if clean != row:
-        changes["mended rows"] += 1
-    return clean, changes
+    if result != row:
+        changes["normalised rows"] += 1
+    return result, changes
 
 
 def digest(*parts: str) -> bytes:
-    """Sixteen bytes that name these parts."""
+    """A hash of the parts in sixteen bytes."""
     return hashlib.blake2b("\0".join(parts).encode("utf-8", "surrogatepass"), digest_size=16).digest()

@@ -69,7 +69,7 @@ def replies(checkpoint: Checkpoint, prompts: Sequence[str], new_tokens: Sequence
 def greedy(checkpoint: Checkpoint, prompts: Sequence[list[int]], room: Sequence[int]) -> list[list[int]]:
     """The most likely next token, again and again, until each reply ended or its room is used up.
 
-    Rows that are done leave the batch once they are half of it. `generate` of transformers goes on with all of them.
+    Rows that are done leave the batch once they are half of it. `generate` of transformers keeps all of them.
     """
     import torch
 
@@ -104,7 +104,7 @@ def greedy(checkpoint: Checkpoint, prompts: Sequence[list[int]], room: Sequence[
 def nats_of_texts(checkpoint: Checkpoint, texts: Sequence[str], stride: int) -> list[float]:
     """Negative log-likelihood of each text, every token counted once, with at least `stride` tokens before it where the text has them.
 
-    What the model expects before a text stands first, or the mark that ends the one before: so the first token counts, too.
+    What the model expects before a text, or the mark that ends the one before, is put first, so that the first token counts, too.
     """
     start = text_start(checkpoint.tokenizer) or [end_of_text(checkpoint.tokenizer)]
     sequences, owners = [], []
@@ -141,7 +141,7 @@ def token_margins(checkpoint: Checkpoint, better: Sequence[tuple[str, str]], wor
 
 
 def log_likelihoods(checkpoint: Checkpoint, sequences: Sequence[tuple[list[int], int]]) -> list[float]:
-    """For each (ids, first): the log-likelihood of ids[first:] after what stands before them."""
+    """For each (ids, first): the log-likelihood of ids[first:] given the ids before them."""
     import torch
 
     found = [0.0] * len(sequences)

@@ -54,7 +54,7 @@ def with_value(row: Prediction, name: str, value: float) -> Prediction:
 
 
 def likelihoods(checkpoint: ask.Checkpoint, documents: Sequence[Document], scope: str, stride: int) -> list[Prediction]:
-    """How well the checkpoint foretells each text; counted by bytes, for tokens differ between vocabularies."""
+    """How well the checkpoint predicts each text; by bytes, because tokens differ between vocabularies."""
     nats = ask.nats_of_texts(checkpoint, [row.text for row in documents], stride)
     values = [{"bits": total / math.log(2), "bytes": float(len(row.text.encode()))} for row, total in zip(documents, nats, strict=True)]
     return [blank(row, scope, values=found) for row, found in zip(documents, values, strict=True)]

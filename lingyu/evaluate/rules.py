@@ -47,7 +47,7 @@ def states_answer(reply: str, answer: str, wrong: Iterable[str] = (), question: 
 def value_of(answer: str, question: str) -> str:
     """What an answer sentence tells: all after the last "is" that follows words of the question, else the whole answer.
 
-    The words before it must stand in the question, so that an "is" within a relation (是否…) or a value splits nothing.
+    The words before it must be in the question, so that an "is" within a relation (是否…) or a value splits nothing.
     """
     for copula in reversed(list(COPULA.finditer(answer))):
         before = re.search(r"[a-z\d]+ ?$|..$", answer[: copula.start()])
@@ -58,7 +58,7 @@ def value_of(answer: str, question: str) -> str:
 
 
 def parts_of(value: str, said: str) -> list[str]:
-    """The value as it stands in the text: whole, or each of its values in any order; nothing where one is missing."""
+    """The value as the text has it: whole, or each of its values in any order; nothing where one is missing."""
     for parts in ([value], [part.strip() for part in re.split(r"、|(?<![a-z])and(?![a-z])", value)]):
         if all(part and stands_in(part, said) for part in parts):
             return sorted(parts, key=len, reverse=True)
@@ -66,7 +66,7 @@ def parts_of(value: str, said: str) -> list[str]:
 
 
 def stands_in(value: str, text: str) -> bool:
-    """Whether the text holds the value by itself: 5 does not stand in 15 or 5.5, low not in below, 一级 not in 十一级."""
+    """Whether the text has the value by itself: 5 is not in 15 or 5.5, low not in below, 一级 not in 十一级."""
     return bool(value) and re.search(pattern_of(value), text) is not None
 
 
@@ -107,7 +107,7 @@ def thought_and_answered(reply: str) -> bool:
 
 def cites(reply: str, asked: str, number: str | None = None) -> bool | None:
     """Whether the reply cites what the question asks for: that article (or `number`, where the question wants to know it)
-    and no other, under that title. None where there is no article to cite. A title without 《》 cannot be told and is not asked for.
+    and no other, under that title. None where there is no article to cite. A title without 《》 cannot be recognised and is not required.
     """
     titles, articles = citations(asked)
     if number is not None:

@@ -1,1 +1,1 @@
-"""The training data alone, in the forms of other trainers."""
+"""Exports the training data in the formats of other trainers."""

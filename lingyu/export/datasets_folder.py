@@ -1,4 +1,4 @@
-"""For the library `datasets` (and TRL): a folder of Parquet files with a card, which `datasets.load_dataset(folder, name)` loads."""
+"""For `datasets` (and TRL): a folder of Parquet files with a dataset card, for `datasets.load_dataset(folder, name)`."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -9,11 +9,11 @@ from typing import Any
 import yaml
 from pydantic import BaseModel
 
-from lingyu.export.tables import Table, made_empty, origin, rows_of, tables_of, with_reasoning
+from lingyu.export.tables import Table, create_empty, origin, rows_of, tables_of, with_reasoning
 from lingyu.files import write_table
 from lingyu.records import Dialogue, Document, Message, Preference, Question, Row
 
-# Names that the hub knows; others are told in the text.
+# Licence ids known to the hub; others are listed in the text of the card.
 LICENCES = {"apache-2.0", "cc-by-4.0", "cc-by-sa-4.0", "cc-by-nc-4.0", "cc0-1.0", "mit", "odc-by"}
 
 
@@ -23,7 +23,7 @@ class Turn(BaseModel):
 
 
 class Exported(BaseModel):
-    """Where a row comes from; each kind of rows has its texts besides."""
+    """The provenance of a row; the subclasses add its texts."""
 
     id: str
     task: str
@@ -59,7 +59,7 @@ class Asked(Exported):
 
 @dataclass
 class Seen:
-    """What the rows are, for the card."""
+    """Properties of the rows, for the card."""
 
     licences: Counter[str] = field(default_factory=Counter)
     languages: Counter[str] = field(default_factory=Counter)
@@ -69,9 +69,9 @@ KINDS: dict[type[Row], type[Exported]] = {Document: Text, Dialogue: Talk, Prefer
 
 
 def export(mixed: Path, folder: Path, test: bool = False) -> dict[str, int]:
-    """Write the folder; its rows by table and part."""
+    """Write the folder; returns its row counts by table and part."""
     tables = tables_of(mixed, test)
-    made_empty(folder)
+    create_empty(folder)
     seen, counts = Seen(), dict[str, int]()
     for table in tables:
         rows = exported(mixed, table, seen)
@@ -102,7 +102,7 @@ def texts(row: Row) -> dict[str, Any]:
             return {"prompt": turns(row.messages)} | {name: [Turn(role="assistant", content=text)] for name, text in replies.items()}
         case Question():
             return {"prompt": turns(row.messages), "answer": row.answer, "wrong": row.wrong}
-    raise TypeError(f"{type(row).__name__} is in no table of mix")
+    raise TypeError(f"{type(row).__name__} belongs to no table of mix")
 
 
 def turns(messages: list[Message]) -> list[Turn]:
@@ -110,7 +110,7 @@ def turns(messages: list[Message]) -> list[Turn]:
 
 
 def card(tables: list[Table], counts: dict[str, int], seen: Seen) -> str:
-    """README.md: its head tells `datasets` which file is which, the rest tells people."""
+    """README.md: its YAML header configures `datasets`, the rest is for people."""
     files = defaultdict(list)
     for table in tables:
         files[table.name].append({"split": table.part, "path": f"{file_of(table)}.parquet"})
@@ -127,8 +127,8 @@ def card(tables: list[Table], counts: dict[str, int], seen: Seen) -> str:
         "",
         "# 训练数据 Training data",
         "",
-        "由 lingyu 从机构自己的文档生成并混合；每行都记录来源文件、位置、许可与生成方法。"
-        "Made and mixed by lingyu from an organisation's own documents; each row names its file, place, licence and method.",
+        "由 lingyu 根据机构自有文档生成并混合；每行都记录来源文件、位置、许可证和生成方法。"
+        "Generated and mixed by lingyu from an organisation's own documents; each row records its source file, place, licence and method.",
         "",
         "```python",
         "from datasets import load_dataset",
@@ -136,17 +136,17 @@ def card(tables: list[Table], counts: dict[str, int], seen: Seen) -> str:
         *(f'{name} = load_dataset("path/to/this/folder", "{name}")' for name in files),
         "```",
         "",
-        "| 表 table | 行 rows |",
+        "| 表 table | 行数 rows |",
         "| --- | --- |",
         *(f"| {name} | {count} |" for name, count in counts.items()),
         "",
-        "| 许可 licence | 行 rows |",
+        "| 许可证 licence | 行数 rows |",
         "| --- | --- |",
         *(f"| {licence} | {count} |" for licence, count in sorted(seen.licences.items())),
         "",
-        "`messages`、`prompt`、`chosen`、`rejected` 为 OpenAI 消息格式；思考写在回答之前的 `<think>` 与 `</think>` 之间。",
-        "编号以 #2、#3 结尾的行是按权重重复的行。Messages are in OpenAI's form; a reply's reasoning stands between `<think>` and",
-        "`</think>` before it. Rows whose id ends in #2, #3 are repeats, as the weights ask for.",
+        "`messages`、`prompt`、`chosen`、`rejected` 采用 OpenAI 消息格式；推理过程位于回答之前的 `<think>` 与 `</think>` 之间。",
+        "id 以 #2、#3 结尾的行是按权重重复采样的行。Messages are in OpenAI format; the reasoning of a reply is between `<think>` and",
+        "`</think>` before it. Rows whose id ends in #2, #3 are repeats according to the weights.",
         "",
     ]
     return "\n".join(lines)

@@ -1,7 +1,7 @@
-"""For LLaMA-Factory: its alpaca, sharegpt and preference forms, and the dataset_info.json that names them.
+"""For LLaMA-Factory: its alpaca, sharegpt and preference formats, and dataset_info.json.
 
-Each file is one JSON array. As JSON lines, the loader infers the columns from the first ten megabytes, and `history`, empty so
-far, cannot be read in a later row that has one.
+Each file is one JSON array. With JSON lines the loader infers the columns from the first ten megabytes, and fails on a later
+row with a `history` if it was empty so far.
 """
 
 import json
@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from lingyu.export.tables import Table, made_empty, origin, rows_of, tables_of, with_reasoning
+from lingyu.export.tables import Table, create_empty, origin, rows_of, tables_of, with_reasoning
 from lingyu.files import write_json, write_jsonl
 from lingyu.records import Dialogue, Document, Message, Preference, Question, Row
 
@@ -19,9 +19,9 @@ SUFFIXES = {"train": "", "validation": "_dev", "test": "_test"}
 
 
 def export(mixed: Path, folder: Path, test: bool = False) -> dict[str, int]:
-    """Write the folder; the rows of each dataset by name, and of left_out.jsonl where a row fits no form."""
+    """Write the folder; returns the row counts by dataset name, and of left_out.jsonl if rows do not fit the formats."""
     tables = tables_of(mixed, test)
-    made_empty(folder)
+    create_empty(folder)
     described: Fields = {}
     counts: dict[str, int] = {}
     left: list[Fields] = []
@@ -48,7 +48,7 @@ def left_out(mixed: Path, table: Table) -> Iterator[Fields]:
 
 
 def fits(row: Row) -> bool:
-    """Whether user and assistant take turns, after one system message at most; LLaMA-Factory skips other rows with a warning."""
+    """Whether user and assistant alternate, after at most one system message; LLaMA-Factory skips other rows with a warning."""
     if not isinstance(row, Dialogue | Preference | Question):
         return True
     turns = [message.role for message in row.messages]
@@ -58,7 +58,7 @@ def fits(row: Row) -> bool:
 
 
 def alpaca_prompt(messages: list[Message]) -> Fields:
-    """The last question with what was said before it."""
+    """The last question with its history."""
     system = messages[0].content if messages[0].role == "system" else ""
     *before, asked = [message.content for message in messages if message.role != "system"]
     history = [list(pair) for pair in zip(before[::2], before[1::2], strict=True)]
@@ -98,7 +98,7 @@ def text(row: Document) -> Fields:
 
 
 PROMPT = {"prompt": "instruction", "query": "input", "system": "system", "history": "history"}
-# For each kind of rows the forms it is written in: the ending of the name, what makes a row, and what dataset_info.json says.
+# For each row type its formats: the suffix of the name, the function that makes a row, and the entry in dataset_info.json.
 FORMS: dict[type[Row], dict[str, tuple[Callable[[Any], Fields], Fields]]] = {
     Document: {"": (text, {"columns": {"prompt": "text"}})},
     Dialogue: {
@@ -121,7 +121,7 @@ FORMS: dict[type[Row], dict[str, tuple[Callable[[Any], Fields], Fields]]] = {
 
 
 def write_array(path: Path, rows: Iterable[Fields]) -> int:
-    """A JSON array, a row a line, one row in memory at a time; how many there were."""
+    """Write a JSON array, one row per line and in memory at a time; returns the row count."""
     count = 0
     with path.open("w", encoding="utf-8") as file:
         file.write("[")

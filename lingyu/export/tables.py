@@ -1,4 +1,4 @@
-"""What is exported: the tables of mix by name and part, and the texts of a row as other trainers take them."""
+"""The exported tables of mix by name and part, and the texts of a row for other trainers."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from lingyu.stage import StageError
 
 @dataclass(frozen=True)
 class Table:
-    """A table of mix. name and part: what it is called outside."""
+    """A table of mix. name and part: its exported name."""
 
     path: str
     name: str
@@ -38,13 +38,13 @@ TEST = (
 
 
 def tables_of(mixed: Path, test: bool) -> list[Table]:
-    """The tables that have rows."""
+    """The non-empty tables."""
     tables = [*TRAINING, *(TEST if test else ())]
     if missing := [table.path for table in tables if not (mixed / f"{table.path}.parquet").exists()]:
         raise StageError(f"{mixed} has no {', '.join(missing)}. Run `make repro`, or `dvc repro mix`, first.")
     found = [table for table in tables if any(rows_of(mixed, table))]
     if not found:
-        raise StageError(f"no table of {mixed} has a row; there is nothing to export.")
+        raise StageError(f"all tables of {mixed} are empty; there is nothing to export.")
     return found
 
 
@@ -52,23 +52,23 @@ def rows_of(mixed: Path, table: Table) -> Iterator[Row]:
     return read_table(mixed / f"{table.path}.parquet", table.row_type)
 
 
-def made_empty(folder: Path) -> None:
-    """Make the folder; what stands in one already is nobody's to mix with."""
+def create_empty(folder: Path) -> None:
+    """Create the folder. Raises StageError if it is not empty."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise StageError(f"{folder} is not empty. Name a new folder; nothing was written.")
     folder.mkdir(parents=True, exist_ok=True)
 
 
 def with_reasoning(messages: list[Message]) -> list[Message]:
-    """The messages with the last reply's reasoning between think marks before it, as our own chat template puts it; that of
-    earlier replies is left out, as there."""
+    """The messages with the last reply's reasoning between think tags before it, as in our chat template; the reasoning of
+    earlier replies is omitted, as there."""
     *before, last = messages
     thought = f"{THINK}\n{last.reasoning}\n{THINK_END}\n\n" if last.reasoning else ""
     return [Message(role=m.role, content=m.content) for m in before] + [Message(role=last.role, content=thought + last.content)]
 
 
 def origin(row: Row) -> dict[str, str]:
-    """Where a row comes from. Who reviewed it stays here: a name is nobody else's business."""
+    """The provenance of a row. The reviewer's name is personal and not exported."""
     made = row if isinstance(row, Made) else None
     return {
         "id": row.id,

@@ -19,7 +19,7 @@ def unheard(record: Row, reason: str) -> None:
 def provenance(record: Row, *, method: str, task: str, asked: str, use: str = "", references: Sequence[str] = ()) -> dict[str, Any]:
     """The fields of records.Made for a row that a rule made of this record, named by what it asks.
 
-    use: told apart in the id where one question serves twice; references: further rows that it rests on, beside the record.
+    use: makes the id another where one question serves twice; references: further rows that it rests on, beside the record.
     """
     return {
         "id": short_hash(method, task, use, record.id, asked),

@@ -11,7 +11,7 @@ R = TypeVar("R", bound=Row)
 
 
 def number(*key: object) -> int:
-    """A number of 64 bits that stands for the key."""
+    """A number of 64 bits made of the key."""
     return int.from_bytes(blake2b("\0".join(map(str, key)).encode(), digest_size=8).digest())
 
 

@@ -1,1 +1,1 @@
-"""Reading a corpus: files to rows, with the place in the source of each."""
+"""Reading a corpus: files to rows, each with its location in the source."""

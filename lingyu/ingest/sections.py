@@ -1,4 +1,4 @@
-"""Blocks of a document into rows: one a section, and in a statute one an article."""
+"""Converts the blocks of a document into rows: one per section, and in a statute one per article."""
 
 import re
 from collections.abc import Iterator
@@ -16,12 +16,12 @@ from lingyu.text.sentences import CLOSERS, CUTS
 
 UNIT_LEVELS = {"编": 1, "分编": 2, "章": 3, "节": 4}
 TABLE_HEAD = re.compile(r"^\|.*\n\|(?: ?:?-{3,}:? ?\|)+\n", re.MULTILINE)
-FEW = 3  # articles from which a document is a statute
+FEW = 3  # minimum articles of a statute
 
 
 @dataclass(frozen=True)
 class Origin:
-    """What the rows of a file have in common."""
+    """The common fields of the rows of a file."""
 
     source: str
     licence: str
@@ -30,12 +30,12 @@ class Origin:
 
 
 def documents(blocks: list[Block], origin: Origin, title: str, max_chars: int) -> Iterator[Document]:
-    """A row for each run of text under one heading or article, cut at sentence ends where it is longer than max_chars."""
+    """A row for each text under one heading or article, split at sentence ends if it is longer than max_chars."""
     title, blocks = titled(blocks, title)
-    parted = [part for block in blocks for part in at_articles(block)]
-    statute = sum(bool(HEADING.match(bare(block.text))) for block in parted if block.kind == "paragraph") >= FEW
+    split_blocks = [part for block in blocks for part in at_articles(block)]
+    statute = sum(bool(HEADING.match(bare(block.text))) for block in split_blocks if block.kind == "paragraph") >= FEW
     if statute:
-        blocks = list(with_units(whole_paragraphs(parted)))
+        blocks = list(with_units(whole_paragraphs(split_blocks)))
     seen: dict[str, int] = {}
     for path, place, text in sections(blocks, statute):
         section, language = " / ".join(path), language_of(text)
@@ -57,7 +57,7 @@ def documents(blocks: list[Block], origin: Origin, title: str, max_chars: int) -
 
 
 def missing_articles(rows: list[Document]) -> str:
-    """The numbers that a statute's articles pass over, as a person would name them; "" where there are none."""
+    """The missing article numbers of a statute, in words; "" if none are missing."""
     names = [row.section.rpartition(" / ")[2] for row in rows]
     numbers = list(dict.fromkeys(value(found[2]) for name in names if (found := HEADING.fullmatch(name))))
     gaps = [(last + 1, number - 1) for last, number in pairwise([0, *numbers]) if number > last + 1] if len(numbers) >= FEW else []
@@ -65,7 +65,7 @@ def missing_articles(rows: list[Document]) -> str:
 
 
 def titled(blocks: list[Block], otherwise: str) -> tuple[str, list[Block]]:
-    """The title, and the blocks without it: the first heading, if it stands above all others and no other beside it."""
+    """The title, and the blocks without it: the first heading, if it is the only one of the top level."""
     headings = [block for block in blocks if block.kind == "heading"]
     if not headings or any(other.level <= headings[0].level for other in headings[1:]) or UNIT.match(bare(headings[0].text)):
         return otherwise, blocks
@@ -73,7 +73,7 @@ def titled(blocks: list[Block], otherwise: str) -> tuple[str, list[Block]]:
 
 
 def at_articles(block: Block) -> Iterator[Block]:
-    """A paragraph parted before the lines that begin an article or a unit: many a statute has a line break there and no more."""
+    """A paragraph split before lines that start an article or unit: many statutes have only a line break there."""
     begun: list[str] = []
     for line in block.text.split("\n") if block.kind == "paragraph" else [block.text]:
         if begun and (HEADING.match(bare(line)) or UNIT.match(bare(line))):
@@ -84,7 +84,7 @@ def at_articles(block: Block) -> Iterator[Block]:
 
 
 def whole_paragraphs(blocks: list[Block]) -> Iterator[Block]:
-    """A statute's paragraphs end in punctuation: one that does not goes on in the next, unless a heading or article begins there."""
+    """Joins paragraphs of a statute that do not end with punctuation with the next, unless a heading or article starts there."""
     held: Block | None = None
     whole = Joined("")
     for block in blocks:
@@ -104,7 +104,7 @@ def whole_paragraphs(blocks: list[Block]) -> Iterator[Block]:
 
 
 def with_units(blocks: Iterator[Block]) -> Iterator[Block]:
-    """Chapters and the like as headings of their own levels; so too a short line without punctuation right before an article."""
+    """Turns chapters and other units into headings of their levels; also a short line without punctuation right before an article."""
     listed = list(blocks)
     for block, after in zip(listed, [*listed[1:], None], strict=True):
         text = bare(block.text)
@@ -126,7 +126,7 @@ def with_units(blocks: Iterator[Block]) -> Iterator[Block]:
 
 
 def sections(blocks: list[Block], statute: bool) -> Iterator[tuple[list[str], str, str]]:
-    """The headings above, the place and the text of each section that has text."""
+    """The path of headings, the place and the text of each section with text."""
     above: list[tuple[int, str]] = []
     article, number, place, texts = "", 0, "", list[str]()
 
@@ -151,7 +151,7 @@ def sections(blocks: list[Block], statute: bool) -> Iterator[tuple[list[str], st
 
 
 def follows(found: re.Match[str], number: int, texts: list[str]) -> bool:
-    """Whether an article begins here: the next one, a later one after a full stop, or 之一; not "第五条" within a sentence."""
+    """Whether an article starts here: the next one, a later one after a full stop, or 之一; not "第五条" within a sentence."""
     now, apart = value(found[2]), found[4] is not None or not found.string[found.end() :]
     ended = not texts or texts[-1].endswith(CLOSERS)
     if found[3]:
@@ -160,17 +160,17 @@ def follows(found: re.Match[str], number: int, texts: list[str]) -> bool:
 
 
 def closed(text: str) -> str:
-    """总　则 as 总则: the spaces out of a heading whose every character is spaced."""
+    """总　则 as 总则: removes the spaces of a heading with a space after every character."""
     parts = text.split()
     return "".join(parts) if all(len(part) == 1 for part in parts) else " ".join(parts)
 
 
 def cut(text: str, max_chars: int) -> Iterator[str]:
-    """Pieces of at most max_chars that together are the text, each ending at a line's or sentence's end where there is one.
+    """Pieces of at most max_chars that joined are the text, each ending at a line or sentence end if possible.
 
-    A piece that begins inside a table begins with the table's head again.
+    A piece that starts inside a table repeats the header of the table.
     """
-    head, before, at = "", "", 0  # before: the table's head that the piece begins with again
+    head, before, at = "", "", 0  # before: the repeated table header of the piece
     while len(text) - at + len(before) > max_chars:
         window = before + text[at : at + max_chars - len(before)]
         end = next(

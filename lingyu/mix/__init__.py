@@ -1,1 +1,1 @@
-"""What goes into training how often: weights, caps, repeats, replay, and the parting of what is too long."""
+"""The training mixture: weights, caps, repeats, replay, and splitting of long documents."""

@@ -1,4 +1,4 @@
-"""What share of the training rows each kind has: weights, caps, repeats, and general rows replayed against forgetting."""
+"""The shares of the training mixture: weights, caps, repeats, and replay of general rows against forgetting."""
 
 import re
 from collections import Counter
@@ -13,7 +13,7 @@ from lingyu.text.sentences import HALVES
 
 @dataclass(frozen=True)
 class Entry:
-    """A row on its way into a training table. kind: the method that made it, or document, or statement."""
+    """A row of a training table. kind: the method that generated it, or document, or statement."""
 
     row: Row
     kind: str
@@ -21,16 +21,16 @@ class Entry:
 
 
 def weighted(entries: Iterable[Entry], weight_of: Callable[[Entry], float], seed: int) -> Iterator[tuple[Entry, int]]:
-    """Each entry with how many times it goes in: 2.5 is twice, and once more for every second one, chosen by hash."""
+    """Each entry with its number of repeats: 2.5 is two, plus one more for every second entry, chosen by hash."""
     for entry in entries:
         whole, rest = divmod(weight_of(entry), 1)
         yield entry, int(whole) + (number(seed, "weight", entry.row.id) < rest * 2**64)
 
 
 def capped(entries: Sequence[Entry], caps_of: Callable[[Entry], dict[str, int]], seed: int) -> set[str]:
-    """The ids of the entries that are over a cap, chosen by hash; parts of one document stay together as far as they can.
+    """The ids of the entries over a cap, chosen by hash; parts of a document are kept together as far as possible.
 
-    caps_of: the names of what the entry counts for, with how many entries each may have.
+    caps_of: the groups an entry counts towards, with the maximum number of entries of each.
     """
     taken, over = Counter[str](), set[str]()
     counted = [(entry, caps) for entry in entries if (caps := caps_of(entry))]
@@ -43,9 +43,9 @@ def capped(entries: Sequence[Entry], caps_of: Callable[[Entry], dict[str, int]],
 
 
 def tempered(tokens: dict[str, float], temperature: float, most: float) -> dict[str, float]:
-    """By what to multiply each source, given its tokens, so that it is met with p ∝ tokens^(1/temperature) and the sum stays.
+    """The factor of each source, given its tokens, for sampling with p ∝ tokens^(1/temperature) and an unchanged total.
 
-    None is repeated more than `most` times for it; what is missing then is not given to others.
+    No factor is above `most`; the difference is not redistributed to other sources.
     """
     raised = {name: count ** (1 / temperature) for name, count in tokens.items() if count}
     whole, sum_of_raised = sum(tokens.values()), sum(raised.values())
@@ -53,7 +53,7 @@ def tempered(tokens: dict[str, float], temperature: float, most: float) -> dict[
 
 
 def thinned(single: float, multi: float, share: float) -> tuple[float, float]:
-    """What part of the single and of the multi-turn dialogues goes in, so that the latter have this share of the tokens."""
+    """The fractions of single-turn and multi-turn dialogues to keep, so that the latter have this share of the tokens."""
     if multi > share * (single + multi):
         return 1.0, single * share / (1 - share) / multi
     return multi * (1 - share) / share / single, 1.0
@@ -64,9 +64,9 @@ def is_multi_turn(row: Row) -> bool:
 
 
 def replayed(general: Iterable[Entry], domain_tokens: int, share: float, most: int, seed: int) -> Iterator[tuple[Entry, int]]:
-    """Each general entry with how many times it goes in, so that general text has this share of all tokens.
+    """Each general entry with its number of repeats, so that general text has this share of all tokens.
 
-    Nothing goes in more than `most` times; and without a domain row there is no share to keep, and all go in once.
+    No entry is repeated more than `most` times. Without domain rows, all entries are used once.
     """
     entries = sorted(general, key=lambda entry: (number(seed, "replay", entry.row.id), entry.row.id))
     wanted = domain_tokens * share / (1 - share)
@@ -83,13 +83,13 @@ def replayed(general: Iterable[Entry], domain_tokens: int, share: float, most: i
 
 
 def copies(entry: Entry, times: int) -> Iterator[Entry]:
-    """The entry `times` times, each with an id of its own."""
+    """The entry `times` times, each with its own id."""
     for turn in range(times):
         yield entry if turn == 0 else replace(entry, row=entry.row.model_copy(update={"id": f"{entry.row.id}#{turn + 1}"}))
 
 
 def pieces(text: str, fits: Callable[[str], bool]) -> list[str]:
-    """The text in parts that fit, parted near its middle, at the best border there is. Together they are the text."""
+    """The text in parts that fit, split near the middle at the best boundary. Joined, the parts are the text."""
     if fits(text) or len(text) < 2:
         return [text]
     for border in HALVES:
@@ -101,9 +101,9 @@ def pieces(text: str, fits: Callable[[str], bool]) -> list[str]:
 
 
 def turns(messages: Sequence[Message], fits: Callable[[list[Message]], bool]) -> list[list[Message]]:
-    """The dialogue in parts that fit, each of whole exchanges, under what the system says; none where an exchange does not fit.
+    """The dialogue in parts that fit, each of whole exchanges with the system message; empty if an exchange does not fit.
 
-    A part begins with the person's turn and ends with the assistant's. What was said in the parts before is not in it.
+    A part begins with a user turn and ends with an assistant turn. It does not contain the turns of earlier parts.
     """
     head = [message for message in messages if message.role == "system"]
     exchanges: list[list[Message]] = [[]]

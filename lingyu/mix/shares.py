@@ -1,4 +1,4 @@
-"""How often each row goes into training: what params.yaml says of methods, tasks, sources, turns and general text."""
+"""How often each row is used in training, by method, task, source, turns and scope, as set in params.yaml."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -92,29 +92,27 @@ class Portions(StageParams):
         return self.tasks.get(row.task) if isinstance(row, Made) else None
 
     def of_source(self, row: Row) -> SourcePortion | None:
-        """The first that matches."""
+        """The first match."""
         return next((portion for portion in self.sources if fnmatchcase(row.source, portion.pattern)), None)
 
 
-def stop_at_portions(rows: dict[str, list[Row]], params: Portions) -> None:
-    """Raise where params.yaml speaks of tasks or files that no training row of the domain has: a slip, or a corpus that changed."""
+def check_portions(rows: dict[str, list[Row]], params: Portions) -> None:
+    """Raises StageError if params.yaml names tasks or files that no domain training row has: a typo, or the corpus has changed."""
     trained = [row for table in rows if table.startswith("train/") for row in rows[table] if row.scope == "domain"]
     tasks, sources = {row.task for row in trained if isinstance(row, Made)}, {row.source for row in trained}
-    faults = [
-        f"  mix.tasks: no row has the task {task!r}; there are: {', '.join(sorted(tasks))}" for task in params.tasks if task not in tasks
-    ]
+    faults = [f"  mix.tasks: no row has the task {task!r}; known: {', '.join(sorted(tasks))}" for task in params.tasks if task not in tasks]
     faults += [
-        f"  mix.sources: no file matches {portion.pattern!r}; one is {min(sources, default='none')}"
+        f"  mix.sources: no file matches {portion.pattern!r}; example file: {min(sources, default='none')}"
         for portion in params.sources
         if not any(fnmatchcase(source, portion.pattern) for source in sources)
     ]
     if faults:
-        raise StageError("\n".join(["params.yaml weighs what is not among the training rows of the domain:", *faults]))
+        raise StageError("\n".join(["params.yaml has weights for tasks or sources without domain training rows:", *faults]))
 
 
 def amounts(table: str, entries: Sequence[Entry], params: Portions) -> Iterator[tuple[Entry, int, str]]:
-    """Each entry with how often it goes in, and why not where it does not: rows of the domain by their weights and caps, general
-    ones by the share they are to have."""
+    """Each entry with its number of repeats and the reason if that is zero: domain rows by weights and caps, general rows by
+    their target share."""
     part, name = table.split("/")
     share = params.general_share.model_dump().get(name) if part != "test" else None
     general = [entry for entry in entries if entry.row.scope == "general"] if share is not None else []
@@ -141,7 +139,7 @@ def caps_of(entry: Entry, params: Portions) -> dict[str, int]:
 
 
 def weights_of(name: str, entries: Sequence[Entry], params: Portions) -> dict[str, float]:
-    """The weight of each entry of a training table, by id: of its method, task and source, then what temperature and turns ask for."""
+    """The weight of each entry of a training table, by id: of its method, task and source, then for temperature and turns."""
     by_method, weights = params.weights.of_table(name), dict[str, float]()
     for entry in entries:
         portions = (params.of_task(entry.row), params.of_source(entry.row))
@@ -155,7 +153,7 @@ def weights_of(name: str, entries: Sequence[Entry], params: Portions) -> dict[st
         tokens = tokens_by(entries, turns_of, weights)
         if lacking := [kind for kind in ("single", "multi") if not tokens.get(kind)]:
             raise StageError(
-                f"mix.multi_turn_share is {params.multi_turn_share}, but train/sft has no {lacking[0]}-turn dialogue of the domain. "
+                f"mix.multi_turn_share is {params.multi_turn_share}, but train/sft has no {lacking[0]}-turn domain dialogues. "
                 "Set it to null, or add such dialogues."
             )
         single, multi = thinned(tokens["single"], tokens["multi"], params.multi_turn_share)
@@ -164,7 +162,7 @@ def weights_of(name: str, entries: Sequence[Entry], params: Portions) -> dict[st
 
 
 def tokens_by(entries: Sequence[Entry], groups: dict[str, str], weights: dict[str, float]) -> dict[str, float]:
-    """The tokens of each group, as often as the weights take them."""
+    """The weighted tokens of each group."""
     tokens: dict[str, float] = defaultdict(float)
     for entry in entries:
         tokens[groups[entry.row.id]] += entry.tokens * weights[entry.row.id]

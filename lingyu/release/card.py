@@ -1,4 +1,4 @@
-"""The model card: what the model is, from what it was made, what was measured, what it must not be used for. In both languages."""
+"""The model card, in both languages: what the model is, its training data, evaluation results, limitations and lineage."""
 
 import json
 from collections import Counter
@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from lingyu.records import Row
+from lingyu.select.names import heading, name_of
 
 TEMPLATE = Path(__file__).with_name("card.md.jinja")
 
 
 @dataclass(frozen=True)
 class About:
-    """What a person says of the model in params.yaml."""
+    """The description of the model in params.yaml."""
 
     name: str
     title: str
@@ -26,7 +27,7 @@ class About:
 
 @dataclass(frozen=True)
 class Data:
-    """So many rows of one table, folder and licence."""
+    """The number of rows of one table, folder, licence and scope."""
 
     table: str
     folder: str
@@ -37,7 +38,7 @@ class Data:
 
 
 def data_of(tables: dict[str, list[Row]]) -> list[Data]:
-    """What the corpus was after cleaning, by table, folder and licence."""
+    """The corpus after cleaning, by table, folder and licence."""
     rows: Counter[tuple[str, str, str, str]] = Counter()
     files: dict[tuple[str, str, str, str], set[str]] = {}
     for table, entries in tables.items():
@@ -49,7 +50,7 @@ def data_of(tables: dict[str, list[Row]]) -> list[Data]:
 
 
 def parameters_of(model: Path) -> int:
-    """The parameters of the model, from the headers of its safetensors files; nothing is loaded."""
+    """The number of parameters, read from the headers of the safetensors files without loading them."""
     total = 0
     for path in sorted(model.glob("*.safetensors")):
         with path.open("rb") as file:
@@ -66,13 +67,13 @@ def parameters_of(model: Path) -> int:
 def render(
     about: About, model: Path, data: list[Data], winner: str, metrics: dict[str, dict[str, Any]], base: dict[str, dict[str, Any]]
 ) -> str:
-    """The README.md of the release. metrics, base: of the winner and of the untrained base, each with interval and count."""
+    """The README.md of the release. metrics, base: results of the winner and of the untrained base, with intervals and counts."""
     from huggingface_hub import EvalResult, ModelCardData
     from jinja2 import Environment, StrictUndefined
 
     config = json.loads((model / "config.json").read_text(encoding="utf-8"))
-    asked: dict[str, Any] = {"task_type": "text-generation", "dataset_type": "held-out", "dataset_name": "held-out items of this project"}
-    results = [EvalResult(metric_type=name, metric_value=measure["value"], **asked) for name, measure in metrics.items()]
+    task: dict[str, Any] = {"task_type": "text-generation", "dataset_type": "held-out", "dataset_name": "held-out test set of this project"}
+    results = [EvalResult(metric_type=name, metric_value=measure["value"], **task) for name, measure in metrics.items()]
     head = ModelCardData(
         language=["zh", "en"],
         license=about.licence,
@@ -95,9 +96,11 @@ def render(
         winner=winner,
         metrics=metrics,
         base=base,
-        shown=shown,
+        with_interval=with_interval,
+        heading=heading,
+        name_of=name_of,
     )
 
 
-def shown(measure: dict[str, Any] | None) -> str:
+def with_interval(measure: dict[str, Any] | None) -> str:
     return "–" if measure is None else f"{measure['value']:.3f} [{measure['low']:.3f}, {measure['high']:.3f}]"

@@ -1,7 +1,7 @@
-"""Where a release goes: a folder, Hugging Face or ModelScope, behind one small interface.
+"""Release targets behind one interface: a folder, Hugging Face, ModelScope.
 
-A release is uploaded first, read back, and named last: only what was compared carries a version.
-Tokens come from the environment, go to the hub's own client, and nowhere else.
+A release is uploaded, downloaded again and verified before it gets its version, so every version is a verified release.
+Tokens are read from the environment and passed to the hub's own client only.
 """
 
 import os
@@ -20,49 +20,49 @@ Kind = Literal["folder", "huggingface", "modelscope"]
 
 
 class Hub(Protocol):
-    """A place that keeps releases by version."""
+    """A target that stores releases by version."""
 
     place: str
 
     def released(self, version: str) -> bytes | None:
-        """The manifest that stands under this version; None when the version is free."""
+        """The manifest of this version, or None if the version does not exist."""
 
     def upload(self, folder: Path, version: str) -> str:
-        """Put the files of the folder there, not yet under the version; what to call this state when asking for it back."""
+        """Upload the files of the folder without the version; returns an id of this state for `download` and `name`."""
 
     def download(self, state: str, into: Path) -> Path:
-        """Fetch what `upload` put there; the folder where it is now."""
+        """Download an uploaded state; returns its folder."""
 
     def name(self, state: str, version: str) -> None:
-        """Give the uploaded state its version. It is never given to another one."""
+        """Set the version of the uploaded state. A version is never reassigned."""
 
 
 def open_hub(kind: Kind, where: str, private: bool) -> Hub:
-    """`where` is a path for a folder, else owner/name; a repository that is made anew is private or public."""
+    """`where` is a path for a folder, otherwise owner/name; private applies to newly created repositories."""
     if kind == "folder":
         return Folder(Path(where))
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", where):
         raise StageError(
-            f"{where!r} is no repository of {kind}: write owner/name there (params.yaml, release.{kind}; or --to {kind}=owner/name). "
+            f"{where!r} is not a repository id of {kind}: use owner/name (params.yaml, release.{kind}; or --to {kind}=owner/name). "
             "Nothing was released."
         )
     return HuggingFace(where, private) if kind == "huggingface" else ModelScope(where, private)
 
 
 def deliver(hub: Hub, folder: Path, version: str) -> bool:
-    """Upload, fetch again, compare, and only then give the version; False when it stands there already with this content."""
+    """Upload, download, verify, and only then set the version; False if the version already exists with this content."""
     there = hub.released(version)
     if there == (folder / MANIFEST).read_bytes():
         return False
     if there is not None:
         raise StageError(
-            f"{hub.place} has a version {version} already, with other content. A version is never given twice: "
-            "choose another with --version, or leave it out to name the release by its content. Nothing was uploaded."
+            f"{hub.place} already has a version {version} with different content. Versions cannot be overwritten: "
+            "choose another with --version, or omit it to use the hash of the content. Nothing was uploaded."
         )
     state = hub.upload(folder, version)
     with tempfile.TemporaryDirectory(dir=folder.parent) as into:
         if faults := differences(hub.download(state, Path(into)), folder):
-            head, end = f"what {hub.place} gives back is not what was sent:", "Nothing carries the new version. Run the release again."
+            head, end = f"the download from {hub.place} differs from the upload:", "The new version was not set. Run the release again."
             raise StageError("\n".join([head, *faults, end]))
     hub.name(state, version)
     return True
@@ -81,7 +81,7 @@ class Folder:
         return manifest.read_bytes() if manifest.exists() else b""
 
     def upload(self, folder: Path, version: str) -> str:
-        partial = self.root / f".{version}.partial"  # same disk as its final place, so that naming it is one rename
+        partial = self.root / f".{version}.partial"  # on the same disk as the target, so that setting the version is one rename
         with plain_errors(self.place):
             shutil.rmtree(partial, ignore_errors=True)
             shutil.copytree(folder, partial)
@@ -99,7 +99,7 @@ class HuggingFace:
     def __init__(self, repository: str, private: bool) -> None:
         endpoint = os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
         if "//huggingface.co" not in endpoint:
-            # The client sends large files to a xet store, and other servers have none. Read once, at its import.
+            # Other servers have no xet store for large files. Read once, when the client is imported.
             os.environ.setdefault("HF_HUB_DISABLE_XET", "1")
         from huggingface_hub import HfApi
 
@@ -109,7 +109,7 @@ class HuggingFace:
     def plain_errors(self) -> AbstractContextManager[None]:
         from httpx2 import HTTPError
 
-        return plain_errors(self.place, "HF_TOKEN", HTTPError, RuntimeError)  # RuntimeError: a large file did not go up
+        return plain_errors(self.place, "HF_TOKEN", HTTPError, RuntimeError)  # RuntimeError: upload of a large file failed
 
     def released(self, version: str) -> bytes | None:
         from huggingface_hub.errors import EntryNotFoundError, RepositoryNotFoundError, RevisionNotFoundError
@@ -126,8 +126,8 @@ class HuggingFace:
     def upload(self, folder: Path, version: str) -> str:
         with self.plain_errors():
             self.api.create_repo(self.repository, private=self.private, exist_ok=True)
-            refuse_strangers(self.place, self.api.list_repo_files(self.repository), folder)
-            # delete_patterns: what an older release had and this one has not must not ride along.
+            check_foreign_files(self.place, self.api.list_repo_files(self.repository), folder)
+            # delete_patterns: files of an older release must not remain.
             commit = self.api.upload_folder(
                 repo_id=self.repository, folder_path=folder, commit_message=f"Release {version}", delete_patterns="*"
             )
@@ -145,11 +145,11 @@ class HuggingFace:
 
 class ModelScope:
     def __init__(self, repository: str, private: bool) -> None:
-        os.environ.setdefault("MODELSCOPE_LOG_LEVEL", "WARNING")  # it reports each step, and prints a table besides its bars
+        os.environ.setdefault("MODELSCOPE_LOG_LEVEL", "WARNING")  # it logs each step and prints a table in addition to its progress bars
         from modelscope_hub import HubApi, HubConfig
 
         self.repository, self.private, self.place = repository, private, f"ModelScope {repository}"
-        # A configuration of its own: the default one keeps the endpoint it was first made with.
+        # A separate configuration: the default one keeps the endpoint it was first created with.
         self.api = HubApi(HubConfig(token=token("MODELSCOPE_API_TOKEN", "ModelScope")))
 
     def plain_errors(self) -> AbstractContextManager[None]:
@@ -178,9 +178,9 @@ class ModelScope:
         with self.plain_errors():
             if not self.api.repo_exists(self.repository, "model"):
                 self.api.create_repo(self.repository, "model", visibility=Visibility.PRIVATE if self.private else Visibility.PUBLIC)
-            refuse_strangers(self.place, (file.path for file in self.api.list_repo_files(self.repository, "model")), folder)
-            # use_cache=False: its record of an earlier upload makes the client send nothing to a repository that was emptied
-            # since. Files that the hub has are not sent again without it either: the hub says which.
+            check_foreign_files(self.place, (file.path for file in self.api.list_repo_files(self.repository, "model")), folder)
+            # use_cache=False: with its record of an earlier upload the client would upload nothing to a repository that has been
+            # emptied since. Files that the hub already has are not uploaded again in either case.
             self.api.upload_folder(
                 self.repository, "model", folder, commit_message=f"Release {version}", use_cache=False, sync_remote_repo=True
             )
@@ -197,28 +197,28 @@ class ModelScope:
 
 
 def token(variable: str, hub: str) -> str:
-    """The token of a hub, from the environment only: one saved by an earlier login may be somebody else's."""
+    """The token of a hub, from the environment only: one saved by an earlier login may belong to someone else."""
     value = os.environ.get(variable, "").strip()
     if not value:
-        raise StageError(f"{variable} is not set. Put a token of {hub} with write access into it. Nothing was released.")
+        raise StageError(f"{variable} is not set. Set it to a {hub} token with write access. Nothing was released.")
     return value
 
 
-def refuse_strangers(place: str, there: Iterable[str], folder: Path) -> None:
-    """Raise where the repository holds files that no release of ours put there: uploading would delete them."""
+def check_foreign_files(place: str, there: Iterable[str], folder: Path) -> None:
+    """Raises StageError if the repository contains files that are not from a release: uploading would delete them."""
     ours = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     files = set(there)
-    strangers = sorted(files - ours - HUBS_OWN)
-    if strangers and MANIFEST not in files:
+    foreign = sorted(files - ours - HUBS_OWN)
+    if foreign and MANIFEST not in files:
         raise StageError(
-            f"{place} holds files that no release put there: {', '.join(strangers[:5])} ({len(strangers)} in all). "
+            f"{place} contains files that are not from a release: {', '.join(foreign[:5])} ({len(foreign)} in total). "
             "Choose an empty repository (params.yaml, section release). Nothing was uploaded."
         )
 
 
 @contextmanager
 def plain_errors(place: str, variable: str = "", *kinds: type[Exception]) -> Iterator[None]:
-    """Turn what the disk or a client raises into one message for the person who releases."""
+    """Convert errors of the disk or of a client into one StageError."""
     failures: tuple[type[Exception], ...] = (OSError, *kinds)
     try:
         yield
@@ -226,12 +226,12 @@ def plain_errors(place: str, variable: str = "", *kinds: type[Exception]) -> Ite
         status = next((code for link in chain(error) if (code := status_of(link))), None)
         if status in {401, 403}:
             raise StageError(
-                f"{place} refused the token in {variable} (HTTP {status}). Give it one with write access to this repository. "
-                "Nothing carries the new version."
+                f"{place} rejected the token in {variable} (HTTP {status}). Use a token with write access to this repository. "
+                "The new version was not set."
             ) from error
         raise StageError(
-            f"{place} broke off: {without_secrets(': '.join(dict.fromkeys(str(link) for link in chain(error))))}\n"
-            "Nothing carries the new version. Run the release again: files that arrived are not sent a second time."
+            f"the transfer of {place} was interrupted: {without_secrets(': '.join(dict.fromkeys(str(link) for link in chain(error))))}\n"
+            "The new version was not set. Run the release again: files already uploaded are not sent again."
         ) from error
 
 
@@ -247,7 +247,7 @@ def status_of(error: BaseException) -> int | None:
 
 
 def without_secrets(message: str) -> str:
-    """A client's message without tokens and without the query of a URL, which may carry a signature."""
+    """A client's message without tokens and URL queries, which may contain a signature."""
     for variable in ("HF_TOKEN", "MODELSCOPE_API_TOKEN"):
         if value := os.environ.get(variable, "").strip():
             message = message.replace(value, "***")

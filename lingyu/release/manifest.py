@@ -1,7 +1,7 @@
-"""What a manifest says of a release besides its files: from which commit, data, parameters and libraries it came.
+"""The lineage in the manifest of a release: its commit, data, parameters and library versions.
 
-Made again from the same commit it is the same, so it says nothing of when and where. What changes with the commit alone is not part
-of `out/package`: else two clones with the same models would have different dvc.lock. A release adds it (`lineage`).
+It is reproducible from the commit, so it contains no time or host. What changes with the commit alone is not part of `out/package`,
+otherwise two clones with the same models would have different dvc.lock files; a release adds it (`lineage`).
 """
 
 import hashlib
@@ -13,14 +13,14 @@ from typing import Any
 
 import yaml
 
-# What does not change a model: the lock, which follows from the rest, and what only people or tests read.
+# Paths that do not change the model: dvc.lock, which follows from the rest, and files for people or tests only.
 ASIDE = ("dvc.lock", "docs", "tests", "bench", "flows", ".ci", ":(glob)*.md")
 LIBRARIES = ("torch", "transformers", "tokenizers", "trl", "peft", "accelerate", "safetensors", "datasets", "dvc", "bentoml")
-FLOWS = {"retrain", "release"}  # their sections say what happens to a package, not what is in it
+FLOWS = {"retrain", "release"}  # sections that do not affect the content of a package
 
 
 def lineage(top: Path) -> dict[str, Any]:
-    """The commit, the hash of every output that led to the package, and the parameters. top: the project's folder."""
+    """The commit, the hashes of all upstream outputs, and the parameters. top: the project folder."""
     parameters = yaml.safe_load((top / "params.yaml").read_text(encoding="utf-8"))
     return {
         "git": commit(top),
@@ -30,7 +30,7 @@ def lineage(top: Path) -> dict[str, Any]:
 
 
 def commit(repository: Path) -> dict[str, Any]:
-    """The last commit that touched what makes the model, and whether that was changed since. Without git both are null."""
+    """The last commit that can change the model, and whether such files were changed since. Both are null without git."""
     paths = [".", *(f":(exclude,{kind}){path}" for kind, path in map(magic, ASIDE))]
     last = git(repository, "log", "-1", "--format=%H", "--", *paths)
     changed = git(repository, "status", "--porcelain", "--", *paths)
@@ -50,7 +50,7 @@ def git(repository: Path, *arguments: str) -> str | None:
 
 
 def upstream(lock: Path, stages: Path, parameters: dict[str, Any], own: str) -> dict[str, dict[str, str]]:
-    """The hash of every output of every other stage, as dvc.lock has it. What it holds of stages that are no more is left out."""
+    """The output hashes of all other stages, from dvc.lock, without stages that no longer exist."""
     if not lock.is_file():
         return {}
     defined = yaml.safe_load(stages.read_text(encoding="utf-8"))["stages"]
@@ -64,10 +64,10 @@ def upstream(lock: Path, stages: Path, parameters: dict[str, Any], own: str) -> 
 
 
 def libraries() -> dict[str, str]:
-    """The versions; not the kind of build (+cpu), by which two machines with the same versions would differ."""
+    """The versions without the build tag (+cpu), which can differ between machines with the same versions."""
     return {name: version(name).partition("+")[0] for name in LIBRARIES}
 
 
 def digest(values: Any) -> str:
-    """Twelve hexadecimal digits that name these values."""
+    """A hash of the values in twelve hexadecimal digits."""
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]

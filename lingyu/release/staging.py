@@ -1,4 +1,4 @@
-"""What is sent: the packaged model in a clean folder, compared with its manifest before it leaves and after it came back."""
+"""The staging folder of a release: the packaged model, compared with its manifest before the upload and after the download."""
 
 import os
 import re
@@ -13,7 +13,7 @@ from lingyu.files import read_json, sha256, write_json
 from lingyu.stage import StageError
 
 MANIFEST = "manifest.json"
-# A hub puts these into a repository by itself; they are neither ours nor a stranger's.
+# Files that a hub adds to a repository by itself.
 HUBS_OWN = {".gitattributes", ".gitignore", "README.md", "configuration.json"}
 
 Weights = Literal["all", "merged", "adapter"]
@@ -21,9 +21,9 @@ Weights = Literal["all", "merged", "adapter"]
 
 @contextmanager
 def staged(package: Path, weights: Weights, root: Path, lineage: Mapping[str, Any]) -> Iterator[Path]:
-    """A clean folder with the files to release, each compared with what `package` wrote, and their manifest with the lineage added."""
+    """A clean folder with the files to release, verified against the output of `package`, and their manifest with the lineage."""
     if not (package / MANIFEST).exists():
-        raise StageError(f"{package / MANIFEST} is missing: nothing to release yet. Run `dvc repro package` first.")
+        raise StageError(f"{package / MANIFEST} is missing, so there is nothing to release. Run `dvc repro package` first.")
     manifest = read_json(package / MANIFEST)
     files = chosen(manifest["files"], weights, package)
     root.mkdir(parents=True, exist_ok=True)
@@ -36,26 +36,26 @@ def staged(package: Path, weights: Weights, root: Path, lineage: Mapping[str, An
         write_json(stage / MANIFEST, {**manifest, **lineage, "files": digests})
         if faults := differences(stage, stage):
             raise StageError(
-                "\n".join([f"{package} is not what its manifest says:", *faults, "Run `dvc repro package`. Nothing was released."])
+                "\n".join([f"{package} does not match its manifest:", *faults, "Run `dvc repro package`. Nothing was released."])
             )
         yield stage
 
 
 def chosen(files: dict[str, str], weights: Weights, package: Path) -> dict[str, str]:
-    """Which files to release, by the path they get: all; without the adapter; or the adapter with its tokenizer and card."""
+    """The files to release, by target path: all, without the adapter, or the adapter with tokenizer and card."""
     if weights == "all":
         return {path: path for path in files}
     if weights == "merged":
         return {path: path for path in files if not path.startswith("adapter/")}
     if "adapter/adapter_config.json" not in files:
         raise StageError(
-            f"{package} has no adapter: the winner was trained in full, or by a method that PEFT has no adapter for. "
+            f"{package} has no adapter: the winner was fully fine-tuned, or trained with a method that has no PEFT adapter. "
             "Release it with --weights merged."
         )
     base = str(read_json(package / "adapter/adapter_config.json").get("base_model_name_or_path") or "")
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", base) or Path(base).exists():
         raise StageError(
-            f"the adapter rests on {base or 'a base it does not name'}, which is on no hub, so nobody could load it alone. "
+            f"the base model of the adapter ({base or 'not named'}) is not on a hub, so the adapter cannot be loaded by itself. "
             "Release it with --weights merged."
         )
     beside = {
@@ -70,13 +70,13 @@ def link_or_copy(source: Path, target: Path) -> None:
     try:
         os.link(source.resolve(), target)
     except FileNotFoundError:
-        pass  # the comparison names it
+        pass  # reported by the comparison
     except OSError:
         shutil.copyfile(source, target)
 
 
 def differences(there: Path, ours: Path) -> list[str]:
-    """A line for each file that is missing, altered or new in `there`, by the manifest in `ours`."""
+    """A line for each file that is missing, changed or new in `there`, compared with the manifest in `ours`."""
     expected = {**read_json(ours / MANIFEST)["files"], MANIFEST: sha256(ours / MANIFEST)}
     found = {path.relative_to(there).as_posix(): path for path in there.rglob("*") if path.is_file()}
     lines = []
@@ -84,8 +84,8 @@ def differences(there: Path, ours: Path) -> list[str]:
         if path not in found:
             lines.append(f"  {path}: missing")
         elif (actual := sha256(found[path])) != digest:
-            lines.append(f"  {path}: sha256 is {actual[:12]}…, not {digest[:12]}…")
-    # A client keeps its notes in hidden folders.
+            lines.append(f"  {path}: sha256 is {actual[:12]}…, expected {digest[:12]}…")
+    # Clients keep metadata in hidden folders.
     return lines + [
         f"  {path}: not in the manifest" for path in sorted(found.keys() - expected.keys() - HUBS_OWN) if not path.startswith(".")
     ]

@@ -1,4 +1,4 @@
-"""Cut documents into chunks that a person can read as a source: within one section, at sentence ends."""
+"""Splits documents into chunks that are readable as a source: within one section, at sentence ends."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -9,7 +9,7 @@ from lingyu.text.sentences import clauses, sentences
 
 
 class Chunk(Row):
-    """A passage of a document, or a fact in one line. terms: the names and values that a fact speaks of."""
+    """A passage of a document, or a fact in one line. terms: the names and values of a fact."""
 
     kind: str  # document or fact
     title: str
@@ -52,7 +52,7 @@ def sentence_of(fact: Fact) -> str:
 
 
 def passages(text: str, max_characters: int) -> list[str]:
-    """Sentences put together up to max_characters; a longer sentence is cut at clauses, and a longer clause anywhere."""
+    """Sentences joined up to max_characters; a longer sentence is split at clauses, and a longer clause anywhere."""
     found: list[str] = []
     current = ""
     for piece in pieces(text, max_characters):

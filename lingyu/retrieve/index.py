@@ -1,4 +1,4 @@
-"""The knowledge base: chunks, the retriever chosen for them, and its index, in one folder."""
+"""The knowledge base: chunks, their retriever and its index, in one folder."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ def build(chunks: list[Chunk], folder: Path, retriever: Choice) -> None:
 
 
 class Knowledge:
-    """The chunks of a folder that `build` wrote, and the search over them."""
+    """The chunks in a folder written by `build`, and search over them."""
 
     def __init__(self, folder: Path) -> None:
         self.chunks = list(read_table(folder / "chunks.parquet", Chunk))

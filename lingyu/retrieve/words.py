@@ -1,6 +1,6 @@
-"""The words by which chunks are found: jieba's words, identifiers and numbers whole, and pairs of characters.
+"""Tokenization for retrieval: jieba's words, whole identifiers and numbers, and character bigrams.
 
-Pairs of characters find what jieba parts differently in the question and in the text.
+Bigrams find words that jieba segments differently in the question and in the text.
 """
 
 import re
@@ -11,13 +11,13 @@ from typing import Any
 from lingyu.text.legal import PROVISION
 from lingyu.text.numerals import value
 
-# Letters and digits with what holds them together: RTK-2, 3.5, A/B, GB50016.
+# Letters and digits with their connectors: RTK-2, 3.5, A/B, GB50016.
 LATIN = re.compile(r"[a-z0-9]+(?:[-./_'’][a-z0-9]+)*")
 CJK = "\u3400-\u4dbf\u4e00-\u9fff\U00020000-\U0002fa1f"
 PART = re.compile(r"\d+(?:\.\d+)*|[a-z]+")
 RUN = re.compile(rf"第\d+[条章节款项编]|[{CJK}]+|{LATIN.pattern}")
 
-# What a question is built of and no passage is about. Without this list an unknown "多少" would count as a missing word.
+# Question words, which say nothing about the subject. Without this list an unknown "多少" would count as a missing word.
 ASKING = """
 的 了 是 在 和 与 及 或 为 有 吗 呢 吧 啊 么 什么 多少 几 哪 哪个 哪些 哪里 哪种 谁 怎么 怎样 怎么样 如何 为何 为什么 何 何时
 请 请问 问 一下 告诉 说明 介绍 说 讲 讲讲 回答 我 你 您 它 它们 这 那 这个 那个 这些 那些 能 能否 是否 可否 属于 关于 对于
@@ -29,7 +29,7 @@ QUESTION_WORDS = frozenset(ASKING.split())
 
 
 def words(text: str) -> list[str]:
-    """The words of a text in their order, with repetitions; the same for a chunk and for a question."""
+    """The words of a text in order, with repetitions; the same for chunks and questions."""
     found: list[str] = []
     for run in RUN.findall(PROVISION.sub(lambda match: f" 第{value(match[1])}{match[2]} ", folded(text))):
         if run[0] == "第" and run[1:2].isdigit():
@@ -40,25 +40,25 @@ def words(text: str) -> list[str]:
 
 
 def folded(text: str) -> str:
-    """Full-width forms, ligatures and case made one."""
+    """Normalises full-width forms, ligatures and case."""
     return unicodedata.normalize("NFKC", text).lower()
 
 
 def latin_words(run: str) -> list[str]:
-    """The run whole, and its parts where it is a compound (RTK-2) or a number with its unit (3.5kg)."""
+    """The whole run, and its parts if it is a compound (RTK-2) or a number with its unit (3.5kg)."""
     parts = [run, *PART.findall(run)]
     return [singular(part) for part in dict.fromkeys(parts) if part not in QUESTION_WORDS and part != "s"]
 
 
 def singular(word: str) -> str:
-    """The same word for drones and drone, batteries and battery; no more than that is mended."""
+    """The singular of regular plurals: drone for drones, battery for batteries."""
     if len(word) > 4 and word.endswith("ies"):
         return word[:-3] + "y"
     return word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "us", "is")) else word
 
 
 def cjk_words(run: str) -> list[str]:
-    """jieba's words but those of QUESTION_WORDS, and every pair of characters between two of these."""
+    """jieba's words without QUESTION_WORDS, and every character bigram between these."""
     found: list[str] = []
     kept = ""
     for word in [*tokenizer().cut(run, HMM=False), ""]:
@@ -74,7 +74,7 @@ def cjk_words(run: str) -> list[str]:
 
 @cache
 def tokenizer() -> Any:
-    """jieba with its dictionary read from the package: its own start keeps a cache in a folder open to all, and logs."""
+    """jieba with its dictionary read from the package: its own initialisation logs and caches in a shared temporary folder."""
     import jieba
 
     reader = jieba.Tokenizer()

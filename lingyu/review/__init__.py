@@ -1,1 +1,1 @@
-"""People's decisions on made rows: the queue that goes out, the files that come back, the batches that a sample judges."""
+"""Human review of generated rows: the queue for reviewers, their decision files, and sampled batches."""

@@ -1,4 +1,4 @@
-"""Batches of made rows, by table and method: which rows are drawn for review, and whether the batch may pass on what they show."""
+"""Batches of generated rows, by table and method: which rows are sampled for review, and whether the batch passes."""
 
 import heapq
 from collections import Counter
@@ -17,12 +17,12 @@ from lingyu.statistics import group_sums, wilson
 Bound = Literal["low", "rate", "high"]
 
 ERRORS = "its batch has too many errors"
-FEW = "too few of its batch are decided"
+FEW = "too few rows of its batch are decided"
 
 
 @dataclass(frozen=True)
 class Rule:
-    """How batches of a sampled method are judged: share and least say how many rows are drawn, of every batch at least `least`."""
+    """How batches of a sampled method are judged: a share of the rows is sampled, at least `least` of every batch."""
 
     seed: int
     share: float
@@ -33,7 +33,7 @@ class Rule:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A row that may be drawn. group: rows on one record are no independent witnesses."""
+    """A row that may be sampled. group: rows from the same record are not independent."""
 
     number: int
     id: str
@@ -45,16 +45,16 @@ class Candidate:
 class Batch:
     policy: Policy
     rows: int = 0
-    candidates: list[Candidate] = field(default_factory=list)  # those under the share; of a required method all
-    smallest: list[tuple[int, str, str, str]] = field(default_factory=list)  # a heap of the `least` smallest, the largest on top
+    candidates: list[Candidate] = field(default_factory=list)  # those under the share; all for a required method
+    smallest: list[tuple[int, str, str, str]] = field(default_factory=list)  # a heap of the `least` smallest, largest on top
     limit: float = 0
     counts: Counter[str] = field(default_factory=Counter)
     errors: dict[str, Any] | None = None
-    held: str | None = None  # the reason why undrawn rows do not pass
+    held: str | None = None  # the reason why the other rows do not pass
 
 
 class Batches:
-    """First every row is `seen`, then `judge` is called; then `drawn` and `held` answer."""
+    """Call `add` for every row, then `judge`; after that `is_sampled` and `reason_to_hold` are valid."""
 
     def __init__(self, policies: dict[str, Policy], rule: Rule) -> None:
         self._policies, self._rule = policies, rule
@@ -66,12 +66,12 @@ class Batches:
             self._batches[name] = Batch(self._policies[row.method])
         return self._batches[name]
 
-    def seen(self, table: str, row: Made, seen: str) -> None:
+    def add(self, table: str, row: Made, fingerprint: str) -> None:
         batch = self.of(table, row)
         batch.rows += 1
         if batch.policy == "auto":
             return
-        candidate = Candidate(self._number(row.id), row.id, seen, next(iter(row.references), row.id))
+        candidate = Candidate(self._number(row.id), row.id, fingerprint, next(iter(row.references), row.id))
         if batch.policy == "required" or candidate.number < self._rule.share * 2**64:
             batch.candidates.append(candidate)
         if batch.policy == "sample":
@@ -80,7 +80,7 @@ class Batches:
                 heapq.heappop(batch.smallest)
 
     def judge(self, decided: Callable[[str, str, str], Decision | None]) -> None:
-        """Estimate the error rate of each batch. decided: the decision on a row, by table, id and print."""
+        """Estimate the error rate of each batch. decided: the decision on a row, by table, id and fingerprint."""
         for name, batch in self._batches.items():
             table = name.partition("/")[0]
             batch.limit = max(self._rule.share * 2**64, *(1 - entry[0] for entry in batch.smallest), 0)
@@ -91,25 +91,25 @@ class Batches:
             batch.counts.update(drawn=len(drawn), decided=len(found), errors=int(sum(wrong)))
             low, rate, high = 0.0, 0.0, 1.0
             if found:
-                errors, asked = group_sums([group for group, _ in found], wrong, [1.0] * len(wrong))
+                errors, counts = group_sums([group for group, _ in found], wrong, [1.0] * len(wrong))
                 rate = float(np.mean(wrong))
-                low, high = wilson(errors, asked)
+                low, high = wilson(errors, counts)
                 batch.errors = {"value": rate, "low": low, "high": high, "count": len(found)}
             if batch.policy == "sample" and {"low": low, "rate": rate, "high": high}[self._rule.judged_by] > self._rule.max_error:
                 batch.held = ERRORS if rate > self._rule.max_error else FEW
 
-    def drawn(self, table: str, row: Made) -> bool:
+    def is_sampled(self, table: str, row: Made) -> bool:
         batch = self.of(table, row)
         return batch.policy == "required" or (batch.policy == "sample" and self._number(row.id) < batch.limit)
 
-    def held(self, table: str, row: Made) -> str | None:
+    def reason_to_hold(self, table: str, row: Made) -> str | None:
         return self.of(table, row).held
 
     def count(self, table: str, row: Made, fate: str) -> None:
         self.of(table, row).counts[fate] += 1
 
     def metrics(self) -> dict[str, Any]:
-        """For each batch its rows and what became of them; the error rate where drawn rows were decided."""
+        """For each batch its rows and their outcomes; the error rate if sampled rows were decided."""
         return {
             name: {
                 "rows": batch.rows,
@@ -119,7 +119,7 @@ class Batches:
             for name, batch in sorted(self._batches.items())
         }
 
-    def told(self) -> list[str]:
+    def held_back(self) -> list[str]:
         """A line for each batch that is held back."""
         lines = []
         for name, batch in sorted(self._batches.items()):
@@ -128,7 +128,7 @@ class Batches:
                 lines.append(
                     f"{name}: {batch.held}: {batch.counts['errors']} of {batch.counts['decided']} decided rows are wrong "
                     f"({errors['low']:.1%} to {errors['high']:.1%}), {batch.counts['drawn'] - batch.counts['decided']} of "
-                    f"{batch.counts['drawn']} drawn rows wait. 本批暂不放行。"
+                    f"{batch.counts['drawn']} sampled rows wait for a decision. 该批次暂不放行。"
                 )
         return lines
 

@@ -1,4 +1,4 @@
-"""The queue as Label Studio's tasks and labelling interface, and what stands in its exports (JSON and JSON-MIN)."""
+"""The queue as Label Studio tasks with their labelling interface, and reading its exports (JSON and JSON-MIN)."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -8,7 +8,7 @@ from xml.sax.saxutils import quoteattr
 from lingyu.review.queue import Waiting
 from lingyu.stage import StageError
 
-# Label Studio writes the number of the task over a field named id in JSON-MIN, and what people chose over a field of the control's name.
+# In JSON-MIN, Label Studio overwrites a field named id with the task number, and a field named like a control with the annotation.
 RENAMED = {"id": "row"}
 TEXTS = {
     "passage": "passage 依据的原文",
@@ -25,8 +25,8 @@ def tasks(waiting: Iterable[Waiting]) -> list[dict[str, Any]]:
 
 
 def interface(choices: dict[str, str]) -> str:
-    """The XML for the project's settings, Labeling Interface."""
-    shown = "\n".join(
+    """The XML for the project settings, Labeling Interface."""
+    fields = "\n".join(
         f"  <Header value={quoteattr(title)} size={quoteattr('5')}/>\n  <Text name={quoteattr(name)} value={quoteattr('$' + name)}/>"
         for name, title in TEXTS.items()
     )
@@ -34,7 +34,7 @@ def interface(choices: dict[str, str]) -> str:
     buttons = "\n".join(f"    <Choice value={quoteattr(label)}/>" for label in words.values())
     return f"""\
 <View>
-{shown}
+{fields}
   <Header value="decision 决定" size="5"/>
   <Choices name="decision" toName="answer" choice="single-radio" required="true" showInLine="true">
 {buttons}
@@ -50,23 +50,23 @@ def interface(choices: dict[str, str]) -> str:
 
 
 def rows_of_export(path: Path, exported: Any) -> Iterator[tuple[str, dict[str, Any]]]:
-    """A row for each task that somebody decided on, as the workbook has it; of one marked as ground truth only that."""
+    """A row for each decided task, in the form of the workbook; if an annotation is marked as ground truth, only that one."""
     if not isinstance(exported, list) or not all(isinstance(task, dict) for task in exported):
-        raise StageError(f"{path} is no export of Label Studio: it should be a list of tasks. Export it as JSON or JSON-MIN.")
+        raise StageError(f"{path} is not a Label Studio export: expected a list of tasks. Export it as JSON or JSON-MIN.")
     if not all("row" in (task["data"] if isinstance(task.get("data"), dict) else task) for task in exported):
         raise StageError(
-            f"{path} has tasks without the field row; they do not come from out/review/label_studio.json. "
-            "Decisions of your own go into a .jsonl file."
+            f"{path} has tasks without the field row; they are not from out/review/label_studio.json. "
+            "Put your own decisions into a .jsonl file."
         )
     for task in exported:
         where = f"task {task.get('id', '?')}"
         if isinstance(task.get("data"), dict):
             given = [one for one in task.get("annotations", []) if not one.get("was_cancelled")]
             for annotation in [one for one in given if one.get("ground_truth")] or given:
-                said = {
+                values = {
                     result.get("from_name"): next(iter(result.get("value", {}).values()), "") for result in annotation.get("result", [])
                 }
-                yield place(where, annotation.get("id")), row_of(task["data"], said, annotation.get("completed_by"))
+                yield place(where, annotation.get("id")), row_of(task["data"], values, annotation.get("completed_by"))
         else:
             yield place(where, task.get("annotation_id")), row_of(task, task, task.get("annotator"))
 
@@ -75,17 +75,17 @@ def place(task: str, annotation: Any) -> str:
     return f"{task}, annotation {annotation}" if annotation is not None else task
 
 
-def row_of(data: dict[str, Any], said: dict[str | None, Any] | dict[str, Any], person: Any) -> dict[str, Any]:
-    decision = one_text(said.get("decision"))
+def row_of(data: dict[str, Any], annotation: dict[str | None, Any] | dict[str, Any], person: Any) -> dict[str, Any]:
+    decision = one_text(annotation.get("decision"))
     edit = decision.startswith("edit")
-    # The reasoning has no field to edit it in: what the row has stays.
+    # The interface has no field to edit the reasoning, so it is unchanged.
     row: dict[str, Any] = {name: data.get(name, "") for name in ("question", "table", "print")}
-    row |= {"id": data["row"], "decision": decision, "answer": one_text(said.get("edited")) if edit else data.get("answer", "")}
-    return row | {"note": one_text(said.get("note")), "reviewer": name_of(person)}
+    row |= {"id": data["row"], "decision": decision, "answer": one_text(annotation.get("edited")) if edit else data.get("answer", "")}
+    return row | {"note": one_text(annotation.get("note")), "reviewer": name_of(person)}
 
 
 def one_text(value: Any) -> str:
-    """What a control says: a text, a list of them, or either under its kind."""
+    """The value of a control: a text, a list of texts, or either nested under its type."""
     if isinstance(value, dict):
         value = next(iter(value.values()), "")
     if isinstance(value, list):
@@ -94,7 +94,7 @@ def one_text(value: Any) -> str:
 
 
 def name_of(person: Any) -> str:
-    """The reviewer: an address or name where the export tells it, else the number that Label Studio gives people."""
+    """The reviewer: an address or name if the export has it, otherwise the Label Studio user number."""
     if isinstance(person, dict):
         full = " ".join(filter(None, (str(person.get(part) or "") for part in ("first_name", "last_name"))))
         return full or str(person.get("email") or name_of(person.get("id")))

@@ -1,4 +1,4 @@
-"""What reviewers see of a row, and what their word makes of it."""
+"""The texts of a row that reviewers see, and applying edits to a row."""
 
 import re
 from dataclasses import astuple, dataclass
@@ -10,44 +10,44 @@ UNSHOWABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]"
 
 
 @dataclass(frozen=True)
-class Shown:
-    """The texts of a row that a decision is about. other: the worse reply of a pair."""
+class ReviewItem:
+    """The texts of a row that a decision is about. other: the rejected reply of a pair."""
 
     question: str
     answer: str
     reasoning: str = ""
     other: str = ""
 
-    def print(self) -> str:
-        """A hash that stays with the texts, whatever the row's id: by it a decision finds its row again."""
-        return short_hash(*map(even, astuple(self)))
+    def fingerprint(self) -> str:
+        """A hash of the texts, independent of the row's id, to match decisions to rows."""
+        return short_hash(*map(normalised, astuple(self)))
 
 
-def even(text: str) -> str:
-    """The text as it comes back from a cell or a form: white space and characters that cannot be shown tell nothing apart."""
+def normalised(text: str) -> str:
+    """The text without differences that a cell or form may introduce: white space and unprintable characters."""
     return " ".join(UNSHOWABLE.sub("\N{REPLACEMENT CHARACTER}", text).split())
 
 
-def shown(row: Row) -> Shown:
+def item_of(row: Row) -> ReviewItem:
     match row:
         case Dialogue():
-            return Shown(spoken(row.messages[:-1]), row.messages[-1].content, reasoning=row.messages[-1].reasoning or "")
+            return ReviewItem(transcript(row.messages[:-1]), row.messages[-1].content, reasoning=row.messages[-1].reasoning or "")
         case Preference():
-            return Shown(spoken(row.messages), row.chosen, other=row.rejected)
+            return ReviewItem(transcript(row.messages), row.chosen, other=row.rejected)
         case Question():
-            return Shown(spoken(row.messages), row.answer)
+            return ReviewItem(transcript(row.messages), row.answer)
         case Document():
-            return Shown("", row.text)
-    raise TypeError(f"{type(row).__name__} is not a row that people review")
+            return ReviewItem("", row.text)
+    raise TypeError(f"{type(row).__name__} is not a reviewable row")
 
 
-def spoken(messages: list[Message]) -> str:
-    """One message as it is, several with their speakers."""
+def transcript(messages: list[Message]) -> str:
+    """A single message as it is, several messages with their roles."""
     return messages[0].content if len(messages) == 1 else "\n".join(f"{message.role}: {message.content}" for message in messages)
 
 
 def edited(row: Row, answer: str, reasoning: str | None = None) -> Row:
-    """The row with another answer; with another reasoning where one is given, "" for none."""
+    """The row with a new answer, and with a new reasoning if given ("" for none)."""
     match row:
         case Dialogue():
             change = {"content": answer} | ({} if reasoning is None else {"reasoning": reasoning or None})
@@ -58,9 +58,9 @@ def edited(row: Row, answer: str, reasoning: str | None = None) -> Row:
             return row.model_copy(update={"answer": answer})
         case Document():
             return row.model_copy(update={"text": answer})
-    raise TypeError(f"{type(row).__name__} is not a row that people review")
+    raise TypeError(f"{type(row).__name__} is not a reviewable row")
 
 
 def swapped(row: Preference) -> Preference:
-    """The pair with the other reply as the better one."""
+    """The pair with chosen and rejected swapped."""
     return row.model_copy(update={"chosen": row.rejected, "rejected": row.chosen})

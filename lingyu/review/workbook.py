@@ -1,4 +1,4 @@
-"""The queue as a workbook that a domain expert works in, and what stands in one that comes back."""
+"""The queue as a workbook for domain experts, and reading a filled-in workbook."""
 
 import io
 import zipfile
@@ -13,7 +13,7 @@ from lingyu.review.queue import Waiting
 from lingyu.review.review_item import UNSHOWABLE
 from lingyu.stage import StageError
 
-# The first word of a heading names the column for the program, the rest tells a person. With the width in characters.
+# The first word of a heading is the column's key, the rest is for people. With the width in characters.
 COLUMNS = {
     "question": ("question 问题", 34),
     "passage": ("passage 依据的原文", 54),
@@ -33,29 +33,29 @@ COLUMNS = {
     "print": ("print 指纹", 19),
 }
 FOR_PEOPLE = ("answer", "decision", "note", "reviewer", "reasoning")
-OFTEN_EMPTY = ("reasoning", "other", "earlier")  # hidden where no row has any
-SHORTENED = ("passage", "earlier")  # beside the matter: their whole text stands elsewhere
+OFTEN_EMPTY = ("reasoning", "other", "earlier")  # hidden if empty in all rows
+SHORTENED = ("passage", "earlier")  # context only: the full text is available elsewhere
 NEEDED = {"id", "decision", "answer"}
-MOST_CHARACTERS = 32_767  # in a cell; openpyxl would cut the rest without a word
+MOST_CHARACTERS = 32_767  # in a cell; openpyxl would silently truncate the rest
 MOST_ROWS = 1_048_576
-LINE, MOST_LINES = 15.0, 22  # points a line; a higher row would not fit a screen
-FIXED = datetime(1980, 1, 1)  # the first time that a zip file can state
+LINE, MOST_LINES = 15.0, 22  # points per line; a higher row would not fit on a screen
+FIXED = datetime(1980, 1, 1)  # the earliest time that a zip file can store
 HELP = {
-    "decision": "approve 通过：回答正确。edit 修改：先改 answer 栏。swap 对调：另一回答更好（仅偏好对）。reject 退回：不采用。"
-    "The answer is right; change the answer cell first; the other reply is better (pairs); leave the row out.",
-    "answer": "改动后请在 decision 栏选 edit。After a change choose edit.",
-    "note": "给整理数据的人看的话，可不填。For whoever keeps the data; may stay empty.",
-    "reviewer": "可不填；填了会随该行保存。Optional; kept with the row.",
+    "decision": "approve 通过：回答正确。edit 修改：先修改 answer 列。swap 对调：另一个回答更好（仅偏好对）。reject 退回：不采用。"
+    "The answer is correct; edit the answer cell first; the other reply is better (pairs only); drop the row.",
+    "answer": "修改后请在 decision 列选择 edit。After editing, choose edit in the decision column.",
+    "note": "给数据维护者的备注，可留空。A note for the data maintainer; optional.",
+    "reviewer": "可留空；填写后随该行保存。Optional; stored with the row.",
 }
 
 
 def write_workbook(path: Path, waiting: Sequence[Waiting], choices: dict[str, str]) -> None:
-    """The rows that wait for a decision, with the choices as drop-downs; same rows, same bytes."""
+    """The rows that wait for a decision, with drop-down lists of the choices; same rows, same bytes."""
     import openpyxl
     from openpyxl.utils import get_column_letter
     from openpyxl.worksheet.properties import PageSetupProperties
 
-    stop_at_what_does_not_fit(waiting)
+    check_limits(waiting)
     book = openpyxl.Workbook(write_only=True)
     sheet = book.create_sheet("review 审核")
     sheet.freeze_panes = "B2"
@@ -82,7 +82,7 @@ def write_workbook(path: Path, waiting: Sequence[Waiting], choices: dict[str, st
 
 
 def styled(sheet: Any) -> Any:
-    """What makes a cell of a column: texts stay texts, those that people write into are tinted."""
+    """A function that creates the cells of a column: always as text; editable cells are tinted."""
     from openpyxl.cell import WriteOnlyCell
     from openpyxl.styles import Alignment, Border, Font, PatternFill, Side
 
@@ -92,9 +92,9 @@ def styled(sheet: Any) -> Any:
 
     def cell(name: str, text: str, head: bool = False) -> Any:
         made = WriteOnlyCell(sheet, text)
-        made.data_type = "s"  # a text that begins with = is no formula
+        made.data_type = "s"  # a text that begins with = is not a formula
         made.alignment, made.border = wrapped, line
-        made.number_format = "@"  # what people write stays as they write it: 1-2 is no date
+        made.number_format = "@"  # entered text is kept as is: 1-2 is not a date
         if head:
             made.font, made.fill = bold, dark
         elif name in FOR_PEOPLE:
@@ -105,13 +105,13 @@ def styled(sheet: Any) -> Any:
 
 
 def validations(choices: dict[str, str], last: int) -> Iterator[Any]:
-    """The drop-downs, and the words that stand beside a cell while it is worked in."""
+    """The drop-down lists, and the help shown next to the selected cell."""
     from openpyxl.utils import get_column_letter
     from openpyxl.worksheet.datavalidation import DataValidation
 
     words = ",".join(f"{word} {chinese}" for word, chinese in choices.items())
-    for name, told in HELP.items():
-        rule = DataValidation(allow_blank=True, showInputMessage=True, promptTitle=name, prompt=told)
+    for name, text in HELP.items():
+        rule = DataValidation(allow_blank=True, showInputMessage=True, promptTitle=name, prompt=text)
         if name == "decision":
             rule.type, rule.formula1, rule.showErrorMessage = "list", f'"{words}"', True
         rule.error = f"请从下拉列表选择。Choose one of: {', '.join(choices)}."
@@ -120,10 +120,10 @@ def validations(choices: dict[str, str], last: int) -> Iterator[Any]:
         yield rule
 
 
-def stop_at_what_does_not_fit(waiting: Sequence[Waiting]) -> None:
+def check_limits(waiting: Sequence[Waiting]) -> None:
     if len(waiting) >= MOST_ROWS:
         raise StageError(
-            f"{len(waiting)} rows wait for a decision, and a sheet holds {MOST_ROWS}. Let fewer be reviewed (params.yaml, section review)."
+            f"{len(waiting)} rows wait for a decision, but a sheet holds {MOST_ROWS} rows. Review fewer rows (params.yaml, section review)."
         )
     faults = [
         f"  row {entry.row.id} of {entry.table} ({entry.row.source}, {entry.row.place}): its {name} has {len(text)} characters"
@@ -133,28 +133,30 @@ def stop_at_what_does_not_fit(waiting: Sequence[Waiting]) -> None:
     ]
     if faults:
         head = (
-            f"a cell of a workbook holds {MOST_CHARACTERS} characters. Let these methods pass without review (params.yaml, section "
+            f"a workbook cell holds at most {MOST_CHARACTERS} characters. Set these methods to pass without review (params.yaml, section "
             "review), or shorten the records:"
         )
         raise StageError("\n".join([head, *faults]))
 
 
 def cells_of(entry: Waiting) -> dict[str, str]:
-    """What stands in the row's cells. A passage may be longer than a cell, and then says that it is."""
+    """The texts of the row's cells. A passage that is too long for a cell is shortened, with a note."""
     texts = {**entry.texts(), "decision": "", "note": "", "reviewer": ""}
     for name in SHORTENED:
         if len(texts[name]) > MOST_CHARACTERS:
-            texts[name] = f"（太长，只显示开头，全文见来源 too long, only its beginning is shown）\n{texts[name][: MOST_CHARACTERS - 100]}"
+            texts[name] = (
+                f"（内容过长，仅显示开头，全文见来源 too long, only the beginning is shown）\n{texts[name][: MOST_CHARACTERS - 100]}"
+            )
     return {name: UNSHOWABLE.sub("\N{REPLACEMENT CHARACTER}", texts[name]) for name in COLUMNS}
 
 
 def lines(text: str, width: int) -> int:
-    """How many lines a text takes in a cell of so many characters; a Chinese one is as wide as two."""
+    """The number of lines of a text in a cell of this width; Chinese characters are two wide."""
     return sum(max(1, ceil(sum(2 if east_asian_width(char) in "WF" else 1 for char in line) / (width - 1))) for line in text.split("\n"))
 
 
 def saved(book: Any) -> bytes:
-    """The workbook as bytes that state no time of saving."""
+    """The workbook as bytes without a save time."""
     from openpyxl.xml.functions import tostring
 
     first, second = io.BytesIO(), io.BytesIO()
@@ -168,19 +170,19 @@ def saved(book: Any) -> bytes:
 
 
 def rows_of_workbook(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The rows of the first sheet under its headings, with the number that a spreadsheet program shows for them."""
+    """The rows of the first sheet by heading, with their row numbers in a spreadsheet program."""
     import openpyxl
 
     try:
         book = openpyxl.load_workbook(io.BytesIO(path.read_bytes()), data_only=True)
-    except Exception as error:  # whatever a damaged archive makes openpyxl raise
+    except Exception as error:  # openpyxl raises many types for damaged archives
         raise StageError(f"{path} cannot be read as a workbook ({error}). Save it again as .xlsx.") from error
     heads, *rows = list(book.worksheets[0].iter_rows(values_only=True)) or [()]
     names = [str(head).split(maxsplit=1)[0] if head else "" for head in heads]
     if missing := NEEDED - set(names):
         raise StageError(
             f"{path} has no column {', '.join(sorted(missing))} in its first row (found: {', '.join(filter(None, names))}). "
-            "Take the headings of out/review/queue.xlsx."
+            "Use the headings of out/review/queue.xlsx."
         )
     for number, row in enumerate(rows, start=2):
         yield f"row {number}", dict(zip(names, row, strict=False))

@@ -1,1 +1,1 @@
-"""The report on all checkpoints, and the names of metrics."""
+"""The evaluation report, and the display names of metrics."""

@@ -1,75 +1,158 @@
-"""What the metrics are called where people read them, in Chinese and English, and what each says."""
+"""What people read, in Chinese and English: the names of metrics with a note on each, and the headings of the report and the model card."""
 
 from typing import NamedTuple
+
+
+class Term(NamedTuple):
+    zh: str
+    en: str
 
 
 class Name(NamedTuple):
     zh: str
     en: str
-    says_zh: str
-    says_en: str
+    note_zh: str
+    note_en: str
 
 
 NAMES = {
     "fact_exact": Name(
-        "事实正确率", "facts right", "答出正确的值，数字与否定一处不错", "the right value is stated, no number or negation wrong"
+        "事实准确率",
+        "fact accuracy",
+        "答出正确的值，数字与否定均无误",
+        "the reply states the correct value, with no wrong number or negation",
     ),
     "fact_exact_taught": Name(
-        "事实正确率：微调教过", "facts right: taught", "微调时用别的问法问过的事实", "facts that fine-tuning asked in other words"
+        "事实准确率（微调覆盖）",
+        "fact accuracy (seen in fine-tuning)",
+        "以其他问法训练过该事实",
+        "facts that fine-tuning covered with other phrasings",
     ),
     "fact_exact_documents": Name(
-        "事实正确率：仅见于资料",
-        "facts right: only in documents",
-        "微调从未问过、只在预训练资料里出现的事实",
-        "facts that only the pretraining text states",
+        "事实准确率（仅见于文档）",
+        "fact accuracy (documents only)",
+        "微调未涉及、仅出现在预训练文本中的事实",
+        "facts that appear only in the pretraining text",
     ),
-    "fact_char_f1": Name("事实回答：字符 F1", "facts: character F1", "与标准答案重合的字符", "characters shared with the right answer"),
-    "fact_chrf": Name("事实回答：chrF", "facts: chrF", "与标准答案重合的字符片段", "character n-grams shared with the right answer"),
-    "cite_exact": Name("引用正确率", "citations right", "由条文内容说出出自哪一条", "names the article that a sentence stands in"),
-    "cite_exact_taught": Name("引用正确率：微调教过", "citations right: taught", "微调时问过的条文", "articles that fine-tuning asked for"),
+    "fact_char_f1": Name(
+        "事实回答字符 F1", "fact answers: character F1", "与标准答案的字符重合度", "character overlap with the reference answer"
+    ),
+    "fact_chrf": Name(
+        "事实回答 chrF", "fact answers: chrF", "与标准答案的字符 n-gram 重合度", "character n-gram overlap with the reference answer"
+    ),
+    "cite_exact": Name(
+        "引用准确率", "citation accuracy", "根据内容指出所在条款", "the reply names the article that the quoted text comes from"
+    ),
+    "cite_exact_taught": Name(
+        "引用准确率（微调覆盖）", "citation accuracy (seen in fine-tuning)", "微调中出现过的条款", "articles that fine-tuning covered"
+    ),
     "cite_exact_documents": Name(
-        "引用正确率：仅见于资料",
-        "citations right: only in documents",
-        "微调从未问过的条文",
-        "articles that only the pretraining text states",
+        "引用准确率（仅见于文档）",
+        "citation accuracy (documents only)",
+        "微调中未出现过的条款",
+        "articles that appear only in the pretraining text",
     ),
-    "recall_citation": Name("背诵条文：引用", "articles recalled: citation", "法规名称与条号都对", "title and number are right"),
+    "recall_citation": Name(
+        "条文复述：引用", "article recall: citation", "法规名称与条号均正确", "title and article number are both correct"
+    ),
     "recall_char_f1": Name(
-        "背诵条文：字符 F1", "articles recalled: character F1", "与原文重合的字符", "characters shared with the article"
+        "条文复述：字符 F1", "article recall: character F1", "与原文的字符重合度", "character overlap with the text of the article"
     ),
-    "recall_chrf": Name("背诵条文：chrF", "articles recalled: chrF", "与原文重合的字符片段", "character n-grams shared with the article"),
-    "classify_accuracy": Name("分类准确率", "classes right", "答非类名算错", "a reply that is no class counts as wrong"),
-    "classify_macro_f1": Name("分类宏 F1", "classes: macro F1", "各类同等重要", "every class counts the same"),
-    "classify_weighted_f1": Name("分类加权 F1", "classes: weighted F1", "按各类条数加权", "classes count by their number"),
-    "reason_exact": Name("推理正确率", "reasoning: answers right", "思考之后的答案正确", "the answer after the thought is right"),
-    "reason_format": Name("思考格式", "reasoning: format", "先思考一次，再作答", "one thought, then an answer"),
-    "chat_exact": Name("通用问答正确率", "general questions right", "通用能力", "general ability"),
-    "chat_char_f1": Name("通用问答：字符 F1", "general questions: character F1", "通用能力", "general ability"),
-    "preference_accuracy": Name("偏好一致率", "preferences kept", "更好的回答更可能被说出", "the better reply is the likelier one"),
+    "recall_chrf": Name(
+        "条文复述：chrF", "article recall: chrF", "与原文的字符 n-gram 重合度", "character n-gram overlap with the text of the article"
+    ),
+    "classify_accuracy": Name(
+        "分类准确率", "classification accuracy", "回答不是类别名即判错", "a reply that is not a class name counts as wrong"
+    ),
+    "classify_macro_f1": Name("分类宏平均 F1", "classification macro F1", "各类别权重相同", "unweighted mean over the classes"),
+    "classify_weighted_f1": Name(
+        "分类加权 F1", "classification weighted F1", "按各类别样本数加权", "mean over the classes, weighted by support"
+    ),
+    "reason_exact": Name("推理准确率", "reasoning accuracy", "思考之后给出的答案正确", "the answer after the reasoning is correct"),
+    "reason_format": Name("推理格式合格率", "reasoning format", "先思考一次，再作答", "exactly one block of reasoning, then an answer"),
+    "chat_exact": Name("通用问答准确率", "general QA accuracy", "通用能力", "general ability"),
+    "chat_char_f1": Name("通用问答字符 F1", "general QA: character F1", "通用能力", "general ability"),
+    "preference_accuracy": Name("偏好准确率", "preference accuracy", "更优回答的似然更高", "the chosen reply has the higher likelihood"),
     "preferred_exact": Name(
-        "按人的偏好作答",
-        "replies as preferred",
-        "说出人们更认可的回答，值与否定不错",
-        "says what people's better reply says, value and negation right",
+        "偏好回答匹配率",
+        "preferred-reply match",
+        "生成的回答在取值和否定上与更优回答一致",
+        "the generated reply agrees with the chosen reply in value and negation",
     ),
     "preferred_char_f1": Name(
-        "偏好问题：字符 F1", "as preferred: character F1", "与人们更认可的回答重合的字符", "characters shared with people's better reply"
+        "偏好回答字符 F1", "preferred reply: character F1", "与更优回答的字符重合度", "character overlap with the chosen reply"
     ),
     "reward_mean": Name(
         "平均奖励",
         "mean reward",
-        "奖励模型对偏好问题（没有则为事实问题）回答的评分",
-        "the reward model's score of replies to what pairs ask, else of those about facts",
+        "奖励模型对偏好问题回答的打分（没有偏好问题时用事实问题）",
+        "reward model score of the replies to preference prompts, or to fact questions if there are none",
     ),
     "domain_bits_per_byte": Name(
-        "领域文本 比特/字节", "domain text: bits per byte", "越低越熟悉领域文本", "lower: domain text surprises less"
+        "领域文本 BPB（比特/字节）", "domain text: bits per byte", "越低表示对领域文本的建模越好", "lower is better"
     ),
     "general_bits_per_byte": Name(
-        "通用文本 比特/字节", "general text: bits per byte", "越低越熟悉通用文本", "lower: general text surprises less"
+        "通用文本 BPB（比特/字节）", "general text: bits per byte", "越低表示对通用文本的建模越好", "lower is better"
     ),
+}
+
+HEADINGS = {
+    # Shared by the report and the card.
+    "metric": Term("指标", "Metric"),
+    "items": Term("题数", "Items"),
+    "evaluation": Term("评测结果", "Evaluation"),
+    # The report.
+    "report": Term("评测报告", "Evaluation report"),
+    "winner": Term("胜出模型", "Winner"),
+    "no_winner": Term("没有胜出模型", "No winner"),
+    "primary_metric": Term("主指标", "Primary metric"),
+    "reference_only": Term("仅作参照", "reference only"),
+    "rejected": Term("未通过门禁", "rejected"),
+    "paired_tests": Term("配对检验", "Paired tests"),
+    "challenger": Term("最优模型", "Best checkpoint"),
+    "against": Term("对比模型", "Compared with"),
+    "difference": Term("差值", "Difference"),
+    "interval": Term("95% 置信区间", "95% CI"),
+    "corrected_p": Term("校正后 p", "Corrected p"),
+    "stages": Term("各阶段的效果", "Effect of each stage"),
+    "no_change": Term("没有显著变化", "no significant change"),
+    "all_metrics": Term("全部指标", "All metrics"),
+    "loss_curves": Term("损失曲线", "Loss curves"),
+    "training": Term("训练", "training"),
+    "validation": Term("验证", "validation"),
+    "final_loss": Term("最终验证损失", "final validation loss"),
+    "confusion": Term("分类：混淆矩阵", "Classification: confusion matrix"),
+    "invalid": Term("无效", "invalid"),
+    "examples": Term("题目与回答示例", "Example questions and replies"),
+    "full_question": Term("完整题目", "Full question"),
+    "reference_answer": Term("标准答案", "Reference answer"),
+    # The card.
+    "architecture": Term("架构", "Architecture"),
+    "parameters": Term("参数量", "Parameters"),
+    "context": Term("上下文长度", "Context length"),
+    "languages": Term("语言", "Languages"),
+    "base_model": Term("基座模型", "Base model"),
+    "checkpoint": Term("胜出的检查点", "Selected checkpoint"),
+    "licence": Term("许可证", "Licence"),
+    "usage": Term("使用方法", "How to use"),
+    "training_data": Term("训练数据", "Training data"),
+    "table": Term("表", "Table"),
+    "folder": Term("目录", "Folder"),
+    "scope": Term("范围", "Scope"),
+    "files": Term("文件数", "Files"),
+    "rows": Term("行数", "Rows"),
+    "this_model": Term("本模型", "This model"),
+    "untrained_base": Term("未训练的基座", "Untrained base"),
+    "limits": Term("局限与免责声明", "Limitations and disclaimer"),
+    "lineage": Term("溯源", "Lineage"),
+    "citation": Term("引用", "Citation"),
 }
 
 
 def name_of(metric: str) -> Name:
-    """The name of a metric; a task that came with the user's own data keeps the name it has there."""
+    """The name of a metric; one of the user's own task keeps the task's name."""
     return NAMES.get(metric) or Name(metric.replace("_", " "), metric.replace("_", " "), "", "")
+
+
+def heading(key: str) -> Term:
+    return HEADINGS[key]

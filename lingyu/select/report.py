@@ -1,4 +1,4 @@
-"""The report for people: which checkpoint won and why, what each stage added, the curves, examples. One file, two languages."""
+"""The evaluation report: which checkpoint won and why, the effect of each stage, curves and examples. One HTML file in two languages."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import cycle, islice
@@ -8,7 +8,7 @@ from typing import Any, TypedDict
 
 from lingyu.evaluate.metrics import INVALID, Change, Measure, Prediction, named
 from lingyu.records import Question
-from lingyu.select.names import name_of
+from lingyu.select.names import heading, name_of
 
 Curve = list[dict[str, float | None]]
 GENERAL = "general_bits_per_byte"
@@ -32,9 +32,17 @@ def page(template: Path, **values: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"figure": figure, "signed": signed, "chance": chance_in_words}
+    environment.filters |= {"figure": figure, "signed": signed, "chance": format_p}
     return environment.get_template(template.name).render(
-        **values, name_of=name_of, named=named, chart=chart, matrices=matrices, reach=reach, movement=movement, interval=interval
+        **values,
+        name_of=name_of,
+        heading=heading,
+        named=named,
+        chart=chart,
+        matrices=matrices,
+        reach=reach,
+        movement=movement,
+        interval=interval,
     )
 
 
@@ -46,48 +54,54 @@ def why(
     max_rise: float,
     reference: str,
 ) -> Text:
-    """The choice in a few sentences, and what the gate could not see."""
+    """The choice in a few sentences, and what the gate could not check."""
     title = name_of(primary)
     zh, en = [], []
     if choice is None:
-        zh.append("没有检查点通过关口，因此没有胜出者。")
-        en.append("No checkpoint passed the gate, so none has won.")
+        zh.append("没有检查点通过门禁，因此没有胜出模型。")
+        en.append("No checkpoint passed the gate, so there is no winner.")
     else:
         winner, best = choice["checkpoint"], choice["best"]
-        got = figure(measures[winner][primary]["value"], primary)
+        score = figure(measures[winner][primary]["value"], primary)
         low, high = (figure(measures[winner][primary][side], primary) for side in ("low", "high"))
         count = measures[winner][primary]["count"]
-        zh.append(f"{winner} 的{title.zh}为 {got}（95% 区间 {low} 至 {high}，{count} 题）。")
-        en.append(f"{winner}: {title.en} {got} (95 % interval {low} to {high}, {count} items).")
+        zh.append(f"{winner} 的{title.zh}为 {score}（95% 置信区间 {low} 至 {high}，{count} 题）。")
+        en.append(f"{winner} scores {score} on {title.en} (95% CI {low} to {high}, {count} items).")
         if best != winner:
             higher = figure(measures[best][primary]["value"], primary)
-            chance = chance_in_words(next(test["corrected_chance"] for test in choice["tests"] if test["against"] == winner))
-            zh.append(f"{best} 得 {higher}，但在相同题目上的配对检验分不出两者（校正后 p {chance}），因此取更简单的 {winner}。")
-            en.append(f"{best} got {higher}, but a paired test on the same items does not tell the two apart (corrected p {chance}).")
-            en.append(f"So the simpler {winner} wins.")
+            chance = format_p(next(test["corrected_chance"] for test in choice["tests"] if test["against"] == winner))
+            zh.append(f"{best} 为 {higher}，但在相同题目上的配对检验显示差异不显著（校正后 p {chance}），因此选择更简单的 {winner}。")
+            en.append(
+                f"{best} scores {higher}, but a paired test on the same items finds no significant difference (corrected p {chance}),"
+            )
+            en.append(f"so the simpler {winner} is selected.")
         beaten = [test["against"] for test in choice["tests"] if test["beaten"] and test["against"] != winner]
         if beaten:
-            zh.append(f"{best} 在配对检验中胜过 {'、'.join(beaten)}。")
-            en.append(f"{best} beats {', '.join(beaten)} by the paired test.")
+            zh.append(f"配对检验显示 {best} 显著优于 {'、'.join(beaten)}。")
+            en.append(f"{best} is significantly better than {', '.join(beaten)} in the paired test.")
     out = [name for name, reasons in barred.items() if reasons]
     if out:
-        zh.append(f"未过关口：{'、'.join(out)}。")
-        en.append(f"Held back by the gate: {', '.join(out)}.")
+        zh.append(f"未通过门禁：{'、'.join(out)}。")
+        en.append(f"Rejected by the gate: {', '.join(out)}.")
     if GENERAL in measures.get(reference, {}):
-        zh.append(f"关口：通用文本的比特/字节相对 {reference} 升高不超过 {max_rise:.0%}，且对齐后不得在任何指标上显著变差。")
-        en.append(f"The gate: bits per byte of general text may rise by {max_rise:.0%} against {reference} at most,")
-        en.append("and alignment may lose nothing that a test can see.")
+        zh.append(f"门禁条件：通用文本 BPB 相对 {reference} 的升幅不超过 {max_rise:.0%}，且对齐后任何指标不得显著变差。")
+        en.append(f"Gate: bits per byte of general text may rise by at most {max_rise:.0%} over {reference},")
+        en.append("and an aligned model must not be significantly worse on any metric.")
     else:
-        lacks_zh = "没有留出通用文档" if reference in measures else f"没有评测 {reference}（select.general_reference）"
-        lacks = "No general document was held out" if reference in measures else f"{reference} (select.general_reference) was not evaluated"
-        zh.append(f"关口：对齐后不得在任何指标上显著变差。{lacks_zh}，因此未测量遗忘，模型可能丢失了通用能力。")
-        en.append(f"The gate: alignment may lose nothing that a test can see. {lacks}, so forgetting was not measured:")
-        en.append("the model may have lost general ability.")
+        cause_zh = "测试集中没有通用文档" if reference in measures else f"没有评测 {reference}（select.general_reference）"
+        cause = (
+            "The test set has no general documents"
+            if reference in measures
+            else f"{reference} (select.general_reference) was not evaluated"
+        )
+        zh.append(f"门禁条件：对齐后任何指标不得显著变差。{cause_zh}，因此未测量遗忘程度，模型的通用能力可能有所下降。")
+        en.append("Gate: an aligned model must not be significantly worse on any metric.")
+        en.append(f"{cause}, so forgetting was not measured: the model may have lost general ability.")
     return {"zh": "".join(zh), "en": " ".join(en)}
 
 
 def not_part(checkpoints: Mapping[str, Mapping[str, Any]]) -> Text | None:
-    """Which kinds of training no checkpoint of this run has; None where there are all. checkpoints: what evaluate wrote of each."""
+    """The kinds of training that no checkpoint of this run has; None if none is missing. checkpoints: the records of evaluate."""
     by_folder = {str(each["checkpoint"]): each for each in checkpoints.values()}
     pretrained = by_folder.get("pretrain", {}).get("curve")
     parts = [
@@ -108,16 +122,16 @@ def not_part(checkpoints: Mapping[str, Mapping[str, Any]]) -> Text | None:
 def general_loss(before: float, after: float, reference: str, most: float) -> Text:
     rise = after / before - 1
     return {
-        "zh": f"通用文本的比特/字节从 {reference} 的 {before:.3f} 升到 {after:.3f}（+{rise:.0%}，上限 +{most:.0%}）",
-        "en": f"bits per byte of general text rose from {before:.3f} at {reference} to {after:.3f} (+{rise:.0%}, limit +{most:.0%})",
+        "zh": f"通用文本 BPB 从 {reference} 的 {before:.3f} 升至 {after:.3f}（+{rise:.0%}，上限 +{most:.0%}）",
+        "en": f"bits per byte of general text rose from {before:.3f} ({reference}) to {after:.3f} (+{rise:.0%}, limit +{most:.0%})",
     }
 
 
 def metric_loss(metric: str, change: Change, parent: str, chance: float) -> Text:
     name, difference = name_of(metric), signed(change["difference"], metric)
     return {
-        "zh": f"{name.zh}相对 {parent} 变差（{difference}，校正后 p {chance_in_words(chance)}）",
-        "en": f"{name.en} is worse than at {parent} ({difference}, corrected p {chance_in_words(chance)})",
+        "zh": f"{name.zh}显著低于 {parent}（{difference}，校正后 p {format_p(chance)}）",
+        "en": f"{name.en} is significantly worse than {parent} ({difference}, corrected p {format_p(chance)})",
     }
 
 
@@ -130,22 +144,24 @@ def signed(value: float, metric: str) -> str:
 
 
 def interval(low: float, high: float, metric: str) -> str:
-    return f"{100 * low:.0f}–{100 * high:.0f}" if named(metric).unit == "percent" else f"{low:.2f}–{high:.2f}"
+    if named(metric).unit == "percent":
+        return f"{100 * low:.0f}–{100 * high:.0f}"
+    return f"{low:.2f} … {high:.2f}" if low < 0 else f"{low:.2f}–{high:.2f}"  # a dash would look like a minus sign
 
 
-def chance_in_words(chance: float) -> str:
+def format_p(chance: float) -> str:
     return "< 0.001" if chance < 0.001 else f"= {chance:.3f}"
 
 
 def movement(change: Change, metric: str, level: float) -> str:
-    """Whether a metric became "better" or "worse", as far as its paired test can tell; else "same"."""
+    """Whether a metric became significantly "better" or "worse" in its paired test; else "same"."""
     if change["chance"] >= level:
         return "same"
     return "better" if (change["difference"] > 0) == (named(metric).better == "higher") else "worse"
 
 
 def examples(questions: Sequence[Question], predictions: Mapping[str, Sequence[Prediction]], count: int) -> list[dict[str, Any]]:
-    """Questions of every task in turn, spread evenly over its items, with every checkpoint's reply. Nobody picked them."""
+    """Questions of every task in turn, sampled evenly over its items, with every checkpoint's reply."""
     kinds: dict[tuple[str, str], list[int]] = {}
     for place, question in enumerate(questions):
         kinds.setdefault((question.task, question.known if question.task == "fact" else ""), []).append(place)
@@ -174,7 +190,7 @@ def matrices(rows: Iterable[tuple[str, str, int]]) -> list[dict[str, Any]]:
 
 
 def chart(curve: Curve) -> dict[str, Any]:
-    """The lines, the last figures and the ticks of a loss curve, in the units of an SVG of WIDTH by HEIGHT. Nothing for no losses."""
+    """The lines, last values and ticks of a loss curve, in the units of an SVG of WIDTH by HEIGHT; empty if there are no losses."""
     lines = {
         name: [(row["step"] or 0.0, loss) for row in curve if (loss := row.get(name)) is not None] for name in ("train_loss", "eval_loss")
     }
@@ -204,7 +220,7 @@ def chart(curve: Curve) -> dict[str, Any]:
 
 
 def ticks(low: float, high: float) -> list[float]:
-    """Round numbers, six at most, from `low` to `high`, zero among them where it lies between."""
+    """At most six round numbers from `low` to `high`, including zero if it lies between."""
     rough = (high - low) / 4
     unit = 10.0 ** floor(log10(rough))
     step = next(unit * factor for factor in (1, 2, 5, 10) if unit * factor >= rough)
@@ -212,7 +228,7 @@ def ticks(low: float, high: float) -> list[float]:
 
 
 def reach(measures: Mapping[str, Mapping[str, Measure]], metric: str) -> tuple[float, float]:
-    """From where to where the intervals of a metric reach; shares always from 0 to 1."""
+    """The range of a metric's intervals; percentages always have the range 0 to 1."""
     if named(metric).unit == "percent":
         return 0.0, 1.0
     found = [measured[metric] for measured in measures.values() if metric in measured]

@@ -1,1 +1,1 @@
-"""The service: OpenAI's chat protocol over an engine, in a plain and a professional mode."""
+"""The service: OpenAI's chat protocol over an inference engine, in plain and professional mode."""

@@ -21,14 +21,14 @@ from lingyu.serve.pages import PAGES
 from lingyu.serve.protocol import Refused, parsed
 
 KEYS = "LINGYU_API_KEYS"
-# The page is our own files only: nothing from elsewhere, no script or style inside the page.
+# The page uses only its own files: no external resources, no inline scripts or styles.
 PAGE_HEADERS = {"Content-Security-Policy": "default-src 'self'; img-src 'self' data:", "Referrer-Policy": "no-referrer"}
 
 log = logging.getLogger("lingyu.serve")
 
 
 def make_app(assistant: Callable[[], Assistant], web: Path) -> FastAPI:
-    """assistant: asked for at each request, for BentoML makes it after the app. web: the folder of the pages."""
+    """assistant: called at each request, because BentoML creates it after the app. web: the folder of the pages."""
     app = FastAPI(title="lingyu", docs_url=None, redoc_url=None, openapi_url=None)
 
     @app.exception_handler(Refused)
@@ -39,7 +39,7 @@ def make_app(assistant: Callable[[], Assistant], web: Path) -> FastAPI:
     @app.exception_handler(HTTPException)
     async def no_such_route(request: Request, error: HTTPException) -> JSONResponse:
         what = f"{request.method} {request.url.path}"
-        refused = Refused(error.status_code, "not_found", f"{what} is not served.", f"本服务没有 {what}。")
+        refused = Refused(error.status_code, "not_found", f"Unknown route: {what}.", f"路由不存在：{what}。")
         return JSONResponse(refused.body(), error.status_code, error.headers)
 
     @app.exception_handler(Exception)
@@ -67,7 +67,7 @@ def make_app(assistant: Callable[[], Assistant], web: Path) -> FastAPI:
         served, asked = assistant(), parsed(await request.body())
         plan = served.plan(asked)
         if served.engine.waiting > served.settings.max_waiting:
-            raise Refused(429, "too_many_requests", "Too many requests are waiting; try again soon.", "排队的请求过多，请稍后再试。")
+            raise Refused(429, "too_many_requests", "Too many requests are queued; please try again later.", "排队请求过多，请稍后重试。")
         head = {"id": f"chatcmpl-{secrets.token_hex(12)}", "created": int(time.time()), "model": asked.model}
         if not asked.stream:
             return JSONResponse(await whole(served.reply(plan), plan, head, request))
@@ -89,17 +89,19 @@ def page_of(file: Path) -> Callable[[], Awaitable[FileResponse]]:
 
 
 def check_key(request: Request) -> None:
-    """Where the environment names keys, one of them must come with the request. Read each time: a test or a person may set it late."""
+    """If API keys are set in the environment, the request must carry one of them. Read per request, so keys can be set later."""
     keys = [key.strip().encode() for key in os.environ.get(KEYS, "").split(",") if key.strip()]
     if not keys:
         return
     scheme, _, given = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not any(hmac.compare_digest(key, given.strip().encode()) for key in keys):
-        raise Refused(401, "invalid_api_key", "The API key is missing or wrong.", "API 密钥缺失或不正确。")
+        raise Refused(401, "invalid_api_key", "The API key is missing or invalid.", "API 密钥缺失或无效。")
 
 
 def broken() -> Refused:
-    return Refused(500, "internal_error", "The service failed on this request; its log tells more.", "服务处理此请求时出错，详见服务日志。")
+    return Refused(
+        500, "internal_error", "Internal error while processing the request; see the service log.", "处理请求时发生内部错误，详见服务日志。"
+    )
 
 
 def usage_of(plan: Plan, last: Piece) -> dict[str, int]:
@@ -112,7 +114,7 @@ def grounds(piece: Piece) -> dict[str, Any]:
 
 
 async def whole(reply: AsyncGenerator[Piece, None], plan: Plan, head: dict[str, Any], request: Request) -> dict[str, Any]:
-    """The reply in one piece. A client that has gone ends the work."""
+    """The complete reply. Generation stops when the client disconnects."""
     text = {"content": "", "reasoning": ""}
     extra: dict[str, Any] = {}
     last = Piece()
@@ -132,7 +134,7 @@ async def whole(reply: AsyncGenerator[Piece, None], plan: Plan, head: dict[str, 
 
 
 async def stream(reply: AsyncGenerator[Piece, None], plan: Plan, head: dict[str, Any], usage: bool) -> AsyncIterator[str]:
-    """The reply as server-sent events. What breaks on the way is told as an event: the status line has long gone."""
+    """The reply as server-sent events. An error while streaming is sent as an event because the status line is already sent."""
 
     def event(delta: dict[str, Any], finish: str | None = None, **extra: Any) -> str:
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}

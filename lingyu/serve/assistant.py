@@ -1,7 +1,7 @@
-"""An answer, from messages to text: the plain mode asks the model, the professional mode also its knowledge base.
+"""From messages to an answer: plain mode uses the model only, professional mode also its knowledge base.
 
-The professional mode refuses where the knowledge base has nothing on the question, shows the passages it found, and says
-whether the model's answer stands in them.
+Professional mode refuses to answer if the knowledge base has nothing on the question, returns the passages it found, and
+states whether the answer is supported by them.
 """
 
 from collections.abc import AsyncGenerator
@@ -24,7 +24,7 @@ from lingyu.serve.text import Decoder, Kind, Parts
 
 
 class Settings(BaseModel):
-    """settings.json beside the model: what package was told in params.yaml."""
+    """settings.json next to the model: the settings of package in params.yaml."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -38,7 +38,7 @@ class Settings(BaseModel):
 
 @dataclass
 class Piece:
-    """A part of a reply as it is streamed. Sources come with the first piece, the rest with the last."""
+    """A chunk of a streamed reply. Sources are in the first chunk, the other metadata in the last."""
 
     kind: Kind | None = None
     text: str = ""
@@ -51,7 +51,7 @@ class Piece:
 
 @dataclass
 class Plan:
-    """What a request comes to before a token is made: the prompt, or an answer that needs none."""
+    """What is known before generation: the prompt, or an answer that needs no generation."""
 
     prompt: list[int]
     sampling: Sampling
@@ -72,19 +72,19 @@ class Assistant:
         )
         self.knowledge = Knowledge(content / "knowledge")
         self.terms = known_terms(self.knowledge.terms)
-        # The words' dictionary takes a second to read, which the first to ask should not wait for.
+        # Loading the word segmentation dictionary takes a second; do it before the first request.
         self.knowledge.search("预热", 1)
         found = read_json(content / "knowledge" / "settings.json")
         self.passages, self.min_score = int(found["passages"]), float(found["min_score"])
 
     def plan(self, request: ChatRequest) -> Plan:
-        """Raises Refused where the model is another or the conversation does not fit."""
+        """Raises Refused if the model name is unknown or the conversation is too long."""
         if request.model != self.settings.model:
             raise Refused(
                 404,
                 "model_not_found",
-                f"There is no model {request.model!r} here; there is {self.settings.model!r}.",
-                f"没有名为 {request.model!r} 的模型；本服务的模型是 {self.settings.model!r}。",
+                f"Unknown model {request.model!r}; this service has {self.settings.model!r}.",
+                f"模型 {request.model!r} 不存在；本服务提供的模型为 {self.settings.model!r}。",
                 "model",
             )
         messages = [
@@ -103,9 +103,10 @@ class Assistant:
             raise Refused(
                 400,
                 "context_length_exceeded",
-                f"The context holds {self.engine.context} tokens; the messages take {len(prompt)} and the reply may take {wanted}. "
-                "Shorten the conversation or ask for fewer tokens.",
-                f"上下文最多 {self.engine.context} 个词元；消息占 {len(prompt)} 个，回复最多 {wanted} 个。请缩短对话或减少 max_tokens。",
+                f"The context length is {self.engine.context} tokens; the messages take {len(prompt)} and the reply up to {wanted}. "
+                "Shorten the conversation or reduce max_tokens.",
+                f"上下文长度为 {self.engine.context} 个 token；消息占 {len(prompt)} 个，回复最多 {wanted} 个。"
+                "请缩短对话或减小 max_tokens。",
                 "messages",
             )
         temperature = self.settings.temperature if request.temperature is None else request.temperature
@@ -113,7 +114,7 @@ class Assistant:
         return Plan(prompt, sampling, request.stops(), hits, is_chinese(question))
 
     def put_before(self, messages: list[Message], hits: list[Hit], thinks: bool, wanted: int) -> tuple[list[Hit], list[int]]:
-        """As many of the best passages as the context holds, and the prompt with them before the question."""
+        """As many of the best passages as fit the context, and the prompt with them before the question."""
         for number in range(len(hits), 0, -1):
             asked = Message(role="user", content=with_passages(messages[-1].content, [hit.chunk for hit in hits[:number]]))
             prompt = self.encode([*messages[:-1], asked], thinks)
@@ -125,16 +126,16 @@ class Assistant:
         return self.chat.encode(self.chat.prompt(messages, thinks))
 
     def opens_reasoning(self, prompt: list[int]) -> bool:
-        """Whether the template itself has written the opening mark, as those of R1's children do."""
+        """Whether the chat template itself ends with the opening think tag, as those of R1 distillations do."""
         return str(self.tokenizer.decode(prompt[-4:], skip_special_tokens=False)).rstrip().endswith(THINK)
 
     async def reply(self, plan: Plan) -> AsyncGenerator[Piece, None]:
-        """The pieces of the reply; the last has `finish`."""
+        """The chunks of the reply; the last has `finish`."""
         if plan.hits is not None:
             yield Piece(sources=[source_of(hit) for hit in plan.hits])
             if not plan.hits:
                 yield Piece("content", NOTHING_FOUND[plan.chinese])
-                yield Piece(finish="stop", supported=False, note=NOT_ASKED[plan.chinese])
+                yield Piece(finish="stop", supported=False, note=NOT_GENERATED[plan.chinese])
                 return
         decoder, parts = Decoder(self.tokenizer, self.hidden), Parts(plan.stops, self.opens_reasoning(plan.prompt))
         answer, count, ended = "", 0, False
@@ -158,18 +159,18 @@ class Assistant:
         yield last
 
 
-NOT_ASKED = {
-    True: "知识库中没有足够相关的段落，未向模型提问。",
-    False: "No passage of the knowledge base is close enough to the question; the model was not asked.",
+NOT_GENERATED = {
+    True: "知识库中没有与问题足够相关的段落，因此未调用模型。",
+    False: "The knowledge base has no passage relevant enough to the question, so the model was not called.",
 }
 NOT_SUPPORTED = {
-    True: "回答中的内容未能在所示来源中逐一核实，请以来源原文为准。",
-    False: "The answer could not be verified in the sources shown; rely on the sources.",
+    True: "回答未能完全在所列来源中得到核实，请以来源原文为准。",
+    False: "The answer could not be fully verified in the sources shown; check it against them.",
 }
 
 
 def remark(answer: str, chinese: bool) -> str | None:
-    """What is said of an answer that no source holds; of a model's own "nothing found", which claims nothing, nothing."""
+    """The note on an answer that no source supports; none if the answer is the refusal itself, which claims nothing."""
     return None if answer.strip() in NOTHING_FOUND.values() else NOT_SUPPORTED[chinese]
 
 

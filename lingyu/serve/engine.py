@@ -1,4 +1,4 @@
-"""What makes tokens. One interface; another engine (OpenVINO, vLLM behind HTTP) takes its place without the rest knowing."""
+"""Inference engines behind one interface, so that another engine (OpenVINO, vLLM over HTTP) can replace the default."""
 
 import asyncio
 import os
@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 @dataclass(frozen=True)
 class Sampling:
-    """How to choose tokens. temperature 0 takes the likeliest; seed None leaves chance free."""
+    """Sampling parameters. temperature 0 is greedy decoding; seed None is not reproducible."""
 
     max_tokens: int
     temperature: float
@@ -22,19 +22,19 @@ class Sampling:
 
 class Engine(Protocol):
     context: int  # tokens of prompt and reply together
-    end_tokens: frozenset[int]  # a reply ends with one of these, which is handed over too
-    waiting: int  # replies begun or waiting for their turn
+    end_tokens: frozenset[int]  # a reply ends with one of these, which is also yielded
+    waiting: int  # requests in progress or queued
 
     def tokens(self, prompt: list[int], sampling: Sampling) -> AsyncGenerator[int, None]:
-        """The reply's tokens as they come. Closing the generator stops the work."""
+        """Streams the tokens of the reply. Closing the generator stops generation."""
         ...
 
 
 class TransformersEngine:
-    """transformers' generate in a thread of its own; one reply at a time, the others wait in turn."""
+    """transformers' generate in its own thread; one request at a time, the others are queued."""
 
     def __init__(self, folder: Path) -> None:
-        # Idle OpenMP threads that spin take the core from whoever has work; read when torch is first imported.
+        # Otherwise idle OpenMP threads spin and take CPU time; read when torch is first imported.
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         from transformers import AutoModelForCausalLM
         from transformers.utils.logging import disable_progress_bar
@@ -65,12 +65,12 @@ class TransformersEngine:
                 for token in got:
                     yield token
         finally:
-            # Not waited for: a cancelled request may not wait. The next in turn begins when the thread is free.
+            # Not awaited: a cancelled request must not wait. The next request starts when the thread is free.
             stop.set()
             self.waiting -= 1
 
     def _generate(self, prompt: list[int], sampling: Sampling, emit: Callable[[Any], None], stop: threading.Event) -> None:
-        """In the thread: tokens, or what went wrong, and None at the end."""
+        """Runs in the thread; emits tokens, or an exception, and None at the end."""
         if stop.is_set():
             return
         import torch
@@ -102,7 +102,7 @@ class TransformersEngine:
 
 
 class Streamer:
-    """Hands on each new token; generate shows it the prompt first, which is left out."""
+    """Emits each new token; generate passes the prompt first, which is skipped."""
 
     def __init__(self, emit: Callable[[Any], None]) -> None:
         self._emit, self._prompt_seen = emit, False
@@ -113,4 +113,4 @@ class Streamer:
         self._prompt_seen = True
 
     def end(self) -> None:
-        """generate calls it; the end is told by _generate, which also knows of faults."""
+        """Called by generate; the end is emitted by _generate, which also handles errors."""

@@ -1,6 +1,6 @@
-"""The pages of the service, a line each: the path, and the folder under web/pages/ whose index.html is there.
+"""The pages of the service: the path, and the folder under web/pages/ with its index.html.
 
-What a page loads is in its folder, and comes from /static/<folder>/.
+The resources of a page are in its folder, and are served from /static/<folder>/.
 """
 
 PAGES = {

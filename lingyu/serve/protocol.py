@@ -1,6 +1,6 @@
-"""OpenAI's chat protocol, as far as it is served, and two fields of our own: mode and reasoning.
+"""The supported part of OpenAI's chat protocol, and two additional fields: mode and reasoning.
 
-A field that would change the answer and is not served is refused by name; nothing a client asks for is silently left out.
+Unsupported fields that would change the answer are rejected by name; no field of a request is silently ignored.
 """
 
 from typing import Annotated, Any, Literal
@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 
 class Refused(Exception):
-    """A request that cannot be served, as OpenAI's clients expect to be told; the message in English and Chinese."""
+    """A rejected request, reported in the format of OpenAI's API, with the message in English and Chinese."""
 
     def __init__(self, status: int, code: str, en: str, zh: str, param: str | None = None) -> None:
         super().__init__(en)
@@ -69,7 +69,7 @@ class ChatRequest(Strict):
     reasoning: bool | None = None
     chat_template_kwargs: TemplateOptions | None = None
 
-    # Sent by clients as a matter of course: only the value that changes nothing is taken.
+    # Sent by many clients by default: only the value that has no effect is accepted.
     n: Literal[1] | None = None
     frequency_penalty: Literal[0] | None = None
     presence_penalty: Literal[0] | None = None
@@ -92,20 +92,20 @@ class ChatRequest(Strict):
 
 
 def parsed(body: bytes) -> ChatRequest:
-    """The request, or a refusal that names every faulty field with what stands there."""
+    """The request. Raises Refused with every invalid field and its value."""
     try:
         request = ChatRequest.model_validate_json(body)
     except ValidationError as error:
         faults = list(dict.fromkeys(fault_of(fault) for fault in error.errors()))
         listed = "; ".join(f"{key}: {what}" for key, what in faults)
-        raise Refused(400, "invalid_request", f"The request cannot be read: {listed}.", f"请求有误：{listed}。", faults[0][0]) from None
+        raise Refused(400, "invalid_request", f"Invalid request: {listed}.", f"请求无效：{listed}。", faults[0][0]) from None
     if request.messages[-1].role != "user":
         found = request.messages[-1].role
         raise Refused(
             400,
             "invalid_request",
-            f"The last message must be the user's; here it is the {found}'s.",
-            f"最后一条消息应是 user 的，这里是 {found} 的。",
+            f"The role of the last message must be user; found {found}.",
+            f"最后一条消息的 role 必须是 user，实际为 {found}。",
             "messages",
         )
     return request
@@ -114,7 +114,7 @@ def parsed(body: bytes) -> ChatRequest:
 def fault_of(fault: Any) -> tuple[str, str]:
     key = ".".join(str(part) for part in fault["loc"]) or "body"
     if fault["type"] == "extra_forbidden":
-        return key, "this service does not know the field (本服务不支持此字段)"
+        return key, "unsupported field (不支持此字段)"
     found = fault.get("input")
-    shown = f" (found {str(found)[:80]!r})" if isinstance(found, str | int | float | bool) and fault["type"] != "json_invalid" else ""
-    return key, f"{fault['msg']}{shown}"
+    value = f" (found {str(found)[:80]!r})" if isinstance(found, str | int | float | bool) and fault["type"] != "json_invalid" else ""
+    return key, f"{fault['msg']}{value}"

@@ -1,4 +1,4 @@
-"""From tokens to text while they come: whole characters only, reasoning apart from the answer, an end at a stop word."""
+"""Streaming tokens to text: whole characters only, reasoning separated from the answer, ending at a stop word."""
 
 from collections.abc import Iterator
 from typing import Any, Literal
@@ -9,12 +9,12 @@ Kind = Literal["reasoning", "content"]
 
 
 class Decoder:
-    """Text as tokens come. A character whose last bytes are still to come is held back."""
+    """Decodes a stream of tokens. Incomplete characters are held back."""
 
     def __init__(self, tokenizer: Any, hidden: frozenset[int]) -> None:
         self._tokenizer, self._hidden = tokenizer, hidden
         self._ids: list[int] = []
-        self._start = 0  # some tokens before the next ones, for a decoder that treats the first word of all apart
+        self._start = 0  # keep some previous tokens, because decoders treat the first token of a text differently
         self._read = 0
 
     def add(self, token: int) -> str:
@@ -39,15 +39,15 @@ class Decoder:
 
 
 class Parts:
-    """Parts a reply into reasoning and content at the think marks, and ends the content at a stop word.
+    """Splits a reply into reasoning and content at the think tags, and ends the content at a stop word.
 
-    What may be the beginning of a mark or of a stop word is held back until the next text tells.
+    A possible beginning of a tag or stop word is held back until more text arrives.
     """
 
     def __init__(self, stops: list[str], thinking: bool) -> None:
         self._stops, self._held = stops, ""
         self._state: Literal["start", "reasoning", "content"] = "reasoning" if thinking else "start"
-        self._bare = True  # nothing of the present part has been given yet: its leading blank lines are layout
+        self._bare = True  # nothing of the current part has been yielded yet: leading blank lines are dropped
         self.stopped = False
 
     def add(self, text: str) -> Iterator[tuple[Kind, str]]:
@@ -74,7 +74,7 @@ class Parts:
         yield from self._give("content", 0 if ends else held_back(self._held, self._stops))
 
     def rest(self) -> Iterator[tuple[Kind, str]]:
-        """What was held back, once no more text comes."""
+        """The held-back text at the end of the stream."""
         if not self.stopped:
             yield from self._give("reasoning" if self._state == "reasoning" else "content", 0)
 
@@ -82,7 +82,7 @@ class Parts:
         cut = len(self._held) - keep
         text, self._held = self._held[:cut], self._held[cut:]
         text = text.lstrip() if self._bare else text
-        # Blanks at the end wait: they are layout too, if nothing follows.
+        # Trailing whitespace is held back and dropped if nothing follows.
         kept = text.rstrip()
         self._held, text = text[len(kept) :] + self._held, kept
         if text:
@@ -91,7 +91,7 @@ class Parts:
 
 
 def held_back(text: str, marks: list[str]) -> int:
-    """How many characters at the end of the text may begin one of the marks."""
+    """The number of characters at the end of the text that may begin one of the marks."""
     for size in range(min(len(text), max(map(len, marks), default=0)), 0, -1):
         if any(mark.startswith(text[-size:]) for mark in marks):
             return size

@@ -1,1 +1,1 @@
-"""Train, dev and test: what stays together, what stays held out, and the leak gate."""
+"""Splitting into train, dev and test: groups, frozen held-out rows, and the leak gate."""

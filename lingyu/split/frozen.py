@@ -1,4 +1,4 @@
-"""What was held out before stays held out."""
+"""Held-out rows stay held out in later runs."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -9,22 +9,22 @@ from lingyu.split.parts import Part
 
 
 class Frozen:
-    """What the file says was held out before, and what is to be said of it the next time. With another seed it says nothing."""
+    """The held-out rows of the previous run, and those to store for the next. Ignored if the seed has changed."""
 
     def __init__(self, seed: int, before: dict[str, Any]) -> None:
         self._seed, self._before, self._now = seed, before, dict[str, Any]()
 
     @classmethod
     def read(cls, path: Path | None, seed: int) -> "Frozen":
-        said = read_json(path) if path else {}
-        return cls(seed, said["tables"] if said.get("seed") == seed else {})
+        record = read_json(path) if path else {}
+        return cls(seed, record["tables"] if record.get("seed") == seed else {})
 
     def of(self, table: str, by: str) -> dict[str, Any]:
-        """What was said of the table when it was parted in this way: unit of each scope, numbers of dev and test, texts of test."""
-        said = self._before.get(table, {})
-        return said if said.get("by") == by else {"by": by, "units": {}, "dev": [], "test": [], "texts": []}
+        """The record of a table when it was last split by this unit: unit of each scope, numbers of dev and test, texts of test."""
+        record = self._before.get(table, {})
+        return record if record.get("by") == by else {"by": by, "units": {}, "dev": [], "test": [], "texts": []}
 
-    def say(self, table: str, by: str, units: dict[str, str], held: dict[int, Part], texts: Iterable[str]) -> None:
+    def record(self, table: str, by: str, units: dict[str, str], held: dict[int, Part], texts: Iterable[str]) -> None:
         before = self.of(table, by)
         self._now[table] = {
             "by": by,

@@ -1,4 +1,4 @@
-"""What of a table stays together in one part, and how much of it is held out."""
+"""The rows of a table that stay together in one part, and how many are held out."""
 
 import re
 from collections import defaultdict
@@ -21,34 +21,34 @@ SIZE = (
     "How much is held out: below 1 a share, from 1 on a count of what `by` names; with `by: time` the day from which it begins "
     "('2026-01-01'), found in place, file name, title or headings."
 )
-Way = Literal["row", "source", "section", "dialogue", "paragraph", "time", "auto"]
+Unit = Literal["row", "source", "section", "dialogue", "paragraph", "time", "auto"]
 
 
 class Parting(BaseModel):
-    """What stays together, and how much of it is held out: a share, a count, or all from a day on."""
+    """The unit that stays together, and how much is held out: a share, a count, or everything from a date on."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    by: Way = Field(description=BY)
+    by: Unit = Field(description=BY)
     dev: float | int | date = Field(description=SIZE)
     test: float | int | date = Field(description=SIZE)
 
     @model_validator(mode="after")
-    def make_sense(self) -> "Parting":
+    def is_valid(self) -> "Parting":
         sizes = [("dev", self.dev), ("test", self.test)]
         if self.by == "time":
             if not isinstance(self.dev, date) or not isinstance(self.test, date) or self.dev > self.test:
-                raise ValueError(f"by time, dev and test are the days from which they begin, dev first; found {self.dev}, {self.test}")
+                raise ValueError(f"with by: time, dev and test must be their start dates, dev first; found {self.dev}, {self.test}")
             return self
         for name, size in sizes:
             if isinstance(size, date) or size < 0 or (isinstance(size, float) and size >= 1):
-                raise ValueError(f"{name} {size} is neither a share below 1 nor a count; a day belongs to `by: time`")
+                raise ValueError(f"{name} {size} must be a share below 1 or a count; a date requires `by: time`")
         if sum(size for _, size in sizes if isinstance(size, float)) >= 1:
-            raise ValueError(f"dev {self.dev} and test {self.test} leave nothing to train")
+            raise ValueError(f"dev {self.dev} and test {self.test} leave no training data")
         return self
 
     def sizes(self) -> tuple[Size, Size]:
-        """Of dev and test; none is a share of 0."""
+        """The sizes of dev and test; none is a share of 0."""
 
         def share(size: Size | date) -> Size:
             return 0.0 if isinstance(size, date) else size or 0.0
@@ -103,7 +103,7 @@ NONE = 255
 
 
 def units_of(table: str, tables: Path, min_files: int, before: dict[str, str], texts: set[str]) -> dict[str, str]:
-    """By scope: parted as before while any of the texts held out then is there, else by file where there are enough, else by section."""
+    """The unit by scope: as before while any previously held-out text is present, else by file if there are enough, else by section."""
     files: dict[str, set[str]] = defaultdict(set)
     units: dict[str, str] = {}
     for row in read_table(tables / f"{table}.parquet", TABLES[table]):
@@ -119,7 +119,7 @@ def place_key(text: str) -> str:
 
 
 def key_of(row: Row, unit: str, min_opening: int) -> str:
-    """What decides the part: rows of one key stay together."""
+    """The key that decides the part: rows with the same key stay together."""
     match row, unit:
         case _, "source":
             return row.source
@@ -141,7 +141,7 @@ def key_of(row: Row, unit: str, min_opening: int) -> str:
 
 
 def group_of(row: Row) -> str:
-    """What is to be shared out: each group has its shares."""
+    """The stratum of a row: each group is split by the same shares."""
     match row:
         case Document():
             return f"{row.scope}\0{row.language}"
@@ -155,16 +155,16 @@ def group_of(row: Row) -> str:
 
 
 def opening(row: Dialogue | Preference, least: int) -> str:
-    """The first that the person said, as far as it tells one dialogue from another: a greeting does not."""
-    said = ""
+    """The first user turns, up to one that distinguishes the dialogue: a greeting does not."""
+    text = ""
     for message in row.messages:
-        if message.role == "user" and len(said) < least:
-            said += place_key(message.content)
-    return said
+        if message.role == "user" and len(text) < least:
+            text += place_key(message.content)
+    return text
 
 
 def paragraphs_of(row: Dialogue | Preference) -> list[str]:
-    """What it rests on: the records referred to, else the place where it stands."""
+    """The source paragraphs of a row: the records it refers to, else its place."""
     return sorted(row.references) or [f"{row.source}\0{row.place}"]
 
 
@@ -172,9 +172,9 @@ DATE = re.compile(r"(?<!\d)((?:19|20)\d\d)(?:[-./年](\d{1,2})(?:[-./月](\d{1,2
 
 
 def date_of(row: Row) -> str | None:
-    """The day that its place, its file's name, its title or its headings tell, the first of these that do.
+    """The date in its place, file name, title or headings, whichever has one first.
 
-    Of a month or a year the first day. In a place 2024 or 20240506 is the number of a row.
+    A month or a year means its first day. In a place, 2024 or 20240506 is a row number.
     """
     for text in (row.place, *reversed(Path(row.source).parts), getattr(row, "title", ""), getattr(row, "section", "")):
         for year, month, day, month_too, day_too in DATE.findall(normal(text)):
@@ -187,7 +187,7 @@ def date_of(row: Row) -> str | None:
 
 
 def text_of_row(row: Row) -> str:
-    """What of a row is compared."""
+    """The text of a row for comparison."""
     match row:
         case Document() | Label():
             return row.text

@@ -1,4 +1,4 @@
-"""The leak gate over whole tables: which rows of train and dev give a held-out one away."""
+"""The leak gate over whole tables: the rows of train and dev that leak a held-out row."""
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -11,8 +11,8 @@ from lingyu.split.leak import OTHERS, Bounds, Gate, Item, Leak, leak_between, ot
 from lingyu.split.ngram_index import Others
 from lingyu.split.parts import Part
 
-# What must not be shared: the tables compared with one another. A question asked in one is given away in another. Facts are
-# held apart by entity and relation alone: all of them stand in the documents.
+# The groups of tables compared with one another: a question in one table leaks through another. Facts are separated by entity
+# and relation only, because all of them appear in the documents.
 COMPARED: list[tuple[tuple[str, ...], bool]] = [
     (("documents",), False),
     (("facts",), False),
@@ -22,7 +22,7 @@ COMPARED: list[tuple[tuple[str, ...], bool]] = [
 
 
 class Guard:
-    """Tables that are compared with one another: each row with its part, or with the reason why it is in none."""
+    """Compares a group of tables: each row with its part, or with the reason why it is in none."""
 
     def __init__(
         self, group: tuple[str, ...], passages: bool, tables: Path, parts: dict[str, bytearray], partings: Tables, bounds: Bounds
@@ -50,11 +50,11 @@ class Guard:
         rows = iter(self._rows(table))
         while batch := list(islice(rows, BATCH)):
             learnt = [(table, item_of(row), self._paragraphs(table, row)) for row, part in batch if part == "train"]
-            given = {"test": iter(self._test.leaks(learnt)), "dev": iter(self._dev.leaks(learnt))}
+            found_in = {"test": iter(self._test.leaks(learnt)), "dev": iter(self._dev.leaks(learnt))}
             for row, part in batch:
                 found, reason = self._leaking.get((table, row.id)), "dev_leaks_test"
                 if part == "train":
-                    of_test, of_dev = next(given["test"]), next(given["dev"])
+                    of_test, of_dev = next(found_in["test"]), next(found_in["dev"])
                     found, reason = of_test or of_dev, "train_leaks_test" if of_test else "train_leaks_dev"
                 yield row, part, UNDATED if part is None else reason if found else "", found
 
@@ -69,7 +69,7 @@ class Guard:
 
 
 class Held:
-    """Held-out rows, as (table, text, paragraphs): what gives one of them away."""
+    """Held-out rows, as (table, text, paragraphs), and finding rows that leak them."""
 
     def __init__(self, rows: Iterable[tuple[str, Item, list[str]]], bounds: Bounds, passages: bool, others: Others) -> None:
         self._paragraphs: dict[str, Item] = {}
@@ -81,7 +81,7 @@ class Held:
         self._gate = Gate(items, bounds, passages=passages, others=others)
 
     def leaks(self, rows: list[tuple[str, Item, list[str]]]) -> list[Leak | None]:
-        """For each row the leak that it is, or None."""
+        """For each row its leak, or None."""
         found = self._gate.judged([item for _, item, _ in rows])
         return [leak or self._shared(item, paragraphs) for leak, (_, item, paragraphs) in zip(found, rows, strict=True)]
 

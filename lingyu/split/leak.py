@@ -1,10 +1,10 @@
-"""The leak gate: which training texts give away a held-out one, with the evidence for a person to judge.
+"""The leak gate: the training texts that leak a held-out text, with the evidence for a person to check.
 
-A text gives another away when it is the same (verbatim), the same but for punctuation, width, case and spaces (form) or for
-traditional and simplified characters (script); when most of its characters stand in the same order (near); when one of
-the two stands whole in the other, within a frame or a longer text (contained); among questions, when both quote one passage
-(passage); and, where that is asked for, when both rest on one record (paragraph). What many texts share, an instruction or
-the head of a form, gives nothing away: texts that are alike by it are compared by what is left of them without it.
+A text leaks another if both are identical (verbatim), identical except for punctuation, width, case and spaces (form) or for
+traditional and simplified characters (script); if most of their character n-grams are shared (near); if one contains the
+other as a whole, in a frame or a longer text (contained); among questions, if both quote one passage (passage); and
+optionally, if both are based on one record (paragraph). Text shared by many, such as an instruction or a form header, does
+not count: similar texts are also compared without it.
 """
 
 import re
@@ -27,20 +27,20 @@ from lingyu.text.simplified import one_script
 
 Kind = Literal["verbatim", "form", "script", "near", "contained", "passage", "paragraph"]
 
-SHORT = 128  # characters; in a text shorter than this a number or code says what it is about
-TYPO = 0.7  # likeness of two words from which one is a slip of the other; wind and winter have .6
-SLOTS = 32  # Chinese characters; in a text no longer, one other word makes another question of it
+SHORT = 128  # characters; in shorter texts a different number or code means a different subject
+TYPO = 0.7  # similarity from which one word is a typo of another; wind and winter have .6
+SLOTS = 32  # Chinese characters; in texts up to this length one different word makes a different question
 NUMERALS = frozenset(f"{CHINESE}万")
 TURNING = frozenset("+±<>≤≥≠⁺⁻↑↓")
-SAYS = 5  # Chinese characters, or three times as many others, from which a question by itself is one: 怎么办 is none
-NOTHING = 3  # the same measure, below which nothing is left of a text
+SAYS = 5  # minimum Chinese characters, or three times as many others, of a meaningful question: 怎么办 is not one
+NOTHING = 3  # the same unit; shorter remainders of a text count as empty
 BATCH = 2000
-OTHERS = 4096  # texts to learn from that are enough to know what many of them share
-COMPARED = 16  # held texts that a text is compared with character by character
+OTHERS = 4096  # number of training texts that is enough to estimate what many share
+COMPARED = 16  # held-out texts that a text is compared with character by character
 
 
 class Bounds(BaseModel):
-    """From where on two texts count as one. Measured in docs/benchmarks.md."""
+    """The thresholds above which two texts count as the same. Measured in docs/benchmarks.md."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -74,14 +74,14 @@ class Bounds(BaseModel):
     )
 
     def near_at(self, said: float) -> float:
-        """The similarity that texts of this amount must reach: between the two by how often the shorter doubles."""
+        """The similarity threshold for texts of this length: interpolated logarithmically between `near` and `near_long`."""
         way = min(max(log2(max(said, 1) / SLOTS), 0) / log2(SHORT / SLOTS), 1)
         return self.near + (self.near_long - self.near) * way
 
 
 @dataclass(frozen=True)
 class Item:
-    """A text and where it stands."""
+    """A text and its location."""
 
     id: str
     text: str
@@ -91,7 +91,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Leak:
-    """A training text beside the held-out text that it gives away most, and where both stand."""
+    """A training text with the held-out text that it leaks most, and both locations."""
 
     id: str
     text: str
@@ -106,9 +106,9 @@ class Leak:
 
 
 class Gate:
-    """Held-out texts to keep apart. passages: whether a passage in common gives away, as it does where it is asked about.
+    """Held-out texts to protect. passages: whether a shared passage is a leak, as it is for questions about it.
 
-    others: of texts to learn from, by which the gate knows what many texts share. Where none are given, those judged first are taken.
+    others: training texts to estimate what many texts share; by default the first ones that are judged.
     """
 
     def __init__(self, held: Iterable[Item], bounds: Bounds, *, passages: bool = False, others: Others | None = None) -> None:
@@ -128,7 +128,7 @@ class Gate:
         return self._index
 
     def _folded(self) -> Iterator[str]:
-        """The held texts folded, each remembered and sketched as it passes."""
+        """The held-out texts in folded form, stored and sketched while iterating."""
         for number, item in enumerate(self._held):
             fold = folded(item.text)
             self._same.setdefault(fold, number)
@@ -139,13 +139,13 @@ class Gate:
             yield fold
 
     def leaks(self, items: Iterable[Item]) -> Iterator[Leak]:
-        """A leak for each item that gives a held one away, in the order of the items."""
+        """A leak for each item that leaks a held-out text, in order."""
         rest = iter(items)
         while batch := list(islice(rest, BATCH)):
             yield from filter(None, self.judged(batch))
 
     def judged(self, items: Sequence[Item]) -> list[Leak | None]:
-        """For each item the leak that it is, or None."""
+        """For each item its leak, or None."""
         if not self._held:
             return [None] * len(items)
         folds = [folded(item.text) for item in items]
@@ -174,7 +174,7 @@ class Gate:
         return leak_between(item, self._held[number], ORDER[place], -score)
 
     def _inside(self, text: str, fold: str, numbers: list[int]) -> int | None:
-        """The longest held text that stands whole in the text, or that the text is but for its frame."""
+        """The longest held-out text that the text contains as a whole, or equals except for its frame."""
         found = [number for number in numbers if self._folds[number] in fold and self._says_whole(text, fold, number)]
         if found:
             return max(found, key=lambda number: (len(self._folds[number]), -number))
@@ -184,36 +184,36 @@ class Gate:
         return self._bare.get(fold)
 
     def _says_whole(self, text: str, fold: str, number: int) -> bool:
-        """Whether a held text that stands in another says enough there to be asked again."""
+        """Whether a held-out text contained in another is meaningful enough to be a leak."""
         held = self._folds[number]
         said = amount(held)
-        if said < self._bounds.min_contained:  # 可以停车吗 is in many questions; by itself, between two marks, it is one
+        if said < self._bounds.min_contained:  # 可以停车吗 is part of many questions; as a separate sentence it is a question
             return said >= SAYS and is_between_marks(held, text)
         if len(held) < SHORT and not (numbers(self._held[number].text) <= numbers(text) or is_apart(held, fold)):
             return False
-        own, _ = self._prints.parted(held, everywhere=True)
-        return own == held or amount(own) >= SAYS or bool(own and is_between_marks(held, text))  # an instruction alone asks nothing
+        own, _ = self._prints.split(held, everywhere=True)
+        return own == held or amount(own) >= SAYS or bool(own and is_between_marks(held, text))  # an instruction alone is not a question
 
     def _worth_comparing(self, fold: str, grams: Grams, numbers: list[int]) -> list[int]:
-        """Those of the held texts that may turn out to be given away; by far the most share too few grams for that."""
+        """The held-out texts that could be leaked; most share too few n-grams for that."""
         if self._run and len(fold) >= self._run:
             return numbers
         bounds = self._bounds
         sizes, shared = self._sketches.compared(grams, numbers)
         alike = shared / (sizes + grams.size - shared) >= min(bounds.near, bounds.near_long)
-        fits = shared + 1e-6 >= bounds.contained * np.minimum(sizes, grams.size)  # as _judged has it, which rounds
+        fits = shared + 1e-6 >= bounds.contained * np.minimum(sizes, grams.size)  # same condition as in _judged, which rounds
         return [number for number, worth in zip(numbers, alike | fits, strict=True) if worth]
 
     def _judged(self, text: str, mine: str, grams: Grams, number: int) -> tuple[Kind, float] | None:
-        """What the text (mine: folded) has in common with a held one that is not the same."""
+        """The kind and score of the leak between the text (mine: folded) and a held-out text that is not identical."""
         held, theirs, bounds = self._held[number].text, self._folds[number], self._bounds
         others = grams_of_key(theirs)
         if verdict := likeness(text, mine, grams, held, theirs, others, bounds):
             for everywhere in (False, True):
-                (own, common), (own_held, common_held) = (self._prints.parted(one, everywhere) for one in (mine, theirs))
+                (own, common), (own_held, common_held) = (self._prints.split(one, everywhere) for one in (mine, theirs))
                 if own == own_held or not (common or common_held):
                     return verdict
-                if everywhere or min(amount(own), amount(own_held)) >= NOTHING:  # else all of it is in many texts
+                if everywhere or min(amount(own), amount(own_held)) >= NOTHING:  # otherwise all of it is shared by many texts
                     if verdict := likeness(
                         text, mine, grams, held, theirs, others, bounds, Boilerplate(own, own_held, common + common_held)
                     ):
@@ -228,7 +228,7 @@ class Gate:
 
 @dataclass(frozen=True)
 class Boilerplate:
-    """What is two texts' own, and what of them is in many texts."""
+    """The specific parts of two texts, and the parts shared by many texts."""
 
     own: str
     own_held: str
@@ -238,9 +238,9 @@ class Boilerplate:
 def likeness(
     text: str, mine: str, grams: Grams, held: str, theirs: str, others: Grams, bounds: Bounds, without: Boilerplate | None = None
 ) -> tuple[Kind, float] | None:
-    """Whether two texts (mine and theirs: folded) are nearly the same, or one nearly in the other.
+    """Whether two texts (mine and theirs: folded) are near-identical, or one is nearly contained in the other.
 
-    without: judge by what is left without this.
+    without: text to ignore.
     """
     size = max(len(text), len(held))
     if without:
@@ -253,8 +253,8 @@ def likeness(
     said = amount(shorter)
     if alike >= bounds.near_at(said) and (size >= SHORT or same_words(text, held)):
         return "near", alike
-    # A sentence out of a long text does not give it away; half of it does.
-    fits = alike * (grams.size + others.size) / (1 + alike) >= bounds.contained * min(grams.size, others.size)  # else no runs can
+    # One sentence of a long text does not leak it; half of it does.
+    fits = alike * (grams.size + others.size) / (1 + alike) >= bounds.contained * min(grams.size, others.size)  # otherwise out of reach
     if fits and said >= bounds.min_contained and said >= amount(theirs) / 2:
         share = 1.0 if shorter in longer else shared_runs(shorter, longer)
         whole = share == 1 and (len(shorter) >= SHORT or numbers(min(text, held, key=len)) <= numbers(max(text, held, key=len)))
@@ -264,7 +264,7 @@ def likeness(
 
 
 def others_of(texts: Sequence[str], population: int) -> Others:
-    """What these texts share, which are drawn from so many."""
+    """The text shared by this sample of texts."""
     return Others([folded(text) for text in texts[:: len(texts) // OTHERS + 1]], population)
 
 
@@ -281,11 +281,11 @@ def folded(text: str) -> str:
 
 
 def amount(text: str) -> float:
-    """How much a text says, in Chinese characters: another character counts a third."""
+    """The length of a text in Chinese characters; other characters count a third."""
     return sum(1 if character >= "⺀" else 1 / 3 for character in text)
 
 
-# What sets a question apart from the words around it: lines, colons, quotation marks, ends of sentences.
+# What separates a question from the surrounding text: line breaks, colons, quotation marks, sentence ends.
 BETWEEN_MARKS = re.compile(r"[\n:：。？！!?；;“”\"「」『』《》【】<>]+|\.\s")
 COURTESY = re.compile(
     r"[\W_]*(?:您好|你好|请问(?:一下)?|麻烦问一下|我?想问一下"
@@ -303,12 +303,12 @@ FRAME_TAIL = re.compile(
     re.IGNORECASE,
 )
 HEAD_END, TAIL_SIGN = re.compile(r"[:：\n？！。?!]"), re.compile(r"[:：]\W*$|[谢答]|thank|answer", re.IGNORECASE)
-FRAMED = 400  # characters; a longer text is no question with a word before it
-LABELLED, TAILED = 60, 30  # characters before and after a question that a frame may have
+FRAMED = 400  # characters; longer texts are not framed questions
+LABELLED, TAILED = 60, 30  # maximum characters of a frame before and after a question
 
 
 def unframed(text: str) -> str:
-    """What stands in a frame (问题：…回答：, 请问…谢谢) where the text is little more than that; "" where there is no frame."""
+    """The content of a frame (问题：…回答：, 请问…谢谢), if the text is little more than that; "" if there is no frame."""
     if len(text) > FRAMED:
         return ""
     bare = text
@@ -324,7 +324,7 @@ def unframed(text: str) -> str:
 
 
 def is_between_marks(held: str, text: str) -> bool:
-    """Whether a folded text is one or several whole sentences, lines or quotations of another."""
+    """Whether a folded text consists of whole sentences, lines or quotations of another."""
     parts = list(map(folded, BETWEEN_MARKS.split(text)))
     ends = set(accumulate(map(len, parts), initial=0))
     joined, at = "".join(parts), -1
@@ -335,7 +335,7 @@ def is_between_marks(held: str, text: str) -> bool:
 
 
 def is_apart(inner: str, whole: str) -> bool:
-    """Whether a text stands in another so that no number runs over its borders: 二月的风速 is not in 十二月的风速."""
+    """Whether another text contains this one without splitting a number: 十二月的风速 does not contain 二月的风速."""
     counted, at = NUMERALS | set("0123456789"), whole.find(inner)
     while at >= 0:
         before, after = whole[at - 1 : at] if at else "", whole[at + len(inner) : at + len(inner) + 1]
@@ -346,13 +346,13 @@ def is_apart(inner: str, whole: str) -> bool:
 
 
 def shared_runs(shorter: str, longer: str) -> float:
-    """The share of the shorter text's runs that stand in the longer."""
+    """The share of the shorter text's n-grams that the longer contains."""
     runs = np.unique(prints_of([shorter])[1])
     return float(np.isin(runs, prints_of([longer])[1]).mean()) if runs.size else 0.0
 
 
 def longest_run(text: str, held: str) -> str:
-    """The longest unbroken run of the text that stands in the held one, the first of them."""
+    """The (first) longest contiguous run of the text that the held-out text contains."""
     best, start = "", 0
     while start + len(best) < len(text):
         if (run := text[start : start + len(best) + 1]) in held:
@@ -363,21 +363,21 @@ def longest_run(text: str, held: str) -> str:
 
 
 def same_subject(text: str, held: str) -> bool:
-    """Whether two texts that are nearly the same are about the same: if short, by their numbers, signs and words."""
+    """Whether two near-identical texts have the same subject: if short, judged by numbers, signs and words."""
     return max(len(text), len(held)) >= SHORT or same_words(text, held)
 
 
 def same_words(text: str, held: str) -> bool:
-    """Whether two texts have the same numbers and signs, and no word of one stands where the other has quite another."""
-    if codes(text) != codes(held) or signs(text) != signs(held) or (numerals(text) != numerals(held) and not are_slips(text, held)):
+    """Whether two texts have the same numbers and signs, and no different word in the same position."""
+    if codes(text) != codes(held) or signs(text) != signs(held) or (numerals(text) != numerals(held) and not are_typos(text, held)):
         return False
     words, others = (Counter(re.findall(r"[^\W\d_]+", re.sub(r"[⺀-\U0003ffff]", " ", normal(one).casefold()))) for one in (text, held))
     gone, come = list((words - others).elements()), list((others - words).elements())
-    return not (gone and come) or all(any(is_slip(word, other) for other in come) for word in gone)
+    return not (gone and come) or all(any(is_typo(word, other) for other in come) for word in gone)
 
 
-def is_slip(word: str, other: str) -> bool:
-    """Whether one word may be the other, mistyped."""
+def is_typo(word: str, other: str) -> bool:
+    """Whether one word may be a typo of the other."""
     if len(word) == len(other) and sum(map(str.__ne__, word, other)) <= 1:
         return True
     return SequenceMatcher(None, word, other).ratio() >= TYPO
@@ -389,23 +389,23 @@ def numbers(text: str) -> set[str]:
 
 
 def codes(text: str) -> set[str]:
-    """The words of a text with a digit in them."""
+    """The words of a text that contain a digit."""
     return {word for word in re.findall(r"[a-z0-9]+(?:[.\-][a-z0-9]+)*", normal(text).casefold()) if any(map(str.isdigit, word))}
 
 
 def signs(text: str) -> set[str]:
-    """The signs and negative numbers of a text, which turn what it says: >5 is not <5, CD4+ not CD4-, -5 not 5."""
+    """The signs and negative numbers of a text, which change its meaning: >5 is not <5, CD4+ not CD4-, -5 not 5."""
     keyed = key(text)
     return {*TURNING & set(keyed), *re.findall(r"-\d+", keyed)}
 
 
 def numerals(text: str) -> set[str]:
-    """The numbers in Chinese. 一 and 两 alone count nothing."""
+    """The numbers in Chinese. 一 and 两 alone are ignored."""
     return set(re.findall(f"[{CHINESE}万]{{2,}}|[二三四五六七八九十百千]", normal(text)))
 
 
-def are_slips(text: str, held: str) -> bool:
-    """Whether each numeral in which two texts differ stands for a character that is none: 十市 may be 十二 mistyped, 十三 and 十 not."""
+def are_typos(text: str, held: str) -> bool:
+    """Whether every numeral in which two texts differ replaces a non-numeral: 十市 may be a typo of 十二, but 十三 not of 十."""
     mine, theirs = normal(text), normal(held)
     for tag, a, b, c, d in SequenceMatcher(None, mine, theirs, autojunk=False).get_opcodes():
         counted = [not NUMERALS.isdisjoint(part) for part in (mine[a:b], theirs[c:d])]

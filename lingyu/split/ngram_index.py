@@ -1,10 +1,10 @@
-"""Which of many texts share runs of characters with a text: what an exact comparison is then worth making with.
+"""An index of character n-grams: finds the texts that share n-grams with a text, as candidates for an exact comparison.
 
-A print is the hash of a run of characters. Of long texts one print in SAMPLED is kept, chosen by its own value, so that
-both sides choose alike. A print that many texts have, an instruction or a phrase of the field, tells nothing of any of them and
-is not looked up, unless a text has no other. Each text has an anchor, the rarest of its prints: whoever has the whole
-text has its anchor too, however many other texts are like it. An index takes eight bytes a print: about 1 kB for a text of
-a thousand characters.
+A fingerprint is the hash of an n-gram. Of long texts one fingerprint in SAMPLED is kept, selected by its value, so that both
+sides select the same. A fingerprint shared by many texts, such as an instruction or a common phrase, is uninformative and not
+looked up, unless a text has no other. Each text has an anchor, its rarest fingerprint: a text that contains it as a whole has
+the anchor too, however many similar texts there are. The index takes eight bytes per fingerprint: about 1 kB for a text of a
+thousand characters.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,23 +19,23 @@ Numbers = npt.NDArray[np.uint64]
 Places = npt.NDArray[np.int64]
 Prints32 = npt.NDArray[np.uint32]
 
-HAN, LATIN = 5, 12  # characters of a run with a Chinese character among its first HAN, of any other: about two words either way
-LONG = 160  # characters; of a shorter text every print is kept
+HAN, LATIN = 5, 12  # characters of an n-gram with a Chinese character among its first HAN, of any other: about two words in both cases
+LONG = 160  # characters; of shorter texts every fingerprint is kept
 SAMPLED = 8
-CAP = 16  # texts from which a print is common
-COMMON_SHARE, LEAST = 0.1, 8  # of few texts that share of all, and no fewer than that
-EVERYWHERE = 0.25  # share of the other texts from which a print is boilerplate of the corpus
-ENOUGH = 0.25  # share of either side's prints from which a text is worth comparing
-DRAWN = 1 << 19  # characters of the texts by which it is known what many share
-CHANCE = 3  # of the other texts drawn, those that have a print before it is said of all of them
-FEWEST = 4  # sampled prints below which the share of them that is shared is mere chance
-STRETCH, GAP = 16, 2  # characters of common prints in one stretch that are boilerplate; characters that may differ within it
-BATCH = 2000  # texts whose prints are in memory at a time
-BITS = 24  # of the first sieve, 16 MB that stay in the processor's cache
+CAP = 16  # number of texts from which a fingerprint is common
+COMMON_SHARE, LEAST = 0.1, 8  # with few texts: this share of all, but at least this number
+EVERYWHERE = 0.25  # share of the other texts from which a fingerprint is boilerplate of the corpus
+ENOUGH = 0.25  # minimum share of either side's fingerprints for an exact comparison
+DRAWN = 1 << 19  # characters of the sample that estimates which fingerprints are common
+CHANCE = 3  # minimum sampled texts with a fingerprint to extrapolate to all texts
+FEWEST = 4  # below this number of sampled fingerprints, a shared share is chance
+STRETCH, GAP = 16, 2  # minimum characters of contiguous common fingerprints that are boilerplate; maximum differing characters within
+BATCH = 2000  # texts whose fingerprints are in memory at a time
+BITS = 24  # of the first filter, 16 MB that stay in the CPU cache
 
 
 class Others:
-    """What some of `population` texts share, which are of the kind of those indexed."""
+    """Fingerprints shared by a sample of `population` texts of the same kind as those indexed."""
 
     def __init__(self, texts: Sequence[str], population: int = 0) -> None:
         drawn = thinned(texts, DRAWN)
@@ -44,11 +44,11 @@ class Others:
 
 
 class Prints:
-    """The index of the texts given, in their order. others: by which, beside these, it is known what many texts share."""
+    """An index of texts, numbered in the order given. others: further texts to estimate which fingerprints are common."""
 
     def __init__(self, texts: Iterable[str], others: Others) -> None:
         packed, count, long, drawn = [np.empty(0, np.uint64)], 0, [np.empty(0, bool)], list[str]()
-        step = 1  # every so many texts are drawn
+        step = 1  # every step-th text is sampled
         rest = iter(texts)
         while batch := list(islice(rest, BATCH)):
             owner, found = prints_of(batch, sampled=True)
@@ -79,23 +79,23 @@ class Prints:
             self._sieve[sifted >> np.uint32(32 - BITS)] = True
 
     def candidates(self, texts: Sequence[str], most: int, run: int = 0) -> Iterator[tuple[list[int], list[int]]]:
-        """For each text the indexed ones (their numbers) that may stand in it whole, and up to `most` that share enough of either,
-        the likeliest first.
+        """For each text the numbers of the indexed texts that it may contain as a whole, and of up to `most` that share enough
+        fingerprints, most similar first.
 
-        run: characters from which a passage in common is enough by itself, 0 for none.
+        run: length in characters of a shared passage that is enough by itself, 0 for none.
         """
         for start in range(0, len(texts), BATCH):
             yield from self._candidates(texts[start : start + BATCH], most, run)
 
     def is_common(self, text: str) -> bool:
-        """Whether most prints of the text are those of many texts: boilerplate."""
+        """Whether most fingerprints of the text are shared by many texts: boilerplate."""
         found = np.unique((prints_of([text])[1] >> np.uint64(32)).astype(np.uint32))
         return bool(found.size) and bool(isin(found, self._common).mean() > 0.5)
 
-    def parted(self, text: str, everywhere: bool = False) -> tuple[str, list[str]]:
-        """What is a text's own, and its boilerplate piece by piece, each with what stands beside it as far as an n-gram may reach.
+    def split(self, text: str, everywhere: bool = False) -> tuple[str, list[str]]:
+        """The specific part of a text, and its pieces of boilerplate, each with context of one n-gram on both sides.
 
-        everywhere: only what is all over the corpus.
+        everywhere: only boilerplate of the whole corpus.
         """
         common = self._everywhere if everywhere else self._common
         if not common.size:
@@ -108,7 +108,7 @@ class Prints:
         if not covered.any():
             return text, []
         edges = np.flatnonzero(np.diff(np.concatenate([[0], covered.cumsum()[:-1] > 0, [0]]).astype(np.int8)))
-        stretches: list[list[list[int]]] = []  # pieces that at most GAP characters part
+        stretches: list[list[list[int]]] = []  # pieces at most GAP characters apart
         for begin, end in edges.reshape(-1, 2).tolist():
             if stretches and begin - stretches[-1][-1][1] <= GAP:
                 stretches[-1].append([begin, end])
@@ -124,13 +124,13 @@ class Prints:
         sampled = np.bincount(asker[is_sampled(full)].astype(np.int64), minlength=len(texts))
         every = np.bincount(asker.astype(np.int64), minlength=len(texts))
         passed = self._sieve[full >> np.uint64(64 - BITS)]
-        asked = np.unique(full[passed] & _HIGH | asker[passed])  # by print, so that the search walks the index once
+        asked = np.unique(full[passed] & _HIGH | asker[passed])  # sorted by fingerprint, so that the search passes over the index once
         prints = (asked >> np.uint64(32)).astype(np.uint32)
         whole, anchored = found_in(asked, prints, self._anchors, self._anchored)
         pairs, shared = np.unique(np.bitwise_or(*found_in(asked, prints, self._prints, self._owners)), return_counts=True)
         text, owner = (pairs >> np.uint64(32)).astype(np.int64), (pairs & _LOW).astype(np.int64)
 
-        long = self._long[owner]  # of these only a sample could be met
+        long = self._long[owner]  # of these only a sample is indexed
         mine = shared / np.maximum(np.where(long, np.maximum(sampled[text], FEWEST), every[text]), 1)
         theirs = shared / np.maximum(self._sizes[owner], 1)
         score = np.maximum(mine, theirs)
@@ -153,13 +153,13 @@ _ODD = np.uint64(0x9E3779B97F4A7C15)
 
 
 def prints_of(texts: Sequence[str], sampled: bool = False) -> tuple[Numbers, Numbers]:
-    """The prints of all texts, and beside each the number of its text. sampled: of long texts only the chosen ones."""
+    """The fingerprints of all texts, each with the number of its text. sampled: of long texts only the selected ones."""
     owner, hashes, _ = located_prints(texts, sampled)
     return owner, hashes
 
 
 def located_prints(texts: Sequence[str], sampled: bool = False) -> tuple[Numbers, Numbers, Places]:
-    """The same, with where in all texts joined each begins."""
+    """The same, with the start of each in the concatenation of all texts."""
     lengths = np.array([len(text) for text in texts], np.int64)
     points = np.frombuffer("".join(texts).encode("utf-32-le", "surrogatepass"), np.uint32).astype(np.uint64)
     owner = np.repeat(np.arange(len(texts), dtype=np.uint64), lengths)
@@ -185,13 +185,13 @@ def located_prints(texts: Sequence[str], sampled: bool = False) -> tuple[Numbers
 
 
 def is_sampled(prints: Numbers) -> npt.NDArray[np.bool_]:
-    """By the low bits; the index keeps the high ones."""
+    """Selects by the low bits; the index keeps the high ones."""
     chosen: npt.NDArray[np.bool_] = (prints >> np.uint64(16)) % np.uint64(SAMPLED) == 0
     return chosen
 
 
 def ranks(ordered: Prints32) -> tuple[Prints32, Prints32]:
-    """For each number of a rising row, how many of the same stand before it, and how many there are."""
+    """For each number of an ascending array, the count of equal numbers before it, and in total."""
     if not ordered.size:
         return np.empty(0, np.uint32), np.empty(0, np.uint32)
     begins = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]])).astype(np.uint32)
@@ -200,14 +200,14 @@ def ranks(ordered: Prints32) -> tuple[Prints32, Prints32]:
 
 
 def thinned(texts: Sequence[str], characters: int) -> Sequence[str]:
-    """Every second text, or fourth, and so on, so that they have no more characters than that."""
+    """Every second text, or fourth, and so on, up to this number of characters."""
     while len(texts) > 1 and sum(map(len, texts)) > characters:
         texts = texts[::2]
     return texts
 
 
 def shared_by_many(held: Sequence[str], indexed: int, others: Others) -> tuple[Prints32, Prints32]:
-    """The prints that many texts have, and those that are all over the corpus. held: drawn from those indexed."""
+    """The fingerprints shared by many texts, and those found throughout the corpus. held: a sample of the indexed texts."""
     prints, counts = print_counts(held)
     both = np.union1d(prints, others.prints)
     of_held, of_others = np.zeros(both.size, np.int64), np.zeros(both.size, np.int64)
@@ -220,7 +220,7 @@ def shared_by_many(held: Sequence[str], indexed: int, others: Others) -> tuple[P
 
 
 def print_counts(texts: Sequence[str]) -> tuple[Prints32, Places]:
-    """The prints that more than one text has, and how many have each."""
+    """The fingerprints that more than one text has, with their counts."""
     owner, found = prints_of(texts)
     prints: Prints32 = (distinct(found & _HIGH | owner) >> np.uint64(32)).astype(np.uint32)
     place, sizes = ranks(prints)
@@ -229,12 +229,12 @@ def print_counts(texts: Sequence[str]) -> tuple[Prints32, Places]:
 
 
 def scaled(counts: Places, all_: int, drawn: int) -> Places:
-    """Counts among those drawn as counts among all; of too few nothing is said but that they are there."""
+    """Counts in the sample scaled to all texts; counts that are too low are not scaled."""
     return np.where(counts >= CHANCE, counts * (all_ / max(1, drawn)), counts).astype(np.int64)
 
 
 def isin(prints: Prints32, ordered: Prints32) -> npt.NDArray[np.bool_]:
-    """Which of the prints are in a rising row."""
+    """Which of the fingerprints are in an ascending array."""
     if not ordered.size:
         return np.zeros(prints.size, bool)
     found: npt.NDArray[np.bool_] = ordered[np.minimum(np.searchsorted(ordered, prints), ordered.size - 1)] == prints
@@ -242,7 +242,7 @@ def isin(prints: Prints32, ordered: Prints32) -> npt.NDArray[np.bool_]:
 
 
 def anchors(prints: Prints32, owners: Prints32, counts: Prints32, texts: int) -> tuple[Prints32, Prints32]:
-    """Of each text the print that the fewest have, in rising order, with the texts' numbers."""
+    """The rarest fingerprint of each text, in ascending order, with the numbers of the texts."""
     rarest = np.full(texts, _HIGH | _LOW)
     np.minimum.at(rarest, owners, counts.astype(np.uint64) << np.uint64(32) | np.arange(prints.size, dtype=np.uint64))
     with_any = np.flatnonzero(rarest != (_HIGH | _LOW))
@@ -251,12 +251,12 @@ def anchors(prints: Prints32, owners: Prints32, counts: Prints32, texts: int) ->
 
 
 def found_in(asked: Numbers, prints: Prints32, ordered: Prints32, owners: Prints32) -> tuple[Numbers, Numbers]:
-    """The asking text << 32 and the owner of a print in the rising row, for each that has one of the prints."""
+    """The query text << 32 and the owner of a fingerprint in the ascending array, for each query that has it."""
     first, last = np.searchsorted(ordered, prints, "left"), np.searchsorted(ordered, prints, "right")
     return np.repeat(asked & _LOW, last - first) << np.uint64(32), owners[_ranges(first, last)].astype(np.uint64)
 
 
 def _ranges(first: Places, last: Places) -> Places:
-    """All numbers from each first up to its last, one range after the other."""
+    """All numbers from each first up to its last, range by range."""
     sizes = last - first
     return np.repeat(first - np.concatenate([[0], np.cumsum(sizes)[:-1]]), sizes) + np.arange(sizes.sum()) if sizes.size else first

@@ -1,9 +1,9 @@
-"""Which part an item belongs to: train, dev or test.
+"""Assigns items to train, dev or test.
 
-A share is a range of hashes: an item's part follows from its own content and the seed alone, and stays whatever is added,
-removed or moved around it. The price is that the parts have their shares only on average. Where this alone would not do (a
-count is to be met; a group of at least three, as a class or a file's sections, would leave dev or test empty) the items
-with the least hashes are taken. Those are listed, to be given again as `frozen` when more items are there: they keep their part.
+A share is a range of hashes: the part of an item depends only on its content and the seed, and does not change when other
+items are added, removed or moved. In return, the parts have their shares only on average. If that is not enough (a count is
+required; or a group of at least three, such as a class or the sections of a file, would leave dev or test empty), the items
+with the lowest hashes are taken. These are stored and passed as `frozen` in later runs, so that they keep their part.
 """
 
 from collections.abc import Iterable
@@ -14,15 +14,15 @@ from typing import Literal
 Part = Literal["train", "dev", "test"]
 Size = float | int  # a share from 0 up to below 1, or a count from 1
 
-FEW = 3  # items from which a group is to be in every part
+FEW = 3  # minimum items of a group to be present in every part
 
 
 class TooFew(ValueError):
-    """The counts leave nothing to train."""
+    """The counts leave no training data."""
 
 
-def parted(items: Iterable[tuple[int, str]], dev: Size, test: Size, frozen: dict[int, Part] | None = None) -> dict[int, Part]:
-    """The part of each number among (number, group): about a share of every group, or a count of them all; the rest is train."""
+def assign_parts(items: Iterable[tuple[int, str]], dev: Size, test: Size, frozen: dict[int, Part] | None = None) -> dict[int, Part]:
+    """The part of each number in (number, group): about a share of every group, or a count over all groups; the rest is train."""
     groups: dict[str, set[int]] = {}
     for number, group in items:
         groups.setdefault(group, set()).add(number)
@@ -40,13 +40,13 @@ def parted(items: Iterable[tuple[int, str]], dev: Size, test: Size, frozen: dict
             missing = size - sum(has == part for has in chosen.values())
             free = sorted(number for number, has in chosen.items() if has == "train")
             if chosen and missing >= len(free):
-                raise TooFew(f"{part} {size} of {len(chosen)} leaves nothing to train")
+                raise TooFew(f"{part} {size} of {len(chosen)} leaves no training data")
             chosen |= dict.fromkeys(islice(free, max(missing, 0)), part)
     return chosen
 
 
 def exceptions(chosen: dict[int, Part], dev: Size, test: Size) -> dict[int, Part]:
-    """The held-out items whose hash alone would not have held them out so."""
+    """The held-out items that their hash alone would not assign to that part."""
     return {number: part for number, part in chosen.items() if part != "train" and part != by_hash(number, dev, test)}
 
 
@@ -60,5 +60,5 @@ def by_hash(number: int, dev: Size, test: Size) -> Part:
 
 
 def number_of(key: str, seed: int) -> int:
-    """Sixty-four bits that the key and the seed decide."""
+    """A 64-bit hash of key and seed."""
     return int.from_bytes(sha256(f"{seed}\0{key}".encode()).digest()[:8], "big")

@@ -1,12 +1,12 @@
-"""Whether a text is in a language that the corpus is meant to hold. Only what is certain counts: a short text is never foreign."""
+"""Whether a text is in one of the corpus languages. Only certain cases count: a short text is never foreign."""
 
 import re
 
 from lingyu.text.normalise import language_of
 
-ENOUGH = 20  # letters of another script, or Latin words, from which a text can be told
-# Scripts that no Chinese or English text is written in, and the share of a text's letters from which they make it foreign.
-# Japanese has a third kana or more; a translation beside its Chinese original stays below.
+ENOUGH = 20  # minimum letters of another script, or Latin words, to detect a language
+# Scripts that Chinese and English do not use, and the share of letters from which they make a text foreign. Japanese has at
+# least a third kana; a translation next to its Chinese original has less.
 _KANA = re.compile(r"[\u3041-\u30ff\u31f0-\u31ff]")
 _OTHER = re.compile(r"[\u0370-\u1fff\u3130-\u318f\ua000-\uabff\uac00-\ud7ff\ufb1d-\ufdff\ufe70-\ufefc]")
 CODE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]*`|https?://\S+", re.DOTALL)
@@ -15,7 +15,7 @@ _LATIN_WORD = re.compile(r"[A-Za-z]{2,}")
 _OTHER_ASKED = re.compile(r"[英法德日韩俄]语|英文|中文|汉语|翻译|译成|代码|程序|函数|脚本|公式|Chinese|translat|pinyin|拼音", re.IGNORECASE)
 _LETTERS = re.compile(r"[^\W\d_]+")
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?")
-# Words of which nearly every sentence of a language has some.
+# Words that appear in nearly every sentence of a language.
 _ENGLISH = re.compile(
     r"\b(?:the|of|and|to|a|in|is|that|it|for|on|was|with|as|be|by|at|are|this|from|or|an|have|not|you|they|we|but|which|has|had|were|been"
     r"|will|would|can|could|should|may|must|do|does|if|when|what|how|all|their|there|its|more|no|your|i|my|our|who|than|then|into|only)\b",
@@ -31,7 +31,7 @@ _OTHERS = re.compile(
 
 
 def language(text: str) -> str:
-    """ "zh", "en", "other" where it is certain, "" where a text is too short or says nothing."""
+    """ "zh", "en" or "other" if certain, "" if the text is too short or has no letters."""
     letters = sum(map(len, _LETTERS.findall(text)))
     kana, other = len(_KANA.findall(text)), len(_OTHER.findall(text))
     if (kana >= ENOUGH and kana > 0.3 * letters) or (other >= ENOUGH and other > 0.6 * letters):
@@ -50,7 +50,7 @@ def language(text: str) -> str:
 
 
 def is_foreign(text: str, languages: tuple[str, ...]) -> bool:
-    """Whether the text is certainly in none of these."""
+    """Whether the text is certainly in none of these languages."""
     return language(text) not in {"", *languages}
 
 

@@ -1,4 +1,4 @@
-"""The marks by which a text shows its structure, beside those of statutes (lingyu/text/legal.py) and sentences."""
+"""Structural marks of a text, other than those of statutes (lingyu/text/legal.py) and sentences."""
 
 import re
 
@@ -9,5 +9,5 @@ LIST_ITEM = re.compile(rf"\s*(?:[-*+•·●○■□◆◇▪▫➢➤✓✔☑
 
 
 def bare(text: str) -> str:
-    """The start of a text as its marks are recognised: normal, without emphasis."""
+    """The start of a text, normalised and without emphasis, for matching marks."""
     return re.sub(r"^[*_#\s]+", "", normal(text[:200]))

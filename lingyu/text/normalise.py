@@ -1,4 +1,4 @@
-"""One form for each character, and the key under which two texts count as the same."""
+"""Text normalisation, and the key under which two texts count as the same."""
 
 import re
 import unicodedata
@@ -10,37 +10,37 @@ import numpy.typing as npt
 
 from lingyu.text.symbols import PRIVATE
 
-# What NFKC would flatten although it means something: Chinese punctuation, the ellipsis, ①, the 2 of m², seconds and minutes.
+# Characters that NFKC must not change because they carry meaning: Chinese punctuation, the ellipsis, ①, the 2 of m², ′ and ″.
 _FOLDED = re.compile(r"[^，；：？！（）～…′″①-⓿¹²³⁰-₎]+")
 _CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff\ufffe\uffff]")
 _CJK = r"\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
-_WIDE_MARK = re.compile(rf"[,;:?!](?<=[{_CJK}].)(?=[{_CJK}\s]|$)")  # the mark first, so that the search leaps from mark to mark
+_WIDE_MARK = re.compile(rf"[,;:?!](?<=[{_CJK}].)(?=[{_CJK}\s]|$)")  # the mark first, so that the search skips from mark to mark
 _WIDE = {",": "，", ";": "；", ":": "：", "?": "？", "!": "！"}
 
-# CJK radicals that PDF fonts give in place of characters. NFKC mends the Kangxi block (⽤ → 用) but only two of this one.
-# The pairs follow the names and shapes of the Unicode block 2E80–2EF3; parts that are no character of their own stay out.
+# CJK radicals that PDF fonts produce in place of characters. NFKC replaces the Kangxi block (⽤ → 用) but only two of this one.
+# The pairs follow the names and shapes of the Unicode block 2E80–2EF3; components that are not characters are omitted.
 _RADICALS = (
     "⺁厂⺄乙⺅亻⺆冂⺈刀⺉刂⺊卜⺌小⺍小⺎兀⺏尣⺐尢⺒巳⺓幺⺔彑⺕彐⺖忄⺘扌⺙攵⺛旡⺜日⺝月⺞歺⺟母⺠民⺡氵⺢氺⺣灬⺤爫⺥爫⺦丬⺧牛⺨犭⺩王⺪疋⺫罒"
     "⺬示⺭礻⺮竹⺯糹⺰纟⺱罓⺲罒⺶羊⺷羊⺸羊⺹耂⺻聿⺼肉⺽臼⺾艹⺿艹⻀艹⻁虎⻂衤⻃覀⻄西⻅见⻆角⻈讠⻉贝⻊足⻋车⻌辶⻍辶⻎辶⻏阝⻐钅⻑長⻒镸⻓长⻔门⻖阝⻗雨⻘青⻙韦⻚页"
     "⻛风⻜飞⻝食⻟飠⻠饣⻢马⻣骨⻤鬼⻥鱼⻦鸟⻧卤⻨麦⻩黄⻪黾⻫斉⻬齐⻭歯⻮齿⻯竜⻰龙⻱龜⻲亀⻳龟"
-    # NFKC turns this Kangxi radical into the traditional 戶, where fonts of simplified Chinese mean 户.
+    # NFKC maps this Kangxi radical to the traditional 戶, but fonts of simplified Chinese mean 户.
     "⼾户"
 )
 RADICALS = str.maketrans({**dict(zip(_RADICALS[::2], _RADICALS[1::2], strict=True)), "㎡": "m²", "㎥": "m³"}) | PRIVATE
 
 
 def normal(text: str) -> str:
-    """The text in NFKC with its radicals mended, no controls, Chinese punctuation in Chinese, no stray spaces."""
+    """The text in NFKC, with radicals replaced, without control characters and extra spaces, with Chinese punctuation in Chinese."""
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
-    if _unusual().search(text):  # most texts have nothing to mend, and one search tells
+    if _unusual().search(text):  # most texts need no change, which one search can tell
         text = text.translate(RADICALS)
         text = _FOLDED.sub(lambda run: unicodedata.normalize("NFKC", run[0]), text)
         text = _CONTROLS.sub("", text)
     text = _WIDE_MARK.sub(lambda mark: _WIDE[mark[0]], text)
     text = re.sub(r"\(([一二三四五六七八九十]{1,3})\)", r"（\1）", text)  # the numbers of a statute's items
     if "  " in text:
-        text = re.sub(r"(?<=\S) {2,}(?=\S)", " ", text)  # inside a line only: at its start they are the layout of code and lists
+        text = re.sub(r"(?<=\S) {2,}(?=\S)", " ", text)  # inside a line only: at its start spaces are the layout of code and lists
     if " \n" in text or "\t\n" in text:
         text = re.sub(r"[ \t]+(?=\n)", "", text)
     if "\n\n\n" in text:
@@ -50,12 +50,12 @@ def normal(text: str) -> str:
 
 @cache
 def _unusual() -> re.Pattern[str]:
-    """Any character that normal forms, radicals or controls may change, alone or beside its neighbours."""
+    """Matches any character that normalisation may change, alone or with its neighbours."""
     points = [
         point
         for point in [*range(0xD800), *range(0xE000, 0x10000)]
         if (_FOLDED.fullmatch(chr(point)) and not unicodedata.is_normalized("NFKC", chr(point)))
-        or unicodedata.category(chr(point)).startswith("M")  # marks, and the parts of Korean syllables, join what stands before
+        or unicodedata.category(chr(point)).startswith("M")  # marks and parts of Korean syllables combine with the preceding character
         or 0x1160 <= point < 0x1200
         or point in RADICALS
         or _CONTROLS.match(chr(point))
@@ -66,7 +66,7 @@ def _unusual() -> re.Pattern[str]:
     return re.compile(f"[{ranges}\U00010000-\U0010ffff]")
 
 
-@lru_cache(maxsize=1 << 13)  # the rules and searches of a stage ask for the same texts' keys again and again
+@lru_cache(maxsize=1 << 13)  # the rules and searches of a stage repeatedly need the keys of the same texts
 def key(text: str) -> str:
     """What stays when width, case, punctuation and spaces do not count, by which two texts are the same.
 
@@ -79,7 +79,7 @@ def key(text: str) -> str:
 
 
 def exact_key(text: str) -> str:
-    """The key of any text, by expressions."""
+    """The key of any text, by regular expressions."""
     text = normal(text).casefold()
     if not _MARKED.search(text):
         return "".join(_WORDS.findall(text))
@@ -95,7 +95,7 @@ def exact_key(text: str) -> str:
 
 
 def quick_key(text: str) -> str | None:
-    """The same by looking each character up in a table, for a long text in an eighth of the time; None where one is unusual."""
+    """The same by table lookup, eight times as fast for a long text; None if the text has an unusual character."""
     text = text.strip()
     units = np.frombuffer(text.encode("utf-16-le", "surrogatepass"), np.uint16)
     kept = _kept_units()[units]
@@ -103,7 +103,7 @@ def quick_key(text: str) -> str | None:
         return None
     doubtful = np.flatnonzero(kept == _DOUBTFUL_UNIT)
     if doubtful.size:
-        if "  " in text:  # normal closes up spaces, and what stands beside a sign decides
+        if "  " in text:  # normal() collapses spaces, and the neighbours of a sign matter
             return None
         kept[doubtful] = [ord(_SAME_SIGN.get(sign[0], sign[0])) if (sign := _SIGN.match(text, at)) else 0 for at in doubtful.tolist()]
     is_digit = kept - np.uint16(ord("0")) < 10
@@ -119,7 +119,7 @@ def quick_key(text: str) -> str | None:
 
 @cache
 def _kept_units() -> npt.NDArray[np.uint16]:
-    """For each unit of UTF-16 the character that a key has for it, 0 for none, and a mark where expressions must decide."""
+    """For each UTF-16 unit its character in a key, 0 for none, and a mark if regular expressions must decide."""
     table = np.full(1 << 16, _UNUSUAL_UNIT, np.uint16)
     for point in range(1 << 16):
         folded = chr(point).casefold()
@@ -134,10 +134,10 @@ def _kept_units() -> npt.NDArray[np.uint16]:
     return table
 
 
-# Signs that mean something wherever they stand: comparison and arithmetic, superscript signs, arrows, marks of yes, no and
+# Signs that are always significant: comparison and arithmetic, superscript signs, arrows, marks of yes, no and
 # rating, emoji without their skin tones. Left out: what is used as a dot, a bullet or a dash.
 _ALWAYS = re.compile("[+±<>=^×÷⁺⁻⁼₊₋₌←-⇿∀-∑∓∔√-∵∽-⋄⋆-⋮⋰-⋿▲△▼▽☀-⛿✅✈-✍✓-✘✚❌❎❓❤➕-➗⩽⩾\U0001f1e6-\U0001f3fa\U0001f400-\U0001faff]")
-# Signs that mean something by what stands beside them.
+# Signs that are significant depending on their neighbours.
 _DOUBTFUL = "-−‐–#%‰°′″$¥€£*"
 _BESIDE = rf"\d[{_CJK}]"
 _SIGN = re.compile(
@@ -160,7 +160,7 @@ _SIGN = re.compile(
 )
 _SAME_SIGN = {"−": "-", "‐": "-", "–": "-", "*": "×", "≦": "≤", "≧": "≥", "⩽": "≤", "⩾": "≥"}
 
-LONG = 200  # characters; a shorter text is sooner done by expressions
+LONG = 200  # characters; regular expressions are faster for shorter texts
 _UNUSUAL_UNIT, _DOUBTFUL_UNIT = np.uint16(0xFFFF), np.uint16(0xFFFE)
 _THOUSAND = re.compile(r"\d{3}(?!\d)")
 _DIGIT = re.compile(r"\d")
@@ -182,7 +182,7 @@ _BETWEEN_DIGITS = re.compile(r"\d\D+\d")
 
 
 def simplified(text: str) -> str:
-    """The text in simplified characters, where a word decides by the whole word: 乾隆 and 著名 stay, 乾燥 becomes 干燥."""
+    """The text in simplified characters, converted by words: 乾隆 and 著名 stay, 乾燥 becomes 干燥."""
     return text if text.isascii() else str(_converter().convert(text))
 
 
@@ -198,7 +198,7 @@ _LATIN = re.compile(r"[A-Za-z]{2,}")
 
 
 def language_of(text: str, otherwise: Literal["zh", "en"] = "zh") -> Literal["zh", "en"]:
-    """Chinese when it has at least as many Chinese characters as Latin words; `otherwise` when it has neither."""
+    """Chinese if the text has at least as many Chinese characters as Latin words; `otherwise` if it has neither."""
     characters, words = sum(map(len, _HAN.findall(text))), len(_LATIN.findall(text))
     if characters == words == 0:
         return otherwise
@@ -206,7 +206,7 @@ def language_of(text: str, otherwise: Literal["zh", "en"] = "zh") -> Literal["zh
 
 
 def joined(first: str, second: str) -> str:
-    """Two lines of one paragraph as one: no space beside Chinese, a hyphen at the line's end closed."""
+    """Two lines of a paragraph joined: without a space next to Chinese, and with a hyphen at the line end removed."""
     if not first or not second:
         return first + second
     if first[-1] == "-" and "a" <= first[-2:-1] <= "z" and second[0].islower():

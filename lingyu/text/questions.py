@@ -1,4 +1,4 @@
-"""What a person asked in a dialogue, what makes a text a question, and what an answer says to it."""
+"""The user's side of a dialogue, recognising questions, and comparing answers."""
 
 import re
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from lingyu.records import Dialogue, Message, Preference
 from lingyu.text.normalise import key, normal
 
-# With these words an answer begins that says yes, or no. 无论, 不过 and 未成年人 say neither.
+# The first words of an answer that mean yes or no. 无论, 不过 and 未成年人 mean neither.
 NO = re.compile(
     r"[\W_]*(?:(?:您好|你好|答)[\W_]+)?(?:不(?:可以?|能|会|是|行|需要?|用|必|得|应|该|要|允许|对|准|许|属于|算|合法|违法|包括|收|予|一定|[\W_]|$)"
     r"|没有|没(?=[\W_]|$)|否|无(?=[\W_]|$|需|须|权)|禁止|严禁|(?:no|not|never|cannot|can['’]t|don['’]t|mustn['’]t)\b)",
@@ -26,17 +26,17 @@ _ASKING = re.compile(r"下列|以下|哪|什么|[?？]|\b(?:which|what|who|follo
 
 
 def question_of(messages: list[Message]) -> str:
-    """All that the person said."""
+    """The text of all user turns."""
     return "\n".join(message.content for message in messages if message.role == "user")
 
 
 def asks(text: str) -> bool:
-    """Whether a text ends as a question."""
+    """Whether a text ends like a question."""
     return text.rstrip().endswith(("?", "？"))
 
 
 def has_question_word(text: str) -> bool:
-    """Whether something in a text asks: such a sentence reads oddly once its blank is filled (下列属于机型的是云雀)."""
+    """Whether a text contains a question word: such a sentence reads oddly once its blank is filled (下列属于机型的是云雀)."""
     return bool(_ASKING.search(text))
 
 
@@ -55,14 +55,14 @@ def exchanges(messages: list[Message]) -> Iterator[tuple[str, str]]:
 
 
 def is_bare(answer: str) -> bool:
-    """Whether an answer is one word, number or sign and no more: 是, 可以, No, 120."""
+    """Whether an answer is only one word, number or sign: 是, 可以, No, 120."""
     words = WORD.findall(normal(answer))
     return bool(key(answer)) and len(words) <= 1 and (not words or words[0].isascii() or len(words[0]) <= 2)
 
 
 @dataclass(frozen=True)
 class Stance:
-    """What an answer says that another may contradict."""
+    """The content of an answer that another can contradict."""
 
     says: int  # 1 yes, -1 no, 0 neither
     whole: str

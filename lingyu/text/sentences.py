@@ -1,34 +1,34 @@
-"""Where sentences and clauses end, in Chinese and English alike."""
+"""Sentence and clause boundaries, in Chinese and English."""
 
 import re
 
 STOPS = "。！？!?；;"
-"""The marks that end a sentence wherever they stand, to be put between brackets. An English full stop ends one only before a space: 3.5."""
+"""Sentence-ending marks, for use in a character class. An English full stop only ends a sentence before a space: 3.5."""
 PAUSES = "，、,"
 CLOSERS = ("。", "！", "？", "；", "：", "!", "?", ";", ":", ".", "”", "》", "）", ")")
-"""What a line ends with that is not cut in the middle of a sentence."""
+"""The ends of lines that are not broken in the middle of a sentence."""
 
-# With what follows it up to the next; closing quotes included.
+# With everything up to the next one, including closing quotes.
 _SENTENCE = re.compile(rf"[^{STOPS}\n]*?(?:[{STOPS}]+[”’」』）)\"']*|\.(?=\s|$)[\"')]*|\n|$)", re.DOTALL)
 _CLAUSE = re.compile(rf"[^{PAUSES}：:\s]*(?:[{PAUSES}：:]|\s|$)")
-# Without its mark, and with a word in it. A Chinese text has no full stop inside a number that would cut one.
+# Without the mark, and with at least one word.
 BARE = re.compile(rf"[^{STOPS}\n]*\w[^{STOPS}\n]*")
 ENDED = re.compile(rf"[{STOPS}\n]|\.\s")
-# Of a folded answer: what one value is told in.
+# Of a folded answer: the part that states one value.
 ANSWER_CLAUSE = re.compile(rf"[{STOPS}，,]|\.(?!\d)")
-# The sentence of a rule: 。 ends it, ； parts it into rules, and English has its full stop.
+# The sentence of a rule: 。 ends it, ； separates rules, and English uses the full stop.
 RULE = {"zh": re.compile(r"[^。\n]+"), "en": re.compile(r"[^.\n]+(?:\.(?=\d)[^.\n]*)*")}
-# Where a text may be cut, the best place first: each pattern ends there. Within a record a full stop must have a space after it,
-# or the cut may come inside 3.5; the part of a text that is cut in two halves may begin with the space.
+# Where a text can be split, best place first: each pattern ends there. Within a record a full stop must be followed by a space,
+# otherwise 3.5 could be split; a half of a text may begin with the space.
 CUTS = (re.compile(r"\n"), re.compile(rf"[{STOPS}]|\.(?=\s)"), re.compile(rf"[{PAUSES}\s]"))
 HALVES = (r"\n\s*\n", r"\n", rf"(?<=[{STOPS}.])\s*", rf"(?<=[{PAUSES}])\s*|\s+", r"")
 
 
 def sentences(text: str) -> list[str]:
-    """The sentences with what follows them up to the next, so that together they are the text."""
+    """The sentences with everything up to the next one, so that joined they are the text."""
     return [sentence for sentence in _SENTENCE.findall(text) if sentence]
 
 
 def clauses(sentence: str) -> list[str]:
-    """The same of a sentence."""
+    """The same for the clauses of a sentence."""
     return _CLAUSE.findall(sentence)

@@ -1,11 +1,11 @@
-"""Symbols of Office's picture fonts (Wingdings, Symbol), which stand in text as codes for private use, as the characters they show."""
+"""Maps symbols of Office's picture fonts (Wingdings, Symbol), which are private-use codes in text, to the characters they show."""
 
 import re
 
 _GREEK = dict(zip("abcdefghijklmnopqrstuvwxyz", "αβχδεφγηιϕκλμνοπθρστυϖωξψζ", strict=True)) | dict(
     zip("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "ΑΒΧΔΕΦΓΗΙϑΚΛΜΝΟΠΘΡΣΤΥςΩΞΨΖ", strict=True)
 )
-# By the font's own codes, from the tables that the Unicode Consortium publishes for Symbol and that Microsoft publishes for Wingdings.
+# By font codes, from the tables published by the Unicode Consortium for Symbol and by Microsoft for Wingdings.
 _FONTS = {
     font: {int(pair[:2], 16): pair[2] for pair in listed.split()}
     for font, listed in {
@@ -22,20 +22,20 @@ _FONTS = {
     }.items()
 }
 _FONTS["symbol"] |= {ord(letter): greek for letter, greek in _GREEK.items()}
-# Without the font a code is taken for Wingdings', whose bullets and boxes people use most, but for Symbol's bullet and signs.
+# Without the font, codes are read as Wingdings, whose bullets and boxes are most common, except Symbol's bullet and signs.
 PRIVATE = {
     **{0xF000 + code: sign for code, sign in _FONTS["symbol"].items() if code >= 0xA0},
     **{0xF000 + code: sign for code, sign in _FONTS["wingdings"].items()},
     **{0xF000 + code: _FONTS["symbol"][code] for code in (0xA3, 0xB0, 0xB1, 0xB2, 0xB3, 0xB4, 0xB7, 0xB8, 0xB9, 0xBB)},
 }
 _USE = re.compile("[\ue000-\uf8ff]")
-# Shapes that are bullets where a line begins with them; what is left for private use there is a bullet of a font that nobody knows.
+# Shapes that are bullets at the start of a line; remaining private-use codes there are bullets of unknown fonts.
 _BULLET = re.compile("[\ue000-\uf8ff·•●❍■□❑❒◆❖○◉◎▪★➢➲➔→☞⇨▶](?=\\s*[^\\W_])")
 _AT_START = re.compile("^[ \t\u3000]*[\ue000-\uf8ff]", re.MULTILINE)
 
 
 def symbol(font: str, code: int) -> str:
-    """The character that a picture font shows for a code, "" where it is not known."""
+    """The character that a picture font shows for a code; "" if unknown."""
     known = _FONTS.get(font.strip().lower())
     code &= 0xFF
     return known.get(code, chr(code) if font.strip().lower() == "symbol" and 0x20 <= code < 0x7F else "") if known else ""
@@ -46,7 +46,7 @@ def is_picture_font(font: str) -> bool:
 
 
 def without_private(text: str) -> str:
-    """The text with codes for private use as the signs they show, and as • where they begin a line."""
+    """The text with private-use codes replaced by the signs they show, and by • at the start of a line."""
     if not _USE.search(text):
         return text
     if _AT_START.search(text):

@@ -1,4 +1,4 @@
-"""Lists of what a text should be free of, as people read and extend them in words.yaml: the suites warn by them, clean drops by them."""
+"""The word lists of word_lists.yaml for unwanted content: validate warns about matches, clean drops rows."""
 
 import re
 from functools import cache, cached_property
@@ -26,12 +26,12 @@ class Words(BaseModel):
             try:
                 re.compile(f"(?:{pattern})")
             except re.error as error:
-                raise ValueError(f"not a regular expression: {pattern!r} ({error})") from None
+                raise ValueError(f"invalid regular expression: {pattern!r} ({error})") from None
         return patterns
 
     @property
     def regex(self) -> str:
-        """All of the list in one expression; of an empty list what is found nowhere."""
+        """The whole list as one regular expression; for an empty list one that matches nothing."""
         return "|".join(self._expressions) or "(?!)"
 
     @property
@@ -44,21 +44,21 @@ class Words(BaseModel):
 
     @cached_property
     def _parts(self) -> list[tuple[str, re.Pattern[str]]]:
-        """Each expression with what a text must have for it to be found, "" for anything; those that need something first.
+        """Each expression with a literal that a matching text must contain ("" if there is none); those with a literal first.
 
-        Apart, because `re` leaps through a text in search of one beginning, not of many.
+        Kept separate because `re` skips quickly to a single literal prefix, but not to several.
         """
         signs = {number: word.casefold() for number, word in enumerate(self.words) if LETTER.search(word)}
         parts = ((signs.get(number, ""), re.compile(one)) for number, one in enumerate(self._expressions))
         return sorted(parts, key=lambda part: not part[0])
 
     def is_in(self, text: str) -> bool:
-        """Whether `regex` would find something."""
+        """Whether `regex` matches."""
         folded = text.casefold() if self._parts and self._parts[0][0] else ""
         return any(sign in folded and part.search(text) for sign, part in self._parts)
 
     def share_of(self, text: str) -> float:
-        """How much of a text it is."""
+        """The share of a text that matches."""
         found = 0
         for _, part in self._parts:
             if part.search(text):
@@ -67,16 +67,16 @@ class Words(BaseModel):
 
 
 def lists_of(path: Path) -> dict[str, Words]:
-    """The lists of a file by name. Raises StageError that names every fault in it."""
+    """The lists of a file by name. Raises StageError with every fault in it."""
     try:
         return TypeAdapter(dict[str, Words]).validate_python(read_yaml(path) or {})
     except ValidationError as error:
-        raise StageError("\n".join([f"{path} does not hold lists of words (see its head):", *faults(error, {"": []})])) from error
+        raise StageError("\n".join([f"{path} has invalid word lists (see the comments at its top):", *faults(error, {"": []})])) from error
 
 
 @cache
 def own_lists() -> dict[str, Words]:
-    """Those of the project, for code that is told of no other file."""
+    """The lists of the project, for code without a path of its own."""
     return lists_of(Path(__file__).with_name("word_lists.yaml"))
 
 
@@ -84,17 +84,17 @@ LETTER = re.compile("[A-Za-z]")
 
 
 def in_any_case(pattern: str) -> str:
-    """Case counts for letters beyond A to Z, by which a wrong encoding is told, and `re` is several times as fast where it does."""
+    """Case-insensitive for A to Z only: other letters in the patterns detect wrong encodings, and `re` is several times as fast."""
     return f"(?i:{pattern})" if LETTER.search(re.sub(r"\\u[0-9A-Fa-f]{4}|\\[A-Za-z]", "", pattern)) else pattern
 
 
 def spelt(words: str) -> str:
-    """What matches the words whatever stands between their letters and digits."""
+    """Matches the words with any punctuation between their letters and digits."""
     return r"[\W_]*".join(map(re.escape, re.findall(r"[^\W_]", words)))
 
 
 def bordered(word: str) -> str:
-    """The word where it is not part of a longer one; Chinese has no borders between words."""
+    """Matches the word if it is not part of a longer one; Chinese has no word boundaries."""
     before = "(?<![A-Za-z0-9])" if re.match("[A-Za-z0-9]", word) else ""
     after = "(?![A-Za-z0-9])" if re.search("[A-Za-z0-9]$", word) else ""
     return f"{before}{re.escape(word)}{after}"

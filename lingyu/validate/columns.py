@@ -1,4 +1,4 @@
-"""A table as the flat columns that expectations ask about, those added that a person would look at."""
+"""A table as flat columns for the expectations, with derived columns."""
 
 import hashlib
 import re
@@ -21,21 +21,21 @@ from lingyu.text.normalise import key, language_of
 from lingyu.text.questions import Stance, are_contrary, is_bare, question_of, stance_of
 
 ENDED = re.compile(r"[。！？!?.…；;：:）)】\]」』”\"'’》>|}~`*％%\d]\s*$|\n\s*(?:[-*•]|\d+[.、])[^\n]*$")
-LONG = 60  # characters of an answer from which it should end in a mark
+LONG = 60  # minimum characters of an answer that should end with punctuation
 NEAR = 0.9  # similarity of two dialogues from which one nearly repeats the other, as clean.near_duplicate has it for documents
 MOST_ANSWERS = 50  # to one question, that are compared with each other
-NEARLY_ALL, FEW = 0.9, 20  # a file has a usual language when this share of at least so many rows has it
+NEARLY_ALL, FEW = 0.9, 20  # a file has a usual language if at least this share of at least this many rows has it
 
 
 def frames(path: Path, table: str, wanted: set[str], alone: list[list[str]], most: int) -> Iterator[Any]:
-    """A table as data frames of at most so many rows: the wanted columns, source, place, and `row`, a line that says what it is.
+    """A table as data frames of at most `most` rows: the wanted columns, source, place, and `row`, a one-line summary.
 
-    alone: columns whose values together should stand once; each gives a column of that `once` name, true where they do.
+    alone: sets of columns whose combined values should be unique; each adds a column named by `once`, true if they are.
     """
     import pandas
 
     wanted = wanted | {"source", "place", "row"}
-    repeated = [repeats(path, table, names) for names in alone]
+    repeated = repeats(path, table, alone)
     listed: list[dict[str, Any]] = []
     for row in columns(path, table):
         kept = {name: value for name, value in row.items() if name in wanted}
@@ -48,16 +48,20 @@ def frames(path: Path, table: str, wanted: set[str], alone: list[list[str]], mos
 
 
 def once(names: list[str]) -> str:
-    return f"{' + '.join(names)} stands once"
+    return f"{' + '.join(names)} is unique"
 
 
-def repeats(path: Path, table: str, names: list[str]) -> set[int]:
-    """The hashes of what these columns hold together in more than one row: eight bytes a row are all that is kept."""
+def repeats(path: Path, table: str, alone: list[list[str]]) -> list[set[int]]:
+    """For each list of columns the hashes of combined values that occur in more than one row; memory is eight bytes per row."""
     import numpy
 
-    hashes = array("q", (hash_of(plain(row), names) for row in read_table(path, TABLES[table])))
-    values, times = numpy.unique(numpy.asarray(hashes), return_counts=True)
-    return set(values[times > 1].tolist())
+    hashes = [array("q") for _ in alone]
+    for row in read_table(path, TABLES[table]) if alone else ():
+        values = flat(row)
+        for kept, names in zip(hashes, alone, strict=True):
+            kept.append(hash_of(values, names))
+    found = [numpy.unique(numpy.asarray(kept), return_counts=True) for kept in hashes]
+    return [set(values[times > 1].tolist()) for values, times in found]
 
 
 def hash_of(row: dict[str, Any], names: list[str]) -> int:
@@ -69,9 +73,9 @@ def columns(path: Path, table: str) -> Iterator[dict[str, Any]]:
     usual = usual_languages(path)
     classes = classes_of(path) if table == "labels" else {}
     compared = beside_others(path) if table == "dialogues" else Compared({}, {})
-    said: set[str] = set()
+    seen: set[str] = set()
     for row in read_table(path, TABLES[table]):
-        found = plain(row) | {"usual_language": usual.get(row.source, row.language) == spoken(row)} | own(row, classes, said)
+        found = flat(row) | {"usual_language": usual.get(row.source, row.language) == language_of_row(row)} | derived(row, classes, seen)
         if isinstance(row, Dialogue):
             found |= {"agrees": row.id not in compared.contrary, "nearly_once": row.id not in compared.alike}
             if other := compared.contrary.get(row.id) or compared.alike.get(row.id):
@@ -81,14 +85,14 @@ def columns(path: Path, table: str) -> Iterator[dict[str, Any]]:
 
 @dataclass(frozen=True)
 class Compared:
-    """By the id of a dialogue, where the other one stands that answers the same question to the contrary, or that it nearly repeats."""
+    """By the id of a dialogue, the location of another that contradicts its answer, or of which it is a near-duplicate."""
 
     contrary: dict[str, str]
     alike: dict[str, str]
 
 
 def beside_others(path: Path) -> Compared:
-    """The dialogues that contradict or nearly repeat another. Of each stay some hundred bytes; its text goes to disk."""
+    """The dialogues that contradict or nearly repeat another. Memory is some hundred bytes per dialogue; texts are on disk."""
     import numpy
 
     ids, questions, wholes = list[str](), array("q"), array("q")
@@ -96,8 +100,8 @@ def beside_others(path: Path) -> Compared:
     with tempfile.TemporaryDirectory() as scratch, closing(NearDuplicates(NEAR, Path(scratch))) as near:
         for rows in read_batches(path):
             keys = [[key(message["content"]) for message in messages] for messages in rows["messages"].to_pylist()]
-            questions.extend(hash_of_text("\0".join([task, *said[:-1]])) for task, said in zip(rows["task"].to_pylist(), keys, strict=True))
-            whole = ["\0".join(said) for said in keys]
+            questions.extend(hash_of_text("\0".join([task, *seen[:-1]])) for task, seen in zip(rows["task"].to_pylist(), keys, strict=True))
+            whole = ["\0".join(seen) for seen in keys]
             wholes.extend(map(hash_of_text, whole))
             new = rows["id"].to_pylist()
             ids += new
@@ -105,7 +109,7 @@ def beside_others(path: Path) -> Compared:
             found = near.repeated(places, whole, numpy.zeros(len(new), numpy.uint64), signatures(whole))
             alike |= {row_id: name for row_id, name in zip(new, found, strict=True) if name}
     values, times = numpy.unique(numpy.asarray(wholes), return_counts=True)
-    same = set(values[times > 1].tolist())  # the very same is told by `once`
+    same = set(values[times > 1].tolist())  # exact duplicates are reported by `once`
     alike = {row_id: alike[row_id] for row_id, whole in zip(ids, wholes, strict=True) if row_id in alike and whole not in same}
 
     values, times = numpy.unique(numpy.asarray(questions), return_counts=True)
@@ -128,8 +132,8 @@ def hash_of_text(text: str) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), signed=True)
 
 
-def plain(row: Row) -> dict[str, Any]:
-    """What the row says, as text: its own fields, and those that stand in lists."""
+def flat(row: Row) -> dict[str, Any]:
+    """The row's own fields as text, including those nested in lists."""
     fields: dict[str, Any] = {name: value for name in type(row).model_fields if isinstance(value := getattr(row, name), str)}
     match row:
         case Fact():
@@ -144,8 +148,8 @@ def plain(row: Row) -> dict[str, Any]:
     return fields
 
 
-def own(row: Row, classes: dict[str, Counter[str]], said: set[str]) -> dict[str, Any]:
-    """What a person would tell of a row of each kind, and the line that says what it is."""
+def derived(row: Row, classes: dict[str, Counter[str]], seen: set[str]) -> dict[str, Any]:
+    """The derived columns of a row of each kind, and its one-line summary."""
     match row:
         case Document():
             return {"text_chars": len(key(row.text)), "row": short(row.text)}
@@ -188,23 +192,23 @@ def own(row: Row, classes: dict[str, Counter[str]], said: set[str]) -> dict[str,
             }
         case Preference():
             question, better, worse = question_of(row.messages), key(row.chosen), key(row.rejected)
-            said.add(short_hash(key(question), better, worse))
+            seen.add(short_hash(key(question), better, worse))
             return {
                 "different": better != worse,
                 "same_language": same_language(question, row.chosen) and same_language(question, row.rejected),
-                "consistent": better == worse or short_hash(key(question), worse, better) not in said,
+                "consistent": better == worse or short_hash(key(question), worse, better) not in seen,
                 "row": f"{short(question, 30)} → {short(row.chosen, 30)} ≻ {short(row.rejected, 30)}",
             }
     raise TypeError(f"no such row: {type(row)}")
 
 
-def spoken(row: Row) -> str:
-    """The language of a row; of a dialogue or pair that of the question, for answers may well be code."""
+def language_of_row(row: Row) -> str:
+    """The language of a row; for a dialogue or pair, of the question, because answers may be code."""
     return language_of(CODE.sub(" ", question_of(row.messages)), row.language) if isinstance(row, Dialogue | Preference) else row.language
 
 
 def usual_languages(path: Path) -> dict[str, str]:
-    """The language of nearly all rows of a file, for files that have one."""
+    """The language of nearly all rows, by file, for files that have one."""
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     for group in (
         pq.read_table(path, columns=["source", "language"]).group_by(["source", "language"]).aggregate([([], "count_all")]).to_pylist()
@@ -215,7 +219,7 @@ def usual_languages(path: Path) -> dict[str, str]:
 
 
 def classes_of(path: Path) -> dict[str, Counter[str]]:
-    """How many rows each label of a task has."""
+    """The number of rows of each label, by task."""
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     for group in pq.read_table(path, columns=["task", "label"]).group_by(["task", "label"]).aggregate([([], "count_all")]).to_pylist():
         counts[group["task"]][group["label"]] += group["count_all"]

@@ -1,4 +1,4 @@
-"""The page to open first: every expectation, its outcome, and where it does not hold."""
+"""The index page of the report: every expectation, its result, and where it fails."""
 
 import shutil
 from collections.abc import Mapping, Sequence
@@ -29,13 +29,13 @@ def state_of(one: Outcome) -> str:
     return "met" if one.met else "broken" if one.stops else "warned"
 
 
-def told(one: Outcome) -> str:
-    """A broken expectation, with how often it is broken and where."""
-    much = f"{one.broken} of {one.rows} rows" if one.broken else f"found {one.observed}"
+def describe(one: Outcome) -> str:
+    """A failed expectation, with the number of failing rows and their locations."""
+    extent = f"{one.broken} of {one.rows} rows" if one.broken else f"found {one.observed}"
     why = f"{one.expectation.why.en} {one.expectation.why.zh}"
     return "\n".join(
         [
-            f"  {one.table}.{one.expectation.name} ({one.expectation.sentence.en}): {much}. {why}",
+            f"  {one.table}.{one.expectation.name} ({one.expectation.sentence.en}): {extent}. {why}",
             *(f"    {source}: {count}" for source, count in one.by_file.items()),
             *(f"    {example}" for example in one.examples),
         ]

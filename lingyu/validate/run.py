@@ -1,4 +1,4 @@
-"""Great Expectations over one table, and its page as it can be opened offline."""
+"""Runs Great Expectations over one table, and makes its page usable offline."""
 
 import os
 import re
@@ -16,21 +16,21 @@ from lingyu.stage import StageError
 from lingyu.validate.columns import frames, short
 from lingyu.validate.suites import Expectation, Suite
 
-# Great Expectations would report its use to its makers.
+# Disables the telemetry of Great Expectations.
 os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
 
-RUN_TIME = datetime(2000, 1, 1, tzinfo=UTC)  # of no meaning; the same on every run
+RUN_TIME = datetime(2000, 1, 1, tzinfo=UTC)  # a constant, so that output is reproducible
 BACK = (
-    '<p><a href="index.html">← all tables · 全部</a></p>\n'
-    "<p>Great Expectations’ own page of the table · Great Expectations 对该表的检查页</p>"
+    '<p><a href="index.html">← all tables · 全部表</a></p>\n'
+    "<p>Great Expectations results for this table · 该表的 Great Expectations 检查结果</p>"
 )
-PIECE = 20_000  # rows checked at a time; with an `expect` of a person's own all at once, for it may ask about all
-AROUND = 30  # characters shown beside what was found in a text
+PIECE = 20_000  # rows checked at a time; all at once for suites with a custom `expect`, which may need the whole table
+AROUND = 30  # characters of context shown around a match
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How an expectation fared on a table. broken: how many of the rows asked; by_file: in which; examples: places and rows."""
+    """The result of an expectation on a table. broken: the number of failing rows; by_file: their files; examples: places and rows."""
 
     table: str
     expectation: Expectation
@@ -43,7 +43,7 @@ class Outcome:
     examples: list[str]
 
     def with_more(self, more: "Outcome", examples: int) -> "Outcome":
-        """The outcome on two pieces of a table."""
+        """The combined result of two pieces of a table."""
         broken, rows = self.broken + more.broken, self.rows + more.rows
         return replace(
             self,
@@ -56,11 +56,11 @@ class Outcome:
 
 
 class Checker:
-    """One context for all tables: what is dear is the import."""
+    """One context for all tables, because the import is expensive."""
 
     def __init__(self, piece: int = PIECE) -> None:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # it imports what Python has deprecated
+            warnings.simplefilter("ignore")  # its imports raise deprecation warnings
             import great_expectations
             from great_expectations.data_context.types.base import ProgressBarsConfig
 
@@ -70,14 +70,14 @@ class Checker:
         self._source = self._context.data_sources.add_pandas("corpus")
 
     def check(self, path: Path, suite: Suite, only_warn: list[str], examples: int) -> tuple[list[Outcome], str]:
-        """How each expectation fared on the table in this file, in the suite's order, and the page that shows it."""
+        """The result of each expectation on the table in this file, in the suite's order, and the HTML page."""
         table = suite.table
-        asked = self._context.suites.add(self._gx.ExpectationSuite(name=table))
+        gx_suite = self._context.suites.add(self._gx.ExpectationSuite(name=table))
         stops = [one.stop and f"{table}.{one.name}" not in only_warn for one in suite.expectations]
         for number, one in enumerate(suite.expectations):
-            asked.add_expectation(self._expectation(suite, one, stops[number], number))
+            gx_suite.add_expectation(self._expectation(suite, one, stops[number], number))
         batch = self._source.add_dataframe_asset(table).add_batch_definition_whole_dataframe("all")
-        definition = self._context.validation_definitions.add(self._gx.ValidationDefinition(name=table, data=batch, suite=asked))
+        definition = self._context.validation_definitions.add(self._gx.ValidationDefinition(name=table, data=batch, suite=gx_suite))
         wanted = {name for one in suite.expectations for name in one.columns}
         alone = [one.columns for one in suite.expectations if one.unique]
         most = sys.maxsize if any(one.expect for one in suite.expectations) else self._piece
@@ -89,13 +89,13 @@ class Checker:
             piece = [
                 outcome(suite, one, stops[number], found[number], len(frame), examples) for number, one in enumerate(suite.expectations)
             ]
-            for one in result.results:  # thousands of finds would fill memory, and make a page of megabytes; the counts stay
+            for one in result.results:  # thousands of failing values would fill memory and make a page of megabytes; the counts are kept
                 for name in ("unexpected_list", "unexpected_index_list", "unexpected_index_query"):
                     one.result.pop(name, None)
             outcomes = [one.with_more(more, examples) for one, more in zip(outcomes, piece, strict=True)] if outcomes else piece
             whole = whole or result
         for one in whole.results:
-            tell(one, outcomes[one.expectation_config.meta["number"]])
+            set_totals(one, outcomes[one.expectation_config.meta["number"]])
         met = sum(one.met for one in outcomes)
         whole.success = met == len(outcomes)
         whole.statistics |= {"successful_expectations": met, "unsuccessful_expectations": len(outcomes) - met}
@@ -109,7 +109,7 @@ class Checker:
             if one.files:
                 frame[condition(one)] = frame["source"].map(lambda source, one=one: int(fnmatchcase(source, one.files)))
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # pandas, of groups in a person's regular expression
+            warnings.simplefilter("ignore", UserWarning)  # pandas warns about groups in users' regular expressions
             return definition.run(
                 batch_parameters={"dataframe": frame},
                 result_format={"result_format": "COMPLETE", "unexpected_index_column_names": ["source", "place", "row"]},
@@ -117,10 +117,10 @@ class Checker:
             )
 
     def _expectation(self, suite: Suite, one: Expectation, stops: bool, number: int) -> Any:
-        expect, arguments = suite.asked(one)
+        expect, arguments = suite.gx_call(one)
         kind = getattr(self._gx.expectations, "".join(part.capitalize() for part in expect.split("_")), None)
         if kind is None:
-            raise StageError(f"{suite.table}.yaml: {one.name}: Great Expectations knows no {expect!r}.")
+            raise StageError(f"{suite.table}.yaml: {one.name}: Great Expectations has no {expect!r}.")
         if one.files:
             from great_expectations.expectations.row_conditions import Column
 
@@ -129,17 +129,17 @@ class Checker:
             severity = "critical" if stops else "warning"
             return kind(**arguments, severity=severity, meta={"number": number}, notes=f"{one.name}: {one.why.en} {one.why.zh}")
         except ValueError as error:
-            raise StageError(f"{suite.table}.yaml: {one.name} cannot be asked: {error}") from error
+            raise StageError(f"{suite.table}.yaml: {one.name} is not a valid expectation: {error}") from error
 
     def _page(self, result: Any) -> str:
-        renderer: Any = import_module("great_expectations.render.renderer")  # its types name none of its classes
+        renderer: Any = import_module("great_expectations.render.renderer")  # untyped
         view: Any = import_module("great_expectations.render.view")
         return offline(view.DefaultJinjaPageView().render(renderer.ValidationResultsPageRenderer().render(result)))
 
 
-def tell(result: Any, whole: Outcome) -> None:
-    """Give the result of a table's first piece the counts of the whole table, for the page."""
-    if "element_count" not in result.result:  # about the table, not its rows: it was checked in one piece
+def set_totals(result: Any, whole: Outcome) -> None:
+    """Set the counts of the whole table in the result of its first piece, for the page."""
+    if "element_count" not in result.result:  # about the table, not its rows: checked in one piece
         return
     percent = 100 * whole.broken / max(1, whole.rows)
     shares = dict.fromkeys(("unexpected_percent", "unexpected_percent_total", "unexpected_percent_nonmissing"), percent)
@@ -148,13 +148,13 @@ def tell(result: Any, whole: Outcome) -> None:
 
 
 def condition(one: Expectation) -> str:
-    """The column that says which rows are of the files an expectation is about."""
+    """The column that marks the rows of the files an expectation applies to."""
     return f"of {one.files}"
 
 
 def outcome(suite: Suite, one: Expectation, stops: bool, found: Any, rows: int, examples: int) -> Outcome:
     if found.exception_info and (message := exception_of(found.exception_info)):
-        raise StageError(f"{suite.table}.yaml: {one.name} cannot be asked of this table: {message}")
+        raise StageError(f"{suite.table}.yaml: {one.name} cannot be evaluated on this table: {message}")
     result = found.result
     broken = result.get("unexpected_index_list") or []
     return Outcome(
@@ -171,27 +171,27 @@ def outcome(suite: Suite, one: Expectation, stops: bool, found: Any, rows: int, 
 
 
 def example(place: dict[str, Any], one: Expectation, regex: str) -> str:
-    """Where a row stands and what it says; for words that should not be there, those words with what is beside them."""
-    said = place["row"]
+    """The location and summary of a row; for forbidden words, those words with their context."""
+    summary = place["row"]
     value = place.get(one.columns[0])
     if regex and isinstance(value, str) and (match := re.search(regex, value)):
         before, after = value[: match.start()], value[match.end() :]
         left, right = " ".join(before[-AROUND:].split()), " ".join(after[:AROUND].split())
         what = f"{match[0]} U+{ord(match[0]):04X}" if len(match[0]) == 1 else short(match[0])  # ⺠ looks like 民
-        said = f"{'…' if len(before) > AROUND else ''}{left}【{what}】{right}{'…' if len(after) > AROUND else ''}"
+        summary = f"{'…' if len(before) > AROUND else ''}{left}【{what}】{right}{'…' if len(after) > AROUND else ''}"
     elif isinstance(value, int | float) and not isinstance(value, bool) and str(value) not in ("True", "False"):
-        said = f"{one.columns[0]} {value}: {said}"
-    return f"{place['source']}, {place['place']}: {said}"
+        summary = f"{one.columns[0]} {value}: {summary}"
+    return f"{place['source']}, {place['place']}: {summary}"
 
 
 def exception_of(info: dict[str, Any]) -> str:
-    """The message of an expectation that could not be computed, a misspelt column for one; empty where all went well."""
+    """The error of an expectation that could not be evaluated, for example because of a misspelt column; empty if there is none."""
     listed = [info] if "exception_message" in info else list(info.values())
     return "; ".join(str(one["exception_message"]) for one in listed if isinstance(one, dict) and one.get("exception_message"))
 
 
 def offline(page: str) -> str:
-    """A page of Great Expectations without what it would fetch from elsewhere, and without what differs from run to run."""
+    """A page of Great Expectations without external resources and without values that differ between runs."""
     page = re.sub(r"<script\b.*?</script>", "", page, flags=re.DOTALL)
     page = re.sub(r"<link\b[^>]*https?://[^>]*>", "", page)
     page = re.sub(r"<(a|img)\b[^>]*(?:https?://|\.\./)[^>]*>", r"<\1>", page)

@@ -1,4 +1,4 @@
-"""The suites as YAML has them, and what their plain words are called in Great Expectations."""
+"""The suites in YAML, and their translation to Great Expectations."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,15 +10,15 @@ from lingyu.stage import StageError, faults, read_yaml
 from lingyu.text.word_lists import Words, lists_of
 from lingyu.validate.columns import once
 
-# The plain words of an entry, of which it has one, and how a person reads them.
-SAID = {
+# The conditions, of which an entry has one, and their phrases in the report.
+PHRASES = {
     "filled": ("is not blank", "不为空"),
-    "unique": ("stands once", "不重复"),
-    "free_of": ("is free of", "不含"),
-    "never_says": ("never says", "不含"),
+    "unique": ("is unique", "不重复"),
+    "free_of": ("contains nothing from the list", "不含清单中的内容"),
+    "never_says": ("does not contain", "不含"),
     "one_of": ("is", "取值为"),
     "between": ("is between", "介于"),
-    "chars": ("has so many characters:", "字数："),
+    "chars": ("has a length in characters of", "字数为"),
     "expect": ("", ""),
 }
 
@@ -31,7 +31,7 @@ class Why(BaseModel):
 
 
 class Expectation(BaseModel):
-    """An entry of a suite. Fields beyond these are what `expect` takes."""
+    """An entry of a suite. Extra fields are arguments of `expect`."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
@@ -51,12 +51,12 @@ class Expectation(BaseModel):
     why: Why
 
     @model_validator(mode="after")
-    def plain(self) -> "Expectation":
-        said = [word for word in SAID if getattr(self, word)]
-        if len(said) != 1:
-            raise ValueError(f"needs one of {', '.join(SAID)}; it has {', '.join(said) or 'none'}")
+    def has_one_condition(self) -> "Expectation":
+        given = [word for word in PHRASES if getattr(self, word)]
+        if len(given) != 1:
+            raise ValueError(f"must have exactly one of {', '.join(PHRASES)}; found {', '.join(given) or 'none'}")
         if self.model_extra and not self.expect:
-            raise ValueError(f"nothing is called {', '.join(self.model_extra)}; only expect takes other fields")
+            raise ValueError(f"unknown field {', '.join(self.model_extra)}; only expect takes extra fields")
         if isinstance(self.column, list) and not (self.unique or self.expect):
             raise ValueError("only unique takes several columns")
         return self
@@ -67,21 +67,21 @@ class Expectation(BaseModel):
 
     @property
     def word(self) -> str:
-        return next(word for word in SAID if getattr(self, word))
+        return next(word for word in PHRASES if getattr(self, word))
 
     @property
     def sentence(self) -> Why:
-        """What is expected, as a person would say it."""
+        """The expectation in words."""
         value = getattr(self, self.word)
-        english, chinese = SAID[self.word]
+        english, chinese = PHRASES[self.word]
         columns, where = " + ".join(self.columns), f" ({self.files})" if self.files else ""
         en, zh = [columns, english, listed(value, "yes", "no")], [columns, chinese, listed(value, "是", "否")]
-        share = ("", "") if self.share == 1 else (f", in {self.share:.0%} of the rows", f"，至少 {self.share:.0%} 的行")
+        share = ("", "") if self.share == 1 else (f", in at least {self.share:.0%} of the rows", f"，至少 {self.share:.0%} 的行")
         return Why(en=" ".join(filter(None, en)) + share[0] + where, zh=" ".join(filter(None, zh)) + share[1] + where)
 
 
 def listed(value: Any, yes: str, no: str) -> str:
-    """What an expectation takes, as a person would write it."""
+    """The value of a condition in words."""
     match value:
         case True:
             return ""
@@ -94,26 +94,26 @@ def listed(value: Any, yes: str, no: str) -> str:
 
 @dataclass(frozen=True)
 class Suite:
-    """The expectations of a table, in their order, and the lists they name."""
+    """The expectations of a table, in order, and the word lists they refer to."""
 
     table: str
     expectations: list[Expectation]
     lists: dict[str, Words]
 
     def regex(self, one: Expectation) -> str:
-        """What must not be found; "" where the expectation is of another kind."""
+        """The pattern that must not match; "" for other conditions."""
         if one.never_says:
             return Words(words=one.never_says).regex
         return "|".join(self.lists[name].regex for name in one.free_of) if one.free_of else ""
 
-    def asked(self, one: Expectation) -> tuple[str, dict[str, Any]]:
-        """The name of the expectation in Great Expectations, and what it takes."""
+    def gx_call(self, one: Expectation) -> tuple[str, dict[str, Any]]:
+        """The name of the expectation in Great Expectations, and its arguments."""
         share = {} if one.share == 1 else {"mostly": one.share}
         column = {"column": one.columns[0]}
         match one.word:
             case "filled":
                 return "expect_column_values_to_match_regex", {**column, "regex": r"\S", **share}
-            case "unique":  # counted over the whole table before it is checked piece by piece
+            case "unique":  # counted over the whole table before it is checked in pieces
                 return "expect_column_values_to_be_in_set", {"column": once(one.columns), "value_set": [True], **share}
             case "free_of" | "never_says":
                 return "expect_column_values_to_not_match_regex", {**column, "regex": self.regex(one), **share}
@@ -129,7 +129,7 @@ class Suite:
 
 
 def suite_of(folder: Path, words: Path, table: str) -> Suite:
-    """The suite of a table, which may name the lists of words. Raises StageError that names every fault in it."""
+    """The suite of a table. Raises StageError with every fault in it."""
     path = folder / f"{table}.yaml"
     expectations: list[Expectation] = []
     wrong: list[str] = []
@@ -137,17 +137,17 @@ def suite_of(folder: Path, words: Path, table: str) -> Suite:
         try:
             expectations.append(Expectation.model_validate(entry))
         except ValidationError as error:
-            called = entry.get("name", number) if isinstance(entry, dict) else number
-            wrong += faults(error, {"": [str(called)]})
+            name = entry.get("name", number) if isinstance(entry, dict) else number
+            wrong += faults(error, {"": [str(name)]})
     lists = lists_of(words)
     names = [one.name for one in expectations]
     wrong += [f"  {name}: more than one expectation has this name" for name in sorted({*names}) if names.count(name) > 1]
     wrong += [
-        f"  {one.name}: {words} has no list {name}; it has {', '.join(lists)}. For words of its own: never_says"
+        f"  {one.name}: unknown list {name}; {words} has {', '.join(lists)}. Use never_says for individual words"
         for one in expectations
         for name in one.free_of
         if name not in lists
     ]
     if wrong:
-        raise StageError("\n".join([f"{path} does not hold expectations (see the head of documents.yaml):", *wrong]))
+        raise StageError("\n".join([f"{path} has invalid expectations (see the comments in documents.yaml):", *wrong]))
     return Suite(table, expectations, lists)

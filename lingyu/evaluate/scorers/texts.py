@@ -1,4 +1,4 @@
-"""How well a checkpoint foretells texts, in bits a byte."""
+"""How well a checkpoint predicts texts, in bits per byte."""
 
 from lingyu.evaluate.scorer import Metric, Scorer
 

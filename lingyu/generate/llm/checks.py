@@ -1,7 +1,7 @@
-"""What a model answered, held against what it was given: the first rule that a row breaks names the reason why it goes.
+"""Checks of what a model answered against what it was given: the first rule that a row breaks is the reason why it is dropped.
 
-Grounded means: every number, article, title, quotation and Latin term of the answer stands in its sources, most of its words
-do, and no sentence that follows a source says the opposite. It is a rule's judgement: what it passes may still be wrong,
+Grounded means: every number, article, title, quotation and Latin term of the answer is in its sources, most of its words
+are, and no sentence that repeats one of a source says the opposite. It is a rule's judgement: what it passes may still be wrong,
 so rows of a model wait for people as review's policies say.
 """
 
@@ -33,11 +33,11 @@ QUOTED = re.compile(r"[“「『]([^“”「」『』\n]{2,200})[”」』]|(?<
 # 1. and （三） before an item, at the start of a line or after a stop; 3.5 there is a number.
 ITEM = re.compile(rf"(?:^|(?<=[\s*:;。,!?]))(?:\((?:\d{{1,2}}|[{COUNTED}]+)\)|\d{{1,2}}[.、)](?!\d))", re.MULTILINE)
 LATIN = re.compile(r"(?<![a-z0-9])[a-z][a-z0-9]*(?:[-./_][a-z0-9]+)*", re.IGNORECASE)
-# In English a name is told by its capitals or digits, and one capital only inside a sentence.
+# In English a name has capitals or digits; a single capital counts only inside a sentence.
 NAME = re.compile(r".*\d|.*[A-Z].*[A-Z]")
 INSIDE = re.compile(r"[a-z,;:)] $")
 # From this share of a sentence's words on it follows the source's sentence, and must deny what that denies: 可以在夜间飞行 has .75 of
-# 禁止在夜间飞行. So has 高度应低于120米 of 不得超过120米, which is right and goes, too.
+# 禁止在夜间飞行. So has 高度应低于120米 of 不得超过120米, which is right and dropped, too.
 SAID_AGAIN, ENOUGH = 0.7, 4  # words: fewer say too little to be held against a sentence
 SKETCH = 8  # of a text's least grams: two texts alike by .6 share none of them once in a thousand
 
@@ -61,18 +61,18 @@ class Limits(StageParams):
 
 @dataclass(frozen=True)
 class Candidate:
-    """A row that a model has part in, before it is checked.
+    """A row made by a model, before it is checked.
 
-    sources: all that its answer may rest on. asked: whether its question must rest there, too. told: whether most words of
-    the answer must be the sources', which a rewriting in other words cannot meet. fresh: whether the question must be
-    another than those there are, which a row made of a given question cannot be.
+    sources: all that its answer may rest on. grounded_question: its question must rest on them, too. source_words: most words of
+    the answer must be the sources', which a rewriting in other words cannot meet. new_question: the question must differ from
+    those there are, which a row made of a given question cannot.
     """
 
     row: Dialogue | Preference
     sources: list[str]
-    asked: bool = False
-    told: bool = True
-    fresh: bool = False
+    grounded_question: bool = False
+    source_words: bool = True
+    new_question: bool = False
 
 
 @dataclass(frozen=True)
@@ -95,14 +95,14 @@ def finding(candidate: Candidate, limits: Limits, seen: "Seen") -> Finding | Non
             return Finding("wrong_language", answer[:40])
         if not limits.min_chars <= len(answer) <= limits.max_chars:
             return Finding("too_short" if len(answer) < limits.min_chars else "too_long", str(len(answer)))
-    asked = (ungrounded(question, candidate.sources) for question in (questions_of(row) if candidate.asked else []))
-    told = (found for answer in answers for found in (*ungrounded(answer, candidate.sources), *contradicting(answer, candidate.sources)))
-    if found := next(chain(told, *asked), None):
+    asked = (ungrounded(question, candidate.sources) for question in (questions_of(row) if candidate.grounded_question else []))
+    claims = (found for answer in answers for found in (*ungrounded(answer, candidate.sources), *contradicting(answer, candidate.sources)))
+    if found := next(chain(claims, *asked), None):
         return found
     for answer in answers:
-        if candidate.told and overlap(answer, "\n".join(candidate.sources)) < limits.overlap:
+        if candidate.source_words and overlap(answer, "\n".join(candidate.sources)) < limits.overlap:
             return Finding("not_told_by_the_source", answer[:40])
-    if candidate.fresh and (near := seen.near("\n".join(questions_of(row)))):
+    if candidate.new_question and (near := seen.near("\n".join(questions_of(row)))):
         return Finding("near_duplicate", near)
     return None
 
@@ -172,18 +172,18 @@ def latin_of(source: str) -> set[str]:
 def denial_lost(sentence: str, source: str) -> bool:
     """Whether the sentence follows one of the source nearly word by word, and denies what that affirms, or the reverse."""
     said = word_set(sentence)
-    told = max(sentences(source), key=lambda one: (overlap(sentence, one), overlap(one, sentence)), default="")
-    if len(said) < ENOUGH or overlap(sentence, told) < SAID_AGAIN:
+    nearest = max(sentences(source), key=lambda one: (overlap(sentence, one), overlap(one, sentence)), default="")
+    if len(said) < ENOUGH or overlap(sentence, nearest) < SAID_AGAIN:
         return False
-    return denies(folded(sentence)) != denies(folded(told))
+    return denies(folded(sentence)) != denies(folded(nearest))
 
 
 def answers_of(row: Dialogue | Preference) -> list[str]:
-    return [row.chosen] if isinstance(row, Preference) else quality.said(row.messages, "assistant")
+    return [row.chosen] if isinstance(row, Preference) else quality.contents(row.messages, "assistant")
 
 
 def questions_of(row: Dialogue | Preference) -> list[str]:
-    return quality.said(row.messages, "user")
+    return quality.contents(row.messages, "user")
 
 
 @dataclass

@@ -43,4 +43,4 @@ async def row(dialogue: Dialogue, ask: Ask) -> list[Tried]:
     inquiry = ask.dialogue(given, [(given.said.opening, given.said.question)], task=TASK)
     if not asks(given.said.question):
         return [ask.drop("no_question", given.said.question, given.prompt_hash, inquiry)]
-    return [Candidate(inquiry, [question, answer], asked=True, told=False)]
+    return [Candidate(inquiry, [question, answer], grounded_question=True, source_words=False)]

@@ -80,7 +80,7 @@ A = TypeVar("A", bound=Answer)
 
 @dataclass(frozen=True)
 class Given(Generic[A]):
-    """An answer of the right shape, and by what exchange it came. recorded: it was really given, not made up to count."""
+    """An answer of the right shape, and the exchange it is from. recorded: it was really given, not made up for the estimate."""
 
     said: A
     prompt_hash: str
@@ -134,12 +134,14 @@ class Spent:
 
 
 class Teacher:
-    """Answers from the record, else from the endpoint; without one it counts what is missing. told: called at every new answer."""
+    """LLM client with a response cache and a budget: answers from the cache, else from the endpoint; without one it counts what is missing.
+
+    on_answer: called at every new answer."""
 
     def __init__(
-        self, settings: Settings, record: Record, endpoint: Endpoint | None = None, told: Callable[[Spent], None] = lambda _: None
+        self, settings: Settings, record: Record, endpoint: Endpoint | None = None, on_answer: Callable[[Spent], None] = lambda _: None
     ) -> None:
-        self._settings, self._record, self._endpoint, self._told = settings, record, endpoint, told
+        self._settings, self._record, self._endpoint, self._on_answer = settings, record, endpoint, on_answer
         self.model = settings.model
         self.spent, self.missing = Spent(settings.price), Spent(settings.price)  # missing: what is not recorded, as estimated
         self.refusals: list[str] = []
@@ -218,7 +220,7 @@ class Teacher:
             self._new += 1
             self._longest = max(self._longest, exchange.answered_tokens)
             self._count(asked.id, self.spent, exchange.asked_tokens, exchange.answered_tokens)
-        self._told(self.spent)
+        self._on_answer(self.spent)
         return exchange
 
     @asynccontextmanager
@@ -299,7 +301,7 @@ def response_format(answers: str, shape: type[Answer]) -> dict[str, Any] | None:
 
 
 def parsed(exchange: Exchange, like: A) -> A:
-    """The answer as JSON of just this shape; round it may stand thoughts before, or a fence. Unusable otherwise."""
+    """The answer as JSON of this shape; thoughts before it and a code fence around it are ignored. Raises Unusable otherwise."""
     text = THOUGHT.sub("", exchange.content).strip()
     if fenced := FENCE.fullmatch(text):
         text = fenced[1]

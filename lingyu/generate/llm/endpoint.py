@@ -1,4 +1,4 @@
-"""An endpoint that speaks OpenAI's chat protocol: many requests at once, a rate, retries that wait as long as they are told to.
+"""An endpoint that speaks OpenAI's chat protocol: concurrent requests, a rate limit, retries that wait as long as Retry-After says.
 
 What went wrong for one request only is Refused, what no request can get past is a StageError. The key is in the header
 of the requests and nowhere else; where an endpoint says it back, it is blotted out.
@@ -56,7 +56,7 @@ class Refused(Exception):
 
 @dataclass(frozen=True)
 class Said:
-    """An answer as it came, whatever it says. Counts are 0 where the endpoint does not count."""
+    """An answer as the endpoint gave it. Counts are 0 where the endpoint does not count."""
 
     content: str
     reasoning: str
@@ -116,23 +116,23 @@ class Endpoint:
                 async with asyncio.timeout(self._address.timeout_seconds):
                     # A redirect would take the key elsewhere.
                     async with self._session.post(self._url, data=sent, allow_redirects=False) as response:
-                        status, header, came = response.status, response.headers.get("Retry-After"), await response.read()
+                        status, header, raw = response.status, response.headers.get("Retry-After"), await response.read()
             except TimeoutError:
-                problem, told = f"no answer within {self._address.timeout_seconds:g} s", None
+                problem, seconds = f"no answer within {self._address.timeout_seconds:g} s", None
             except ClientError as error:
-                problem, told = f"{type(error).__name__}: {self._shown(str(error))}", None
+                problem, seconds = f"{type(error).__name__}: {self._shown(str(error))}", None
             else:
                 if status == 200:
-                    return self._read(came)
-                problem = self._problem(status, came.decode(errors="replace"))
-                told = self._told(header)
-            if told is None:
+                    return self._read(raw)
+                problem = self._problem(status, raw.decode(errors="replace"))
+                seconds = self._seconds(header)
+            if seconds is None:
                 await asyncio.sleep(pause(attempt) if attempt < self._address.retries else 0)
             else:
-                self._next = max(self._next, time.monotonic() + told)  # holds for all
+                self._next = max(self._next, time.monotonic() + seconds)  # holds for all
         raise StageError(
             f"the teacher at {self._address.base_url} does not answer: {problem} ({attempt + 1} tries). "
-            "See whether it runs and can bear generate.teacher.concurrency and requests_a_minute (params.yaml)."
+            "Check that it runs and can handle generate.teacher.concurrency and requests_a_minute (params.yaml)."
         )
 
     async def _turn(self) -> None:
@@ -141,12 +141,12 @@ class Endpoint:
         self._next = start + 60 / self._address.requests_a_minute
         await asyncio.sleep(max(0.0, start - time.monotonic()))
 
-    def _read(self, came: bytes) -> Said:
+    def _read(self, body: bytes) -> Said:
         try:
-            completion = _Completion.model_validate_json(came)
+            completion = _Completion.model_validate_json(body)
         except ValidationError:
             raise StageError(
-                f"{self._url} answers, but not as OpenAI's chat protocol does: {self._shown(came.decode(errors='replace'))!r}. "
+                f"{self._url} answers, but not as OpenAI's chat protocol does: {self._shown(body.decode(errors='replace'))!r}. "
                 "generate.teacher.base_url usually ends in /v1 (params.yaml)."
             ) from None
         choice, usage = completion.choices[0], completion.usage or _Usage()
@@ -164,23 +164,21 @@ class Endpoint:
         """What a response other than 200 says, if trying again may help; else Refused or a StageError."""
         where = self._address.base_url
         code, message = said_wrong(text)
-        told = f"{status} {self._shown(message)}".strip()
+        answer = f"{status} {self._shown(message)}".strip()
         if status in {401, 403}:
             how = "The key in" if self._key else "No key was sent: set"
-            raise StageError(
-                f"the teacher at {where} refuses to be asked: {told}. {how} the environment variable {self._address.key_from}."
-            )
+            raise StageError(f"the teacher at {where} refuses access: {answer}. {how} the environment variable {self._address.key_from}.")
         if status == 402 or code in SPENT:
-            raise StageError(f"the teacher at {where} wants to be paid first: {told}. What was answered is kept; then run again.")
+            raise StageError(f"the teacher at {where} requires payment: {answer}. What was answered is kept; then run again.")
         if status in ONE:
-            raise Refused(told)
+            raise Refused(answer)
         if status not in AGAIN:
             raise StageError(
-                f"the teacher at {where} does not know what it is asked: {told}. See base_url and model (params.yaml, generate.teacher)."
+                f"the teacher at {where} does not know this URL or model: {answer}. See base_url and model (params.yaml, generate.teacher)."
             )
-        return told
+        return answer
 
-    def _told(self, header: str | None) -> float | None:
+    def _seconds(self, header: str | None) -> float | None:
         """The seconds that Retry-After asks for, None where there is none."""
         wait = retry_after(header)
         if wait is not None and wait > self._address.max_wait_seconds:

@@ -51,21 +51,21 @@ async def make(learn: Learn, asked: Asked, teaching: Teaching) -> None:
 
 
 async def rows(facts: list[Fact], asked: Asked, seed: int, ask: Ask) -> list[Tried]:
-    fact, told = facts[0], [sentence_of(fact) for fact in facts]
+    fact, sentences = facts[0], [sentence_of(fact) for fact in facts]
     known = WORDINGS[fact.language].kinds
     kinds = [known[kind] for kind in picks(asked.kinds, len(known), seed, METHOD, fact.id)]
     like = Items(items=[Item(question="这个对象的这一项内容是什么？", answer="按记录，这一项的内容是这样，另一项是那样。")] * len(kinds))
     listed = "\n".join(f"{number}. {kind}" for number, kind in enumerate(kinds, start=1))
-    given = await ask("1-items", like, entity=fact.entity, records="\n".join(told), kinds=listed)
+    given = await ask("1-items", like, entity=fact.entity, records="\n".join(sentences), kinds=listed)
     if not given.said.items:
         return [ask.drop("no_question", prompt_hash=given.prompt_hash)]
     others = [other.id for other in facts[1:]]
     return [
         Candidate(
             ask.dialogue(given, [(item.question, item.answer)], task=TASK, references=others),
-            [*told, item.question],  # a statement to be judged, or a wrong note, stands in the question
-            told=False,
-            fresh=True,
+            [*sentences, item.question],  # the question may hold a statement to judge, or a wrong note
+            source_words=False,
+            new_question=True,
         )
         for item in given.said.items[: asked.kinds]
     ]

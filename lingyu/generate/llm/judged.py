@@ -1,7 +1,7 @@
 """Preference pairs by sampling and judging: several answers to a question that people asked, the best against the worst.
 
 The judge sees the given answer, and all candidates twice, the second time in reverse order: a model prefers what it reads
-first. A pair comes only of two answers on whose order both looks agree, by a margin.
+first. Two answers make a pair only where both looks agree on their order, by a margin.
 """
 
 from functools import partial

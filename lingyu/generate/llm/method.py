@@ -1,7 +1,6 @@
 """What a method with a teacher works with: it says what is to be made of which record, and gets back the rows that passed.
 
-Records are worked on side by side, and rows, drops and exchanges are kept in the order of the records: how fast which answer
-came decides nothing.
+Records are worked on concurrently; rows, drops and exchanges are kept in the order of the records, whatever the order of the answers.
 """
 
 import asyncio
@@ -37,7 +36,7 @@ class Learn:
 
 @dataclass(frozen=True)
 class Drop:
-    """What was asked about and gave no row: the reason, the piece of text that shows it, and the row if there was one."""
+    """What was asked about and made no row: the reason, the piece of text that shows it, and the row if there was one."""
 
     record: Row
     method: str
@@ -77,7 +76,7 @@ class Ask:
         return given
 
     async def each(self, tries: Iterable[Coroutine[Any, Any, list[Tried]]]) -> list[Tried]:
-        """Several tries side by side; one that comes to nothing is a drop, and does not take the others with it."""
+        """Several tries side by side; one that fails is a drop, and the others go on."""
         return [tried for several in await together(self.one(attempt) for attempt in tries) for tried in several]
 
     async def one(self, attempt: Coroutine[Any, Any, list[Tried]]) -> list[Tried]:
@@ -113,8 +112,8 @@ class Ask:
 class Teaching:
     """One run of all methods."""
 
-    def __init__(self, teacher: Teacher, limits: Limits, questions: Iterable[str], told: Callable[[str], str], workers: int) -> None:
-        """questions: those there are already. told: what of the test a text speaks of, "" for nothing."""
+    def __init__(self, teacher: Teacher, limits: Limits, questions: Iterable[str], mentioned: Callable[[str], str], workers: int) -> None:
+        """questions: those there are already. mentioned: the test item that a text mentions, "" for none."""
         self.teacher, self.limits = teacher, limits
         self.rows: list[Dialogue | Preference] = []
         self.drops: list[Drop] = []
@@ -123,7 +122,7 @@ class Teaching:
         self.asked: set[str] = set()  # ids of the records asked about
         self.begun: Counter[str] = Counter()
         self.ended: Counter[str] = Counter()
-        self._told, self._workers = told, workers
+        self._mentioned, self._workers = mentioned, workers
         self._seen = Seen(limits.near)
         for question in questions:
             self._seen.near(question)
@@ -180,14 +179,14 @@ class Teaching:
         row = tried.row
         sources = ground_of("\n".join(tried.sources)).articles
         self.invented[table_of(row), row.source] += sum(article not in sources for answer in answers_of(row) for article in cited(answer))
-        if told := self._told("\n".join([*questions_of(row), *answers_of(row)])):
-            return Drop(ask.record, ask.method, "speaks_of_the_test", told, row.prompt_hash, row)
+        if item := self._mentioned("\n".join([*questions_of(row), *answers_of(row)])):
+            return Drop(ask.record, ask.method, "speaks_of_the_test", item, row.prompt_hash, row)
         found = finding(tried, self.limits, self._seen)
         return Drop(ask.record, ask.method, found.reason, found.evidence, row.prompt_hash, row) if found else None
 
 
 async def together(coroutines: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
-    """What all of them return. An exception comes through once all have ended: what is under way is paid for, and counted."""
+    """What all of them return. An exception is raised once all have ended: requests under way are paid for, and counted."""
     found = await asyncio.gather(*coroutines, return_exceptions=True)
     for problem in found:
         if isinstance(problem, BaseException):

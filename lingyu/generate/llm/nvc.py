@@ -1,6 +1,6 @@
 """Nonviolent communication: a message that may hurt, rewritten by observation, feeling, need and request, with its risk.
 
-Asks about labelled texts of the tasks named in params.yaml. What the rewriting says of the matter must stand in the message.
+Asks about labelled texts of the tasks named in params.yaml. Whatever the rewriting claims must be in the message.
 """
 
 from functools import partial
@@ -65,4 +65,4 @@ async def row(label: Label, ask: Ask) -> list[Tried]:
     words = WORDINGS[label.language]
     elements["risk"] = words.risks[given.said.risk]
     asked, answer = words.asked.format(text=label.text), words.answered.format(**elements)
-    return [Candidate(ask.dialogue(given, [(asked, answer)], task=TASK), [label.text], told=False)]
+    return [Candidate(ask.dialogue(given, [(asked, answer)], task=TASK), [label.text], source_words=False)]

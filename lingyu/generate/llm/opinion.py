@@ -44,4 +44,4 @@ async def row(case: Dialogue, articles: list[Document], ask: Ask) -> list[Tried]
     if not given.said.applies:
         return [ask.drop("not_answerable", facts[:40], given.prompt_hash)]
     opinion = ask.dialogue(given, [(facts, given.said.opinion)], task=TASK, references=case.references)
-    return [Candidate(opinion, [facts, *sources], told=False)]  # what follows from articles is in other words than theirs
+    return [Candidate(opinion, [facts, *sources], source_words=False)]  # what follows from articles is in other words than theirs

@@ -1,6 +1,6 @@
 """The prompts: prompts/<method>/<step>.<language>.md beside this file, system above the line of dashes, user below it.
 
-{{name}} stands for what is filled in. What is filled in is never read as a prompt again, whatever it says.
+{{name}} is a placeholder. What replaces it is never read as a template again, whatever it says.
 """
 
 import re

@@ -1,7 +1,7 @@
 """Reliable self-instruction: a passage, questions that it answers, and each answered with the passage in view.
 
-The answer names the words of the passage on which it rests; they must stand there. With `verify` the teacher is asked once
-more, as a judge that has only the passage, whether it says what the answer says.
+The answer names the words of the passage on which it rests, and they must be in it. With `verify` the model is asked once
+more, as a judge that sees only the passage, whether it says what the answer says.
 """
 
 from functools import partial
@@ -84,4 +84,4 @@ async def answered(question: str, passage: str, verify: bool, ask: Ask) -> list[
         )  # fmt: skip
         if not verdict.said.supported:
             return [ask.drop("judged_unsupported", verdict.said.unsupported, verdict.prompt_hash, row)]
-    return [Candidate(row, [passage], asked=True, fresh=True)]
+    return [Candidate(row, [passage], grounded_question=True, new_question=True)]

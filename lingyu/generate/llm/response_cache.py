@@ -1,6 +1,6 @@
 """What was asked and answered, by the hash of all that decides the answer: nothing is asked twice.
 
-Every exchange is appended to a journal the moment it comes, and stays there; a process that is killed loses none. A run's
+Every exchange is appended to a journal as soon as it is complete, and never removed; a process that is killed loses none. A run's
 output is the exchanges that it used, in an order of its own. Both are read: the journal knows what this copy of the
 project has paid for, the output what another copy did.
 """

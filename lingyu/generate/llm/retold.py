@@ -1,4 +1,4 @@
-"""Single to multi-turn: one long question and its answer, told as a conversation that says the same, no more."""
+"""Single to multi-turn: one long question and its answer, rewritten as a conversation that says the same and no more."""
 
 from functools import partial
 
@@ -16,7 +16,7 @@ PROMPTS = ("1-talk",)
 
 
 class Asked(StageParams):
-    """Single answers told again over several turns."""
+    """Single answers rewritten as several turns."""
 
     records: NonNegativeInt = Field(0, description="Given dialogues; 0 switches the method off.")
     turns: PositiveInt = Field(4, description="Turns of the conversation.")
@@ -41,4 +41,4 @@ async def row(dialogue: Dialogue, most: int, ask: Ask) -> list[Tried]:
     if len(said) < 2:
         return [ask.drop("single_turn", prompt_hash=given.prompt_hash)]
     talk = ask.dialogue(given, said, task=TASK, references=dialogue.references)
-    return [Candidate(talk, [question, answer], asked=True)]
+    return [Candidate(talk, [question, answer], grounded_question=True)]

@@ -58,7 +58,7 @@ else:
 
 @dataclass
 class Answers:
-    """What came of asking."""
+    """The rows and drops of all methods."""
 
     rows: list[Dialogue | Preference] = field(default_factory=list)
     drops: list[Drop] = field(default_factory=list)
@@ -68,16 +68,16 @@ class Answers:
 
 @dataclass(frozen=True)
 class Lesson:
-    """All that a run rests on but the teacher. questions: those there are already; told: what of the test a text speaks of."""
+    """The inputs of a run, without the teacher. questions: those there are already; mentioned: the test item that a text mentions."""
 
     learn: Learn
     counts: Counts
     limits: Limits
     questions: list[str]
-    told: Callable[[str], str]
+    mentioned: Callable[[str], str]
 
     def teaching(self, teacher: Teacher, workers: int) -> Teaching:
-        return Teaching(teacher, self.limits, self.questions, self.told, workers)
+        return Teaching(teacher, self.limits, self.questions, self.mentioned, workers)
 
     async def all_methods(self, teaching: Teaching) -> Teaching:
         for method in METHODS:
@@ -114,7 +114,7 @@ def ask_all(lesson: Lesson, settings: Settings, journal: Path, output: Path) -> 
 
 
 async def asked(lesson: Lesson, settings: Settings, record: Record, plan: Teaching) -> Teaching:
-    """The run with the endpoint, after it was told what it will take."""
+    """The run with the endpoint, after announcing what it will cost."""
     announce(settings, plan.teacher)
     key = os.environ.get(settings.key_from, "")
     with ExitStack() as stack:
@@ -132,7 +132,7 @@ def tell_idle(methods: list[str]) -> None:
     """Name the methods that were switched on and find nothing to ask about: their rows would be missed only at the end."""
     if methods:
         print(
-            f"generate: no record of the training part is what {', '.join(methods)} asks about (docs/generation.md); nothing comes of it.\n"
+            f"generate: the training part has no records for {', '.join(methods)} (docs/generation.md), so they make no rows.\n"
             f"generate: 训练部分没有 {'、'.join(methods)} 可用的记录，不会产生行。",
             file=sys.stderr,
         )

@@ -65,4 +65,4 @@ async def row(document: Document, scenario: str, turns: int, ask: Ask) -> list[T
     if not said:
         return [ask.drop("no_question", prompt_hash=given.prompt_hash)]
     talk = ask.dialogue(given, said, task=TASK)
-    return [Candidate(talk, [passage, *(user for user, _ in said)], fresh=True)]
+    return [Candidate(talk, [passage, *(user for user, _ in said)], new_question=True)]

@@ -1,6 +1,6 @@
 """Articles of statutes as instructions: what an article says, and which article says it. The answer is the article's own text.
 
-Some articles are held out: their text stands in the documents, which pretraining reads, but no instruction asks for
+Some articles are held out: their text is in the documents, which pretraining reads, but no instruction asks for
 them. Test questions ask for both kinds, in wordings of their own. For pretraining, what an article says is also stated
 beside its number in several wordings: a document names the number first, and what is only read in that order cannot be
 told in the other. Training quotes any clause that no other article of the title has, for with one quotation a model
@@ -51,7 +51,7 @@ WORDINGS = Wordings("articles", Forms)
 
 @dataclass(frozen=True)
 class Article:
-    """An article, whole: all rows that stand under its number."""
+    """A whole article: all rows under its number."""
 
     record: Document
     references: tuple[str, ...]  # the rows beside the first
@@ -143,7 +143,7 @@ def instructions(articles: Iterable[Article], recalls: int, cites: int, seed: in
 
 
 def quotations(article: Article, forms: Sequence[str], count: int, *key: object) -> Iterator[tuple[str, str]]:
-    """`count` pairs of a quotation and a wording, all there are if fewer: every quotation once before one comes again, no pair twice."""
+    """`count` pairs of a quotation and a wording, all there are if fewer: every quotation once before any is repeated, no pair twice."""
     order = [forms[form] for form in picks(len(forms), len(forms), *key, article.record.id)]
     for turn in range(min(count, len(article.quotes) * len(forms))):
         again, place = divmod(turn, len(article.quotes))

@@ -1,6 +1,6 @@
 """Preference pairs by corruption: the right answer against the same answer with one thing wrong in it.
 
-What goes wrong is what similarity does not see: the value of another entity, the number of another article, a
+The difference is one that similarity does not show: the value of another entity, the number of another article, a
 negation that was lost; or the whole answer is that to another question.
 """
 

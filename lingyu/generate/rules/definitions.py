@@ -1,6 +1,6 @@
 """Terms and what they mean, from sentences of documents that define them: 是指, 指的是, "means", "is defined as".
 
-The answer is the sentence as it stands, from the term on. A term that its document defines twice is left out.
+The answer is the sentence as it is, from the term on. A term that its document defines twice is left out.
 """
 
 import re
@@ -23,7 +23,7 @@ from lingyu.text.sentences import BARE
 METHOD = "definition"
 DEFINE, NAME = "define", "name"
 
-# What may stand before the term: the number of an item or an article, 本条例所称.
+# What may precede the term: the number of an item or an article, 本条例所称.
 LEAD = re.compile(
     rf"(?:{ARTICLE}[\s\u3000]*)?(?:其中，)?(?:本[^，。、]{{1,8}}?(?:所称|所指|所规定)的?|所谓的?|前款所称的?)?"
     r"|(?:In th(?:is|ese) \w+,? )?"
@@ -63,7 +63,7 @@ class Definition:
     record: Document
     term: str
     body: str
-    sentence: str  # from the term on, as it stands in the record, without its closing mark
+    sentence: str  # from the term on, as the record has it, without its closing mark
 
 
 class Params(StageParams):

@@ -73,7 +73,7 @@ def instructions(exams: Iterable[Exam], choices: int, judgements: int, seed: int
         words = WORDINGS[exam.language]
         orders = orders_of(exam, choices, seed)
         if len(orders) < choices:
-            left(exam, "its options cannot stand in another order")
+            left(exam, "its options cannot be reordered")
         for order, form in zip(orders, picks(len(words.one), len(words.one), seed, CHOICE, exam.id), strict=False):
             yield choice(exam, (words.one if len(exam.right) == 1 else words.several)[form], order)
         if any(OF_OTHERS.search(option) for option in exam.options):

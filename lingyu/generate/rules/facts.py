@@ -1,4 +1,4 @@
-"""Facts as instructions, test questions and prompts for reinforcement; the wordings stand in knowledge.py."""
+"""Facts as instructions, test questions and prompts for reinforcement; the wordings are those of knowledge.py."""
 
 from collections.abc import Iterable, Iterator
 from typing import Literal

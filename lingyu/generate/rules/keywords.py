@@ -1,4 +1,4 @@
-"""Keywords for a search, from a question or a passage: words that stand in it, and that few texts of the corpus have.
+"""Keywords for a search, from a question or a passage: words that are in it, and that few texts of the corpus have.
 
 Of a fact's question they are what it asks about, entity and relation, as the graph names them.
 """
@@ -27,7 +27,7 @@ LONGEST_JOINED = 8
 # By jieba's dictionary, set by eye on statutes and consultations:
 # 情况 32833, 部门 16543, 单位 17532; 提出 22139, 给予 3433, 继承 2580, 离婚 886.
 COMMON, COMMON_VERB = 10_000, 3000
-# 本市, 该场所, 前款, 未办理, 之日起: what they say depends on what stands around them. 够不够, 有没有 only ask.
+# 本市, 该场所, 前款, 未办理, 之日起: their meaning depends on the words around them. 够不够, 有没有 only ask.
 POINTING = re.compile(r"[本该前各全之未不无相其此]|(.)[不没]\1")
 
 
@@ -64,7 +64,7 @@ class Words:
     """The words of a corpus that say what a text is about, and how much each tells.
 
     They are the names that the graph has; of Chinese also nouns and rare verbs, and more so the rarer the language has them; of English,
-    where no dictionary tells a noun, only words that stand in some title or heading.
+    for which there is no dictionary of nouns, only words of some title or heading.
     """
 
     def __init__(self, texts: Iterable[str], headings: Iterable[str], names: Iterable[str]) -> None:
@@ -90,7 +90,7 @@ class Words:
         return bool(word) and not word.isascii() and tags().get(word, "n") != "v" and word not in self._names.get(word[:2], ())
 
     def found(self, text: str) -> Iterator[tuple[int, str]]:
-        """The words as they stand in the text, with their places; a name whole, the longest there is."""
+        """The words as they are in the text, with their places; a name whole, the longest there is."""
         place, since = 0, 0
         while place < len(text):
             name = next((name for name in self._names.get(text[place : place + 2], ()) if text.startswith(name, place)), "")

@@ -1,7 +1,7 @@
-"""Questions with passages, in the very form of professional mode: the right passage stands among others that its search finds too.
+"""Questions with passages, in the very form of professional mode: the right passage is among others that its search finds, too.
 
 Some rows have only the others, and the answer is that the passages do not say. Only where that is certain: for facts and
-articles a passage that holds the answer can be told; for what people asked, nobody knows which other passage helps.
+articles it is known which passage has the answer; for what people asked, nobody knows which other passage helps.
 """
 
 import tempfile
@@ -20,7 +20,7 @@ from lingyu.generate.stable_choice import number
 from lingyu.records import Dialogue, Document, Fact, Row
 from lingyu.retrieve.chunks import Chunk, chunk_of_fact, chunks_of_document
 from lingyu.retrieve.index import Knowledge, build
-from lingyu.retrieve.prompt import NOTHING_FOUND, is_chinese, shown, with_passages
+from lingyu.retrieve.prompt import NOTHING_FOUND, is_chinese, passage_text, with_passages
 from lingyu.retrieve.retrievers import Choice
 from lingyu.stage import StageParams
 
@@ -63,7 +63,7 @@ class Asked:
     record: Row
     question: str
     answer: str
-    references: tuple[str, ...]  # the rows that the answer stands in
+    references: tuple[str, ...]  # the rows that have the answer
     whole: bool  # all passages of them are needed, not only one that tells
     tells: tuple[str, ...]
 
@@ -115,7 +115,7 @@ class Shelf:
 
 
 def holds(chunk: Chunk, tells: Iterable[str]) -> bool:
-    text = squeezed(shown(chunk))
+    text = squeezed(passage_text(chunk))
     return all(squeezed(word) in text for word in tells)
 
 

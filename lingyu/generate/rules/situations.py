@@ -25,7 +25,7 @@ from lingyu.text.sentences import RULE
 METHOD = "situation"
 TASK, BASIS = "situation", "basis"
 
-# What stands in a sentence, what is asked in its place, what is answered.
+# What a sentence has, what is asked in its place, what is answered.
 MODALS: tuple[tuple[str, str, str], ...] = (
     # To its end the sentence says one thing: 不得少于两人，并出示证件 also demands one.
     (r"([还也都均])?不得(?!不|已)(?=[^，]+$)", r"是否\1可以", "不可以。"),
@@ -121,7 +121,7 @@ def instructions(articles: Iterable[Article], count: int, seed: int, left: Left 
             )
 
 
-Situation = tuple[Sequence[str], str, str]  # the wordings to ask it in, what goes into them, the answer without title and number
+Situation = tuple[Sequence[str], str, str]  # the wordings to ask it in, what fills them, the answer without title and number
 
 
 def from_sentences(article: Article, left: Left) -> Iterator[Situation]:
@@ -219,7 +219,7 @@ UNKNOWN = "its answer cites an article that it does not refer to"
 
 
 def by_row(articles: Iterable[Article]) -> dict[str, Article]:
-    """The articles by each of the rows that they stand in."""
+    """The articles by each of their rows."""
     return {row: article for article in articles for row in (article.record.id, *article.references)}
 
 

@@ -1,6 +1,6 @@
 """A system message that names the kind of task, for a share of the rows: who deploys the model may name it too, and need not.
 
-What it says stands under `skills` in the wordings of each method, by task. Tasks that files name for themselves have none.
+Its text is under `skills` in the wordings of each method, by task. Tasks that files name for themselves have none.
 """
 
 from collections.abc import Iterable, Iterator

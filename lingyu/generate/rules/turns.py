@@ -76,7 +76,7 @@ def cycled(count: int, below: int, *key: object) -> list[int]:
 
 
 def of_articles(found: Iterable[Article], dialogues: int, seed: int, left: Left = unheard) -> Iterator[Dialogue]:
-    """Where a quotation stands, what else stands there, under which heading; at most `dialogues` an article, by different quotes."""
+    """Which article a quotation is from, what else it says, under which heading; at most `dialogues` an article, by different quotes."""
     for article in found:
         language, said_before = article.record.language, article.record.section.split(" / ")[:-1]
         words = WORDINGS[language]
@@ -91,9 +91,9 @@ def of_articles(found: Iterable[Article], dialogues: int, seed: int, left: Left 
         forms = articles.WORDINGS[language].train[articles.CITE]
         for quote, form in articles.quotations(article, forms, dialogues, seed, METHOD):
             first = (articles.in_words(form, article, quote), articles.answer(article, articles.CITE))
-            told = len(quote) >= MOST_OF_IT * len(article.text)
-            if later or not told:
-                yield dialogue(article.record, [first, *([] if told else whole), *later], article.references)
+            whole_quoted = len(quote) >= MOST_OF_IT * len(article.text)
+            if later or not whole_quoted:
+                yield dialogue(article.record, [first, *([] if whole_quoted else whole), *later], article.references)
 
 
 def dialogue(record: Row, said: list[tuple[str, str]], references: Iterable[str]) -> Dialogue:

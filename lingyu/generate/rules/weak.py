@@ -107,5 +107,5 @@ def teacher(signal: Signal) -> str:
 
 
 def given_by_column(signals: Iterable[Signal], label: Label) -> bool:
-    """Whether a label came from a column that params.yaml calls a signal."""
+    """Whether a label is from a column that params.yaml calls a signal."""
     return any(not signal.patterns and signal.task == label.task for signal in signals)

@@ -1,4 +1,4 @@
-"""Readers, one file a format family. Document formats give blocks, record formats give records; neither knows our rows."""
+"""Readers, one module per format family. Document formats yield blocks, record formats yield records."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 @dataclass(frozen=True)
 class Block:
-    """A heading, paragraph or table of a document, and where it stands. level: 0 the title, 1 the first heading level …"""
+    """A heading, paragraph or table of a document, and its place. level: 0 for the title, 1 for the first heading level …"""
 
     kind: Literal["heading", "paragraph", "table"]
     text: str
@@ -19,7 +19,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Record:
-    """The named values of one record, and where it stands."""
+    """The named values of one record, and its place."""
 
     values: dict[str, Any]
     place: str
@@ -27,7 +27,7 @@ class Record:
 
 @dataclass(frozen=True)
 class Fault:
-    """A part of a file that could not be used: where, the reason's name, what a person should know, what was there."""
+    """A part of a file that could not be used: its place, the name of the reason, details, and the content."""
 
     place: str
     reason: str
@@ -45,9 +45,9 @@ class Unreadable(Exception):
 
 @dataclass(frozen=True)
 class Reading:
-    """How a file is to be read: its encoding where it is text, the bytes beyond which no record, and no document, is read.
+    """How to read a file: the encoding of text, and the maximum bytes of a record and of a document.
 
-    names: of the columns of a table whose first row has none; empty where it has them. ocr: whether pictures of pages are read.
+    names: the column names of a table without a header row, otherwise empty. ocr: whether to read scanned pages.
     """
 
     encoding: str
@@ -95,7 +95,7 @@ ENDINGS = {ending: form.name for form in FORMATS.values() for ending in form.end
 
 
 def markdown_table(rows: list[list[str]]) -> str:
-    """Rows as a Markdown table, the first row its head."""
+    """Rows as a Markdown table with the first row as header."""
     width = max(map(len, rows))
     cells = [[" ".join(cell.split()).replace("|", "\\|") for cell in row] + [""] * (width - len(row)) for row in rows]
     lines = ["| " + " | ".join(row) + " |" for row in cells]

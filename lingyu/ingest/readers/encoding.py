@@ -1,6 +1,6 @@
-"""Text out of bytes, by evidence: a mark at the start, valid UTF-8, else the encoding that gives the commonest characters.
+"""Encoding detection: a byte order mark, valid UTF-8, else the encoding that yields the most common characters.
 
-What the evidence leaves open is refused, with the setting that settles it. A file is read a piece at a time.
+Ambiguous files are rejected with the setting that resolves it. A file is read in pieces.
 """
 
 import codecs
@@ -13,29 +13,29 @@ from typing import BinaryIO
 from lingyu.ingest.readers import Fault, Reading, Unreadable, megabytes
 from lingyu.text.symbols import without_private
 
-# Four of five Chinese texts of more than a line have one in twenty characters among these; wrongly decoded bytes have none.
+# In most Chinese texts of more than a line, at least one in twenty characters is among these; wrongly decoded bytes have none.
 COMMON = frozenset(
     "的一是不了在人有我他这中大来上国和说们为以到及与或等应当规定个這來們說國為與應當規個時会會可用年月日第条條，。、：；？！（）“”《》"
 )
 MARKS = [(codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16")]
 CANDIDATES = ["gb18030", "big5", "utf-16-le", "utf-16-be"]
-# Quotes, dashes, accents and the like, for which an English text of Windows is not UTF-8.
+# Quotes, dashes, accents and similar characters that make an English text from Windows invalid UTF-8.
 WESTERN = frozenset("‘’“”–—…•™€£©®°±·½¼àâäáçèéêëíïîñóôöúùûüßÀÉÈÖÜ\xa0")
 DECLARED = re.compile(rb"""(?:charset|encoding)\s*=\s*["']?([A-Za-z][\w.:-]*)""")  # by HTML or XML
 SAMPLE = 1 << 20
-SAY = "say which it is: params.yaml, ingest.sources, encoding; or save it as UTF-8"
+HINT = "set the encoding in params.yaml, ingest.sources, encoding; or save the file as UTF-8"
 
 
 @dataclass(frozen=True)
 class Line:
-    """A line without its end, numbered from 1."""
+    """A line without its line ending, numbered from 1."""
 
     number: int
     text: str
 
 
 def encoding_of(path: Path) -> str:
-    """The name of the encoding, told by all of the file where it may be UTF-8. Raises Unreadable where nothing fits or more than one."""
+    """The name of the encoding; for UTF-8 the whole file is checked. Raises Unreadable if no encoding fits, or several do."""
     with path.open("rb") as file:
         start = file.read(SAMPLE)
         for mark, name in MARKS:
@@ -50,16 +50,16 @@ def encoding_of(path: Path) -> str:
         file.seek(max(0, wrong - SAMPLE) // 2 * 2)
         data = file.read(2 * SAMPLE)
         try:
-            return told_by(data, whole=wrong < SAMPLE and path.stat().st_size <= 2 * SAMPLE)
+            return detected(data, whole=wrong < SAMPLE and path.stat().st_size <= 2 * SAMPLE)
         except Unreadable as error:
-            said = DECLARED.search(start[:4096])
-            if error.reason == "encoding" and said and said_rightly(said[1].decode(), data):
-                return said[1].decode().lower()
+            declared = DECLARED.search(start[:4096])
+            if error.reason == "encoding" and declared and is_declared_correctly(declared[1].decode(), data):
+                return declared[1].decode().lower()
             raise
 
 
-def said_rightly(name: str, data: bytes) -> bool:
-    """Whether a text can be in the encoding that it says it is in."""
+def is_declared_correctly(name: str, data: bytes) -> bool:
+    """Whether a text can be in its declared encoding."""
     try:
         return attempted(data, name) is not None and codecs.lookup(name).name != "utf-8"
     except LookupError:
@@ -67,7 +67,7 @@ def said_rightly(name: str, data: bytes) -> bool:
 
 
 def first_not_utf8(file: BinaryIO, start: bytes) -> int | None:
-    """The place of the first byte that is not UTF-8; None if there is none."""
+    """The position of the first byte that is not UTF-8; None if there is none."""
     decoder, at, piece = codecs.getincrementaldecoder("utf-8")(), 0, start
     while True:
         try:
@@ -80,31 +80,31 @@ def first_not_utf8(file: BinaryIO, start: bytes) -> int | None:
         piece = file.read(SAMPLE)
 
 
-def told_by(data: bytes, whole: bool) -> str:
-    """The encoding of a sample that is not all UTF-8."""
+def detected(data: bytes, whole: bool) -> str:
+    """The encoding of a sample that is not valid UTF-8."""
     beyond = [line for line in data.split(b"\n") if not line.isascii()]
-    if not whole:  # the first and last lines of a sample are not whole
+    if not whole:  # the first and last lines of a sample are incomplete
         beyond = beyond[1:-1] or beyond
     fitting = sum(attempted(line, "utf-8") is not None for line in beyond)
     if fitting > len(beyond) / 2:
-        return "utf-8"  # with some lines damaged, which are refused one by one
+        return "utf-8"  # with some damaged lines, which are rejected one by one
     if len(beyond) == 1 and not data.rstrip(b"\n").count(b"\n") and (cut := utf8_but_for_its_end(data)) is not None:
-        raise Unreadable("truncated", f"the UTF-8 text breaks off in the middle of a character at byte {cut}")
+        raise Unreadable("truncated", f"the UTF-8 text ends in the middle of a character at byte {cut}; the file is truncated")
     shares = sorted(((common_share(text), name) for name in CANDIDATES if (text := sampled(data, name, whole)) is not None), reverse=True)
     shares = [(share, name) for share, name in shares if share >= 0.03]
     if shares and (len(shares) == 1 or shares[0][0] > 2 * shares[1][0]):
         return shares[0][1]
     if shares:
-        raise Unreadable("encoding", f"not UTF-8, and {' and '.join(name for _, name in shares)} both make sense of it; {SAY}")
+        raise Unreadable("encoding", f"not UTF-8, and the encoding is ambiguous: {' or '.join(name for _, name in shares)}; {HINT}")
     western = attempted(data, "cp1252") or ""
     foreign = [character for character in western if character > "\x7f"]
     if 0 < len(foreign) < len(western) / 10 and sum(character in WESTERN for character in foreign) > 0.9 * len(foreign):
         return "cp1252"
-    raise Unreadable("encoding", f"neither UTF-8, UTF-16, GB18030 nor Big5 makes sense of it; {SAY}")
+    raise Unreadable("encoding", f"the encoding must be UTF-8, UTF-16, GB18030 or Big5; {HINT}")
 
 
 def utf8_but_for_its_end(data: bytes) -> int | None:
-    """Where a UTF-8 text breaks off within its last character, as copied from a terminal or a stream."""
+    """The position at which a UTF-8 text is truncated within its last character, as when copied from a terminal or a stream."""
     try:
         data.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -114,7 +114,7 @@ def utf8_but_for_its_end(data: bytes) -> int | None:
 
 
 def wide_ascii(start: bytes) -> str | None:
-    """UTF-16 without its mark, where the text is mostly ASCII and every second byte therefore NUL."""
+    """Detects UTF-16 without byte order mark if the text is mostly ASCII, so that every second byte is NUL."""
     even, odd = start[::2].count(0), start[1::2].count(0)
     if max(even, odd) < 0.4 * len(start) / 2 or min(even, odd) > 0.05 * max(even, odd):
         return None
@@ -122,7 +122,7 @@ def wide_ascii(start: bytes) -> str | None:
 
 
 def sampled(data: bytes, name: str, whole: bool) -> str | None:
-    """The sample in this encoding. A few damaged bytes do not count against it, and nor do its cut ends."""
+    """The sample decoded in this encoding. A few damaged bytes are tolerated, as are incomplete characters at its ends."""
     if name.startswith("utf-16"):
         data = data[: len(data) // 2 * 2]
     elif not whole:
@@ -139,13 +139,13 @@ def attempted(data: bytes, name: str) -> str | None:
 
 
 def common_share(text: str) -> float:
-    """The share of common Chinese characters and marks among all that are not ASCII."""
+    """The share of common Chinese characters and punctuation among non-ASCII characters."""
     beyond = [character for character in text if character > "\x7f"][:50_000]
     return sum(character in COMMON for character in beyond) / len(beyond) if beyond else 0.0
 
 
 def lines(path: Path, how: Reading) -> Iterator[Line | Fault]:
-    """The lines of a text, one in memory at a time; a fault for one that is damaged or too long, and the rest goes on."""
+    """The lines of a text, one in memory at a time; damaged and too long lines give a Fault and are skipped."""
     with path.open("rb") as file:
         wide = {"utf-16": 2, "utf-32": 4}.get(how.encoding[:6], 1)
         encoding = how.encoding
@@ -175,19 +175,21 @@ def lines(path: Path, how: Reading) -> Iterator[Line | Fault]:
                 yield Fault(
                     f"line {number}",
                     "encoding",
-                    f"byte {error.start + 1} of the line is not {encoding}, as the rest of the file is",
+                    f"byte {error.start + 1} of the line is not valid {encoding}, the encoding of the file",
                     raw[:1000].decode(encoding, "replace"),
                 )
                 continue
             if "\0" in text:
                 shown = text[:1000].replace("\0", "␀")
-                yield Fault(f"line {number}", "nul_bytes", f"{text.count(chr(0))} NUL bytes in it: damaged in copying or saving", shown)
+                yield Fault(
+                    f"line {number}", "nul_bytes", f"{text.count(chr(0))} NUL bytes: the file was damaged when copied or saved", shown
+                )
             else:
                 yield Line(number, text)
 
 
 def line_end(file: BinaryIO, encoding: str) -> bytes:
-    """With what the lines end from here on: \\n, or \\r alone as a Mac before 2001 and its programs since write it."""
+    """The line ending from here on: \\n, or a lone \\r as written by classic Mac OS."""
     at = file.tell()
     start = file.read(SAMPLE)
     file.seek(at)
@@ -196,7 +198,7 @@ def line_end(file: BinaryIO, encoding: str) -> bytes:
 
 
 def narrow_lines(file: BinaryIO, most: int) -> Iterator[tuple[bytes, int]]:
-    """Lines that end at the byte 10, with their length; of one that is too long only the beginning."""
+    """Lines ending with byte 10, with their length; only the beginning of a line that is too long."""
     while raw := file.readline(most + 1):
         length = len(raw)
         if length > most:
@@ -207,7 +209,7 @@ def narrow_lines(file: BinaryIO, most: int) -> Iterator[tuple[bytes, int]]:
 
 
 def other_lines(file: BinaryIO, most: int, end: bytes, wide: int) -> Iterator[tuple[bytes, int]]:
-    """The same for another end, and for characters of two or four bytes, where a line ends at a character, not at a byte."""
+    """The same for another line ending, and for characters of two or four bytes."""
     held, length = bytearray(), 0
     while piece := file.read(SAMPLE):
         at = 0
@@ -228,11 +230,11 @@ def other_lines(file: BinaryIO, most: int, end: bytes, wide: int) -> Iterator[tu
 
 
 def whole_text(path: Path, how: Reading) -> tuple[str, list[Fault]]:
-    """A text without its damaged lines, and those. Raises Unreadable where it is larger than a document may be."""
+    """A text without its damaged lines, and these lines. Raises Unreadable if it exceeds the maximum document size."""
     size = path.stat().st_size
     if size > how.max_document:
         most = megabytes(how.max_document)
         raise Unreadable("too_large", f"a document of {megabytes(size)}, more than {most} (params.yaml, ingest.max_document_mb); split it")
     found = list(lines(path, how))
     text = "\n".join(line.text if isinstance(line, Line) else "" for line in found)
-    return without_private(text.replace("\r", "\n")), [line for line in found if isinstance(line, Fault)]  # \r: of a Mac before 2001
+    return without_private(text.replace("\r", "\n")), [line for line in found if isinstance(line, Fault)]  # \r: classic Mac OS

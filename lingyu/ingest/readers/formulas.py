@@ -1,4 +1,4 @@
-"""Formulas of Office (OMML) and of the web (MathML) as LaTeX between $; a formula that is but a line of signs as that line."""
+"""Converts formulas of Office (OMML) and the web (MathML) to LaTeX between $; a formula that is only a line of signs stays a line."""
 
 import re
 from collections.abc import Callable
@@ -40,20 +40,20 @@ _ACCENTS = {
 
 
 def between_marks(said: str) -> str:
-    """A formula as it stands in a text."""
+    """A formula as it appears in the text."""
     said = " ".join(said.split())
     return f"${said}$" if re.search(r"[\\_^&{]", said) else said
 
 
 def of_office(element: Any) -> str:
-    """m:oMath or m:oMathPara, several lines of which are apart."""
+    """m:oMath or m:oMathPara, with several lines kept separate."""
     if element.tag == f"{M}oMathPara":
         return "\n".join(filter(None, (of_office(part) for part in element.iter(f"{M}oMath"))))
     return between_marks(_omml(element))
 
 
 def of_web(element: Any) -> str:
-    """<math>, by the LaTeX that it brings along where it does."""
+    """<math>, from its LaTeX annotation if it has one."""
     for note in element.iter("annotation"):
         if "tex" in (note.get("encoding") or "").lower() and (note.text or "").strip():
             return between_marks(note.text)
@@ -74,13 +74,13 @@ def _script(mark: str, said: str) -> str:
 
 
 def _base(said: str) -> str:
-    """What a script is put on: in braces where it is more than a sign, a number, a command or what has its own brackets."""
+    """The base of a script, in braces unless it is a sign, a number, a command or has its own brackets."""
     said = said.strip()
     return said if re.fullmatch(r"\w*|\\[A-Za-z]+|\S|[(\[].*[)\]]", said) else _group(said)
 
 
 def _joined(parts: list[str]) -> str:
-    """Parts one after the other, a command apart from the letter that follows it."""
+    """The joined parts, with a space between a command and a following letter."""
     whole = ""
     for part in filter(None, parts):
         whole += (" " if re.search(r"\\[A-Za-z]+$", whole) and part[0].isalpha() else "") + part
@@ -130,7 +130,7 @@ def _child(element: Any, name: str) -> str:
 
 
 def _property(element: Any, name: str, otherwise: str = "") -> str:
-    """What a formula's part says of its look: m:naryPr/m:chr …; a sign that is there without a value is none."""
+    """A property of a formula part: m:naryPr/m:chr …; an element without a value means no sign."""
     for properties in element:
         if isinstance(properties.tag, str) and properties.tag.endswith("Pr") and (found := properties.find(f"{M}{name}")) is not None:
             return found.get(f"{M}val") or ""

@@ -10,7 +10,7 @@ from typing import Any
 
 from lingyu.ingest.readers.numbering import chinese
 
-# What Excel shows by where it runs, and what only its Chinese edition knows by number (ECMA-376, 18.8.30, zh-cn).
+# Formats that depend on the locale, and format numbers of the Chinese edition only (ECMA-376, 18.8.30, zh-cn).
 SYSTEM = {14: "yyyy-mm-dd", 22: "yyyy-mm-dd hh:mm", 30: "yyyy-mm-dd"}
 CHINESE = {
     **dict.fromkeys((27, 36, 50, 52, 57), 'yyyy"年"m"月"'),
@@ -39,7 +39,7 @@ FIRST = datetime(1899, 12, 30)
 
 @dataclass(frozen=True)
 class Section:
-    """One of a format's parts between semicolons: its tokens (kind, text) and the condition under which it holds."""
+    """A section of a format between semicolons: its tokens (kind, text) and its condition."""
 
     tokens: tuple[tuple[str, str], ...]
     condition: tuple[str, float] | None
@@ -83,7 +83,7 @@ def section(text: str) -> Section:
 
 
 def shown(value: Any, code: str, first: datetime = FIRST) -> Any:
-    """The value as text where its format changes how it looks, else the value; "" where the format hides it."""
+    """The value as text if its format changes how it looks, otherwise the value; "" if the format hides it."""
     if isinstance(value, bool):
         return "TRUE" if value else "FALSE"
     if isinstance(value, str):
@@ -103,7 +103,7 @@ def shown(value: Any, code: str, first: datetime = FIRST) -> Any:
 
 
 def plain(value: Any) -> Any:
-    """A number without what is beyond the 15 digits that Excel counts with; a date in figures."""
+    """A number rounded to Excel's 15 digits; a date in figures."""
     if isinstance(value, float):
         return int(value) if value.is_integer() and abs(value) < 1e15 else float(f"{value:.15g}")
     if isinstance(value, datetime):
@@ -112,7 +112,7 @@ def plain(value: Any) -> Any:
 
 
 def serial(value: Any, first: datetime) -> float:
-    """A value as the number that a workbook keeps: days, and parts of a day."""
+    """A value as an Excel serial number: days and fractions of a day."""
     if isinstance(value, time):
         value = datetime.combine(first, value)
     elif isinstance(value, date) and not isinstance(value, datetime):
@@ -148,7 +148,7 @@ def holds(number: float, sign: str, bound: float) -> bool:
 
 
 def as_text(value: str, code: str) -> str:
-    """A text by the part of the format that is for texts."""
+    """A text formatted by the text section of the format."""
     part = next((part for part in reversed(sections(code)) if ("sign", "@") in part.tokens), None)
     return "".join(value if said == "@" and kind == "sign" else said for kind, said in part.tokens) if part else value
 
@@ -247,7 +247,7 @@ def as_fraction(number: Decimal, part: Section) -> str:
 
 
 def as_date(number: float, part: Section, first: datetime) -> str:
-    """A date, a time of day or a time that has passed."""
+    """A date, a time of day or an elapsed time."""
     finest = next((len(said) - 1 for kind, said in part.tokens if kind == "part" and said.startswith(".")), 0)
     steps = 10**finest
     ticks = round(number * 86400 * steps)  # seconds, or parts of them, since the first day

@@ -1,4 +1,4 @@
-"""Word's automatic numbering: 第一条, 1.1, （一） and the like, which stand in no paragraph's text but in its style."""
+"""Word's automatic numbering: 第一条, 1.1, （一） and similar, which are not in the text of a paragraph but in its style."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,14 +14,14 @@ class Level:
     form: str = "decimal"
     text: str = ""
     after: str = "tab"
-    restart: int | None = None  # the level, from 1, whose new number starts this one again; 0 for none
+    restart: int | None = None  # the level, from 1, whose next number restarts this one; 0 for none
     plain: bool = False  # numbers of higher levels are shown as 1, 2, 3
     style: str = ""
 
 
 @dataclass
 class List:
-    """A numbered list: its levels, and which list it counts together with."""
+    """A numbered list: its levels, and the list it shares its counters with."""
 
     counts_with: str
     levels: dict[int, Level]
@@ -29,7 +29,7 @@ class List:
 
 
 class Numbering:
-    """Counts on, paragraph by paragraph, in the order of the document."""
+    """Counts paragraph by paragraph, in document order."""
 
     def __init__(self, numbering: Any, styles: Any) -> None:
         """The roots of numbering.xml and styles.xml; either may be None."""
@@ -39,7 +39,7 @@ class Numbering:
         self._begun: set[tuple[str, int]] = set()
 
     def label(self, paragraph: Any) -> str:
-        """The number that Word shows before the paragraph, with what follows it; "" where there is none."""
+        """The number that Word shows before the paragraph, with its suffix; "" if there is none."""
         number, depth = self._place(paragraph)
         listed = self._lists.get(number)
         if listed is None or depth not in listed.levels:
@@ -64,7 +64,7 @@ class Numbering:
         return label + {"nothing": ""}.get(level.after, " ") if label else ""
 
     def _place(self, paragraph: Any) -> tuple[str, int]:
-        """The list and the level of a paragraph: its own, or those of its style or of a style that this one is based on."""
+        """The list and level of a paragraph: its own, or inherited from its style."""
         properties = paragraph.find(f"{W}pPr")
         own = properties.find(f"{W}numPr") if properties is not None else None
         number, depth = value_of(own, "numId"), value_of(own, "ilvl")
@@ -120,13 +120,13 @@ def levels_of(parent: Any) -> dict[int, Level]:
 
 
 def value_of(parent: Any, name: str) -> str:
-    """What the child of this name says; "" where there is no such child."""
+    """The value of the child with this name; "" if there is none."""
     child = parent.find(f"{W}{name}") if parent is not None else None
     return (child.get(f"{W}val") or "") if child is not None else ""
 
 
 def numeral(number: int, form: str) -> str:
-    """A number as one of Word's formats shows it; a format that is not known here as digits."""
+    """A number in one of Word's formats; digits for unknown formats."""
     if form in ("none", "bullet"):
         return ""
     if form in ("chineseCounting", "chineseCountingThousand", "japaneseCounting", "taiwaneseCounting", "taiwaneseCountingThousand"):
@@ -150,22 +150,22 @@ def numeral(number: int, form: str) -> str:
 
 
 def chinese(number: int, digits: str = WRITTEN, units: str = "千百十") -> str:
-    """A number up to 9,999 as it is said: 十, 二十一, 一百零五, 一千零二十."""
+    """A number up to 9,999 in Chinese: 十, 二十一, 一百零五, 一千零二十."""
     if not 0 < number < 10000:
         return digits[0] if number == 0 else str(number)
-    said, gap = "", False
+    text, gap = "", False
     for digit, unit in zip(f"{number:04}", [*units, ""], strict=True):
         if digit == "0":
-            gap = bool(said)
+            gap = bool(text)
             continue
-        said += (digits[0] if gap else "") + digits[int(digit)] + unit
+        text += (digits[0] if gap else "") + digits[int(digit)] + unit
         gap = False
-    return said[1:] if said.startswith("一十") else said
+    return text[1:] if text.startswith("一十") else text
 
 
 def roman(number: int) -> str:
-    said = ""
+    text = ""
     signs = "M:1000 CM:900 D:500 CD:400 C:100 XC:90 L:50 XL:40 X:10 IX:9 V:5 IV:4 I:1"
     for sign, _, value in (pair.partition(":") for pair in signs.split()):
-        said, number = said + sign * (number // int(value)), number % int(value)
-    return said
+        text, number = text + sign * (number // int(value)), number % int(value)
+    return text

@@ -1,4 +1,4 @@
-"""What a page of a PDF holds: its lines and tables in the order of reading, one column after the other."""
+"""The lines and tables of a PDF page in reading order, column by column."""
 
 from bisect import bisect
 from collections import Counter
@@ -12,14 +12,14 @@ from lingyu.ingest.readers.upright import parts_of
 from lingyu.text.normalise import joined
 from lingyu.text.symbols import without_private
 
-COLUMN = 5  # lines on each side of a gap from which it parts two columns
-BESIDE = 90  # the columns of what runs in another direction than most of the page
-FEW = 30  # characters: a page number or a stamp upon an image, not a page of text
+COLUMN = 5  # minimum lines on each side of a gap between two columns
+BESIDE = 90  # the columns of text in another direction than most of the page
+FEW = 30  # characters: a page number or a stamp on an image, not a page of text
 
 
 @dataclass
 class Line:
-    """A line of text, or a whole table, with its box on the page; what the rules of paragraphs need to know of it."""
+    """A line of text or a whole table, with its box on the page and the properties used to build paragraphs."""
 
     text: str
     page: int
@@ -42,23 +42,23 @@ class Line:
 
 
 def unread(page: Any) -> str:
-    """Why a page that shows something has no text that could be read; "" where it has."""
+    """Why a non-empty page has no readable text; "" if it has."""
     text = "".join(char["text"] for char in page.chars if not char["text"].isspace())
     codes = sum(len(char["text"]) > 1 and char["text"].startswith("(cid:") for char in page.chars)
     if codes > len(page.chars) / 5:
-        return "its font does not tell which characters it shows"
+        return "its font has no mapping to characters"
     if len(text) > FEW:
         return ""
     area = sum(abs((image["x1"] - image["x0"]) * (image["bottom"] - image["top"])) for image in page.images)
     if page.images and (not text or area > 0.6 * page.width * page.height):
-        return "an image without text: it looks scanned"
+        return "an image without text, probably scanned"
     if not text and len(page.curves) > 100:
         return "its text is drawn as outlines"
     return ""
 
 
 def lines_of(page: Any, left: LeftOut) -> Iterator[Line]:
-    """What a page holds: tables of at least two rows and columns, and the lines outside them; then what runs in another direction."""
+    """The content of a page: tables of at least two rows and columns, and the lines outside them; then rotated text."""
     most, *others = parts_of(page, left)
     aside = {part.angle: part.page.chars for part in others}
     number = page.page_number
@@ -82,7 +82,7 @@ def lines_of(page: Any, left: LeftOut) -> Iterator[Line]:
 
 
 def with_sideways(table: Any, rows: list[list[str]], page: Any, aside: dict[int, list[dict[str, Any]]]) -> list[list[str]]:
-    """The rows of a table with what stands sideways in its cells, which is taken out of what else runs so."""
+    """The rows of a table with rotated text in its cells, which is removed from the other rotated text."""
     for angle, chars in aside.items():
         back = {id(char): unturned(char, page.bbox, angle) for char in chars}
         for row, cells in zip(rows, table.rows, strict=True):
@@ -97,7 +97,7 @@ def with_sideways(table: Any, rows: list[list[str]], page: Any, aside: dict[int,
 
 
 def page_of(page: Any, chars: list[dict[str, Any]]) -> Any:
-    """A page of these characters alone."""
+    """A page with only these characters."""
     made = page.filter(lambda _: False)
     made._objects = {"char": chars}
     return made
@@ -108,7 +108,7 @@ def within(middle: tuple[float, float], box: tuple[float, float, float, float]) 
 
 
 def unturned(char: dict[str, Any], box: tuple[float, float, float, float], angle: int) -> tuple[float, float]:
-    """Where the middle of a character stands on the page as it was before it was turned."""
+    """The middle of a character in the coordinates before rotation."""
     across, down = (char["x0"] + char["x1"]) / 2, (char["top"] + char["bottom"]) / 2
     left, top, right, bottom = box
     if angle == 90:
@@ -143,7 +143,7 @@ def lines_and_tables(page: Any, number: int, tables: list[Line]) -> Iterator[Lin
 
 
 def gaps_of(runs: list[dict[str, Any]], left: float, right: float) -> tuple[list[float], list[tuple[float, float]]]:
-    """Where the second and each further column begins, and the tops and bottoms of the runs that lie across any of them."""
+    """The starts of the second and further columns, and the tops and bottoms of the runs across them."""
     gap, across = columns_of(runs, right - left, left)
     if not gap:
         return [], []
@@ -154,7 +154,7 @@ def gaps_of(runs: list[dict[str, Any]], left: float, right: float) -> tuple[list
 
 
 def in_reading_order(lines: list[Line]) -> list[Line]:
-    """One column after the other; what lies across them parts those above from those below."""
+    """Column by column; lines across the columns separate those above from those below."""
     bars = sorted(line.top for line in lines if line.column == 0)
     return sorted(lines, key=lambda line: (2 * bisect(bars, line.top) - (line.column == 0), line.column, line.top))
 
@@ -170,9 +170,9 @@ def text_lines(page: Any, number: int, column: int = 0) -> list[Line]:
 
 
 def columns_of(runs: list[dict[str, Any]], width: float, begins: float = 0) -> tuple[float, list[tuple[float, float]]]:
-    """Where the second column begins, and the tops and bottoms of the runs that lie across; 0 and none on a page of one column.
+    """The start of the second column, and the tops and bottoms of the runs across both; 0 and none on a single-column page.
 
-    Two columns of text, unlike a form or a table without rules: full lines on the left, lines that begin together on the right.
+    Unlike a form or a table without rules, two text columns have full lines on the left and left-aligned lines on the right.
     """
     starts = Counter(round(run["x0"]) for run in runs if 0.35 * width < run["x0"] - begins < 0.7 * width)
     if not starts:
@@ -193,7 +193,7 @@ def columns_of(runs: list[dict[str, Any]], width: float, begins: float = 0) -> t
 
 
 def joined_lines(text: str) -> str:
-    """The lines of a table's cell as one."""
+    """The joined lines of a table cell."""
     whole = ""
     for line in without_private(text).split("\n"):
         whole = joined(whole, line.strip())

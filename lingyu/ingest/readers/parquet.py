@@ -1,4 +1,4 @@
-"""Parquet: a record a row, a few rows in memory at a time."""
+"""Parquet: one record per row, a few rows in memory at a time."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,12 +22,12 @@ def records(path: Path, how: Reading) -> Iterator[Record | Fault]:
                     try:
                         yield Record({name: as_text(value) for name, value in values.items()}, f"row {number}")
                     except UnicodeDecodeError:
-                        yield Fault(f"row {number}", "encoding", "holds bytes that are no UTF-8 text", str(values)[:1000])
+                        yield Fault(f"row {number}", "encoding", "contains bytes that are not UTF-8 text", str(values)[:1000])
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         where = f" after row {number}" if number else ""
-        raise Unreadable("unreadable", f"not a Parquet file that can be read{where} ({type(error).__name__}: {error})") from error
+        raise Unreadable("unreadable", f"cannot be read as Parquet{where} ({type(error).__name__}: {error})") from error
 
 
 def as_text(value: Any) -> Any:
-    """Text that was stored as bytes, as text."""
+    """Decodes text that was stored as bytes."""
     return value.decode("utf-8") if isinstance(value, bytes) else value

@@ -1,4 +1,4 @@
-"""PDF: paragraphs out of lines, headings by size, tables with their captions, and the lines that repeat on every page left out."""
+"""PDF: paragraphs from lines, headings by font size, tables with captions, without headers and footers."""
 
 import logging
 import re
@@ -16,8 +16,8 @@ from lingyu.text.marks import LIST_ITEM, bare
 from lingyu.text.normalise import joined, normal
 from lingyu.text.sentences import CLOSERS
 
-EDGE = 2  # lines at the top and at the bottom of a page among which running lines are looked for
-LARGER = 1.15  # times the size of the running text: a heading
+EDGE = 2  # lines at the top and bottom of a page that may be headers and footers
+LARGER = 1.15  # minimum size of a heading, relative to the body text
 PAGE_NUMBER = re.compile(
     r"[-–—~·• ]*(?:第|page|p\.)?\s*\d{1,4}\s*页?(?:\s*[(（]?\s*(?:/|of|共|,|，)\s*共?\s*\d{1,4}\s*页?\s*[)）]?)?[-–—~·• ]*", re.IGNORECASE
 )
@@ -31,15 +31,15 @@ def blocks(path: Path, how: Reading) -> Iterator[Block | Fault]:
     pages, faults = read(path, how.ocr, left)
     if not any(pages):
         if faults:
-            raise Unreadable(faults[0].reason, f"none of its {len(pages)} pages can be read: {faults[0].detail}")
-        raise Unreadable("unreadable", "a PDF without a page that says anything")
+            raise Unreadable(faults[0].reason, f"none of the {len(pages)} pages can be read: {faults[0].detail}")
+        raise Unreadable("unreadable", "a PDF without any content")
     yield from faults
     if is_cut(path):
-        yield Fault("end of file", "truncated", f"a PDF without its end: it was cut, and may have had more than {len(pages)} pages")
+        yield Fault("end of file", "truncated", f"the PDF is truncated, and may have had more than {len(pages)} pages")
     running = running_lines(pages)
     for text, lines in running.items():
         yield Fault(
-            f"{len({line.page for line in lines})} pages", "running_line", "a header, footer or page number, no part of the text", text
+            f"{len({line.page for line in lines})} pages", "running_line", "header, footer or page number, not part of the text", text
         )
     left_out = {id(line) for lines in running.values() for line in lines}
     yield from paragraphs(list(whole_tables([line for page in pages for line in page if id(line) not in left_out])))
@@ -47,10 +47,10 @@ def blocks(path: Path, how: Reading) -> Iterator[Block | Fault]:
 
 
 def read(path: Path, ocr: bool, left: LeftOut) -> tuple[list[list[Line]], list[Fault]]:
-    """The lines and tables of each page in the order of reading, and the pages that hold no text to read but by OCR."""
+    """The lines and tables of each page in reading order, and a Fault for pages that need OCR."""
     import pdfplumber
 
-    logging.getLogger("pdfminer").setLevel(logging.ERROR)  # a warning for each odd font, many a page
+    logging.getLogger("pdfminer").setLevel(logging.ERROR)  # many warnings per page about unusual fonts
     pages, faults, scanned = [], [], []
     try:
         with path.open("rb") as file, pdfplumber.open(file) as pdf:
@@ -67,34 +67,34 @@ def read(path: Path, ocr: bool, left: LeftOut) -> tuple[list[list[Line]], list[F
                     lines = list(lines_of(page, left))
                 pages.append(lines)
                 page.close()
-    except Exception as error:  # whatever a broken file provokes in the library, the file is what is broken
+    except Exception as error:  # the library raises many types for damaged files
         if "password" in f"{type(error).__name__} {error!r}".lower():
-            raise Unreadable("password", "protected by a password; save it without one") from error
+            raise Unreadable("password", "password-protected; save it without a password") from error
         if is_cut(path):
-            raise Unreadable("truncated", "a PDF without its end, where it says what is where: it was cut; copy it anew") from error
-        raise Unreadable("unreadable", f"not a PDF that can be read ({type(error).__name__}: {error})") from error
+            raise Unreadable("truncated", "the PDF is truncated: its cross-reference table is missing; copy it again") from error
+        raise Unreadable("unreadable", f"cannot be read as PDF ({type(error).__name__}: {error})") from error
     if scanned:
         where = f"page {', '.join(scanned)}"
-        faults.append(Fault(where, "read_by_ocr", "a picture, read by OCR: look whether numbers and names are right"))
+        faults.append(Fault(where, "read_by_ocr", "a scanned page, read by OCR: check numbers and names"))
     return pages, faults
 
 
 def is_cut(path: Path) -> bool:
-    """Whether the mark is missing with which a PDF ends."""
+    """Whether the end-of-file marker is missing."""
     with path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - 4096))
         return b"%%EOF" not in file.read()
 
 
 def running_lines(pages: list[list[Line]]) -> dict[str, list[Line]]:
-    """The lines at the edge of pages that say the same, but for numbers, on most pages; and page numbers."""
+    """Page numbers, and lines at the edge of pages that are the same, except for numbers, on most pages."""
     seen: dict[str, list[Line]] = {}
     for page in pages:
         down = sorted((line for line in page if not line.beside), key=lambda line: line.top)
         at_edges = [*down[:EDGE], *down[-EDGE:], *(line for line in page if line.beside)]
         for line in {id(line): line for line in at_edges}.values():
             text = normal(line.text)
-            form = "#" if PAGE_NUMBER.fullmatch(text) else re.sub(r"\d+", "#", text) + f" {line.size}"  # a title is set larger
+            form = "#" if PAGE_NUMBER.fullmatch(text) else re.sub(r"\d+", "#", text) + f" {line.size}"  # titles have a larger font
             if not line.table:
                 seen.setdefault(form, []).append(line)
     enough = max(2, len(pages) / 2)
@@ -102,7 +102,7 @@ def running_lines(pages: list[list[Line]]) -> dict[str, list[Line]]:
 
 
 def whole_tables(lines: list[Line]) -> Iterator[Line]:
-    """The lines with each table as one: with the caption above or else below it, and with what of it stands on the next page."""
+    """The lines, with each table merged with its caption above or below, and with its continuation on the next page."""
     waiting = list(reversed(lines))
     held: Line | None = None  # a caption
     while waiting:
@@ -127,7 +127,7 @@ def whole_tables(lines: list[Line]) -> Iterator[Line]:
 
 
 def next_part(table: Line, waiting: list[Line]) -> Line | None:
-    """The part of a table that stands at the top of the next page, taken from the lines that wait, with its 续表 above."""
+    """The continuation of a table at the top of the next page, removed from the waiting lines together with its 续表 caption."""
     some = waiting[-2:][::-1]
     if some and not some[0].table and CONTINUED.match(some[0].text):
         some = some[1:]
@@ -143,13 +143,13 @@ def next_part(table: Line, waiting: list[Line]) -> Line | None:
 
 
 def below(table: Line, line: Line) -> bool:
-    """Whether a line is the caption under a table."""
+    """Whether a line is the caption below a table."""
     near = line.page == table.page_end and 0 <= line.top - table.bottom < 3 * (line.size or 10)
     return not line.table and near and bool(CAPTION.fullmatch(normal(line.text)))
 
 
 def paragraphs(lines: list[Line]) -> Iterator[Block]:
-    """Lines joined to paragraphs and headings, across lines, columns and pages."""
+    """Paragraphs and headings, joined across lines, columns and pages."""
     text = [line for line in lines if not line.table]
     if not text:
         yield from (block("", line, None) for line in lines)
@@ -161,7 +161,7 @@ def paragraphs(lines: list[Line]) -> Iterator[Block]:
     plain = [line for line in text if line.size == size]
     edges = {column: edges_of([line for line in plain if line.column == column] or plain) for column in {line.column for line in text}}
     pitches = sorted(below.top - above.top for above, below in pairwise(plain) if beside(above, below) and below.top > above.top)
-    pitch = pitches[len(pitches) // 5] if pitches else 1.5 * size  # within paragraphs; between them it is often more
+    pitch = pitches[len(pitches) // 5] if pitches else 1.5 * size  # line pitch within paragraphs; between them it is often larger
     all_bold = sum(line.bold for line in plain) > len(plain) / 2
     levels = heading_sizes(text, size)
 
@@ -172,8 +172,8 @@ def paragraphs(lines: list[Line]) -> Iterator[Block]:
             return levels[line.size]
         return len(levels) + 1 if line.bold and not all_bold and line.size == size else None
 
-    def goes_on(line: Line, last: Line) -> bool:
-        """Whether the line belongs to the paragraph or heading that the last one began."""
+    def continues(line: Line, last: Line) -> bool:
+        """Whether the line continues the current paragraph or heading."""
         if last.table or line.table or level_of(line) != level_of(last) or line.size != last.size:
             return False
         (left, _), (_, right) = edges[line.column], edges[last.column]
@@ -189,7 +189,7 @@ def paragraphs(lines: list[Line]) -> Iterator[Block]:
 
     whole, first, last = "", None, None
     for line in lines:
-        if first and last and goes_on(line, last):
+        if first and last and continues(line, last):
             whole = joined(whole, line.text)
         else:
             if first:
@@ -201,17 +201,17 @@ def paragraphs(lines: list[Line]) -> Iterator[Block]:
 
 
 def beside(above: Line, line: Line) -> bool:
-    """Whether two lines stand in one column of one page."""
+    """Whether two lines are in the same column of the same page."""
     return (above.page, above.column) == (line.page, line.column)
 
 
 def edges_of(lines: list[Line]) -> tuple[float, float]:
-    """Where the lines of a column mostly begin, and where the longest ends."""
+    """The usual start of the lines of a column, and the end of the longest."""
     return Counter(round(line.left) for line in lines).most_common(1)[0][0], max(line.right for line in lines)
 
 
 def heading_sizes(lines: list[Line], size: float) -> dict[float, int]:
-    """The sizes larger than the running text's, the largest 1."""
+    """Heading levels by font size above the body text, 1 for the largest."""
     larger = sorted({line.size for line in lines if line.size >= LARGER * size}, reverse=True)
     return {size: level for level, size in enumerate(larger, 1)}
 

@@ -1,4 +1,4 @@
-"""Pages that are pictures, read by OCR: the optional package rapidocr, whose models for Chinese and English come with it."""
+"""OCR for scanned pages with the optional package rapidocr, which includes models for Chinese and English."""
 
 from functools import cache
 from importlib.util import find_spec
@@ -9,11 +9,11 @@ from lingyu.ingest.readers import Fault
 from lingyu.ingest.readers.pages import Line, columns_of, in_reading_order
 
 EXTRA = "pip install 'lingyu[ocr]'"
-DOTS = 200  # an inch: a letter of 10 points is 28 high, which the models are made for
-LONGEST = 4000  # dots of a side; the scan of a plan needs no more, and it would fill the memory
-SURE = 0.5  # the package's own bound; what is below is mostly ornament, stamps and handwriting
-GRID = 5  # points; lines of a scan that begin together do so to within some dots
-ALIKE = 0.25  # lines whose heights differ less are of one size: a line without tall letters is lower
+DOTS = 200  # dpi: a 10-point letter is 28 pixels high, which suits the models
+LONGEST = 4000  # pixels of a side; limits memory for scanned plans
+SURE = 0.5  # the package's default; below are mostly ornaments, stamps and handwriting
+GRID = 5  # points; tolerance for left-aligned lines of a scan
+ALIKE = 0.25  # lines whose heights differ less have the same font size: a line without tall letters is lower
 
 
 def is_there() -> bool:
@@ -21,16 +21,16 @@ def is_there() -> bool:
 
 
 def lines_of_scan(page: Any) -> tuple[list[Line], list[Fault]]:
-    """The lines that a page shows, in the order of reading, and those too unclear to trust."""
+    """The lines of a page in reading order, and a Fault for each with low confidence."""
     dots = min(DOTS, LONGEST * 72 / max(page.width, page.height))
     read = engine()(page.to_image(resolution=dots).original, text_score=0)
     place = f"page {page.page_number}"
     if not read.txts:
-        return [], [Fault(place, "needs_ocr", "OCR found no text in it; if it shows some, scan it anew")]
+        return [], [Fault(place, "needs_ocr", "OCR found no text; if there is some, scan the page again")]
     lines, faults, runs = [], [], []
     for text, score, corners in zip(read.txts, read.scores, read.boxes.tolist(), strict=True):
         if score < SURE:
-            faults.append(Fault(place, "ocr_unsure", f"OCR is not sure of this line ({score:.2f}); write it into a file of its own", text))
+            faults.append(Fault(place, "ocr_unsure", f"low OCR confidence ({score:.2f}); type the line into a separate file", text))
             continue
         across, down = ([corner[axis] * 72 / dots for corner in corners] for axis in (0, 1))
         lines.append(Line(text, page.page_number, min(across), max(across), min(down), max(down)))
@@ -43,7 +43,7 @@ def lines_of_scan(page: Any) -> tuple[list[Line], list[Fault]]:
     if gap:
         for line, run in zip(lines, runs, strict=True):
             line.column = 1 if line.right <= gap + GRID else 2 if run["x0"] >= gap else 0
-    return in_reading_order(lines) if gap else lines, faults  # on one column the package keeps what stands side by side together
+    return in_reading_order(lines) if gap else lines, faults  # on single-column pages the package keeps adjacent texts together
 
 
 @cache

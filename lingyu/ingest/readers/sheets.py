@@ -1,4 +1,4 @@
-"""CSV and TSV: a record a row, the first row gives the names. What holds for rows of any sheet is here too."""
+"""CSV and TSV: one record per row, with names in the first row. Also shared code for rows of any sheet."""
 
 import csv
 import sys
@@ -13,22 +13,22 @@ from lingyu.ingest.readers.encoding import Line, lines
 Rows = Iterator[list[Any] | Fault]
 
 BLANK: tuple[Any, ...] = ("", None)
-# A quoted cell of more lines than this is a quote that nobody closed.
+# A quoted cell of more lines than this is an unclosed quote.
 CELL_LINES = 200
 
 
 def separated(path: Path, how: Reading) -> Iterator[Record | Fault]:
-    """The separator is the one of comma, tab, semicolon and bar that the head holds most often."""
+    """The separator is the most frequent of comma, tab, semicolon and bar in the header."""
     csv.field_size_limit(sys.maxsize)
     feed = Feed(lines(path, how))
     head = feed.first()
     separator = max("\t,;|" if path.suffix.lower() == ".tsv" else ",\t;|", key=head.count)
-    rows = parted(feed, separator)
+    rows = split_rows(feed, separator)
     yield from records_under([*how.names], rows, "row") if how.names else named(rows, "row")
 
 
 class Feed:
-    """Lines for csv.reader, which remembers those it gave since the last row, so that they can be read again."""
+    """Lines for csv.reader; remembers the lines since the last row so that they can be read again."""
 
     def __init__(self, source: Iterator[Line | Fault]) -> None:
         self._source, self._waiting = apart(source), deque[Line | Fault]()
@@ -37,7 +37,7 @@ class Feed:
         self.full = False
 
     def first(self) -> str:
-        """The first line that says something, for a look; a line that only names the separator, as Excel writes, is dropped."""
+        """Peeks at the first non-blank line; a line that only declares the separator, as written by Excel, is dropped."""
         for line in self._source:
             if isinstance(line, Line) and line.text.lower().startswith("sep=") and len(line.text) == 5:
                 continue
@@ -63,7 +63,7 @@ class Feed:
 
 
 def apart(source: Iterator[Line | Fault]) -> Iterator[Line | Fault]:
-    """The lines, those apart too that end in a lone \\r among others that end in \\n."""
+    """The lines, also split at a lone \\r in files with \\n line endings."""
     for line in source:
         if isinstance(line, Line) and "\r" in line.text:
             yield from (Line(line.number, text) for text in line.text.split("\r"))
@@ -71,8 +71,8 @@ def apart(source: Iterator[Line | Fault]) -> Iterator[Line | Fault]:
             yield line
 
 
-def parted(feed: Feed, separator: str) -> Rows:
-    """Rows of cells. A quote that does not close takes its own line with it, not all that follow."""
+def split_rows(feed: Feed, separator: str) -> Rows:
+    """Rows of cells. An unclosed quote only affects its own line, not all that follow."""
     width = 0
     reader = csv.reader(feed, delimiter=separator)
     while True:
@@ -84,7 +84,7 @@ def parted(feed: Feed, separator: str) -> Rows:
             return
         except csv.Error as error:
             row, ended = [], True
-            yield Fault(f"line {feed.taken[0].number if feed.taken else '?'}", "unreadable", f"not separated values: {error}")
+            yield Fault(f"line {feed.taken[0].number if feed.taken else '?'}", "unreadable", f"cannot be read as separated values: {error}")
         yield from feed.faults
         feed.faults = []
         if feed.full or ended:
@@ -96,9 +96,7 @@ def parted(feed: Feed, separator: str) -> Rows:
         quotes = sum(line.text.count('"') for line in feed.taken)
         if len(feed.taken) > 1 and (len(row) != width or quotes % 2):
             first, *rest = feed.taken
-            yield Fault(
-                f"line {first.number}", "open_quote", "a quotation mark that no later one closes in the same row", first.text[:1000]
-            )
+            yield Fault(f"line {first.number}", "open_quote", "unclosed quotation mark", first.text[:1000])
             feed.again(rest)
             reader = csv.reader(feed, delimiter=separator)
         elif row:
@@ -106,7 +104,7 @@ def parted(feed: Feed, separator: str) -> Rows:
 
 
 def named(rows: Rows, place: str) -> Iterator[Record | Fault]:
-    """The records under the first row that is not blank."""
+    """The records below the first non-blank row."""
     for row in rows:
         if isinstance(row, Fault):
             yield row
@@ -115,7 +113,7 @@ def named(rows: Rows, place: str) -> Iterator[Record | Fault]:
 
 
 def records_under(names: list[str], rows: Rows, place: str) -> Iterator[Record | Fault]:
-    """A record a row, numbered as a person counts them, blank ones and the head not among them."""
+    """One record per row, numbered from 1 without blank rows and the header."""
     number = 0
     for row in rows:
         if isinstance(row, Fault):
@@ -135,12 +133,12 @@ def records_under(names: list[str], rows: Rows, place: str) -> Iterator[Record |
 
 
 def column_names(head: list[Any]) -> list[str]:
-    """The names in the head; one without a name by its number. Raises Unreadable where two are the same."""
+    """The column names in the header, with a number for unnamed columns. Raises Unreadable if two are the same."""
     names = [str(name).strip() if name is not None else "" for name in head]
     while names and not names[-1]:
         names.pop()
     names = [name or f"column {number}" for number, name in enumerate(names, 1)]
     double = sorted({name for name in names if names.count(name) > 1})
     if double:
-        raise Unreadable("double_column", f"more than one column is named {', '.join(double)}; which counts? Rename or remove the others")
+        raise Unreadable("double_column", f"duplicate column name {', '.join(double)}; rename or remove one of the columns")
     return names

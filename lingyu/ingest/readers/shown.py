@@ -1,4 +1,4 @@
-"""What is shown otherwise than by plain characters, as plain text; and what a page hides or strikes out, which is left out and reported."""
+"""Plain text for content that is not plain characters; and hidden or struck-out text, which is omitted and reported."""
 
 import re
 from collections.abc import Iterator
@@ -6,29 +6,29 @@ from collections.abc import Iterator
 from lingyu.ingest.readers import Fault
 
 TICKED, UNTICKED = "☑", "☐"
-MOST = 1000  # characters of what was left out, which a person is shown
+MOST = 1000  # characters of the omitted text in the report
 _SIGNS = "0123456789+-=()n"
 _RAISED = str.maketrans(_SIGNS + "−–i", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁼⁽⁾ⁿ" + "⁻⁻ⁱ")
 _LOWERED = str.maketrans("0123456789+-=()−–", "₀₁₂₃₄₅₆₇₈₉₊₋₌₍₎₋₋")
 _CAN_RISE = re.compile(r"[-0-9+=()n−–i]+")
 _CAN_SINK = re.compile(r"[-0-9+=()−–]+")
-# Raised, but no power: 1st, TM, a note's mark in words or brackets.
+# Raised, but not an exponent: 1st, TM, a note reference in words or brackets.
 _NO_POWER = re.compile(r"(?:st|nd|rd|th|TM|SM|er|re|[\[(（【〔].*[\])）】〕]|[®™©*†‡§¶#,，、。；;：:.\s]+)")
 _WORDS_OF_ITS_OWN = re.compile(r"[^\x00-\u0fff\u2000-\u245f\u2500-\u2fff]")  # 注, ［1］, ①
 
 REASONS = {
-    "hidden_text": "hidden where the file is opened, and so left out; show it there if it is part of the text",
-    "struck_text": "struck out or deleted with changes tracked, and so left out",
-    "ruby": "how characters are read, printed above them; the characters themselves stay",
-    "watermark": "printed across the page behind the text, and so left out",
-    "comment": "a comment beside the text, no part of it",
-    "picture": "a picture within the text, of which only the name stays",
-    "formula_lost": "a formula kept as a picture or in a form that is not read; write it as text",
+    "hidden_text": "hidden in the document and therefore omitted; unhide it if it is part of the text",
+    "struck_text": "struck out or deleted with tracked changes, and therefore omitted",
+    "ruby": "pronunciation printed above characters; the characters themselves are kept",
+    "watermark": "a watermark behind the text, omitted",
+    "comment": "a comment, not part of the text",
+    "picture": "a picture in the text; only its name is kept",
+    "formula_lost": "a formula stored as a picture or in an unsupported format; type it as text",
 }
 
 
 class LeftOut:
-    """What of a file is left out, by place and reason: how many parts, and the beginning of what they say."""
+    """The omitted parts of a file, by place and reason: their number, and the beginning of their text."""
 
     def __init__(self) -> None:
         self._found: dict[tuple[str, str], tuple[int, str]] = {}
@@ -41,18 +41,18 @@ class LeftOut:
             self._found[place, reason] = (count + 1, said)
 
     def faults(self) -> Iterator[Fault]:
-        """One for each place and reason, which says how many parts it stands for and shows them."""
+        """One Fault for each place and reason, with the number of parts and their text."""
         for (place, reason), (count, said) in self._found.items():
             yield Fault(place, reason, f"{count} × {REASONS[reason]}", said[:MOST])
 
 
 def raised(text: str) -> str:
-    """Superscript as characters of its own where all of it has some (10⁹), else behind a ^."""
+    """Superscript as Unicode superscript characters if all of it has them (10⁹), else after a ^."""
     return _moved(text, _RAISED, _CAN_RISE, "^")
 
 
 def lowered(text: str) -> str:
-    """Subscript, likewise: CO₂, T_max."""
+    """The same for subscript: CO₂, T_max."""
     return _moved(text, _LOWERED, _CAN_SINK, "_")
 
 

@@ -15,7 +15,7 @@ from lingyu.text.symbols import is_picture_font, symbol, without_private
 A = "{http://schemas.openxmlformats.org/drawingml/2006/main}"
 P = "{http://schemas.openxmlformats.org/presentationml/2006/main}"
 R = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}"
-FALLBACK = "{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallback"  # for old programs, what stands beside it again
+FALLBACK = "{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallback"  # for old programs; repeats its sibling
 # Placeholders that repeat on every slide: date, footer, number.
 RUNNING = {"dt", "ftr", "sldNum", "hdr"}
 
@@ -29,20 +29,20 @@ def blocks(path: Path, how: Reading) -> Iterator[Block | Fault]:
         with zipfile.ZipFile(path) as parts:
             for number, name in enumerate(slides(parts), 1):
                 yield from slide(parts, name, f"slide {number}", left)
-    except Exception as error:  # whatever a broken file provokes in the library, the file is what is broken
-        raise Unreadable("unreadable", f"not a PPTX that can be opened ({type(error).__name__}: {error}); save it anew") from error
+    except Exception as error:  # the library raises many types for damaged files
+        raise Unreadable("unreadable", f"cannot be opened as PPTX ({type(error).__name__}: {error}); save it again") from error
     yield from left.faults()
 
 
 def slides(parts: zipfile.ZipFile) -> Iterator[str]:
-    """The names of the slides' parts, in the order in which they are shown."""
+    """The part names of the slides, in presentation order."""
     targets = relations(parts, "ppt/presentation.xml")
     for slide in root(parts, "ppt/presentation.xml").iter(f"{P}sldId"):
         yield targets[slide.get(f"{R}id")][1]
 
 
 def relations(parts: zipfile.ZipFile, name: str) -> dict[str, tuple[str, str]]:
-    """What a part refers to, by id: the kind and the part's name."""
+    """The relations of a part, by id: type and target part."""
     folder, file = posixpath.split(name)
     listed = f"{folder}/_rels/{file}.rels"
     if listed not in parts.namelist():
@@ -100,7 +100,7 @@ def slide(parts: zipfile.ZipFile, name: str, place: str, left: LeftOut) -> Itera
 
 
 def placeholder(shape: Any) -> str:
-    """What the shape is for on the slide: title, body, ftr …; "" where it was drawn freely."""
+    """The placeholder type of the shape: title, body, ftr …; "" for a freely drawn shape."""
     marks = [mark.get("type", "body") for mark in shape.iter(f"{P}ph")]
     return marks[0] if marks else ""
 
@@ -114,7 +114,7 @@ def is_hidden(shape: Any) -> bool:
 def lines(shape: Any, left: LeftOut, place: str = "") -> Iterator[tuple[str, int]]:
     """The paragraphs of a shape with their depth."""
     for paragraph in shape.iter(f"{A}p"):
-        parts = [*said(paragraph, left, place)]
+        parts = [*visible_runs(paragraph, left, place)]
         if any(how for _, how in parts):
             parts = [(moved(how, "".join(text for text, _ in same)), 0) for how, same in groupby(parts, key=lambda part: part[1])]
         text = "".join(text for text, _ in parts).strip()
@@ -125,12 +125,12 @@ def lines(shape: Any, left: LeftOut, place: str = "") -> Iterator[tuple[str, int
 
 
 def moved(baseline: int, text: str) -> str:
-    """A run that stands above or below the line in plain characters."""
+    """A raised or lowered run in plain characters."""
     return raised(text) if baseline > 0 else lowered(text) if baseline < 0 else text
 
 
-def said(parent: Any, left: LeftOut, place: str) -> Iterator[tuple[str, int]]:
-    """The runs of a paragraph as they are shown, each with how far it stands above the line."""
+def visible_runs(parent: Any, left: LeftOut, place: str) -> Iterator[tuple[str, int]]:
+    """The visible runs of a paragraph, each with its baseline shift."""
     for element in parent:
         if element.tag in RUNS:
             properties = element.find(PROPERTIES)
@@ -154,11 +154,11 @@ def said(parent: Any, left: LeftOut, place: str) -> Iterator[tuple[str, int]]:
         elif element.tag in (f"{M}oMath", f"{M}oMathPara"):
             yield of_office(element), 0
         elif isinstance(element.tag, str):
-            yield from said(element, left, place)
+            yield from visible_runs(element, left, place)
 
 
 def of_table(table: Any, place: str, left: LeftOut) -> Iterator[Block]:
-    """A table whose merged cells say in each of their places what they say."""
+    """A table with the text of merged cells repeated in each position."""
     rows: list[list[str]] = []
     for row in table.iter(f"{A}tr"):
         cells: list[str] = []
@@ -175,7 +175,7 @@ def of_table(table: Any, place: str, left: LeftOut) -> Iterator[Block]:
 
 
 def drawn(parts: zipfile.ZipFile, name: str, frame: Any, left: LeftOut, place: str) -> Iterator[str]:
-    """The words of a diagram (SmartArt), which stand in a part of their own."""
+    """The text of a diagram (SmartArt), which is stored in a separate part."""
     targets = relations(parts, name)
     for element in frame.iter():
         if (identity := element.get(f"{R}dm")) in targets:

@@ -1,4 +1,4 @@
-"""JSON and JSON lines, whatever the ending: a record an object, whatever list it stands in. One record is in memory at a time."""
+"""JSON and JSON lines, with any extension: one record per object, in any nesting of lists. One record is in memory at a time."""
 
 import json
 import re
@@ -11,9 +11,9 @@ from lingyu.ingest.readers.encoding import lines
 
 PIECE = 1 << 16
 SAID = re.compile(r"[^\s,\ufeff]")
-# People write line breaks and tabs into the text of JSON; nothing else could be meant.
+# Accepts unescaped line breaks and tabs in strings, which are unambiguous.
 DECODER = json.JSONDecoder(strict=False)
-# The start of an object that holds a list of objects, behind nothing but plain values: {"version": 1, "data": [{…
+# The start of an object that contains a list of objects after only scalar values: {"version": 1, "data": [{…
 HOLDER = re.compile(r'\{\s*(?:"[^"\\]*"\s*:\s*(?:"[^"\\]*"|[-+.\deE]+|true|false|null)\s*,\s*)*"([^"\\]*)"\s*:\s*\[\s*(?=\{)')
 LINES = {".jsonl", ".ndjson"}
 OF_A_RECORD = {"messages", "conversations", "options", "spo_list", "laws"}
@@ -23,25 +23,25 @@ def records(path: Path, how: Reading) -> Iterator[Record | Fault]:
     with path.open("rb") as file:
         looked_at = file.read(PIECE * 4)
     start = looked_at.decode(how.encoding, "ignore")
-    goes_on = len(looked_at) == PIECE * 4 and path.suffix.lower() in LINES
-    if looks_like_lines(start.encode()) or (goes_on and begins_with_a_long_line(start)):
+    continues = len(looked_at) == PIECE * 4 and path.suffix.lower() in LINES
+    if looks_like_lines(start.encode()) or (continues and begins_with_a_long_line(start)):
         yield from from_lines(path, how)
     else:
         yield from from_values(path, how)
 
 
 def looks_like_lines(start: bytes) -> bool:
-    """Whether a file begins with lines each of which is an object, or a list of its own; a damaged one may be among them."""
+    """Whether a file starts with lines that are each an object or a list; some may be damaged."""
     some = [line.strip() for line in start.split(b"\n")[:20]]
     some = [line for line in some if line]
     if not some or some[0][:1] not in (b"{", b"["):
         return False
-    whole = [parses(line) for line in some[: max(1, len(some) - 1)]]  # the last may be cut by the reading
+    whole = [parses(line) for line in some[: max(1, len(some) - 1)]]  # the last may be truncated by the sample
     return len(some) > 1 and sum(whole) >= len(whole) / 2
 
 
 def begins_with_a_long_line(start: str) -> bool:
-    """Whether the first object goes on beyond what was looked at, and is none that holds a list of records."""
+    """Whether the first object is longer than the sample, and does not contain a list of records."""
     start = start.lstrip("\ufeff \r\n")
     holder = HOLDER.match(start)
     if not start.startswith("{") or "\n" in start or (holder and holder[1] not in OF_A_RECORD):
@@ -78,7 +78,7 @@ def from_lines(path: Path, how: Reading) -> Iterator[Record | Fault]:
 
 
 def from_values(path: Path, how: Reading) -> Iterator[Record | Fault]:
-    """The objects of a list, of lists in lists, of an object that holds a list, or one after the other."""
+    """The objects of a list, of nested lists, of an object that contains a list, or concatenated."""
     number = 0
     try:
         for value in Values(path, how):
@@ -87,11 +87,11 @@ def from_values(path: Path, how: Reading) -> Iterator[Record | Fault]:
                 yield record(item, f"row {number}")
     except Broken as broken:
         fault = broken.fault
-        yield Fault(f"row {number + 1}, {fault.place}", fault.reason, f"{fault.detail}; nothing from here on was read", fault.row)
+        yield Fault(f"row {number + 1}, {fault.place}", fault.reason, f"{fault.detail}; the rest of the file was not read", fault.row)
 
 
 def why_not(error: Exception) -> str:
-    return "lists or objects within each other, more than can be read" if isinstance(error, RecursionError) else str(error)
+    return "nested too deeply" if isinstance(error, RecursionError) else str(error)
 
 
 def record(item: Any, place: str) -> Record | Fault:
@@ -103,7 +103,7 @@ def record(item: Any, place: str) -> Record | Fault:
 
 
 class Broken(Exception):
-    """Where a JSON text stops being one."""
+    """The position where a text is no longer valid JSON."""
 
     def __init__(self, fault: Fault) -> None:
         super().__init__(fault)
@@ -111,7 +111,7 @@ class Broken(Exception):
 
 
 class Values:
-    """The values in the lists of a JSON text, which is read a piece at a time. Commas count as blanks. Raises Broken."""
+    """The values in the lists of a JSON text, which is read in pieces. Commas are skipped like white space. Raises Broken."""
 
     def __init__(self, path: Path, how: Reading) -> None:
         self._path, self._how = path, how
@@ -125,14 +125,14 @@ class Values:
                 raise Broken(self._fault("encoding", f"not {self._how.encoding}: {error.reason}")) from None
 
     def _values(self) -> Iterator[Any]:
-        closing: list[str] = []  # what ends the lists, and the object, that are open
+        closing: list[str] = []  # the closing brackets of the open lists and object
         while True:
             self._forget()
             self._at = self._blanks(self._at)
             mark = self._text[self._at : self._at + 1]
             if not mark:
                 if closing:
-                    raise Broken(self._fault("truncated", f"the file ends before its {closing[-1]}: it was cut"))
+                    raise Broken(self._fault("truncated", f"the file ends before its {closing[-1]}: it is truncated"))
                 return
             if mark == "[" and self._text[(after := self._blanks(self._at + 1)) : after + 1] in ("[", "{", "]", ""):
                 closing.append("]")
@@ -151,7 +151,7 @@ class Values:
                     self._at = holder.end()
 
     def _value(self) -> Any:
-        """The value that begins here, or a fault that stands for it."""
+        """The value at this position, or a Fault in its place."""
         while True:
             held = len(self._text) - self._at
             try:
@@ -165,16 +165,16 @@ class Values:
                     raise Broken(self._fault("too_long", f"a record of more than {most} (params.yaml, ingest.max_record_mb)")) from None
                 if not self._more(max(PIECE, held)):
                     within = error.msg.startswith("Unterminated string") or error.pos >= len(self._text.rstrip())
-                    reason, why = ("truncated", "the file ends within a record: ") if within else ("not_json", "")
+                    reason, why = ("truncated", "the file ends within a record, so it is truncated: ") if within else ("not_json", "")
                     raise Broken(self._fault(reason, f"{why}{error.msg}, {error.pos - self._at} characters into it")) from None
             except (ValueError, RecursionError) as error:
                 raise Broken(self._fault("not_json", why_not(error))) from None
             else:
-                # A number at the end of what was read may go on.
+                # A number at the end of the buffer may continue.
                 if end == len(self._text) and self._text[self._at] not in '{["' and self._more(PIECE):
                     continue
                 fault = (
-                    self._fault("nul_bytes", "NUL bytes in it: damaged in copying or saving", held)
+                    self._fault("nul_bytes", "NUL bytes: the file was damaged when copied or saved", held)
                     if "\0" in self._text[self._at : end]
                     else None
                 )
@@ -182,7 +182,7 @@ class Values:
                 return fault or value
 
     def _blanks(self, at: int) -> int:
-        """The place of the next character that says something; the end of the text if there is none."""
+        """The position of the next character that is not skipped; the end of the text if there is none."""
         while not (found := SAID.search(self._text, at)):
             at = len(self._text)
             if not self._more(PIECE):
@@ -195,7 +195,7 @@ class Values:
         return bool(piece)
 
     def _forget(self) -> None:
-        """Drop what was read, once that is most of what is held."""
+        """Drop the consumed text once it is most of the buffer."""
         if self._at > max(PIECE, len(self._text) // 2):
             self._line += self._text.count("\n", 0, self._at)
             self._text, self._at = self._text[self._at :], 0
@@ -206,7 +206,7 @@ class Values:
 
 
 def whole(value: Any) -> Any:
-    """The value with halves of characters ("\\ud83d" by itself), which JSON can write and no encoding can, as �."""
+    """The value with lone surrogates ("\\ud83d"), which JSON can contain but no encoding can represent, replaced by �."""
     if isinstance(value, str):
         return value if value.isascii() else value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     if isinstance(value, list):
@@ -215,7 +215,7 @@ def whole(value: Any) -> Any:
 
 
 def flat(value: Any) -> Iterator[Any]:
-    """The items of lists in lists, and of an object that holds nothing but one list of objects ({"data": [...]})."""
+    """The items of nested lists, and of an object that only contains one list of objects ({"data": [...]})."""
     if isinstance(value, dict) and len(value) == 1:
         ((name, inner),) = value.items()
         if isinstance(inner, list) and inner and isinstance(inner[0], dict) and name not in OF_A_RECORD:

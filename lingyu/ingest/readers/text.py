@@ -15,8 +15,8 @@ from lingyu.text.marks import LIST_ITEM, bare
 from lingyu.text.normalise import Joined
 from lingyu.text.sentences import CLOSERS
 
-FORMULA_LINES = 60  # a formula between $$ that takes more is a mark that nobody closed
-# The name of a picture that is written into the text itself, or what refers to it.
+FORMULA_LINES = 60  # a longer formula between $$ is an unclosed mark
+# The name of an embedded picture, or a reference to it.
 PICTURE = re.compile(
     r"!\[([^\]\n]{0,500})\]\(\s*<?data:[^)\n]*\)"
     r"|^ {0,3}\[[^\]\n]{1,200}\]:\s*<?data:.*$"
@@ -25,7 +25,7 @@ PICTURE = re.compile(
 )
 CODE = re.compile(r"(`+[^`\n]+`+)")
 STRUCK = re.compile(r"(?<![~\\])~~(?=\S)([^~\n]+?)(?<=\S)~~(?!~)")
-# HTML that says how text is shown: what it hides, strikes out, raises, reads aloud or lets one tick.
+# HTML that changes how text is shown: hidden, struck out, raised, pronunciation, check boxes.
 INLINE = re.compile(
     r"<(sup|sub|s|del|strike|ruby|math)\b[^<>]*>.{0,2000}?</\1\s*>"
     r"|<(\w+)\b[^<>]*(?:\shidden\b|style\s*=\s*[\"'][^\"'<>]*(?:display\s*:\s*none|visibility\s*:\s*hidden|line-through))[^<>]*>"
@@ -45,7 +45,7 @@ def markdown(path: Path, how: Reading) -> Iterator[Block | Fault]:
 
 
 def of_markdown(text: str, left: LeftOut) -> Iterator[Block]:
-    """Headings by # or underlined, tables, paragraphs; front matter and comments left out, code and formulas kept as they stand."""
+    """Headings with # or underlined, tables, paragraphs; without front matter and comments, code and formulas unchanged."""
     text = re.sub(r"\A---\n.*?\n---\n", "", text, flags=re.DOTALL)
     text = "".join(between(text, "<!--", "-->", lambda comment: ""))
     for verbatim, lines in segments(text.split("\n")):
@@ -68,7 +68,7 @@ def of_markdown(text: str, left: LeftOut) -> Iterator[Block]:
 
 
 def segments(lines: list[str]) -> Iterator[tuple[bool, list[str]]]:
-    """Runs of lines, and whether each is code between fences or a formula between $$, to be kept as it stands."""
+    """Runs of lines, and whether each is verbatim: fenced code or a formula between $$."""
     held: list[str] = []
     at = 0
     while at < len(lines):
@@ -84,7 +84,7 @@ def segments(lines: list[str]) -> Iterator[tuple[bool, list[str]]]:
 
 
 def end_of_verbatim(lines: list[str], at: int) -> int:
-    """Behind which line the code or the formula ends that begins here; 0 where none does."""
+    """The line after the code or formula that starts here; 0 if there is none."""
     line = lines[at].strip()
     if line[:1] not in ("`", "~", "$"):
         return 0
@@ -100,7 +100,7 @@ def end_of_verbatim(lines: list[str], at: int) -> int:
 
 
 def between(text: str, start: str, end: str, make: Callable[[str], str]) -> Iterator[str]:
-    """The text, with what `make` makes of each part from one mark to the other."""
+    """The text, with each part between the marks replaced by `make`."""
     at, lower = 0, text.lower()
     while (first := lower.find(start, at)) >= 0 and (last := lower.find(end, first + len(start))) >= 0:
         yield text[at:first]
@@ -110,7 +110,7 @@ def between(text: str, start: str, end: str, make: Callable[[str], str]) -> Iter
 
 
 def without_markup(text: str, left: LeftOut) -> str:
-    """The text with what stands in it as HTML, or struck out, as plain characters; inline code stays as it is."""
+    """The text without inline HTML and struck-out text; inline code is unchanged."""
     if "data:" in text:
         text = PICTURE.sub(lambda found: picture(found[1] or "", left), text)
     if "<" in text:
@@ -140,12 +140,12 @@ def markdown_of(table: str, left: LeftOut) -> str:
 
 
 def inline(left: LeftOut, found: re.Match[str]) -> str:
-    """What a piece of HTML within a paragraph says."""
+    """The text of inline HTML in a paragraph."""
     return " ".join(block.text for block in of_fragment(found[0], left, whole=False))
 
 
 def paragraph_or_table(lines: list[str]) -> Iterator[Block]:
-    """The lines between two blank ones: tables with outer bars, also right below a line; list items apart, others joined."""
+    """The lines between two blank ones: tables with outer bars, also right below a line; list items separate, other lines joined."""
     at = 0
     for head in range(len(lines) - 1) if any("|" in line for line in lines) else ():
         if head >= at and begins_table(lines[head], lines[head + 1]):
@@ -168,12 +168,12 @@ def paragraph_of(lines: list[str]) -> Iterator[Block]:
             paragraph.below(line.rstrip())
         else:
             paragraph.add(line.strip())
-    if re.sub(r"[\s*_-]", "", text := str(paragraph)):  # a mere rule across the page says nothing
+    if re.sub(r"[\s*_-]", "", text := str(paragraph)):  # a horizontal rule has no content
         yield Block("paragraph", text)
 
 
 def begins_table(line: str, below: str) -> bool:
-    """Whether a line is a table's head: bars in it, and below it a rule with as many cells."""
+    """Whether a line is a table header: it has bars, and a rule with the same number of cells below."""
     return "|" in line and "|" in below and bool(RULE.fullmatch(below)) and cells(line) == cells(below)
 
 
@@ -189,7 +189,7 @@ def barred(row: str) -> str:
 
 
 def begins_part(line: str, before: str) -> bool:
-    """Whether an article or a chapter begins with the line, and not the rest of a sentence that refers to one."""
+    """Whether the line starts an article or chapter, rather than continuing a sentence that refers to one."""
     text = bare(line)
     return bool(PART.match(text)) or (before.rstrip().endswith(CLOSERS) and bool(HEADING.match(text) or UNIT.match(text)))
 
@@ -201,7 +201,7 @@ def plain(path: Path, how: Reading) -> Iterator[Block | Fault]:
 
 
 def of_plain(text: str) -> Iterator[Block]:
-    """A paragraph a line; lines broken in the middle of a sentence are joined."""
+    """One paragraph per line; lines broken in the middle of a sentence are joined."""
     for group in re.split(r"\n\s*\n", text):
         paragraph: Joined | None = None
         for line in filter(str.strip, group.split("\n")):

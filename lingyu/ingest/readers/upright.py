@@ -1,6 +1,6 @@
-"""The characters of a PDF's page as one reads them: turned upright, with what forms hold, without watermarks and what is struck out.
+"""The characters of a PDF page in reading direction: rotated upright, with form values, without watermarks and struck-out text.
 
-A page is given by direction of reading: each part in coordinates of its own, in which its lines run from left to right.
+A page is split by reading direction: each part has its own coordinates, in which lines run from left to right.
 """
 
 import math
@@ -16,7 +16,7 @@ from lingyu.text.symbols import is_picture_font, symbol
 
 Char = dict[str, Any]
 
-SLANTED = 8  # degrees from which a line of text is none of the page's but a watermark; scans lie askew by less
+SLANTED = 8  # degrees from which a line of text is a watermark; scans are skewed less
 SMALLER = 0.8  # times the size of its neighbour, at most: what is raised or lowered
 RAISED, LOWERED = 0.2, -0.08  # parts of the neighbour's size by which it is
 BLANKS_TO_FILL = set("_＿—―─━-–.…·")  # text may be written upon them
@@ -26,7 +26,7 @@ UNSHOWN = 2 | 32  # flags of annotations: hidden, not shown on screens
 
 @dataclass
 class Part:
-    """What runs in one direction on a page. beside: not the direction of most of the page."""
+    """The text of a page in one direction. beside: not the direction of most of the page."""
 
     page: Any
     angle: int
@@ -34,7 +34,7 @@ class Part:
 
 
 def parts_of(page: Any, left: LeftOut) -> list[Part]:
-    """The page by direction of reading, that of most of it first. What is left out is counted in `left`."""
+    """The page by reading direction, the main direction first. Omitted text is recorded in `left`."""
     place = f"page {page.page_number}"
     chars: list[Char] = page.chars
     annotations = page.annots if page.page_obj.attrs.get("Annots") else []
@@ -45,10 +45,10 @@ def parts_of(page: Any, left: LeftOut) -> list[Part]:
         chars = [*chars, *filled]
     straight = [char for char in chars if angle_of(char) is not None]
     if len(straight) < len(chars):
-        left.add("watermark", said([char for char in chars if angle_of(char) is None]), place)
+        left.add("watermark", text_of([char for char in chars if angle_of(char) is None]), place)
     within = [char for char in straight if on_page(char, page.bbox)]
     if len(within) < len(straight):
-        left.add("hidden_text", said([char for char in straight if not on_page(char, page.bbox)]), place)
+        left.add("hidden_text", text_of([char for char in straight if not on_page(char, page.bbox)]), place)
     straight = without_overlaid(without_struck(page, within, struck_boxes, left, place), left, place)
     groups: dict[int, list[Char]] = defaultdict(list)
     for char in straight:
@@ -64,7 +64,7 @@ def parts_of(page: Any, left: LeftOut) -> list[Part]:
     return [Part(turned(page, group, angle), angle, number > 0) for number, (angle, group) in enumerate(ordered)]
 
 
-def said(chars: list[Char]) -> str:
+def text_of(chars: list[Char]) -> str:
     return "".join(char["text"] for char in chars)
 
 
@@ -74,7 +74,7 @@ def on_page(char: Char, box: tuple[float, float, float, float]) -> bool:
 
 
 def angle_of(char: Char) -> int | None:
-    """The direction in which a character is read, 0, 90, 180 or 270 degrees against the clock; None where it is slanted."""
+    """The reading direction of a character, 0, 90, 180 or 270 degrees counter-clockwise; None if it is slanted."""
     a, b = char["matrix"][:2]
     if b == 0:
         return 0 if a >= 0 else 180
@@ -84,7 +84,7 @@ def angle_of(char: Char) -> int | None:
 
 
 def turned(page: Any, chars: list[Char], angle: int) -> Any:
-    """The page with these characters only, turned so that they stand upright."""
+    """The page with these characters only, rotated upright."""
     from pdfplumber.page import FilteredPage
 
     made = FilteredPage(page, lambda _: True)
@@ -128,7 +128,7 @@ def turned(page: Any, chars: list[Char], angle: int) -> Any:
 
 
 def written_downwards(chars: list[Char]) -> list[Char]:
-    """The characters of columns that are written downwards, where they are most of those that stand upright."""
+    """The characters of vertical columns, if most upright characters are in such columns."""
     down, across = set[int](), set[int]()
     for before, char in pairwise(chars):
         size = char["size"] or 1
@@ -142,7 +142,7 @@ def written_downwards(chars: list[Char]) -> list[Char]:
 
 
 def close_up(chars: list[Char]) -> list[Char]:
-    """Characters of a column that stand apart by less than one of them, without the gap: it is no space."""
+    """Removes gaps of less than one character in a column: they are not spaces."""
     lines: dict[int, list[Char]] = defaultdict(list)
     for char in chars:
         lines[round((char["top"] + char["bottom"]) / 2 / 3)].append(char)
@@ -158,7 +158,7 @@ def close_up(chars: list[Char]) -> list[Char]:
 
 
 def small(chars: list[Char]) -> bool:
-    """Whether a page has what `on_the_line` may change: sizes that differ, fonts of pictures."""
+    """Whether `on_the_line` may change the page: different sizes, or picture fonts."""
     sizes = {round(char["size"], 1) for char in chars}
     return (len(sizes) > 1 and min(sizes) <= SMALLER * max(sizes)) or any(map(is_picture_font, {family(char) for char in chars}))
 
@@ -169,7 +169,7 @@ def family(char: Char) -> str:
 
 
 def on_the_line(chars: list[Char]) -> list[Char]:
-    """The characters with those that are raised or lowered upon the line, as signs that say so; pictures of fonts as characters."""
+    """The characters with superscripts and subscripts marked as such, and picture fonts as characters."""
     pictured = [
         char | {"text": symbol(family(char), ord(char["text"])) or char["text"]}
         if len(char["text"]) == 1 and is_picture_font(family(char)) and (char["text"] < "\x80" or char["text"] >= "\ue000")
@@ -188,7 +188,7 @@ def on_the_line(chars: list[Char]) -> list[Char]:
         if not how and after and next_to(run[-1], after, after["size"]) and (how := moved(first, after)) == "raised":
             near = after  # ¹⁴C
         if how and near and len(run) <= 12:
-            text = (raised if how == "raised" else lowered)(said(run))
+            text = (raised if how == "raised" else lowered)(text_of(run))
             like = {name: near[name] for name in ("top", "bottom", "doctop", "size", "fontname")}
             same = len(text) == len(run)
             made += [char | like | {"text": text[at] if same else "" if at else text} for at, char in enumerate(run) if same or not at]
@@ -201,7 +201,7 @@ def on_the_line(chars: list[Char]) -> list[Char]:
 
 
 def level_runs(chars: list[Char]) -> Iterator[list[Char]]:
-    """Characters that follow one another in one size and height."""
+    """Runs of characters of the same size and height."""
     run: list[Char] = []
     for char in chars:
         if run and (
@@ -215,25 +215,25 @@ def level_runs(chars: list[Char]) -> Iterator[list[Char]]:
 
 
 def next_to(before: Char, char: Char, size: float) -> bool:
-    """Whether a character follows right behind another, on whatever height of the line."""
+    """Whether a character directly follows another, at any height of the line."""
     return bool(
         -0.3 * size <= char["x0"] - before["x1"] <= 0.35 * size and char["top"] < before["bottom"] and before["top"] < char["bottom"]
     )
 
 
 def moved(char: Char, base: Char) -> str:
-    """Whether a smaller character is raised or lowered beside one of full size; about a fifth of both hangs below the baseline."""
+    """Whether a smaller character is raised or lowered next to one of full size; about a fifth of both is below the baseline."""
     if char["size"] > SMALLER * base["size"]:
         return ""
     by = (base["bottom"] - 0.2 * base["size"]) - (char["bottom"] - 0.2 * char["size"])
     return "raised" if by > RAISED * base["size"] else "lowered" if by < LOWERED * base["size"] else ""
 
 
-# Watermarks and what is struck out
+# Watermarks and struck-out text
 
 
 def without_overlaid(chars: list[Char], left: LeftOut, place: str) -> list[Char]:
-    """The characters without those printed across others: a watermark, of another size or colour than the text beneath."""
+    """The characters without those printed over others: a watermark of another size or colour."""
     looks = Counter((round(char["size"], 1), str(char.get("non_stroking_color"))) for char in chars)
     if len(looks) < 2:
         return chars
@@ -253,7 +253,7 @@ def without_overlaid(chars: list[Char], left: LeftOut, place: str) -> list[Char]
         over = sum(covers(char, cells) for char in group)
         if over >= 2 and over >= 0.3 * len(group):
             gone.add(look)
-            left.add("watermark", said(group), place)
+            left.add("watermark", text_of(group), place)
     return [char for char in chars if (round(char["size"], 1), str(char.get("non_stroking_color"))) not in gone] if gone else chars
 
 
@@ -270,7 +270,7 @@ def covers(char: Char, cells: dict[tuple[int, int], list[Char]]) -> bool:
 
 
 def without_struck(page: Any, chars: list[Char], boxes: list[tuple[float, float, float, float]], left: LeftOut, place: str) -> list[Char]:
-    """The characters without those through whose middle a line is drawn that is no longer than they are, or that are marked as struck."""
+    """The characters without struck-out ones: with a line of about their length through the middle, or marked as struck out."""
     thin = [thing for thing in (*page.lines, *page.rects) if abs(thing["bottom"] - thing["top"]) < 2 and thing["x1"] - thing["x0"] > 3]
     if not thin and not boxes:
         return chars
@@ -293,7 +293,7 @@ def without_struck(page: Any, chars: list[Char], boxes: list[tuple[float, float,
     gone |= {id(char) for char in chars for box in boxes if on_page(char, box)}
     if not gone:
         return chars
-    left.add("struck_text", said([char for char in chars if id(char) in gone]), place)
+    left.add("struck_text", text_of([char for char in chars if id(char) in gone]), place)
     return [char for char in chars if id(char) not in gone]
 
 
@@ -309,7 +309,7 @@ def crosses(line: dict[str, Any], down: float, char: Char) -> bool:
 def annotated(
     page: Any, annotations: list[dict[str, Any]], chars: list[Char], left: LeftOut
 ) -> tuple[list[Char], list[tuple[float, float, float, float]]]:
-    """What is typed into the page's fields and boxes as characters, and the boxes in which text is marked as struck out."""
+    """The values of the page's form fields and text boxes as characters, and the boxes of text marked as struck out."""
     filled: list[Char] = []
     struck: list[tuple[float, float, float, float]] = []
     sizes = Counter(round(char["size"], 1) for char in chars if not char["text"].isspace())
@@ -342,14 +342,14 @@ def annotated(
 
 
 def typed_char(letter: str, x0: float, width: float, top: float, size: float, font: str) -> Char:
-    """A character as pdfplumber has those of the page."""
+    """A character in pdfplumber's form."""
     place = {"x0": x0, "x1": x0 + width, "top": top, "bottom": top + size, "doctop": top, "width": width, "height": size, "adv": width}
     look = {"size": size, "fontname": font, "upright": True, "matrix": (1, 0, 0, 1, x0, top), "non_stroking_color": None}
     return {"object_type": "char", "text": letter, **place, **look}
 
 
 def field_value(data: dict[str, Any]) -> str:
-    """What a form's field holds, by itself or by the field that it is a part of."""
+    """The value of a form field, its own or of its parent field."""
     from pdfminer.pdftypes import resolve1
 
     found: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""HTML: headings, paragraphs, lists and tables of what the page says; menus, forms and scripts left out."""
+"""HTML: headings, paragraphs, lists and tables of the main content, without menus, forms and scripts."""
 
 import re
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from lingyu.ingest.readers.encoding import whole_text
 from lingyu.ingest.readers.formulas import between_marks, of_web
 from lingyu.ingest.readers.shown import TICKED, UNTICKED, LeftOut, lowered, raised
 
-BREAK = "\u2028"  # a <br>, where a line break in the source is but a blank
+BREAK = "\u2028"  # a <br>; a line break in the source is only white space
 UNSEEN = {"script", "style", "noscript", "template", "head", "svg", "math", "iframe", "object", "canvas", "audio", "video", "map"}
 BESIDE = {"nav", "header", "footer", "aside", "form", "button", "select", "menu", "dialog"}
 # fmt: off
@@ -19,7 +19,7 @@ INLINE = {
     "mark", "q", "rp", "ruby", "rt", "s", "samp", "small", "span", "strike", "strong", "sub", "sup", "time", "tt", "u", "var", "wbr",
 }
 # fmt: on
-# What a style sheet or an element's own style hides, strikes out or moves, by the reason under which it is left out.
+# Styles that hide, strike out or shift text, by the reason reported for it.
 STYLES = {
     "hidden_text": re.compile(
         r"(?:^|;|\s)(?:display\s*:\s*none|visibility\s*:\s*(?:hidden|collapse)|(?:opacity|font-size)\s*:\s*0(?:px|pt|em|%)?\s*(?:;|!|$))"
@@ -28,11 +28,11 @@ STYLES = {
     "sup": re.compile(r"vertical-align\s*:\s*super"),
     "sub": re.compile(r"vertical-align\s*:\s*sub"),
 }
-# Tags that are shown otherwise than by their text, whatever their attributes say.
+# Tags that are not shown as plain text, regardless of attributes.
 MARKED = {"sup", "sub", "s", "strike", "del", "rt", "rp", "math", "input", "script", "mjx-container"}
 RULE = re.compile(r"([^{}]+)\{([^{}]*)\}")
 SELECTOR = re.compile(r"(?P<tag>[a-z][a-z0-9]*)?(?:\.(?P<of_class>[\w-]+)|#(?P<id>[\w-]+))?", re.IGNORECASE)
-# Formulas as KaTeX and MathJax draw them, beside the MathML or the script that says what they are.
+# Formulas rendered by KaTeX and MathJax, next to their MathML or script source.
 DRAWN = re.compile(r"(?:^|\s)(?:katex-html|MathJax|MathJax_Display|MathJax_Preview|MathJax_SVG|mjx-chtml)(?:\s|$)")
 
 
@@ -46,20 +46,20 @@ def blocks(path: Path, how: Reading) -> Iterator[Block | Fault]:
         parser = html.HTMLParser(encoding="utf-8", huge_tree=False, remove_comments=True, remove_pis=True)
         page = html.document_fromstring(text.encode(), parser=parser)
         as_shown(page, left)
-    except Exception as error:  # whatever a broken file provokes in the library, the file is what is broken
-        raise Unreadable("unreadable", f"not HTML that can be read ({type(error).__name__}: {error})") from error
+    except Exception as error:  # the library raises many types for damaged files
+        raise Unreadable("unreadable", f"cannot be read as HTML ({type(error).__name__}: {error})") from error
     reader = Reader()
     main = page.xpath("//main | //*[@role='main']") or page.xpath("//body") or [page]
     for part in main:
         yield from reader.blocks(part)
         yield from reader.paragraph()
     if reader.beside:
-        yield Fault("", "boilerplate", "menus, forms, headers and footers of the page, no part of its text", " ".join(reader.beside)[:1000])
+        yield Fault("", "boilerplate", "menus, forms, headers and footers, not part of the main text", " ".join(reader.beside)[:1000])
     yield from left.faults()
 
 
 def of_fragment(text: str, left: LeftOut, whole: bool = True) -> Iterator[Block]:
-    """What a piece of HTML within another text says; whole: as blocks, else as one line."""
+    """The content of HTML within another text; whole: as blocks, otherwise as one line."""
     from lxml import html
 
     piece = html.document_fromstring(f"<html><body><div>{text}</div></body></html>")
@@ -73,12 +73,12 @@ def of_fragment(text: str, left: LeftOut, whole: bool = True) -> Iterator[Block]
 
 
 def as_shown(page: Any, left: LeftOut) -> None:
-    """Change a page to what a browser shows of it, in plain characters: what is hidden or struck out is taken away."""
+    """Reduce a page to its visible content in plain characters: hidden and struck-out text is removed."""
     rules = rules_of(page)
     told = {script.getparent() for script in page.iter("script") if (script.get("type") or "").startswith("math/tex")}
     of_tags = any(rule["tag"] for _, rule in rules)
     found: list[tuple[str, str]] = []
-    for element in reversed(list(page.iter())):  # what stands within first
+    for element in reversed(list(page.iter())):  # inner elements first
         tag = element.tag
         if tag not in MARKED and not of_tags and not element.attrib:
             continue
@@ -119,14 +119,14 @@ def replace(element: Any, text: str) -> None:
 
 
 def drawn_by_mathjax(element: Any) -> None:
-    """MathJax 3 keeps the MathML, as text by now, in a part for screen readers beside what it draws."""
+    """MathJax 3 keeps the MathML, already converted to text, in a part for screen readers."""
     spoken = element.xpath(".//mjx-assistive-mml")
     if spoken:
         replace(element, " ".join(part.text_content() for part in spoken))
 
 
 def rules_of(page: Any) -> list[tuple[str, re.Match[str]]]:
-    """The simple rules of the page's own style sheets that change what is shown: of a tag, a class or an id."""
+    """The simple rules (tag, class or id) of the page's own style sheets that change what is shown."""
     found = []
     for sheet in page.iter("style"):
         text = re.sub(r"/\*.*?\*/", "", sheet.text or "", flags=re.DOTALL)
@@ -152,19 +152,19 @@ def looks_of(element: Any, rules: list[tuple[str, re.Match[str]]]) -> set[str]:
             ):
                 looks.add(kind)
         if re.search(r"display\s*:(?!\s*none)", style):
-            looks.discard("hidden_text")  # its own style counts more than the sheet's
+            looks.discard("hidden_text")  # its own style overrides the style sheet
     return looks
 
 
 class Reader:
-    """Walks a page; text between two blocks is gathered to a paragraph."""
+    """Walks a page; text between two blocks is collected into a paragraph."""
 
     def __init__(self) -> None:
         self.gathered: list[str] = []
         self.beside: list[str] = []
 
     def blocks(self, element: Any, mark: str = "") -> Iterator[Block]:
-        """What an element says. mark: what a list puts before its item."""
+        """The blocks of an element. mark: the list marker of an item."""
         self.gathered.append(mark + (element.text or ""))
         for number, child in enumerate(element, 1):
             yield from self.block(child, number)
@@ -199,17 +199,17 @@ class Reader:
             yield from self.paragraph()
 
     def paragraph(self) -> Iterator[Block]:
-        """What was gathered, its blanks as a browser shows them."""
+        """The collected text, with white space collapsed as in a browser."""
         lines = [" ".join(line.split()) for line in "".join(self.gathered).split(BREAK)]
         self.gathered = []
         text = "\n".join(line for line in lines if line)
-        if not re.fullmatch(r"-|\d+\.|", text):  # an item of a list that holds nothing
+        if not re.fullmatch(r"-|\d+\.|", text):  # an empty list item
             yield Block("paragraph", text)
 
 
 def table(element: Any) -> Iterator[Block]:
-    """A table with its caption; one of a single row or column is layout, and its cells are paragraphs."""
-    spans: dict[int, tuple[int, str]] = {}  # by column: how many rows below it still reaches into, and what it says
+    """A table with its caption; one with a single row or column is layout, and its cells are paragraphs."""
+    spans: dict[int, tuple[int, str]] = {}  # by column: the remaining rows of the span, and its text
     rows = []
     for row in element.iter("tr"):
         cells: list[str] = []

@@ -1,4 +1,4 @@
-"""DOCX: headings by style or outline level, paragraphs with their automatic numbers, tables, notes, in the order in which they stand."""
+"""DOCX: headings by style or outline level, paragraphs with automatic numbers, tables, notes, in document order."""
 
 import re
 from collections.abc import Iterator
@@ -9,19 +9,20 @@ from typing import Any
 
 from lingyu.ingest.readers import Block, Fault, Reading, Unreadable, markdown_table
 from lingyu.ingest.readers.formulas import M, of_office
-from lingyu.ingest.readers.numbering import DIGITS, Numbering, W, numeral, value_of
+from lingyu.ingest.readers.numbering import Numbering, W, numeral, value_of
 from lingyu.ingest.readers.shown import TICKED, UNTICKED, LeftOut, lowered, raised
+from lingyu.text.numerals import COUNTED
 from lingyu.text.symbols import is_picture_font, symbol, without_private
 
 W14 = "{http://schemas.microsoft.com/office/word/2010/wordml}"
 OLE = "{urn:schemas-microsoft-com:office:office}OLEObject"
-# What was struck out, what only shows how a drawing looks in old programs, and the codes of fields.
+# Deleted text, fallback drawings for old programs, and field codes.
 UNSEEN = {f"{W}{name}" for name in ("del", "moveFrom", "instrText", "delText", "pPr", "rPr", "sectPr")} | {
     "{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallback"
 }
 OFF = ("0", "false", "off", "none")
 RUN, TEXT, PROPERTIES = f"{W}r", f"{W}t", f"{W}rPr"
-# What _parts passes over; a deletion it reports.
+# Skipped by _parts, which reports deletions.
 UNSEEN_HERE = (UNSEEN | {f"{W}txbxContent"}) - {f"{W}del", f"{W}instrText"}
 FIELDS, FORMULAS = {f"{W}fldChar", f"{W}instrText"}, {f"{M}oMath", f"{M}oMathPara"}
 LOOKS = {f"{W}{name}" for name in ("rStyle", "rFonts", "vanish", "strike", "dstrike", "vertAlign")}
@@ -34,15 +35,13 @@ def blocks(path: Path, how: Reading) -> Iterator[Block | Fault]:
     try:
         document = docx.Document(str(path))
         yield from Document(document).blocks()
-    except Exception as error:  # whatever a broken file provokes in the library, the file is what is broken
-        raise Unreadable(
-            "unreadable", f"not a DOCX that can be opened ({type(error).__name__}: {error}); save it anew from Word"
-        ) from error
+    except Exception as error:  # the library raises many types for damaged files
+        raise Unreadable("unreadable", f"cannot be opened as DOCX ({type(error).__name__}: {error}); save it again from Word") from error
 
 
 @dataclass(frozen=True)
 class Look:
-    """How a run is shown: what hides it, strikes it out, raises it, and a font whose letters are pictures. None: not said here."""
+    """How a run is shown: hidden, struck out, raised, or in a picture font. None: not set here."""
 
     hidden: bool | None = None
     struck: bool | None = None
@@ -50,7 +49,7 @@ class Look:
     font: str | None = None
 
     def under(self, above: "Look") -> "Look":
-        """This look, and that of the style above where this one says nothing."""
+        """This look, with values that are not set inherited from the style above."""
         said = {name: value for name, value in vars(self).items() if value is not None and value != getattr(above, name)}
         return replace(above, **said) if said else above
 
@@ -69,7 +68,7 @@ class Document:
         self._contents: list[str] = []
         self._beside = besides(document)
         for comment in root_of(parts["comments"]).iter(f"{W}comment") if "comments" in parts else ():
-            self._left.add("comment", " ".join(self._said(part) for part in comment.iter(f"{W}p")))
+            self._left.add("comment", " ".join(self._visible_text(part) for part in comment.iter(f"{W}p")))
 
     def blocks(self) -> Iterator[Block | Fault]:
         for element in elements(self._body):
@@ -78,14 +77,14 @@ class Document:
             else:
                 yield from self._paragraph(element)
         if self._contents:
-            yield Fault("", "contents", "the table of contents; its lines stand as headings in the text", "\n".join(self._contents)[:1000])
+            yield Fault("", "contents", "table of contents; its lines are headings in the text", "\n".join(self._contents)[:1000])
         for text in self._beside:
-            yield Fault("", "running_line", "a header, footer or page number, no part of the text", text)
+            yield Fault("", "running_line", "header, footer or page number, not part of the text", text)
         yield from self._left.faults()
 
     def _paragraph(self, paragraph: Any) -> Iterator[Block]:
         label = self._numbering.label(paragraph)
-        text = self._said(paragraph).strip()
+        text = self._visible_text(paragraph).strip()
         style = self._styles.get(value_of(paragraph.find(f"{W}pPr"), "pStyle"), "")
         if text and re.match(r"(?i)toc \d|目录 ?\d", style):
             self._contents.append(text)
@@ -105,13 +104,13 @@ class Document:
                     yield Block("paragraph", f"注：{note}" if re.search(r"[\u4e00-\u9fff]", note) else f"Note: {note}")
 
     def _table(self, table: Any) -> Iterator[Block]:
-        """A table whose merged cells say in each of their places what they say; one of a single cell is a frame around text."""
+        """A table with the text of merged cells repeated in each position; a single cell is a frame around text."""
         rows: list[list[str]] = []
         for row in table.iter(f"{W}tr"):
             if row.getparent() is not table and next(row.iterancestors(f"{W}tbl")) is not table:
-                continue  # of a table inside a cell
+                continue  # of a nested table
             if reason := row_left_out(row):
-                self._left.add(reason, " ".join(self._said(part) for part in paragraphs(row)))
+                self._left.add(reason, " ".join(self._visible_text(part) for part in paragraphs(row)))
                 continue
             cells: list[str] = []
             for cell in (item for item in row.iter(f"{W}tc") if next(item.iterancestors(f"{W}tr")) is row):
@@ -122,7 +121,7 @@ class Document:
                 text = (
                     above
                     if goes_on
-                    else "\n".join(filter(None, (self._numbering.label(part) + self._said(part) for part in paragraphs(cell))))
+                    else "\n".join(filter(None, (self._numbering.label(part) + self._visible_text(part) for part in paragraphs(cell))))
                 )
                 span = value_of(properties, "gridSpan")
                 cells += [text] * (min(int(span), 100) if span.isdigit() else 1)
@@ -134,17 +133,17 @@ class Document:
             yield Block("table", markdown_table(rows))
 
     def _notes_of(self, root: Any, kind: str) -> dict[str, str]:
-        """The text of footnotes or endnotes by their ids; what only draws the line above them is none."""
+        """The text of footnotes or endnotes by id, without separators."""
         if root is None:
             return {}
         return {
-            note.get(f"{W}id"): " ".join(" ".join(self._said(part) for part in note.iter(f"{W}p")).split())
+            note.get(f"{W}id"): " ".join(" ".join(self._visible_text(part) for part in note.iter(f"{W}p")).split())
             for note in root.iter(f"{W}{kind}")
             if note.get(f"{W}type") in (None, "normal")
         }
 
-    def _said(self, paragraph: Any) -> str:
-        """What a paragraph says as it is shown: with what was inserted, without what was struck out or hidden, boxes and notes apart."""
+    def _visible_text(self, paragraph: Any) -> str:
+        """The visible text of a paragraph: with insertions, without deletions, hidden text, text boxes and notes."""
         usual = self._looks.get(value_of(paragraph.find(f"{W}pPr"), "pStyle"), self._usual)
         parts = list(self._parts(paragraph, usual, []))
         if not any(moved for _, moved in parts):
@@ -156,7 +155,7 @@ class Document:
         return without_private("".join(said))
 
     def _parts(self, parent: Any, look: Look, fields: list[list[str]]) -> Iterator[tuple[str, str]]:
-        """The texts within a paragraph, each with whether it is raised or lowered. fields: the codes of the fields that are open."""
+        """The texts in a paragraph, each with its vertical alignment. fields: the codes of the open fields."""
         for element in parent:
             tag = element.tag
             if tag == RUN:
@@ -198,7 +197,7 @@ class Document:
         return iter(())
 
     def _field(self, element: Any, fields: list[list[str]]) -> str:
-        """What a field shows that has no result: a box to tick, a list to choose from, a formula written as its code."""
+        """The text of a field without a result: a check box, a drop-down list, a formula given by its code."""
         if element.tag == f"{W}instrText":
             if fields:
                 fields[-1].append(element.text or "")
@@ -232,7 +231,7 @@ def looks_of(styles: Any) -> dict[str, Look]:
 
 
 def look_of(properties: Any) -> Look:
-    """The look that a run's or a style's w:rPr says."""
+    """The look defined by the w:rPr of a run or style."""
     if properties is None:
         return Look()
 
@@ -278,12 +277,12 @@ def form_field(data: Any) -> str:
 
 
 def equation(code: str) -> str | None:
-    """What a field of the kind EQ shows: a number in a circle, a fraction, something raised or lowered; None where it is another."""
+    """The text of an EQ field: a circled number, a fraction, a superscript or subscript; None for other fields."""
     code = code.strip().replace("，", ",")
     if ringed := re.fullmatch(r"(?i)\\o\s*\\ac\s*\(\s*[○〇oO]\s*,\s*(.+?)\s*\)", code):
         number = ringed[1]
-        if number in DIGITS[1:]:
-            return "㊀㊁㊂㊃㊄㊅㊆㊇㊈"[DIGITS.index(number) - 1]
+        if number in COUNTED:
+            return "㊀㊁㊂㊃㊄㊅㊆㊇㊈㊉"[COUNTED.index(number)]
         return numeral(int(number), "decimalEnclosedCircle") if number.isdigit() else number
     if fraction := re.fullmatch(r"(?i)\\f\s*\(([^(),]+),([^(),]+)\)", code):
         above, below = (part.strip() if re.fullmatch(r"\s*\w+\s*", part) else f"({part.strip()})" for part in fraction.groups())
@@ -296,7 +295,7 @@ def equation(code: str) -> str | None:
 
 
 def row_left_out(row: Any) -> str:
-    """Why a row of a table is not shown: "" where it is."""
+    """Why a table row is not shown; "" if it is."""
     properties = row.find(f"{W}trPr")
     if properties is None:
         return ""
@@ -307,7 +306,7 @@ def row_left_out(row: Any) -> str:
 
 
 def besides(document: Any) -> list[str]:
-    """What the headers and footers of the pages say, each once."""
+    """The text of page headers and footers, without repetitions."""
     found: dict[str, None] = {}
     for relation in document.part.rels.values():
         if not relation.is_external and relation.reltype.rpartition("/")[2] in ("header", "footer"):
@@ -336,12 +335,12 @@ def boxes(paragraph: Any) -> Iterator[Any]:
 
 
 def parts_of(document: Any) -> dict[str, Any]:
-    """The parts that the document refers to, by the last word of how it does."""
+    """The related parts of the document, by the last segment of the relation type."""
     return {relation.reltype: relation.target_part for relation in document.part.rels.values() if not relation.is_external}
 
 
 def root_of(part: Any) -> Any:
-    """The root of a part of XML; None if there is no such part."""
+    """The root of an XML part; None if there is no such part."""
     if part is None:
         return None
     if hasattr(part, "element"):
@@ -352,7 +351,7 @@ def root_of(part: Any) -> Any:
 
 
 def elements(parent: Any) -> Iterator[Any]:
-    """The paragraphs and tables in their order, those within content controls and accepted changes too."""
+    """The paragraphs and tables in order, including those in content controls and accepted changes."""
     for element in parent:
         if element.tag in (f"{W}p", f"{W}tbl"):
             yield element

@@ -16,7 +16,7 @@ from lingyu.ingest.readers.number_formats import CHINESE, FIRST, SYSTEM, shown
 from lingyu.ingest.readers.sheets import BLANK, Rows, column_names, records_under
 from lingyu.ingest.readers.shown import LeftOut, lowered, raised
 
-# What openpyxl leaves out where rows are only read: merged cells, and the rows and columns that are hidden.
+# Not available from openpyxl in read-only mode: merged cells, and hidden rows and columns.
 LAYOUT = re.compile(
     rb'<(?:\w+:)?(?:mergeCell [^>]*?ref="([A-Z]+)(\d+):([A-Z]+)(\d+)"'
     rb'|row (?=[^>]*?\bhidden="(?:1|true)")[^>]*?\br="(\d+)"'
@@ -25,30 +25,30 @@ LAYOUT = re.compile(
 )
 ERRORS = {"#REF!", "#N/A", "#VALUE!", "#DIV/0!", "#NAME?", "#NUM!", "#NULL!"}
 PIECE = 1 << 20
-# Rows at the top in which titles and the names of the columns are looked for.
+# Rows at the top that may contain titles and column names.
 TOP = 6
-# Columns that a merged cell is spread over; some programs merge to the sheet's end, column 16,384.
+# Maximum columns that a merged cell fills; some programs merge to the end of the sheet, column 16,384.
 WIDEST = 256
-GONE: list[Any] = []  # stands for a hidden row, so that the rows keep their numbers
+GONE: list[Any] = []  # placeholder of a hidden row, so that row numbers stay correct
 
 Range = tuple[int, int, int, int]  # first row, first column, last row, last column of merged cells, from 0
 
 
 @dataclass
 class Layout:
-    """How a sheet is laid out: its merged cells, and its hidden rows and columns, from 0; what it holds beside plain values."""
+    """The layout of a sheet: merged cells, hidden rows and columns, from 0; and content other than plain values."""
 
     merged: list[Range] = field(default_factory=list)
     rows: set[int] = field(default_factory=set)
     columns: set[int] = field(default_factory=set)
     formulas: bool = False
-    marked: bool = False  # texts of which parts are raised, lowered or struck out
+    marked: bool = False  # has rich text with superscripts, subscripts or strikethrough
 
 
 def records(path: Path, how: Reading) -> Iterator[Record | Fault]:
     from openpyxl import load_workbook
 
-    warnings.filterwarnings("ignore", module="openpyxl")  # styles and extensions that it leaves out; the values are all there
+    warnings.filterwarnings("ignore", module="openpyxl")  # about unsupported styles and extensions; the values are complete
     left = LeftOut()
     try:
         layouts = layouts_of(path)
@@ -58,7 +58,7 @@ def records(path: Path, how: Reading) -> Iterator[Record | Fault]:
             closing(load_workbook(path, read_only=True)) as formulas,
         ):
             computed = any(layout.formulas for layout in layouts.values())
-            sheets: list[Any] = values.worksheets  # openpyxl's types know nothing of those that are only read
+            sheets: list[Any] = values.worksheets  # openpyxl has no types for read-only sheets
             for sheet in sheets:
                 place = f"sheet {sheet.title}"
                 rows: Rows = cells_of(sheet, cells := Cells(values, left, place, rich))
@@ -79,8 +79,8 @@ def records(path: Path, how: Reading) -> Iterator[Record | Fault]:
                     yield from of_sheet(rows, layout.merged, place)
     except Unreadable:
         raise
-    except Exception as error:  # whatever a broken file provokes in the library, the file is what is broken
-        raise Unreadable("unreadable", f"not an XLSX that can be opened ({type(error).__name__}: {error}); save it anew") from error
+    except Exception as error:  # the library raises many types for damaged files
+        raise Unreadable("unreadable", f"cannot be opened as XLSX ({type(error).__name__}: {error}); save it again") from error
     yield from left.faults()
 
 
@@ -172,7 +172,7 @@ def visible(rows: Rows, layout: Layout, left: LeftOut, place: str) -> Rows:
 
 
 def matches(parts: zipfile.ZipFile, name: str, pattern: re.Pattern[bytes]) -> Iterator[re.Match[bytes]]:
-    """What the pattern finds in a part, a piece in memory at a time."""
+    """Matches of the pattern in a part, with one piece in memory at a time."""
     with parts.open(name) as file:
         held = b""
         while piece := file.read(PIECE):
@@ -185,7 +185,7 @@ def matches(parts: zipfile.ZipFile, name: str, pattern: re.Pattern[bytes]) -> It
 
 
 def layouts_of(path: Path) -> dict[str, Layout]:
-    """The layout of each sheet, and of the table of texts what it holds, by the part's name."""
+    """The layout of each sheet and of the shared strings, by part name."""
     with zipfile.ZipFile(path) as parts:
         held = [name for name in parts.namelist() if name.endswith(".xml") and ("sheet" in name or name == "xl/sharedStrings.xml")]
         return {name: layout_of(matches(parts, name, LAYOUT)) for name in held}
@@ -212,7 +212,7 @@ def layout_of(found: Iterator[re.Match[bytes]]) -> Layout:
 
 
 def with_values(rows: Rows, formulas: Rows, sheet: str) -> Rows:
-    """The rows, but a fault for one with a formula whose value was not saved or is an error."""
+    """The rows, with a Fault for a row with a formula whose value was not saved or is an error."""
     pairs: Iterator[tuple[Any, Any]] = zip_longest(rows, formulas, fillvalue=[])
     for number, (row, beside) in enumerate(pairs, 1):
         wrong = [
@@ -229,7 +229,7 @@ def with_values(rows: Rows, formulas: Rows, sheet: str) -> Rows:
 
 
 def with_merged(rows: Rows, merged: list[Range], sheet: str) -> Rows:
-    """The rows with what a merged cell says in each of its cells, but a fault for one that is all one cell: a title, no record."""
+    """The rows with merged cells filled, and a Fault for a row that is a single merged cell: a title."""
     waiting, open_ranges = deque(merged), list[tuple[Range, Any]]()
     for number, row in enumerate(rows):
         if isinstance(row, Fault):
@@ -241,8 +241,8 @@ def with_merged(rows: Rows, merged: list[Range], sheet: str) -> Rows:
                 open_ranges.append((ranged, row[ranged[1]] if ranged[1] < len(row) else None))
         open_ranges = [(ranged, value) for ranged, value in open_ranges if ranged[2] >= number]
         across = any(right > left and value not in BLANK for (_, left, _, right), value in open_ranges)
-        if across and said(row) <= 1:
-            yield Fault(f"{sheet}, line {number + 1}", "title_row", "one cell across the columns: a title, no record", first_said(row))
+        if across and filled_cells(row) <= 1:
+            yield Fault(f"{sheet}, line {number + 1}", "title_row", "a title: one cell merged across the columns", first_value(row))
             continue
         for (_, left, _, right), value in open_ranges:
             right = min(right, left + WIDEST)
@@ -252,16 +252,16 @@ def with_merged(rows: Rows, merged: list[Range], sheet: str) -> Rows:
 
 
 def of_sheet(rows: Rows, merged: list[Range], sheet: str) -> Iterator[Record | Fault]:
-    """A sheet's records, below its titles and the names of its columns, which may stand in two rows."""
+    """The records of a sheet, below its titles and column names, which may take two rows."""
     numbered = ((number, row) for number, row in enumerate(rows) if row is not GONE)
-    top = [*islice(((number, row) for number, row in numbered if isinstance(row, Fault) or said(row)), TOP)]
-    widest = max((said(row) for _, row in top), default=0)
-    while top and (isinstance(top[0][1], Fault) or said(top[0][1]) < 2 <= widest):
+    top = [*islice(((number, row) for number, row in numbered if isinstance(row, Fault) or filled_cells(row)), TOP)]
+    widest = max((filled_cells(row) for _, row in top), default=0)
+    while top and (isinstance(top[0][1], Fault) or filled_cells(top[0][1]) < 2 <= widest):
         row = top.pop(0)[1]
         if isinstance(row, Fault):
             yield row
         else:
-            yield Fault(sheet, "title_row", "a title above the names of the columns, no record", first_said(row))
+            yield Fault(sheet, "title_row", "a title above the column names", first_value(row))
     if not top:
         return
     first = top[0][0]
@@ -272,12 +272,12 @@ def of_sheet(rows: Rows, merged: list[Range], sheet: str) -> Iterator[Record | F
 
 
 def padded(rows: Rows, width: int) -> Rows:
-    """The rows at least this wide: a sheet keeps no blank cells at a row's end."""
+    """The rows padded to this width: a sheet stores no trailing blank cells."""
     return (row if isinstance(row, Fault) else row + [None] * (width - len(row)) for row in rows)
 
 
 def last_of_head(merged: list[Range], first: int) -> int:
-    """The last row of the names: below a cell merged across columns stand the names of those, and so on for two rows more."""
+    """The last header row: below a cell merged across columns are the names of these columns, for at most two more rows."""
     last = first
     for row in range(first, first + TOP):
         if row > last:
@@ -292,10 +292,10 @@ def names_of(rows: list[list[Any]]) -> list[Any]:
     return ["/".join(dict.fromkeys(" ".join(str(cell).split()) for cell in column)) if column else None for column in columns]
 
 
-def said(row: list[Any] | Fault) -> int:
-    """How many cells say something."""
+def filled_cells(row: list[Any] | Fault) -> int:
+    """The number of non-blank cells."""
     return 0 if isinstance(row, Fault) else sum(cell not in BLANK for cell in row)
 
 
-def first_said(row: list[Any]) -> str:
+def first_value(row: list[Any]) -> str:
     return next((str(cell) for cell in row if cell not in BLANK), "")

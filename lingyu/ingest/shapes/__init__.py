@@ -1,4 +1,4 @@
-"""Records into rows: the known shapes, recognised by the names of their fields."""
+"""Converts records into rows: the known shapes, recognised by their field names."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -6,19 +6,19 @@ from dataclasses import dataclass
 from lingyu.ingest.readers import Record
 from lingyu.ingest.sections import Origin
 from lingyu.ingest.shapes.exams import LETTERS, OPTIONS, RIGHT, STEM, columns_of, from_columns, from_exam
-from lingyu.ingest.shapes.knowledge import ENTITY, KIND, RELATION, VALUE, from_entity, from_fact, from_statements, together
+from lingyu.ingest.shapes.knowledge import ENTITY, KIND, RELATION, VALUE, from_entity, from_fact, from_statements, merged
 from lingyu.ingest.shapes.mapping import ROLE, Mapping, mapped
 from lingyu.ingest.shapes.talk import from_instruction, from_laws, from_messages, from_pair, from_question
 from lingyu.ingest.shapes.texts import LABEL, from_label, from_text
 from lingyu.ingest.shapes.values import ANSWER, QUESTION, REASONING, TEXT, TITLE, Common, Made, Misfit, Values, named
 from lingyu.records import Row
 
-__all__ = ["SHAPES", "TRIPLES", "Mapping", "Misfit", "Shape", "Shaped", "rows_of", "together"]
+__all__ = ["SHAPES", "TRIPLES", "Mapping", "Misfit", "Shape", "Shaped", "merged", "rows_of"]
 
 
 @dataclass(frozen=True)
 class Shape:
-    """A name, the fields by which it is known (of each group one name), what makes rows of it, and what else it reads."""
+    """A name, the required fields (one of each group), the function that makes rows, and the optional fields."""
 
     name: str
     fields: tuple[tuple[str, ...], ...]
@@ -29,7 +29,7 @@ class Shape:
         return [group for group in self.fields if not named(values, group)]
 
     def unread(self, values: Values) -> list[str]:
-        """The fields that no row is made of. Of two names for one thing the first is read."""
+        """The fields that are not used. Of two names for the same field, the first is used."""
         if self.rows is from_entity:
             return []
         read = {named(values, group) for group in (*self.fields, *self.more)}
@@ -40,7 +40,7 @@ class Shape:
 
 @dataclass(frozen=True)
 class Shaped:
-    """The rows of a record with their tables, the shape it had, and its fields of which nothing was made."""
+    """The rows of a record with their tables, its shape, and its unused fields."""
 
     shape: str
     rows: list[tuple[str, Row]]
@@ -48,7 +48,7 @@ class Shaped:
 
 
 def rows_of(record: Record, origin: Origin, mapping: Mapping) -> Shaped:
-    """The rows of a record, by its names or, where they are of no shape, by what stands behind the group: 内容/问题. Raises Misfit."""
+    """The rows of a record, by its names or, if they match no shape, by the part after the group: 内容/问题. Raises Misfit."""
     try:
         return rows_by_names(record, origin, mapping)
     except Misfit:
@@ -65,16 +65,16 @@ def rows_of(record: Record, origin: Origin, mapping: Mapping) -> Shaped:
 def rows_by_names(record: Record, origin: Origin, mapping: Mapping) -> Shaped:
     values = mapped(record.values, mapping)
     shape = shape_of(values, mapping.shape, map(str, record.values))
-    said = values.get("language")
-    common = Common(origin, record.place, said if said in ("zh", "en") else None, mapping.values.get(ROLE, {}))
+    language = values.get("language")
+    common = Common(origin, record.place, language if language in ("zh", "en") else None, mapping.values.get(ROLE, {}))
     rows = list(shape.rows(values, common))
     if not rows:
-        raise Misfit("incomplete", f"a record of the shape {shape.name} that holds nothing")
+        raise Misfit("incomplete", f"a record of the shape {shape.name} without content")
     return Shaped(shape.name, rows, shape.unread(values))
 
 
 def shape_of(values: Values, wanted: str, names: Iterable[str]) -> Shape:
-    """The shape that params.yaml says, else the first whose fields are all there."""
+    """The shape set in params.yaml, else the first shape whose required fields are all present."""
     among = [shape for shape in SHAPES if shape.name == wanted] if wanted else SHAPES
     if fitting := next((shape for shape in among if not shape.lacks(values)), None):
         return fitting
@@ -82,16 +82,16 @@ def shape_of(values: Values, wanted: str, names: Iterable[str]) -> Shape:
     lacking = " and ".join("/".join(group) for group in nearest.lacks(values))
     raise Misfit(
         "unknown_shape",
-        f"the fields {', '.join(names)} are of no {'such' if wanted else 'known'} shape; nearest is {nearest.name}, which lacks {lacking}. "
-        "Map them: params.yaml, ingest.sources, columns",
+        f"the fields {', '.join(names)} match no {'such' if wanted else 'known'} shape; the closest, {nearest.name}, lacks {lacking}. "
+        "Map the fields in params.yaml, ingest.sources, columns",
     )
 
 
 TRIPLES = {"spo_list", "triple"}
-"""Shapes whose facts name one value at a time: those of a file that share entity and relation are one fact (`together`)."""
+"""Shapes with one value per fact: facts of a file with the same entity and relation are merged (`merged`)."""
 
 BEFORE = (("system",), ("history",))
-# The first whose fields are all there: what is more particular stands before what is less.
+# The first with all required fields present is used: specific shapes come before general ones.
 SHAPES = [
     Shape("sharegpt pair", (("conversations", "messages"), ("chosen",), ("rejected",)), from_pair, (("system",),)),
     Shape("pair", (("prompt", "question", "instruction"), ("chosen",), ("rejected",)), from_pair, (("input",), *BEFORE)),

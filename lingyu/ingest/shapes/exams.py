@@ -1,4 +1,4 @@
-"""Exam items: a question, its options however they are written down, and those that are right."""
+"""Exam items: a question, its options in any notation, and the correct ones."""
 
 import re
 from typing import Any
@@ -9,17 +9,17 @@ from lingyu.records import Exam
 STEM = ("question", "stem", "statement", "问题", "题目", "题干")
 OPTIONS = ("options", "option", "choices", "option_list", "选项")
 RIGHT = ("right", "answer", "correct", "答案", "正确答案")
-LETTERS = "abcdefghijklmnopqrstuvwxyz"  # columns of options; names of fields are in lower case
+LETTERS = "abcdefghijklmnopqrstuvwxyz"  # option columns; field names are in lower case
 LETTERED = re.compile(r"(?:^|(?<=[\s|;；]))[(（]?([A-Z])[)）]?\s*[.．、:：)）\s]\s*")
 
 
 def from_exam(values: Values, common: Common) -> Made:
-    """Options in one field: a list, an object by letter, or one text in which letters stand before them."""
+    """Options in one field: a list, an object by letter, or one text with lettered options."""
     yield from item(values, lettered(values[named(values, OPTIONS)]), common)
 
 
 def from_columns(values: Values, common: Common) -> Made:
-    """Options in columns A, B, C …; blank ones at the end are none."""
+    """Options in columns A, B, C …; trailing blank ones are ignored."""
     listed = {letter.upper(): text(values[letter], letter) for letter in LETTERS[: columns_of(values)]}
     while listed and not listed[max(listed)].strip():
         del listed[max(listed)]
@@ -27,13 +27,13 @@ def from_columns(values: Values, common: Common) -> Made:
 
 
 def columns_of(values: Values) -> int:
-    """How many columns of options there are: A, B and those that follow without a gap."""
+    """The number of option columns: A, B and those that follow without a gap."""
     return next(number for number in range(len(LETTERS) + 1) if LETTERS[number : number + 1] not in values or number == len(LETTERS))
 
 
 def item(values: Values, listed: dict[str, str], common: Common) -> Made:
     if not listed:
-        raise Misfit("incomplete", "an exam item without options")
+        raise Misfit("incomplete", "exam item without options")
     name = named(values, RIGHT)
     question = text_of(values, *STEM)
     right = sorted({list(listed).index(letter) for letter in right_ones(values[name], listed, name)})
@@ -48,7 +48,7 @@ def lettered(options: Any) -> dict[str, str]:
         marks = list(LETTERED.finditer(options))
         letters = [mark[1] for mark in marks]
         if not letters or letters != [LETTERS[number].upper() for number in range(len(letters))] or options[: marks[0].start()].strip():
-            raise Misfit("ill_typed", f"no options by letter in {options[:80]!r}; write them as A. … B. …, as a list, or in columns A, B …")
+            raise Misfit("ill_typed", f"no lettered options in {options[:80]!r}; write them as A. … B. …, as a list, or in columns A, B …")
         ends = [mark.start() for mark in marks[1:]] + [len(options)]
         return {mark[1]: options[mark.end() : end].strip(" \t\n|;；") for mark, end in zip(marks, ends, strict=True)}
     if isinstance(options, list) and len(options) <= len(LETTERS):
@@ -57,11 +57,11 @@ def lettered(options: Any) -> dict[str, str]:
         if all(heads):
             return {letter: option[head.end() :] for head, (letter, option) in zip(heads, listed.items(), strict=True) if head}
         return listed
-    raise Misfit("ill_typed", f"options is neither a list of at most {len(LETTERS)}, an object, nor text but {type(options).__name__}")
+    raise Misfit("ill_typed", f"options must be a list of at most {len(LETTERS)}, an object or text; found {type(options).__name__}")
 
 
 def right_ones(given: Any, listed: dict[str, str], name: str) -> list[str]:
-    """The letters of the right options: given as letters (AC; A, C), as numbers from 0, or in full."""
+    """The letters of the correct options, given as letters (AC; A, C), as numbers from 0, or in full."""
     by_text = {option.strip(): letter for letter, option in reversed(listed.items())}
     found: list[str] = []
     for one in given if isinstance(given, list) else [given]:
@@ -76,6 +76,6 @@ def right_ones(given: Any, listed: dict[str, str], name: str) -> list[str]:
         else:
             raise Misfit(
                 "ill_typed",
-                f"{name} {given!r} is not among the options {', '.join(listed)}; write letters, numbers from 0, or the option in full",
+                f"{name} {given!r} is not one of the options {', '.join(listed)}; use letters, numbers from 0, or the full option",
             )
     return found

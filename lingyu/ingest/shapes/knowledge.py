@@ -13,7 +13,7 @@ KIND = ("kind", "类型")
 
 
 def from_statements(values: Values, common: Common) -> Made:
-    """A text and the [entity, relation, value] triples that stand in it."""
+    """A text and its [entity, relation, value] triples."""
     grouped: dict[tuple[str, str], list[str]] = {}
     for triple in values["spo_list"] or []:
         entity, relation, value = parts_of(triple)
@@ -41,10 +41,10 @@ def from_fact(values: Values, common: Common) -> Made:
 
 
 def from_entity(values: Values, common: Common) -> Made:
-    """A record that is all about one entity: every other field is a relation, a blank one says nothing."""
+    """A record about one entity: every other field is a relation; blank fields are ignored."""
     entity, kind = text_of(values, *ENTITY), text_of(values, *KIND, required=False)
     aside = {named(values, ENTITY), named(values, KIND), "language", "id"}
-    relations = {str(name): [said for said in texts(value, name) if said.strip()] for name, value in values.items() if name not in aside}
+    relations = {str(name): [text for text in texts(value, name) if text.strip()] for name, value in values.items() if name not in aside}
     for number, (relation, listed) in enumerate(((relation, listed) for relation, listed in relations.items() if listed), 1):
         yield "facts", fact(common, number, entity, kind, relation, listed)
 
@@ -54,8 +54,8 @@ def fact(common: Common, number: int, entity: str, kind: str, relation: str, lis
     return Fact(**fields, id=common.id("facts", number), entity=entity, kind=kind, relation=relation, values=distinct(listed))
 
 
-def together(facts: Iterable[Fact]) -> list[Fact]:
-    """A fact for each entity and relation, with all their values, where the first of them stood."""
+def merged(facts: Iterable[Fact]) -> list[Fact]:
+    """One fact for each entity and relation with all values, at the position of the first."""
     first: dict[tuple[str, str], Fact] = {}
     values: dict[tuple[str, str], list[str]] = {}
     for one in facts:

@@ -1,4 +1,4 @@
-"""A file's own names and values into ours, as a few lines of params.yaml say (ingest.sources)."""
+"""Maps a file's field names and values to ours, as configured in params.yaml (ingest.sources)."""
 
 import re
 from collections import Counter
@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from lingyu.ingest.shapes.values import Misfit, Values, text
 
-ROLE = "role"  # the one name under `values` that is no field: who speaks in a conversation
+ROLE = "role"  # a name under `values` that is not a field: the speaker in a conversation
 
 
 class Mapping(BaseModel):
@@ -28,10 +28,10 @@ class Mapping(BaseModel):
 
 
 def mapped(values: Values, mapping: Mapping) -> Values:
-    """The values under our names; all names change at once, so that two can be swapped."""
+    """The values under our names, renamed all at once so that two names can be swapped."""
     theirs = {name: [their] if isinstance(their, str) else their for name, their in mapping.columns.items()}
     if missing := [name for names in theirs.values() for name in names if not found(values, name)]:
-        raise Misfit("missing_column", f"no field {', '.join(missing)} here, as params.yaml, ingest.sources, columns has it")
+        raise Misfit("missing_column", f"no field {', '.join(missing)}, which is mapped in params.yaml, ingest.sources, columns")
     used = {name if name in values else name.partition(".")[0] for names in theirs.values() for name in names}
     rest = {name: value for name, value in values.items() if name not in used and name not in theirs and name not in mapping.leave}
     ours = plain(rest) | {name: joined(values, names) for name, names in theirs.items()}
@@ -39,13 +39,13 @@ def mapped(values: Values, mapping: Mapping) -> Values:
         if name == ROLE and name not in ours:
             continue
         if name not in ours:
-            raise Misfit("missing_column", f"no field {name} here, as params.yaml, ingest.sources, values has it")
+            raise Misfit("missing_column", f"no field {name}, which is mapped in params.yaml, ingest.sources, values")
         ours[name] = meaning(ours[name], meanings, name)
     return ours
 
 
 def plain(values: Values) -> Values:
-    """The values under names in lower case with _ for - and spaces; as they were where two would become one."""
+    """The values under lower-case names with _ for - and spaces; unchanged if two names would become equal."""
     names = {name: re.sub(r"[\s-]+", "_", str(name).strip().lower()) for name in values}
     times = Counter(names.values())
     return {names[name] if times[names[name]] == 1 else name: value for name, value in values.items()}
@@ -73,8 +73,10 @@ def joined(values: Values, names: list[str]) -> Any:
 def meaning(value: Any, meanings: dict[str, str], name: str) -> Any:
     if isinstance(value, list):
         return [meaning(item, meanings, name) for item in value]
-    said = text(value, name).strip()
-    if said not in meanings:
+    found_value = text(value, name).strip()
+    if found_value not in meanings:
         known = ", ".join(meanings)
-        raise Misfit("unmapped_value", f"{name} is {said!r}, for which params.yaml, ingest.sources, values has no meaning; it has {known}")
-    return meanings[said]
+        raise Misfit(
+            "unmapped_value", f"{name} is {found_value!r}, which is not mapped in params.yaml, ingest.sources, values; mapped: {known}"
+        )
+    return meanings[found_value]

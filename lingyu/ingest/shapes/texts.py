@@ -1,4 +1,4 @@
-"""Texts with a class, and texts by themselves."""
+"""Labelled texts and plain texts."""
 
 import re
 
@@ -10,7 +10,7 @@ LABEL = ("label", "标签", "类别")
 
 
 def from_label(values: Values, common: Common) -> Made:
-    """Labels in Chinese and in English are two tasks, for a reply is one or the other."""
+    """Chinese and English labels are two tasks, because a reply is in one language."""
     text, label = text_of(values, *TEXT), text_of(values, *LABEL)
     task = common.origin.task or "classify"
     if re.search(r"[^\W\d_]", label):

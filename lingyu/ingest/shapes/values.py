@@ -1,4 +1,4 @@
-"""What every shape needs: the values of a record as text, what its rows share, and how one says that it does not fit."""
+"""Shared by all shapes: record values as text, the common fields of rows, and the error for records that do not fit."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from lingyu.text.normalise import language_of
 Values = dict[str, Any]
 Made = Iterator[tuple[str, Row]]  # the table and the row
 
-# The other names of a field. A column whose name differs only in case and in - or space for _ is the same.
+# Alternative names of a field. Case, and - or space for _, are ignored.
 QUESTION = ("question", "query", "ask", "prompt", "instruction", "questions", "问题", "提问")
 ANSWER = ("answer", "response", "output", "completion", "answers", "回答", "答案", "答复")
 REASONING = ("reasoning", "reasoning_content", "think", "thinking", "complex_cot", "推理", "思考")
@@ -21,7 +21,7 @@ TITLE = ("title", "标题")
 
 
 class Misfit(Exception):
-    """A record that gives no row: the reason's name, and what a person should know."""
+    """A record that produces no row: the name of the reason, and details."""
 
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(f"{reason}: {detail}")
@@ -30,11 +30,11 @@ class Misfit(Exception):
 
 @dataclass(frozen=True)
 class Common:
-    """What all rows of a record share. roles: who speaks under a name of the file's own (params.yaml, values.role)."""
+    """The common fields of the rows of a record. roles: the file's own speaker names (params.yaml, values.role)."""
 
     origin: Origin
     place: str
-    language: Language | None  # as the record says; else told from the text
+    language: Language | None  # from the record, otherwise detected from the text
     roles: dict[str, str] = field(default_factory=dict)
 
     def row(self, text: str) -> dict[str, Any]:
@@ -47,7 +47,7 @@ class Common:
         }
 
     def given(self, table: str, text: str, task: str, number: int = 1) -> dict[str, Any]:
-        """The fields of a dialogue or preference that came with the corpus."""
+        """The fields of a dialogue or preference that is part of the corpus."""
         return self.row(text) | {
             "id": self.id(table, number),
             "task": self.origin.task or task,
@@ -63,30 +63,30 @@ class Common:
 
 
 def named(values: Values, names: tuple[str, ...]) -> str:
-    """The first of these names that is there, "" where none is."""
+    """The first of these names that is present, "" if none is."""
     return next((name for name in names if name in values), "")
 
 
 def text_of(values: Values, *names: str, required: bool = True) -> str:
-    """The first of these fields that is there, as text. A required one may be blank (clean judges that) but not ill-typed."""
+    """The first of these fields that is present, as text. A required one may be blank (clean handles that) but not ill-typed."""
     if name := named(values, names):
         return text(values[name], name)
     if required:
-        raise Misfit("incomplete", f"none of {', '.join(names)}")
+        raise Misfit("incomplete", f"missing field: one of {', '.join(names)}")
     return ""
 
 
 def text(value: Any, name: str) -> str:
-    """A value as text; the parts of a message in the OpenAI form as one text."""
+    """A value as text; the parts of a message in OpenAI format are joined."""
     if isinstance(value, list) and value and all(isinstance(part, dict) and part.get("type") == "text" for part in value):
         return "\n".join(text(part.get("text"), name) for part in value)
     if isinstance(value, dict | list):
-        raise Misfit("ill_typed", f"{name} is not text but {type(value).__name__}")
+        raise Misfit("ill_typed", f"{name} must be text; found {type(value).__name__}")
     return "" if value is None else str(value)
 
 
 def texts(value: Any, name: str) -> list[str]:
-    """A value that may be one text or a list of them, lists in lists too."""
+    """A value that may be one text or a (nested) list of texts."""
     if not isinstance(value, list):
         return [text(value, name)]
     return [inner for item in value for inner in texts(item, name)]

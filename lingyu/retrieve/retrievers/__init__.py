@@ -1,4 +1,4 @@
-"""The retrievers: each makes an index of chunks and searches it. A module each, with Options, build and load; a line each below."""
+"""The retrievers: each builds an index of chunks and searches it. One module each, with Options, build and load, registered below."""
 
 from dataclasses import dataclass
 from importlib import import_module
@@ -17,7 +17,7 @@ RETRIEVERS = {
 
 @dataclass(frozen=True)
 class Hit:
-    """A chunk and its score, from 0 to 1: how much of the question it answers to."""
+    """A chunk and its score from 0 to 1: how much of the question it matches."""
 
     chunk: Chunk
     score: float
@@ -25,7 +25,7 @@ class Hit:
 
 class Retriever(Protocol):
     def search(self, question: str, limit: int, kind: str | None = None) -> list[Hit]:
-        """The best chunks for the question, best first; of one kind where it is given."""
+        """The best chunks for the question, best first; optionally of one kind only."""
 
 
 class RetrieverOptions(BaseModel):
@@ -58,11 +58,11 @@ class Choice(BaseModel):
         return self
 
     def build(self, chunks: list[Chunk], folder: Path) -> None:
-        """Write the index of the chunks into the folder: the same bytes for the same chunks."""
+        """Write the index of the chunks to the folder: the same bytes for the same chunks."""
         self.module().build(chunks, folder, self.module().Options.model_validate(self.options))
 
     def load(self, folder: Path, chunks: list[Chunk]) -> Retriever:
-        """The search over an index that `build` wrote of these chunks."""
+        """Search over an index written by `build` for these chunks."""
         found: Retriever = self.module().load(folder, chunks)
         return found
 

@@ -1,6 +1,6 @@
-"""BM25 over words, kept as plain arrays, so that the same chunks give the same bytes.
+"""BM25 over words, stored as plain arrays, so that the same chunks give the same bytes.
 
-A vector store such as LanceDB names its files at random; it would break the law of same bytes for a corpus of this size.
+A vector store such as LanceDB uses random file names, so its output is not reproducible.
 """
 
 import math
@@ -15,11 +15,11 @@ from lingyu.retrieve.chunks import Chunk
 from lingyu.retrieve.retrievers import Hit, RetrieverOptions
 from lingyu.retrieve.words import words
 
-# What a word is worth beside one that stands in a title, a heading, or a fact's name and relation: people wrap their question
-# in words that no passage has ("翻到…那一页，后面写着什么"), and these must not outweigh what it is about.
-BESIDE = 0.3
-# A single character or a number stands everywhere, in headings too.
-SLIGHT = 0.1
+# The weight of a word that is in no title, heading, or name or relation of a fact. Users wrap questions in words that are in
+# no passage ("翻到…那一页，后面写着什么"), and these must not outweigh the subject of the question.
+BODY_WEIGHT = 0.3
+# Single characters and numbers are everywhere, in headings too.
+COMMON_WEIGHT = 0.1
 
 
 class Options(RetrieverOptions):
@@ -28,7 +28,7 @@ class Options(RetrieverOptions):
 
 
 def build(chunks: list[Chunk], folder: Path, options: Options) -> None:
-    """Write the index under bm25/, unless no chunk has a word."""
+    """Write the index under bm25/, if any chunk has words."""
     import bm25s
 
     vocabulary: dict[str, int] = {}
@@ -49,7 +49,7 @@ def load(folder: Path, chunks: list[Chunk]) -> "BM25":
 
 
 class BM25:
-    """The search over an index that `build` wrote. A score is the share of the question's words, by weight, that stand in the chunk."""
+    """Search over an index written by `build`. The score is the weighted share of the question's words that the chunk contains."""
 
     def __init__(self, folder: Path, chunks: list[Chunk]) -> None:
         self.chunks = chunks
@@ -62,7 +62,7 @@ class BM25:
         self._headings = {word for heading in {c.title for c in self.chunks} | {c.section for c in self.chunks} for word in words(heading)}
 
     def search(self, question: str, limit: int, kind: str | None = None) -> list[Hit]:
-        """The best chunks for the question, best first, BM25 deciding between equals; of one kind where it is given."""
+        """The best chunks for the question, best first, with ties resolved by BM25; optionally of one kind only."""
         weights = {word: self.weight(word) for word in words(question)}
         known = sorted(weights.keys() & self._vocabulary.keys())
         if not known:
@@ -72,19 +72,19 @@ class BM25:
             scores[self.holding(word)] += weights[word]
         if kind is not None:
             scores[[chunk.kind != kind for chunk in self.chunks]] = 0
-        # Rounded: sums in another order must not part equals. lexsort sorts by its last key first.
+        # Rounded, so that the order of summation does not break ties. lexsort sorts by its last key first.
         scores = (scores / sum(weights.values())).round(9)
         best = np.lexsort((np.arange(len(scores)), -self._index.get_scores(known), -scores))[:limit]
         return [Hit(self.chunks[i], float(scores[i])) for i in best if scores[i] > 0]
 
     def weight(self, word: str) -> float:
-        """How much a word of the question tells: BM25's rarity, less where no title or heading has the word."""
+        """The weight of a word of the question: BM25's IDF, lowered if the word is in no title or heading."""
         holding = len(self.holding(word))
         rarity = math.log(1 + (len(self.chunks) - holding + 0.5) / (holding + 0.5))
-        return rarity * (SLIGHT if slight(word) else 1.0 if word in self._headings else BESIDE)
+        return rarity * (COMMON_WEIGHT if is_common(word) else 1.0 if word in self._headings else BODY_WEIGHT)
 
     def holding(self, word: str) -> NDArray[np.int32]:
-        """The chunks that the word stands in."""
+        """The chunks that contain the word."""
         if word not in self._vocabulary:
             return np.empty(0, np.int32)
         at, starts = self._vocabulary[word], self._index.scores["indptr"]
@@ -92,5 +92,5 @@ class BM25:
         return holding
 
 
-def slight(word: str) -> bool:
+def is_common(word: str) -> bool:
     return len(word) == 1 or word.isdecimal()

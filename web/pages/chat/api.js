@@ -1,4 +1,4 @@
-// The service's two routes. `ask` hands over each event of the stream as it comes.
+// The service's two routes. `ask` calls onEvent for each event of the stream.
 
 export class ServiceError extends Error {
   constructor(code, message) {

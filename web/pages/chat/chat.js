@@ -1,22 +1,22 @@
-// The chat page: state, keys and buttons. api.js talks to the service, view.js draws, words.js speaks.
+// The chat page: state, keyboard and buttons. api.js calls the service, view.js renders, words.js holds the UI texts.
 import { ServiceError, ask, models } from "./api.js";
 import { AnswerView, element, questionView } from "./view.js";
 import { WORDS } from "./words.js";
 
 const at = (id) => document.getElementById(id);
-const kept = {
+const storage = {
   get: (name) => { try { return localStorage.getItem(name); } catch { return null; } },
-  set: (name, value) => { try { localStorage.setItem(name, value); } catch { /* a private window keeps nothing */ } },
+  set: (name, value) => { try { localStorage.setItem(name, value); } catch { /* not available in a private window */ } },
 };
 
-let language = kept.get("language") ?? (navigator.language.startsWith("zh") ? "zh" : "en");
+let language = storage.get("language") ?? (navigator.language.startsWith("zh") ? "zh" : "en");
 let words = WORDS[language];
-let served = null; // what /v1/models says of the model
+let served = null; // the model's entry in /v1/models
 let key = "";
 let turns = []; // finished turns: {question, answer}
-let running = null; // the AbortController of the answer under way
+let running = null; // the AbortController of the current answer
 
-function speak() {
+function applyLanguage() {
   words = WORDS[language];
   document.documentElement.lang = language === "zh" ? "zh-CN" : "en";
   for (const item of document.querySelectorAll("[data-word]")) item.textContent = words[item.dataset.word];
@@ -24,11 +24,11 @@ function speak() {
   for (const item of document.querySelectorAll("[data-label]")) item.setAttribute("aria-label", words[item.dataset.label]);
 }
 
-function shade(theme) {
+function applyTheme(theme) {
   if (theme) document.documentElement.dataset.theme = theme;
 }
 
-async function meet() {
+async function loadModel() {
   [served] = await models(key);
   at("model").textContent = served.id;
   const professional = document.querySelector("[value=professional]");
@@ -45,14 +45,14 @@ function busy(controller) {
 
 async function answer(question) {
   at("welcome").hidden = true;
-  const asked = questionView(question, words);
+  const item = questionView(question, words);
   const view = new AnswerView(words);
-  at("talk").append(asked, view.root);
+  at("talk").append(item, view.root);
   follow();
   const controller = new AbortController();
   busy(controller);
   try {
-    if (!served) await meet();
+    if (!served) await loadModel();
     const earlier = turns.slice(turns.length - Math.min(turns.length, served.history_turns));
     const messages = earlier.flatMap((turn) => [{ role: "user", content: turn.question }, { role: "assistant", content: turn.answer }]);
     const body = {
@@ -68,10 +68,10 @@ async function answer(question) {
     if (view.content) turns.push({ question, answer: view.content });
   } catch (error) {
     if (error.name === "AbortError") {
-      view.remark(words.stopped);
+      view.addRemark(words.stopped);
       view.end();
     } else {
-      explain(error, view, () => { asked.remove(); view.root.remove(); answer(question); });
+      showError(error, view, () => { item.remove(); view.root.remove(); answer(question); });
       follow();
     }
   } finally {
@@ -83,19 +83,19 @@ async function answer(question) {
 function show(event, view) {
   const near = atEnd();
   const choice = event.choices[0];
-  if (event.sources) view.cite(event.sources);
-  if (choice?.delta?.reasoning_content) view.think(choice.delta.reasoning_content);
-  if (choice?.delta?.content) view.say(choice.delta.content);
-  if (choice?.finish_reason === "length") view.remark(words.cut);
-  if (event.supported !== undefined) view.ground(event.supported, event.note);
+  if (event.sources) view.setSources(event.sources);
+  if (choice?.delta?.reasoning_content) view.addReasoning(choice.delta.reasoning_content);
+  if (choice?.delta?.content) view.addContent(choice.delta.content);
+  if (choice?.finish_reason === "length") view.addRemark(words.cut);
+  if (event.supported !== undefined) view.setSupported(event.supported, event.note);
   if (near) follow();
 }
 
-// Whoever has scrolled up to read is left there.
+// Do not scroll if the reader has scrolled up.
 const atEnd = () => innerHeight + scrollY > document.body.scrollHeight - 120;
 const follow = () => scrollTo({ top: document.body.scrollHeight });
 
-function explain(error, view, retry) {
+function showError(error, view, retry) {
   if (!(error instanceof ServiceError)) console.error(error);
   const code = error.code in words ? error.code : "other_error";
   const again = element("button", "quiet", words.again);
@@ -132,7 +132,7 @@ at("form").onsubmit = (event) => {
 };
 at("question").oninput = grow;
 at("question").onkeydown = (event) => {
-  // While an input method is composing, Enter chooses a word.
+  // While an input method is composing, Enter confirms the candidate.
   if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
     event.preventDefault();
     at("form").requestSubmit();
@@ -154,17 +154,17 @@ at("new").onclick = () => {
 };
 at("language").onclick = () => {
   language = language === "zh" ? "en" : "zh";
-  kept.set("language", language);
-  speak();
+  storage.set("language", language);
+  applyLanguage();
 };
 at("theme").onclick = () => {
   const dark = document.documentElement.dataset.theme ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
   const theme = dark === "dark" ? "light" : "dark";
-  kept.set("theme", theme);
-  shade(theme);
+  storage.set("theme", theme);
+  applyTheme(theme);
 };
 
-shade(kept.get("theme"));
-speak();
-meet().catch(() => { /* told when a question is asked */ });
+applyTheme(storage.get("theme"));
+applyLanguage();
+loadModel().catch(() => { /* shown once a question is asked */ });
 at("question").focus();

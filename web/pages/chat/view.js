@@ -1,4 +1,4 @@
-// What a conversation looks like. Text goes in as text, never as HTML.
+// Renders a conversation. Text is inserted as text, never as HTML.
 
 export function element(tag, className, ...children) {
   const made = document.createElement(tag);
@@ -11,7 +11,7 @@ export function questionView(text, words) {
   return element("li", "question", element("span", "hidden", words.you), element("p", "", text));
 }
 
-// An answer that grows: its parts appear when there is something in them.
+// A streaming answer: each part appears once it has content.
 export class AnswerView {
   constructor(words) {
     this.words = words;
@@ -27,33 +27,33 @@ export class AnswerView {
     this.root = element("li", "answer", this.thought, this.text, this.dots, this.foot);
   }
 
-  think(text) {
+  addReasoning(text) {
     this.thought.hidden = false;
     this.thought.open = this.content === "";
     this.reasoning.append(text);
   }
 
-  say(text) {
+  addContent(text) {
     this.thought.open = false;
     this.dots.remove();
     this.content += text;
     this.text.append(text);
   }
 
-  cite(sources) {
+  setSources(sources) {
     if (!sources.length) return;
     this.sources = element("section", "sources", element("h2", "", this.words.sources));
     sources.forEach((source, at) => this.sources.append(sourceView(source, at + 1, this.words)));
   }
 
-  ground(supported, note) {
+  setSupported(supported, note) {
     if (!this.sources) return;
     const badge = element("p", supported ? "badge good" : "badge doubt", supported ? this.words.verified : this.words.unverified);
     if (note) badge.title = note;
     this.foot.append(badge);
   }
 
-  remark(text) {
+  addRemark(text) {
     this.foot.append(element("span", "remark", text));
   }
 
@@ -64,9 +64,9 @@ export class AnswerView {
     if (this.sources) this.root.append(this.sources);
   }
 
-  fail(said, detail, action) {
+  fail(message, detail, action) {
     this.dots.remove();
-    const card = element("div", "error", element("p", "", said));
+    const card = element("div", "error", element("p", "", message));
     card.setAttribute("role", "alert");
     if (detail) card.append(element("details", "", element("summary", "", this.words.details), element("p", "", detail)));
     card.append(action);
@@ -94,7 +94,7 @@ function copyButton(text, words) {
     button.textContent = words.copied;
     setTimeout(() => { button.textContent = words.copy; }, 1500);
   };
-  // The clipboard is only there on https and on one's own machine.
+  // The clipboard API is available on https and localhost only.
   button.hidden = !navigator.clipboard;
   return button;
 }
