@@ -18,7 +18,7 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
-from bench.generation import parted
+from bench.generation import split_corpus
 from lingyu.files import read_jsonl, read_table
 from lingyu.generate.registry import LLM
 from lingyu.generate.stable_choice import number
@@ -63,7 +63,7 @@ def made_of(source: Path) -> tuple[list[Made], list[dict[str, Any]]]:
     """The rows that the teacher's methods made of a folder, and what they dropped."""
     with tempfile.TemporaryDirectory() as folder, serving(spoiling) as server:
         home = Path(folder)
-        learn = parted(source, home, most=2000)
+        learn = split_corpus(source, home, most=2000)
         parts = [home / "train", home / "split" / "dev", home / "split" / "test"]
         section = generate.Params.load("generate").model_dump()
         tasks = sorted({row.task for row in learn["labels"] if isinstance(row, Label)})

@@ -18,7 +18,7 @@ BEGAN = "FIRST_STEP_BEGAN"
 PARTS: dict[str, tuple[float, float]] = {}
 
 
-def told(part: str) -> None:
+def report(part: str) -> None:
     """Note when a part was done the first time, in seconds of the clock and of the processor."""
     PARTS.setdefault(part, (time.monotonic() - float(os.environ[BEGAN]), time.process_time()))
 
@@ -27,7 +27,7 @@ def noting(part: str, act: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(act)
     def noted(*arguments: Any, **more: Any) -> Any:
         result = act(*arguments, **more)
-        told(part)
+        report(part)
         return result
 
     return noted
@@ -37,7 +37,7 @@ def main() -> None:
     from lingyu.model import load
     from lingyu.train import run
 
-    told("Python, our own modules")
+    report("Python, our own modules")
     load.prepare = noting("torch, transformers", load.prepare)
     load.load_tokenizer = noting("tokenizer", load.load_tokenizer)
     load.load_model = noting("rows tokenised, model", load.load_model)
@@ -51,10 +51,10 @@ def ending() -> Any:
 
     class End(TrainerCallback):
         def on_step_begin(self, *_: Any, **__: Any) -> None:
-            told("training begins")
+            report("training begins")
 
         def on_step_end(self, *_: Any, **__: Any) -> None:
-            told("first step")
+            report("first step")
             print(json.dumps(PARTS), flush=True)
             sys.exit()
 

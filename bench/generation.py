@@ -2,7 +2,7 @@
 
 Runs ingest, clean, split and generate with every method turned on, and prints for each method the records it reads, the
 records it used, the rows it made and why it left the others; then examples to read. Every row is checked: a number, an
-article's number or a quotation in an answer that stands in none of its records is counted as ungrounded.
+article's number or a quotation in an answer that is in none of its records is counted as ungrounded.
 """
 
 import argparse
@@ -86,14 +86,14 @@ def main() -> None:
 
 def made_in(source: Path, home: Path, most: int) -> dict[str, list[Row]]:
     """The tables of the training part, from which home/made was made."""
-    learn = parted(source, home, most)
+    learn = split_corpus(source, home, most)
     section = generate.Params.load("generate").model_dump()
     params = {**section, **{name: {**section[name], **value} if isinstance(value, dict) else value for name, value in ON.items()}}
     generate.run(generate.Params.model_validate(params), home / "train", home / "split" / "dev", home / "split" / "test", out=home / "made")
     return learn
 
 
-def parted(source: Path, home: Path, most: int) -> dict[str, list[Row]]:
+def split_corpus(source: Path, home: Path, most: int) -> dict[str, list[Row]]:
     """The tables of the training part, at most `most` rows each, in home/train."""
     ingest.run(ingest.Params.load("ingest"), source, home / "ingest")
     words = Path("lingyu/text/word_lists.yaml")
@@ -120,7 +120,7 @@ def reasons(ledger: dict[str, Any]) -> dict[str, Counter[str]]:
 def table(learn: dict[str, list[Row]], made: list[Made], left: dict[str, Counter[str]]) -> Iterator[str]:
     yield "| method | records read | used | rows | ungrounded | left |"
     yield "| --- | --- | --- | --- | --- | --- |"
-    texts = {row.id: "|".join(said(row.model_dump())) for rows in learn.values() for row in rows}
+    texts = {row.id: "|".join(texts_of(row.model_dump())) for rows in learn.values() for row in rows}
     for method, tables in READS.items():
         rows = [row for row in made if row.method == method]
         read = [row for name in tables for row in learn[name] if row.scope == "domain" or method in {"given", "demonstration"}]
@@ -146,12 +146,12 @@ def claims(answer: str) -> list[str]:
     return [*quoted, *NUMBER.findall(squeezed(answer)), *re.findall(r"第[〇零一二三四五六七八九十百千]+条", answer)]
 
 
-def said(value: Any) -> list[str]:
+def texts_of(value: Any) -> list[str]:
     """Every text of a record, as contains looks for it."""
     if isinstance(value, dict):
-        return [text for inner in value.values() for text in said(inner)]
+        return [text for inner in value.values() for text in texts_of(inner)]
     if isinstance(value, list):
-        return [text for inner in value for text in said(inner)]
+        return [text for inner in value for text in texts_of(inner)]
     return [squeezed(value)] if isinstance(value, str) else []
 
 

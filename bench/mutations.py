@@ -198,7 +198,7 @@ MUTATIONS = [
         "tests/test_tuning.py -k lowers",
     ),
     Mutation(
-        "tied weights: parted by LoRA",
+        "tied weights: untied by LoRA",
         "lingyu/model/adapters.py",
         "bool(model.config.tie_word_embeddings)",
         "False",

@@ -405,7 +405,7 @@ def near_misses(v: Values) -> dict[str, list[Callable[[], str]]]:
     }  # fmt: skip
 
 
-# Written by hand. A value stands in ⟦kind|value⟧; the last ones have none.
+# Written by hand. A value is written ⟦kind|value⟧; the last ones have none.
 BY_HAND = """
 您好，我是尾号8812的车主⟦name|刘佳怡⟧女士，请把发票寄到⟦address|杭州市西湖区文三路398号5幢1单元702室⟧，电话⟦mobile|13757140268⟧。
 对方车牌⟦plate|浙A·6K2F9⟧，司机留了个号码⟦mobile|159 6710 3382⟧就走了，我拍了照。
@@ -442,7 +442,7 @@ Revenue rose to 4539148803436467 units in the simulation, seed 415-2024-0001.
 """
 
 # Written by hand after the rules were done. Every name and address in them is marked. What the first look found is in docs/benchmarks.md;
-# three faults that it showed in the rules for numbers have been mended since.
+# three faults that it showed in the rules for numbers have been fixed since.
 BLIND = """
 昨天下午⟦name|周婷⟧给我打电话，说她把钱转到了⟦bank_card|622848040212345675⟧，让我查一下到账没有。
 2024-03-18 22:14:07 用户⟦mobile|18958112047⟧登录失败3次，来源⟦ip|117.136.45.208⟧，错误码40013。

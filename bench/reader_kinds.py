@@ -22,7 +22,7 @@ WORDS = [
 
 @dataclass(frozen=True)
 class Plant:
-    """What stands in the file, what must be read of it, and what must be left out and reported under the reason."""
+    """What is in the file, what must be read of it, and what must be left out and reported under the reason."""
 
     raw: Any
     shown: str
@@ -225,7 +225,7 @@ def build_html(pieces: list[Any], words: Words) -> bytes:
 
 
 def as_markdown(make: Make) -> Make:
-    """What is planted in a page as it stands in Markdown, which has no paragraphs in tags."""
+    """What is planted in a page as it is in Markdown, which has no paragraphs in tags."""
 
     def made(words: Words) -> Plant:
         plant = make(words)

@@ -131,18 +131,18 @@ def main() -> None:
                 for name in names:
                     one = contestant(folder, stage, name, given)
                     alone[name].append(replace(one.run(), loss=dev_loss(folder, stage, one.model)))
-                    told(stage, name, alone[name][-1])
+                    row_of(stage, name, alone[name][-1])
             if given.only != "processes":
                 taking = [contestant(folder, stage, name, given) for name in names]
                 for name, one, ran in zip(names, taking, in_turn(folder, taking), strict=True):
                     together[name].append(replace(ran, loss=dev_loss(folder, stage, one.model)))
-                    told(f"{stage} in turn", name, together[name][-1])
+                    row_of(f"{stage} in turn", name, together[name][-1])
         count = tokens(folder, stage)
         for line in [*steps_table(stage, count, together), *processes_table(stage, alone)]:
             print(line, flush=True)
 
 
-def told(stage: str, name: str, run: Run) -> None:
+def row_of(stage: str, name: str, run: Run) -> None:
     line = f"{len(run.steps)} steps {run.trained:.1f} s ({run.cpu:.1f} of processors), dev loss {run.loss:.4f}"
     print(f"{stage}, {name}: {run.seconds:.1f} s, {line}", file=sys.stderr, flush=True)
 

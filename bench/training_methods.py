@@ -5,7 +5,7 @@ Writes  docs/training.md      what stands between the marks <!-- training method
                               methods are named
 
 Each method trains by its own stage on some rows of the mixed tables: once to the end, and again and again killed with SIGKILL at
-random moments (--kills) and started anew; what comes to its end is compared byte by byte with the first, and begun once more.
+random moments (--kills) and started anew; each result is compared byte by byte with the first, and started once more.
 A fresh process then opens the folders as evaluation and service do.
 """
 
@@ -168,7 +168,7 @@ def main() -> None:
 
 
 def tried_out(tried: Tried, folder: Path, made: Path, kills: int) -> dict[str, Any]:
-    """What training to the end told, and whether training that was killed came to the same bytes, as often as it came to its end."""
+    """What an uninterrupted training reports, and whether each killed and resumed one ends with the same bytes."""
     whole, broken = (project(folder / name, tried, made) for name in ("whole", "broken"))
     out, again = (place / "out" / tried.made for place in (whole, broken))
     began = time.monotonic()
@@ -193,15 +193,15 @@ def row_of(tried: Tried, seen: dict[str, Any], asked: dict[str, Any]) -> tuple[s
         tried.title,
         f"{seen['trainable_parameters']:,} ({share:.1%})",
         f"{seen['first']:.3f} → {seen['last']:.3f}",
-        said(seen["last"] > seen["first"] if tried.up else seen["last"] < seen["first"]),
-        said(abs(asked["loss"] - seen["best_eval_loss"]) < 1e-5 if tried.stage == "sft" else asked["same"]),
+        yes_or_no(seen["last"] > seen["first"] if tried.up else seen["last"] < seen["first"]),
+        yes_or_no(abs(asked["loss"] - seen["best_eval_loss"]) < 1e-5 if tried.stage == "sft" else asked["same"]),
         "no: attached" if asked["attached"] else "yes",
-        f"{said(seen['same'] == seen['ended'])}, {seen['kills']} kills, {seen['ended']} ends",
-        said(asked["served"]) if "served" in asked else "no: it judges",
+        f"{yes_or_no(seen['same'] == seen['ended'])}, {seen['kills']} kills, {seen['ended']} ends",
+        yes_or_no(asked["served"]) if "served" in asked else "no: it judges",
     )
 
 
-def said(holds: bool) -> str:
+def yes_or_no(holds: bool) -> str:
     return "yes" if holds else "**no**"
 
 

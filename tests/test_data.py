@@ -1,4 +1,4 @@
-"""lingyu.train.data: what stands in a block, what of it is learnt, and that no text sees another where it must not."""
+"""lingyu.train.data: what is in a block, what of it is learnt, and that no text sees another where it must not."""
 
 import pytest
 from chat_templates import FAMILIES, tokenizer_of

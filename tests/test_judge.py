@@ -133,8 +133,8 @@ def test_thinking_comes_once_and_then_an_answer(reply, conforms):
         ("出自《消防法》第十二条。", "《消防法》哪一条？", "第十二条之一", False),
         ("第五条或第六条", "《消防法》哪一条？", "第五条", False),
         ("出自《治安法》第五条。", "《消防法》哪一条？", "第五条", False),
-        ("It stands in the Act, Section 12a.", "Which provision of the Act?", "Section 12a", True),
-        ("It stands in the Act, Section 12.", "Which provision of the Act?", "Section 12a", False),
+        ("It is in the Act, Section 12a.", "Which provision of the Act?", "Section 12a", True),
+        ("It is in the Act, Section 12.", "Which provision of the Act?", "Section 12a", False),
         ("任何单位", "谁有义务？", None, None),
     ],
 )

@@ -117,7 +117,7 @@ def nodes(folder, warm):
 
 
 def test_two_nodes_learn_what_one_process_does_also_after_one_was_lost(tiny_model, warm, tmp_path):
-    long = {"num_train_epochs": 18, "evaluations": 9}  # the others must learn of the loss before they have come to the end
+    long = {"num_train_epochs": 18, "evaluations": 9}  # the others must learn of the loss before they have finished
     alone, shared = (sft(tmp_path / name, tiny_model, processes=count, **long)[0] for name, count in {"alone": 1, "shared": 2}.items())
     first, second = nodes(shared, warm)
     for line in first.stderr:

@@ -2,6 +2,7 @@
 
 import io
 import time
+from pathlib import Path
 
 import pytest
 from corpus_files import docx, paragraph, pdf, xlsx
@@ -41,6 +42,7 @@ def test_the_table_of_kinds_names_every_plant():
     assert len(lines) == len(KINDS) + 2
     assert {kind for kinds in PLANTS.values() for kind in kinds} == set(KINDS)
     assert all(len(line.split(" | ")) == len(PLANTS) + 1 for line in lines[2:])
+    assert table() in (Path(__file__).parent.parent / "docs/reading.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("form", list(FORMATS))

@@ -1,7 +1,7 @@
 """The chat template: a conversation as text and as token ids, the same in training, evaluation and service.
 
 The template is rendered by transformers, so that the ids are those of `tokenizer.apply_chat_template`. One thing differs: a
-control token that stands in what somebody wrote (`<|im_end|>` in a question, a passage, a reply) stays text. In rendered text it
+control token in what somebody wrote (`<|im_end|>` in a question, a passage, a reply) stays text. In rendered text it
 carries the mark ESCAPE behind its first character; `Chat.encode` encodes it as the characters it is made of.
 """
 
@@ -33,7 +33,7 @@ CHATML = """\
 {%- endif %}
 """
 THINK, THINK_END = "<think>", "</think>"
-# A Unicode noncharacter: it stands in no text that anybody exchanges, and is removed where it does.
+# A Unicode noncharacter: no text that anybody exchanges has it, and it is removed where one does.
 ESCAPE = "\ufdd0"
 ANCHOR = "\ufdd1"  # a special token in front of a piece, so that no tokenizer takes it for the beginning of a text
 # Marks of Llama 2 that are no tokens of their own: nothing but other characters tells a written one from the template's.

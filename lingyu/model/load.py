@@ -72,7 +72,7 @@ def save(model: Any, tokenizer: Any, folder: Path) -> None:
 
 
 def prepare(threads: int, seed: int = 0) -> None:
-    """Set how many CPU threads torch uses – another number gives other bits – and leave the progress lines to us.
+    """Set how many CPU threads torch uses – with another number results differ bitwise – and leave the progress lines to us.
 
     seed: for what is drawn before the trainer sets its own, the first weights of an adapter or of a score.
     """

@@ -56,7 +56,7 @@ class Tuning:
             self.model._keys_to_ignore_on_save = frozen(self.model)
 
     def save(self, model: Any, tokenizer: Any, out: Path) -> None:
-        """The model as training left it, which need not be this object: several processes may have parted and gathered it."""
+        """The model as training left it, which need not be this object: several processes may have sharded and gathered it."""
         if isinstance(self.method, LowRank | Ia3 | Oft):
             model = adapters.merged(model, self.method, out / "adapter", self.folder, self.first)
         elif isinstance(self.method, Adapting):

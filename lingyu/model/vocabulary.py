@@ -115,7 +115,7 @@ def extended(tokenizer: Any, rows: Sequence[dict[str, Any]]) -> Any:
 def add(model: Any, longer: Any, rows: Sequence[dict[str, Any]], noise: float, seed: int) -> None:
     """Give the model a row for each term of the longer tokenizer, in embeddings and head: the mean of the rows of its pieces.
 
-    Terms share pieces, characters share bytes: noise, as a share of how widely the rows spread, tells them apart from the start.
+    Terms share pieces, characters share bytes: noise, as a share of the rows' spread, makes them differ from the start.
     Rows that the base has beyond its vocabulary are taken first, and none of them is lost.
     """
     import torch

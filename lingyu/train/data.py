@@ -74,14 +74,14 @@ def dialogues(
     count, over, unwritten = 0, list[str](), list[str]()
     for some in batches(rows, BATCH):
         count += len(some)
-        parted: list[tuple[Dialogue, list[tuple[str, bool]]]] = []
+        found: list[tuple[Dialogue, list[tuple[str, bool]]]] = []
         for row in some:
             try:
-                parted += [(row, parts) for parts in conversations(row.messages, chat, loss_on)]
+                found += [(row, parts) for parts in conversations(row.messages, chat, loss_on)]
             except Exception as error:  # a template raises what it likes
                 unwritten.append(f"{row.id} ({row.source}, {row.place}): {error}")
-        encoded = chat.encode_parts([[text for text, _ in parts] for _, parts in parted])
-        for (row, parts), ids_of_parts in zip(parted, encoded, strict=True):
+        encoded = chat.encode_parts([[text for text, _ in parts] for _, parts in found])
+        for (row, parts), ids_of_parts in zip(found, encoded, strict=True):
             pieces = [(ids, learnt) for ids, (_, learnt) in zip(ids_of_parts, parts, strict=True)]
             example = Example(
                 input_ids=[*chain.from_iterable(ids for ids, _ in pieces)],
@@ -108,7 +108,7 @@ def dialogues(
 def conversations(messages: Sequence[Message], chat: Chat, loss_on: LossOn) -> Iterator[list[tuple[str, bool]]]:
     """Texts to learn from, each as parts that are learnt or not.
 
-    Where a template writes an earlier turn otherwise than the last one (Qwen3 leaves its reasoning out), each reply stands in
+    Where a template writes an earlier turn otherwise than the last one (Qwen3 leaves its reasoning out), each reply is in
     a text of its own, behind the prompt that service would send; else one text has them all.
     """
     if loss_on == "replies":

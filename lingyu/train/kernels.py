@@ -87,7 +87,7 @@ class Layer(Function):
             turned, *of_heads = heads_turned(
                 made, cos, sin, torch.cat([of_query.expand(heads, -1), of_key.expand(shared, -1)]), epsilon, states
             )
-            queries, keys, values = parted(turned, made, heads, shared)
+            queries, keys, values = split_heads(turned, made, heads, shared)
             low = torch.finfo(kind).min  # a token that sees none, as padding may, has the mean of all, not nothing
             hidden = mask.to(kind).clamp_(min=low) if mask.dtype != kind else mask
             hidden = hidden[:, :, None].expand(len(states), shared, heads // shared, -1, -1).reshape(len(queries), queries.shape[1], -1)
@@ -145,11 +145,11 @@ class Layer(Function):
         coming = back.to(kind)
         to_out = coming.T @ seen
         to_seen = (coming @ out.to(kind)).view(*sizes[:2], heads, -1).transpose(1, 2)
-        queries, keys, values = parted(turned, made, heads, shared)
+        queries, keys, values = split_heads(turned, made, heads, shared)
         to_seen = to_seen.reshape(queries.shape)
         to_made = torch.empty_like(made)
         to_turned = torch.empty_like(turned)
-        to_queries, to_keys, to_values = parted(to_turned, to_made, heads, shared, whole=False)
+        to_queries, to_keys, to_values = split_heads(to_turned, to_made, heads, shared, whole=False)
         to_values.copy_(torch.bmm(shares.transpose(1, 2), to_seen).view(to_values.shape))
         to_scores = torch._softmax_backward_data(torch.bmm(to_seen, values.transpose(1, 2)), shares, -1, kind).mul_(context.scaling)
         to_queries.copy_(torch.bmm(to_scores, keys).view(to_queries.shape))
@@ -216,7 +216,7 @@ def turn(states: Any, cos: Any, sin: Any, into: Any) -> None:
     torch.mul(second, cos, out=into[..., half:]).addcmul_(first, sin)
 
 
-def parted(turned: Any, made: Any, heads: int, shared: int, whole: bool = True) -> tuple[Any, Any, Any]:
+def split_heads(turned: Any, made: Any, heads: int, shared: int, whole: bool = True) -> tuple[Any, Any, Any]:
     """Queries, keys and values; whole: those of heads that share a key as rows of one product, else each as it lies in memory."""
     batch, _, tokens, size = turned.shape
     queries, keys = turned[:, :heads], turned[:, heads:]

@@ -39,7 +39,7 @@ def arguments(processes: int, sharding: Literal["none", "fsdp", "zero2", "zero3"
 
 
 def outline(model: Any) -> Any:
-    """A copy without numbers, to take in those of a model that was parted over processes."""
+    """A copy without numbers, to take in those of a model that is sharded over processes."""
     import torch
 
     empty = {

@@ -283,7 +283,7 @@ def train(trainer: Any, label: str, kernels: str) -> dict[str, float]:
 
 
 def fault_of(error: RuntimeError) -> str | None:
-    """What a person can mend of what torch stumbled over; None for the rest."""
+    """What a person can fix of an error of torch; None for the rest."""
     from torch.distributed import DistError
 
     if "probability tensor contains" in str(error):  # a policy is sampled from before its loss is logged

@@ -1,4 +1,4 @@
-"""The teacher that is a model: asks what is not recorded, spends what it may, and says what that is.
+"""LLM client with a response cache and a budget.
 
 Without an endpoint it only counts: what is recorded is answered, the rest by a made-up answer of the expected shape and
 length. So the same methods tell beforehand about how much they will ask.

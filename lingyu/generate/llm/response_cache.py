@@ -114,5 +114,5 @@ def checked(line: bytes, path: Path) -> Exchange:
         faults = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
         raise StageError(
             f"{path} has a line that is no exchange with a teacher ({faults}): {line[:120].decode(errors='replace')!r}. "
-            "Mend or delete that line; the exchange is then asked again."
+            "Fix or delete that line; the request is then sent again."
         ) from None
