@@ -98,7 +98,7 @@ def test_all_faults_of_all_sections_are_told_at_once(project):
     assert "sft@lora: " in told
     assert "sft.candidates.lora.learning_rat: unknown key; did you mean learning_rate?" in told
     assert "sft.candidates.lora.method.rank: unknown key; it is now called r" in told
-    assert "data/ holds no file" in told
+    assert "make data FROM=" in told
 
 
 def test_a_fault_in_the_shared_section_is_told_once(project):
@@ -152,11 +152,10 @@ def test_a_model_that_no_stage_makes_is_told_with_the_one_that_is_meant(project)
     candidates = {"sft-full": {"checkpoint": "sft/full"}, "align-dpo": {"checkpoint": "reward"}}
     write(project, reward={"start": "sft/ful"}, evaluate={"common": {}, "candidates": candidates})
 
-    there = "There are base, extend, pretrain, sft/full, sft/lora, align/dpo, align/grpo."
-    assert faults_told()[:-2] == [
-        f"reward: start: no stage makes a model 'sft/ful'; did you mean sft/full? {there}",
-        f"evaluate@align-dpo: checkpoint: no stage makes a model 'reward'. {there}",
-    ]
+    wrong, other = faults_told()[:-2]
+    assert re.search(r"^reward: start: .*'sft/ful'.*[Dd]id you mean sft/full\?", wrong)
+    assert re.search(r"^evaluate@align-dpo: checkpoint: .*'reward'", other)
+    assert all(line.endswith("base, extend, pretrain, sft/full, sft/lora, align/dpo, align/grpo.") for line in (wrong, other))
 
 
 def test_lengths_beyond_the_context_of_the_tiny_base_are_told_before_it_is_trained(project):
@@ -275,4 +274,4 @@ def test_every_link_that_dvc_would_follow_out_of_a_folder_or_drop_is_told(projec
 
     told = str(ended.value.code).splitlines()
     assert [line.partition(":")[0] for line in told[:-2]] == ["mine/a.md", "mine/b.md", "mine/c"]
-    assert told[-2] == "Nothing was started, nothing changed. Fix this first."
+    assert "Fix this first" in told[-2]
