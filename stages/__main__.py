@@ -33,9 +33,8 @@ def faults() -> Iterator[str]:
         if section not in known:
             meant = get_close_matches(str(section), known, 1)
             yield f"params.yaml: no stage or flow named {section!r}{f'; did you mean {meant[0]}?' if meant else '.'}"
-    reported: set[str] = set()
+    reported: set[str] = set()  # what a section that several stages read has wrong, each of them would report
     for name, stage in stages.items():
-        block = stage.get("do", stage)
         try:
             items = items_of(name, sections)
         except StageError as error:
@@ -43,18 +42,14 @@ def faults() -> Iterator[str]:
             continue
         for item in items:
             label = f"{name}@{item}" if item else name
-            try:
-                for entry in block["params"]:
-                    mapping_at(sections, *entry.replace("${key}", str(item)).split("."))
-                values = params_of(name).load(name, item)
-            except StageError as error:
-                head, *lines = str(error).splitlines()
-                new = [line for line in lines if line not in reported]  # each stage would report the faults of the shared section
-                reported |= {line for line in lines if line.split(".")[0].strip() in SHARED}
-                if new or not lines:
-                    yield "\n".join([f"{label}: {head}", *new])
-                continue
-            yield from (f"{label}: {fault}" for fault in faults_of_models(values, sections))
+            values, found = loaded(name, item, sections, stage.get("do", stage)["params"])
+            for head, *lines in found:
+                new = [line for line in lines or [head] if line not in reported]
+                reported |= {*new}
+                if new:
+                    yield "\n".join([f"{label}: {head}", *(new if lines else [])])
+            if values:
+                yield from (f"{label}: {fault}" for fault in faults_of_models(values, sections))
     yield from faults_of_rewards(sections)
     yield from faults_of_choice()
     if not any(files_of(DATA)):
@@ -65,6 +60,20 @@ def stages_of() -> dict[str, Any]:
     """The stages of dvc.yaml."""
     stages: dict[str, Any] = yaml.safe_load(Path("dvc.yaml").read_text(encoding="utf-8"))["stages"]
     return stages
+
+
+def loaded(stage: str, item: str | None, sections: dict[str, Any], entries: list[str]) -> tuple[StageParams | None, list[list[str]]]:
+    """The parameters of a stage, or None, and the lines of each fault: what DVC would not find, and what does not fit."""
+    found = []
+    for entry in entries:
+        try:
+            mapping_at(sections, *entry.replace("${key}", str(item)).split("."))
+        except StageError as error:
+            found.append(str(error).splitlines())
+    try:
+        return params_of(stage).load(stage, item), found
+    except StageError as error:
+        return None, [*found, str(error).splitlines()]
 
 
 def flows_of() -> list[str]:

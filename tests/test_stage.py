@@ -48,13 +48,9 @@ def test_all_faults_are_told_at_once_with_key_and_value(params):
     with pytest.raises(StageError) as raised:
         Params.load("fly")
 
-    head, *faults = str(raised.value).splitlines()
+    head, *lines = str(raised.value).splitlines()
     assert "params.yaml" in head
-    assert faults == [
-        "  fly.steps: should be a valid integer (found 'none')",
-        "  fly.name: missing",
-        "  fly.step: unknown key; did you mean steps?",
-    ]
+    assert all_found(lines, [r"^  fly\.steps: .*integer.*'none'", r"^  fly\.name: missing", r"^  fly\.step: unknown key.*\bsteps\b"])
 
 
 def test_keys_that_do_not_go_together_are_told_without_the_whole_section(params):
@@ -91,7 +87,7 @@ class Craft(StageParams):
 @pytest.mark.parametrize(
     ("lift", "fault"),
     [
-        ("{name: wing, spna: 3}", ["lifts.0.span: missing", "lifts.0.spna: unknown key; did you mean span?"]),
+        ("{name: wing, spna: 3}", [r"lifts\.0\.span: missing", r"lifts\.0\.spna: unknown key.*\bspan\b"]),
         ("{name: wing, span: 0}", [r"lifts\.0\.span: .*greater than 0 .*0"]),
         ("{name: wnig, span: 3}", [r"lifts\.0\.name: .*'wing', 'rotor'.*'wnig'"]),
         ("{span: 3}", [r"lifts\.0\.name: missing"]),
