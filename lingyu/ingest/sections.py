@@ -9,7 +9,7 @@ from itertools import pairwise
 from lingyu.files import short_hash
 from lingyu.ingest.readers import Block
 from lingyu.records import Document, Scope
-from lingyu.text.legal import ENGLISH_UNIT, HEADING, UNIT, Heading, heading
+from lingyu.text.legal import ENGLISH_HEADING, ENGLISH_UNIT, HEADING, UNIT, Heading, heading
 from lingyu.text.marks import bare
 from lingyu.text.normalise import Joined, language_of, normal
 from lingyu.text.numerals import value
@@ -33,6 +33,7 @@ UNIT_LEVELS = {
     "section": 4,
 }
 TABLE_HEAD = re.compile(r"^\|.*\n\|(?: ?:?-{3,}:? ?\|)+\n", re.MULTILINE)
+BEGINNINGS = frozenset("第§ABCDPSTabcdpst")
 FEW = 3  # minimum articles of a statute
 
 
@@ -117,8 +118,14 @@ def titled(blocks: list[Block], otherwise: str) -> tuple[str, list[Block]]:
 
 def begins(line: str) -> bool:
     """Whether a line begins an article, a chapter or the like."""
-    text = bare(line)
-    return bool(heading(text) or UNIT.match(text) or ENGLISH_UNIT.fullmatch(text))
+    return is_beginning(bare(line))
+
+
+def is_beginning(text: str) -> bool:
+    """The same of a bare text. Nothing else begins with these letters: most lines are told by the first."""
+    return text[:1] in BEGINNINGS and bool(
+        HEADING.match(text) or UNIT.match(text) or ENGLISH_HEADING.match(text) or ENGLISH_UNIT.fullmatch(text)
+    )
 
 
 def at_articles(block: Block) -> Iterator[Block]:
@@ -138,7 +145,7 @@ def whole_paragraphs(blocks: list[Block]) -> Iterator[Block]:
     whole = Joined("")
     for block in blocks:
         text = bare(block.text)
-        new = block.kind != "paragraph" or begins(block.text) or re.match(r"\d{4}年", text)
+        new = block.kind != "paragraph" or is_beginning(text) or re.match(r"\d{4}年", text)
         if held and not new and not held.level and whole.length >= 15 and not whole.last.endswith(CLOSERS):
             whole.add(block.text)
             continue

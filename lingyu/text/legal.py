@@ -68,6 +68,8 @@ class Heading:
 
 def heading(text: str) -> Heading | None:
     """The number with which a text begins, if it begins an article; a reference to one does not count."""
+    if text[:1] not in "第ASas§" or not text:
+        return None
     if found := HEADING.match(text):
         apart = found[4] is not None or not text[found.end() :]
         return Heading(found[1], "条", (value(found[2]),), found[3] or "", apart, found.end())

@@ -40,6 +40,8 @@ CLAUSES: dict[Language, tuple[int, int]] = {"zh": (6, 24), "en": (20, 80)}
 IN_PART = 0.8
 WIDTHS = (96, 80, 66, 55, 46, 38, 32, 27, 23, 20, 17, 15, 13, 11, 9, 8, 7, 6, 5, 4, 3, 2, 1)
 # Of a polynomial hash modulo 2**64: an odd number, and the one by which a product with it is undone.
+TABLE = 1 << 20
+TABLE_MASK = np.uint64(TABLE - 1)
 BASE = np.uint64(0x9E3779B97F4A7C15)
 INVERSE = np.uint64(pow(0x9E3779B97F4A7C15, -1, 2**64))
 
@@ -116,30 +118,38 @@ def in_two_versions(articles: Iterable[Article]) -> set[str]:
 
 
 def held_elsewhere(articles: Sequence[Article]) -> dict[str, frozenset[str]]:
-    """By number, which of an article's quotations another article of its title holds too, whole or all but a word or two of it.
+    """By number, which of an article's quotations another article of its title contains too, whole or all but a word or two of it.
 
     Found by windows of nearly a quotation's length, which are compared as numbers: linear in the length of a statute.
     """
     numbers = {name: place for place, name in enumerate(dict.fromkeys(article.number for article in articles))}
-    asked = {(article.number, quote) for article in articles for quote in (article.opening, *article.quotes) if quote}
-    by_width: dict[int, list[tuple[str, str]]] = defaultdict(list)
-    for number_of_article, quote in sorted(asked):
-        by_width[width_of(quote)].append((number_of_article, quote))
-    points = code_points("\0".join(article.text for article in articles))
+    by_width: dict[int, list[tuple[Article, str, int]]] = defaultdict(list)
+    start = 0
+    for article in articles:
+        for quote in dict.fromkeys((article.opening, *article.quotes)):
+            at = article.text.find(quote)
+            if quote and at >= 0:
+                by_width[width_of(quote)].append((article, quote, start + at))
+        start += len(article.text) + 1
+    windows = Windows("\0".join(article.text for article in articles))
     owners = np.repeat([numbers[article.number] for article in articles], [len(article.text) + 1 for article in articles])
     shared: dict[str, set[str]] = defaultdict(set)
     for width, quotes in by_width.items():
-        windows = [hashed_windows(code_points(quote), width) for _, quote in quotes]
-        wanted, held = np.unique(np.concatenate(windows)), hashed_windows(points, width)
-        places = np.minimum(np.searchsorted(wanted, held), wanted.size - 1)
-        hits = wanted[places] == held
+        held = windows.of(width)
+        places = [np.arange(at, at + len(quote) - width + 1) for _, quote, at in quotes]
+        wanted, which = np.unique(held[np.concatenate(places)], return_inverse=True)
+        looked_for = np.zeros(TABLE, bool)
+        looked_for[wanted & TABLE_MASK] = True
+        maybe = np.flatnonzero(looked_for[held & TABLE_MASK])
+        found = np.minimum(np.searchsorted(wanted, held[maybe]), wanted.size - 1)
+        hits = wanted[found] == held[maybe]
         first, last = np.full(wanted.size, len(numbers)), np.full(wanted.size, -1)
-        np.minimum.at(first, places[hits], owners[: held.size][hits])
-        np.maximum.at(last, places[hits], owners[: held.size][hits])
-        for (number_of_article, quote), window in zip(quotes, windows, strict=True):
-            own, at = numbers[number_of_article], np.searchsorted(wanted, window)
-            if (first[at] < own).any() or (last[at] > own).any():
-                shared[number_of_article].add(quote)
+        np.minimum.at(first, found[hits], owners[maybe[hits]])
+        np.maximum.at(last, found[hits], owners[maybe[hits]])
+        elsewhere = np.maximum.reduceat((first != last)[which], np.cumsum([0, *map(len, places[:-1])]))
+        for (article, quote, _), is_shared in zip(quotes, elsewhere.tolist(), strict=True):
+            if is_shared:
+                shared[article.number].add(quote)
     return {name: frozenset(quotes) for name, quotes in shared.items()}
 
 
@@ -148,20 +158,21 @@ def width_of(quote: str) -> int:
     return next(step for step in WIDTHS if step <= max(1, math.ceil(IN_PART * len(quote))))
 
 
-def code_points(text: str) -> npt.NDArray[np.uint64]:
-    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32).astype(np.uint64)
+class Windows:
+    """A number for each run of characters of a text, the same for the same run wherever it is."""
+
+    def __init__(self, text: str) -> None:
+        points = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32).astype(np.uint64) + np.uint64(1)
+        self._inverse = powers(INVERSE, points.size)
+        self._sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(points * powers(BASE, points.size))])
+
+    def of(self, width: int) -> npt.NDArray[np.uint64]:
+        hashed: npt.NDArray[np.uint64] = (self._sums[width:] - self._sums[:-width]) * self._inverse[: self._sums.size - width]
+        return hashed ^ (hashed >> np.uint64(29))  # the low bits, by which they are looked up, are of the last characters alone
 
 
-def hashed_windows(points: npt.NDArray[np.uint64], width: int) -> npt.NDArray[np.uint64]:
-    """A number for each run of `width` characters, the same for the same run wherever it stands."""
-    size = points.size
-    if size < width:
-        return np.empty(0, np.uint64)
-    powers = np.multiply.accumulate(np.concatenate([np.ones(1, np.uint64), np.full(size - 1, BASE)]))
-    inverse = np.multiply.accumulate(np.concatenate([np.ones(1, np.uint64), np.full(size - 1, INVERSE)]))
-    sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum((points + np.uint64(1)) * powers)])
-    hashed: npt.NDArray[np.uint64] = (sums[width:] - sums[:-width]) * inverse[: size - width + 1]
-    return hashed
+def powers(base: np.uint64, count: int) -> npt.NDArray[np.uint64]:
+    return np.multiply.accumulate(np.concatenate([np.ones(1, np.uint64), np.full(count - 1, base)]))
 
 
 def article_of(rows: list[Document], longest: int) -> Article:

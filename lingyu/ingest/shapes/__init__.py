@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import date
+from functools import lru_cache
 
 from lingyu.ingest.readers import Record
 from lingyu.ingest.readers.structured import are_messages
@@ -38,7 +39,7 @@ class Shape:
 
     def day(self, values: Values) -> tuple[str, date] | None:
         """The field that says when the record was made, and that day; none where every field is a relation, or is read otherwise."""
-        if self.rows is from_entity:
+        if self.rows is from_entity or NAMES_OF_DATES.isdisjoint(values):
             return None
         days = ((name, day_of_field(values[name])) for name in DATES if name in values)
         return next(((name, day) for name, day in days if day), None)
@@ -103,7 +104,8 @@ def without_blank_talk(values: Values) -> Values:
 def shape_of(values: Values, wanted: str, names: Iterable[str]) -> Shape:
     """The shape set in params.yaml, else the first shape whose required fields are all present."""
     among = [shape for shape in SHAPES if shape.name == wanted] if wanted else SHAPES
-    if fitting := next((shape for shape in among if not shape.lacks(values) and (wanted or shape.fits(values))), None):
+    named = [shape for shape in among if not shape.lacks(values)] if wanted else by_names(frozenset(values))
+    if fitting := next((shape for shape in named if wanted or shape.fits(values)), None):
         return fitting
     nearest = min(among, key=lambda shape: (len(shape.lacks(values)), -len(shape.fields)))
     lacking = " and ".join("/".join(group) for group in nearest.lacks(values))
@@ -112,6 +114,12 @@ def shape_of(values: Values, wanted: str, names: Iterable[str]) -> Shape:
         f"the fields {', '.join(names)} match no {'such' if wanted else 'known'} shape; the closest, {nearest.name}, lacks {lacking}. "
         "Map the fields in params.yaml, ingest.sources, columns",
     )
+
+
+@lru_cache(maxsize=256)
+def by_names(names: frozenset[str]) -> tuple["Shape", ...]:
+    """The shapes of which a record has all the names, in their order; those of one file have the same names, most of them."""
+    return tuple(shape for shape in SHAPES if not shape.lacks(dict.fromkeys(names, "")))
 
 
 def has_talk(values: Values) -> bool:
@@ -142,6 +150,7 @@ def asks_of_passage(values: Values) -> bool:
 TRIPLES = {"spo_list", "triple"}
 """Shapes with one value per fact: facts of a file with the same entity and relation are merged (`merged`)."""
 
+NAMES_OF_DATES = frozenset(DATES)
 BEFORE = (SYSTEM, ("history",))
 BLANK_MEANS_NONE = {*TALK, *PAIRS, *REPLIES, *PASSAGE, "chosen", "rejected", "laws", "paragraphs"}
 # The first with all required fields present is used: specific shapes come before general ones.

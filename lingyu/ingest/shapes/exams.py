@@ -93,6 +93,8 @@ def as_exam(values: Values, question: str, answer: Any, common: Common, is_exam:
 
 def stem_and_options(question: str) -> tuple[str, dict[str, str]] | None:
     """A question parted into what it asks and its options A, B …; None where it has no two of them."""
+    if "B" not in question and "Ｂ" not in question:
+        return None
     question = FOOT.sub("", question)
     marks = list(IN_STEM.finditer(question))
     letters = [unicodedata.normalize("NFKC", mark[1]) for mark in marks]

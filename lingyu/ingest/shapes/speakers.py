@@ -45,6 +45,8 @@ _BORDER = (
     r"</?s>|<\|(?:im_end|endoftext|end|eot_id|begin_of_text|end_header_id)\|>|<(?:bos|eos|end_of_turn)>|\[gMASK\]|\[Round \d+\]"
     r"|第\s*\d+\s*轮[:：]"
 )
+# What a text before the first mark may be followed by: the marks of templates.
+FRAME = re.compile(r"<\||</?s>|\[/?INST\]|(?:#{2,}|\*\*|<|\[|【)\s*(?:" + "|".join(ROLES) + r")\b", re.IGNORECASE)
 _TIME = r"(?:[\[(（]?(?:\d{4}[-/.年]\d{1,2}[-/.月]\d{1,2}日?[ T]+)?\d{1,2}:\d{2}(?::\d{2})?[\])）]?)"
 
 
@@ -65,41 +67,50 @@ def marks(names: frozenset[str]) -> re.Pattern[str]:
     )
 
 
-def turns_in(text: str, roles: dict[str, str] | None = None) -> list[Turn]:
+def turns_in(text: str, roles: dict[str, str] | None = None) -> tuple[Turn, ...]:
     """The turns of a conversation written down in one text; none where it is no such text.
 
     roles: the file's own names, as params.yaml has them. What stands before the first mark is what the system says, if the marks are
     those of a template.
     """
-    roles = {name.lower(): role for name, role in (roles or {}).items()}
     if not any(sign in text for sign in ":：<[【#*"):
-        return []
+        return ()
+    return parted(text, tuple(sorted((roles or {}).items())))
+
+
+@lru_cache(maxsize=16)  # what a record asks is looked at more than once
+def parted(text: str, own: tuple[tuple[str, str], ...]) -> tuple[Turn, ...]:
+    roles = {name.lower(): role for name, role in own}
     text = with_breaks(text)
-    found = [mark for mark in marks(frozenset({*ROLES, *roles})).finditer(text) if not is_option(mark, text)]
+    names = frozenset({*ROLES, *roles})
+    framed = any(sign in text for sign in "<[【#*") and FRAME.search(text)
+    if not framed and not marks(names).match(text.lstrip()):
+        return ()
+    found = [mark for mark in marks(names).finditer(text) if not is_option(mark, text)]
     spoken = [mark for mark in found if mark["border"] is None]
     if not spoken:
-        return []
+        return ()
     before = text[: spoken[0].start()]
     for mark in found:
         if mark["border"] is not None and mark.start() < spoken[0].start():
             before = before.replace(mark[0], "")
     strong = all(mark["weak"] is None for mark in spoken)
     if before.strip() and not strong:
-        return []
+        return ()
     turns = [Turn("system", before.strip())] if before.strip() else []
     for mark in found:
         after = next((other.start() for other in found if other.start() >= mark.end()), len(text))
         role = "user" if mark["inst"] == "[INST]" else "assistant" if mark["inst"] else speaker(mark, roles)
         if role is None:
-            if text[mark.end() : after].strip() and turns:  # behind a border: what an unmarked reply says
-                return []
+            if text[mark.end() : after].strip() and turns:  # after a border: an unmarked reply
+                return ()
             continue
         said = text[mark.end() : after].strip()
         if turns and turns[-1].role == role and role != "system":
             turns[-1] = Turn(role, "\n".join(filter(None, (turns[-1].said, said))))
         else:
             turns.append(Turn(role, said))
-    return turns if is_conversation(turns, strong, bare_name(spoken[0][0])) else []
+    return tuple(turns) if is_conversation(turns, strong, bare_name(spoken[0][0])) else ()
 
 
 def speaker(mark: re.Match[str], roles: dict[str, str]) -> Role | None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from lingyu.files import short_hash
 from lingyu.ingest.shapes.exams import RIGHT, STEM, as_exam
-from lingyu.ingest.shapes.speakers import Role, Turn, role_of, turns_in, with_breaks
+from lingyu.ingest.shapes.speakers import Role, role_of, turns_in, with_breaks
 from lingyu.ingest.shapes.values import (
     ANSWER,
     INPUT,
@@ -179,6 +179,8 @@ def to_learn(messages: list[Message], common: Common) -> list[Message]:
     """
     messages = in_turn(messages)
     roles = [one.role for one in messages]
+    if roles == ["user", "assistant"] and messages[1].learnt:
+        return messages
     first = roles.index("user") if "user" in roles else len(roles)
     replies = [place for place, one in enumerate(messages) if one.role == "assistant" and place > first]
     if not replies:
@@ -360,7 +362,7 @@ def whole(side: Any, common: Common) -> Any:
     """A conversation with its reply, also where both are written in one text, as a list of messages."""
     if not isinstance(side, str):
         return side
-    found: list[Turn] = turns_in(side, common.roles)
+    found = turns_in(side, common.roles)
     return parsed(side) or [{"role": turn.role, "content": turn.said} for turn in found] or side
 
 

@@ -74,8 +74,13 @@ class Common:
 
 def named(values: Values, names: tuple[str, ...]) -> str:
     """The first of these names that has a value, else the first that is present; "" if none is."""
-    there = [name for name in names if name in values]
-    return next((name for name in there if values[name] is not None), there[0] if there else "")
+    first = ""
+    for name in names:
+        if name in values:
+            if values[name] is not None:
+                return name
+            first = first or name
+    return first
 
 
 def text_of(values: Values, *names: str, required: bool = True) -> str:
