@@ -16,7 +16,7 @@ import numpy.typing as npt
 from lingyu.generate.provenance import provenance, user
 from lingyu.generate.rules import articles, facts, knowledge
 from lingyu.generate.rules.articles import Article
-from lingyu.generate.stable_choice import number, pick, picks
+from lingyu.generate.stable_choice import pick, picks
 from lingyu.records import Dialogue, Fact, Preference
 from lingyu.text.negation import without_negation
 from lingyu.text.ngrams import Grams, grams_of
@@ -99,7 +99,6 @@ class Answers:
     def __init__(self, rows: Sequence[Dialogue], seed: int) -> None:
         self._rows, self._seed = rows, seed
         self._distinct = sorted({row.messages[-1].content for row in rows})
-        self._keys = [key(row.messages[-1].content) for row in rows]
 
     def any_but(self, row: Dialogue) -> str:
         """One of them by hash, "" where all say the same."""
@@ -110,40 +109,51 @@ class Answers:
 
     def to_the_nearest(self, row: Dialogue) -> str:
         """What answers the most similar question that is another one; "" where all say the same."""
-        grams = grams_of(question_of(row.messages))
-        postings = [self._holding[gram] for gram in grams.tolist() if gram in self._holding]
-        shared = np.bincount(np.concatenate(postings), minlength=len(self._rows)) if postings else np.zeros(len(self._rows), np.int64)
+        grams = self._grams[self._places[row.id]]
+        names, places = self._holding
+        starts, ends = np.searchsorted(names, grams), np.searchsorted(names, grams, "right")
+        postings = [places[start:end] for start, end in zip(starts.tolist(), ends.tolist(), strict=True)]
+        shared = np.bincount(np.concatenate([np.empty(0, np.int64), *postings]), minlength=len(self._rows))
         alike = shared / np.maximum(self._sizes + grams.size - shared, 1)
-        own = key(row.messages[-1].content)
+        alike[self._places[row.id]] = 0  # the question itself
         numerals = numerals_of(question_of(row.messages))
-        for place in np.lexsort((self._order, -alike)).tolist():
+        for place in by_similarity(alike):
             nearest: Dialogue = self._rows[place]
             another = alike[place] < SAME_QUESTION or numerals_of(question_of(nearest.messages)) != numerals
-            if another and self._keys[place] != own:
+            if another and not same_answer(nearest.messages[-1].content, row.messages[-1].content):
                 return nearest.messages[-1].content
         return ""
-
-    @cached_property
-    def _order(self) -> npt.NDArray[np.uint64]:
-        """Which comes first of those that are equally similar."""
-        return np.array([number(self._seed, "nearest", row.id) for row in self._rows], np.uint64)
 
     @cached_property
     def _grams(self) -> list[Grams]:
         return [grams_of(question_of(row.messages)) for row in self._rows]
 
     @cached_property
+    def _places(self) -> dict[str, int]:
+        return {row.id: place for place, row in enumerate(self._rows)}
+
+    @cached_property
     def _sizes(self) -> npt.NDArray[np.int64]:
         return np.array([grams.size for grams in self._grams])
 
     @cached_property
-    def _holding(self) -> dict[int, npt.NDArray[np.int64]]:
-        """The places of the questions that have a gram, for each."""
+    def _holding(self) -> tuple[Grams, npt.NDArray[np.int64]]:
+        """Every gram of every question, in rising order, and the places of the questions."""
         grams = np.concatenate(self._grams)
-        places = np.repeat(np.arange(len(self._grams)), self._sizes)
         order = np.argsort(grams, kind="stable")
-        names, starts = np.unique(grams[order], return_index=True)
-        return dict(zip(names.tolist(), np.split(places[order], starts[1:]), strict=True))
+        return grams[order], np.repeat(np.arange(len(self._grams)), self._sizes)[order]
+
+
+def same_answer(one: str, other: str) -> bool:
+    """Whether two answers differ in width, case, punctuation and spaces at most; texts of very different lengths need no key."""
+    return one == other or (min(len(one), len(other)) * 2 > max(len(one), len(other)) and key(one) == key(other))
+
+
+def by_similarity(alike: npt.NDArray[np.float64]) -> Iterator[int]:
+    """The places in falling order, of equals the first; those at least half as similar as the nearest are nearly always enough."""
+    near = alike >= alike.max() / 2
+    for some in (np.flatnonzero(near), np.flatnonzero(~near)):
+        yield from some[np.argsort(-alike[some], kind="stable")].tolist()
 
 
 def numerals_of(question: str) -> list[str]:
