@@ -50,10 +50,10 @@ class Origin:
 def documents(blocks: list[Block], origin: Origin, title: str, max_chars: int) -> Iterator[Document]:
     """A row for each text under one heading or article, split at sentence ends if it is longer than max_chars."""
     title, blocks = titled(blocks, title)
-    parted = [part for block in blocks for part in at_articles(block)]
-    statute = kind_of_articles(parted)
+    split_blocks = [part for block in blocks for part in at_articles(block)]
+    statute = kind_of_articles(split_blocks)
     if statute:
-        blocks = list(with_units(whole_paragraphs([headed_article(block, statute) for block in parted]), statute))
+        blocks = list(with_units(whole_paragraphs([headed_article(block, statute) for block in split_blocks]), statute))
     seen: dict[str, int] = {}
     for path, place, text in sections(blocks, statute):
         section, language = " / ".join(path), language_of(text)

@@ -28,7 +28,7 @@ _IN_FORCE = re.compile(
     r"|(?:comes? into force|effective|takes? effect) (?:on|from) ([^.;\n]{8,20})",
     re.IGNORECASE,
 )
-# What stands above the first article: who passed and amended it, and when.
+# The text above the first article: who passed and amended it, and when.
 _HISTORY = re.compile(r"通过|公布|发布|修订|修正|施行|adopted|enacted|amended|revised", re.IGNORECASE)
 
 
@@ -78,7 +78,7 @@ class Superseded:
 
 
 def superseded(statutes: Iterable[Statute]) -> list[Superseded]:
-    """The files whose law stands in a newer version in another one. The same text in two files is one version."""
+    """The files whose law is in another file in a newer version. The same text in two files is one version."""
     laws: dict[str, list[Statute]] = {}
     for statute in statutes:
         if len(statute.articles) >= FEW and statute.law:
@@ -92,12 +92,12 @@ def superseded(statutes: Iterable[Statute]) -> list[Superseded]:
                 continue
             since, latest = version.since, newest.since
             if since and latest and since < latest:
-                detail = f"an older version ({since}) of {newest.source} ({latest}); only the newer one is taught"
+                detail = f"an older version ({since}) of {newest.source} ({latest}); only the newer version is used for training"
                 found.append(Superseded(version.source, newest.source, detail, True))
             elif differs(version, newest):
                 detail = (
-                    f"{version.source} and {newest.source} hold {version.title} in different words, and nothing says which is the newer; "
-                    "say it: params.yaml, ingest.sources, valid_from. Until then no question is asked of its articles."
+                    f"{version.source} and {newest.source} contain different texts of {version.title}, and it is unknown which is newer; "
+                    "set params.yaml, ingest.sources, valid_from. Until then no questions are generated from its articles."
                 )
                 found.append(Superseded(version.source, newest.source, detail, False))
     return found

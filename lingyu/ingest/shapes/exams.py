@@ -92,7 +92,7 @@ def as_exam(values: Values, question: str, answer: Any, common: Common, is_exam:
 
 
 def stem_and_options(question: str) -> tuple[str, dict[str, str]] | None:
-    """A question parted into what it asks and its options A, B …; None where it has no two of them."""
+    """A question split into its stem and its options A, B …; None if it has fewer than two."""
     if "B" not in question and "Ｂ" not in question:
         return None
     question = FOOT.sub("", question)
@@ -208,7 +208,7 @@ def letters_of(given: str, listed: dict[str, str]) -> list[str]:
 
 
 def named_by(piece: str, listed: dict[str, str], by_text: dict[str, str]) -> str:
-    """The letter of the option that stands in full, alone or behind its letter: 甲, A. 甲; "" where it is none."""
+    """The letter of an option given in full, alone or after its letter: 甲, A. 甲; "" if it is not an option."""
     head = IN_STEM.match(piece.strip())
     rest = folded(piece.strip()[head.end() :]) if head else folded(piece)
     if head and head[1] in listed:

@@ -60,7 +60,7 @@ def mapped(values: Values, mapping: Mapping) -> Values:
         ours[name] = meaning(ours[name], meanings, name)
     for name, classes in mapping.bounds.items():
         if name not in ours:
-            raise Misfit("missing_column", f"no field {name} here, as params.yaml, ingest.sources, bounds has it")
+            raise Misfit("missing_column", f"no field {name}, which is mapped in params.yaml, ingest.sources, bounds")
         ours[name] = class_of(ours[name], classes, name)
     return ours
 
@@ -85,7 +85,7 @@ def one(values: Values, name: str) -> Any:
 
 
 def by_name(value: Any) -> Values:
-    """What stands in an object, or in a list by its number, from 0 or, from the end, from -1."""
+    """The value of a key of an object, or of an index of a list, from 0 or, from the end, from -1."""
     if isinstance(value, list):
         return {str(number): item for place, item in enumerate(value) for number in (place, place - len(value))}
     return value if isinstance(value, dict) else {}
@@ -118,5 +118,5 @@ def class_of(value: Any, classes: dict[str, float | None], name: str) -> str:
         number = nan
     found = next((label for label, limit in classes.items() if number <= (inf if limit is None else limit)), None)
     if found is None:
-        raise Misfit("unmapped_value", f"{name} is {value!r}, which is beyond params.yaml, ingest.sources, bounds; mapped: {classes}")
+        raise Misfit("unmapped_value", f"{name} is {value!r}, which is outside params.yaml, ingest.sources, bounds; mapped: {classes}")
     return found

@@ -1,7 +1,7 @@
 """A passage with the questions asked about it: the passage is a document, and what is asked refers to it."""
 
 from lingyu.files import short_hash
-from lingyu.ingest.shapes.talk import answers_of, from_messages, message, question_and_answers, question_rows, said, to_learn
+from lingyu.ingest.shapes.talk import answers_of, content_of, from_messages, message, question_and_answers, question_rows, to_learn
 from lingyu.ingest.shapes.values import ANSWER, QUESTION, TEXT, TITLE, Common, Made, Misfit, Values, distinct, named, text_of, texts
 from lingyu.records import Dialogue, Document, Message
 
@@ -25,7 +25,7 @@ def from_passages(values: Values, common: Common) -> Made:
     """SQuAD's form: a title, and paragraphs with their questions."""
     paragraphs = values["paragraphs"]
     if not isinstance(paragraphs, list) or not all(isinstance(one, dict) for one in paragraphs):
-        raise Misfit("ill_typed", "paragraphs is not a list of objects")
+        raise Misfit("ill_typed", "paragraphs must be a list of objects")
     title = text_of(values, *TITLE, required=False)
     number = 0
     for one in paragraphs:
@@ -102,5 +102,7 @@ def turns_of(values: Values, name: str, common: Common) -> list[Message]:
         return []
     both = zip(questions, answers, strict=True)
     return [
-        one for question, answer in both for one in (message("user", said(question, common)), message("assistant", said(answer, common)))
+        one
+        for question, answer in both
+        for one in (message("user", content_of(question, common)), message("assistant", content_of(answer, common)))
     ]

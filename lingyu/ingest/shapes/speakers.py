@@ -75,11 +75,11 @@ def turns_in(text: str, roles: dict[str, str] | None = None) -> tuple[Turn, ...]
     """
     if not any(sign in text for sign in ":：<[【#*"):
         return ()
-    return parted(text, tuple(sorted((roles or {}).items())))
+    return split_turns(text, tuple(sorted((roles or {}).items())))
 
 
 @lru_cache(maxsize=16)  # what a record asks is looked at more than once
-def parted(text: str, own: tuple[tuple[str, str], ...]) -> tuple[Turn, ...]:
+def split_turns(text: str, own: tuple[tuple[str, str], ...]) -> tuple[Turn, ...]:
     roles = {name.lower(): role for name, role in own}
     text = with_breaks(text)
     names = frozenset({*ROLES, *roles})

@@ -77,7 +77,7 @@ def by_turns(listed: list[str], common: Common) -> list[Message]:
     if all(len(found) == 1 for found in marked):
         common.notes["marks of speakers taken off"] += 1
         return [message(turn.role, turn.said) for found in marked for turn in found]
-    return [message("assistant" if place % 2 else "user", said(one, common)) for place, one in enumerate(listed)]
+    return [message("assistant" if place % 2 else "user", content_of(one, common)) for place, one in enumerate(listed)]
 
 
 def parsed(value: str) -> Any:
@@ -100,22 +100,23 @@ def messages_of(item: Any, common: Common) -> list[Message]:
         first, second = map(str, item)
         role = role_of(common.roles.get(first, first))
         if role and len(first.strip()) > 1:  # q and a may be what was said
-            return [message(role, said(second, common))]
-        return [message("user", said(first, common)), message("assistant", said(second, common))]
+            return [message(role, content_of(second, common))]
+        return [message("user", content_of(first, common)), message("assistant", content_of(second, common))]
     if not isinstance(item, dict):
         raise Misfit("ill_typed", "messages must be a list of objects")
     if not named(item, SPEAKER) or not named(item, SAID):
         if pair := question_and_answers(item):
             question, answers = pair
-            reply = [assistant(said(answers[0], common))] if answers else []
-            return [message("user", said(question, common)), *reply]
+            reply = [assistant(content_of(answers[0], common))] if answers else []
+            return [message("user", content_of(question, common)), *reply]
         named_by_role = [
             (role, value) for name, value in item.items() if (role := role_of(common.roles.get(str(name), str(name)))) and value
         ]
         if named_by_role and len({role for role, _ in named_by_role}) == len(named_by_role):
             order: list[Role] = ["system", "user", "assistant"]
             return [
-                message(role, said(text(value, role), common)) for role, value in sorted(named_by_role, key=lambda one: order.index(one[0]))
+                message(role, content_of(text(value, role), common))
+                for role, value in sorted(named_by_role, key=lambda one: order.index(one[0]))
             ]
     name = named(item, SPEAKER)
     who = text(item[name], name) if name else ""
@@ -125,7 +126,7 @@ def messages_of(item: Any, common: Common) -> list[Message]:
             "unknown_role",
             f"unknown role {who!r}; known: user, assistant, 客户, 客服 and others. Map it in params.yaml, ingest.sources, values.role",
         )
-    content = said(text_of(item, *SAID), common)
+    content = content_of(text_of(item, *SAID), common)
     if role != "assistant":
         return [Message(role=role, content=content)]
     return [assistant(content, text_of(item, *REASONING, required=False), is_learnt(item))]
@@ -152,7 +153,7 @@ def spoken(value: str, common: Common) -> list[Message]:
     return [message(turn.role, turn.said) for turn in found]
 
 
-def said(value: str, common: Common) -> str:
+def content_of(value: str, common: Common) -> str:
     whole = with_breaks(value)
     if whole != value:
         common.notes["\\n read as line breaks"] += 1
@@ -231,7 +232,7 @@ def question_turns(question: str, common: Common) -> list[Message]:
     if found and found[-1].role == "assistant" and not found[-1].said:
         found = found[:-1]
     if not found or found[-1].role != "user":
-        return [Message(role="user", content=said(question, common))]
+        return [Message(role="user", content=content_of(question, common))]
     common.notes["marks of speakers taken off"] += 1
     return [message(turn.role, turn.said) for turn in found]
 
@@ -246,7 +247,7 @@ def reply_turns(answer: str, reasoning: str, common: Common) -> list[Message]:
     """The answer; without the mark that says who speaks, and with the turns after it where it has any."""
     found = turns_in(answer, common.roles)
     if not found or found[0].role != "assistant":
-        return [assistant(said(answer, common), reasoning)]
+        return [assistant(content_of(answer, common), reasoning)]
     common.notes["marks of speakers taken off"] += 1
     first, *rest = found
     return [assistant(first.said, reasoning), *(message(turn.role, turn.said) for turn in rest)]

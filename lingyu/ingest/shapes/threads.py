@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from lingyu.ingest.shapes.talk import message, said, to_learn
+from lingyu.ingest.shapes.talk import content_of, message, to_learn
 from lingyu.ingest.shapes.values import QUESTION, TITLE, Common, Made, Misfit, Values, named, text, text_of
 from lingyu.records import Dialogue, Message
 
@@ -19,7 +19,7 @@ def from_thread(values: Values, common: Common) -> Made:
     parts = [text_of(values, *TITLE, required=False).strip(), text_of(values, *POST, required=False).strip()]
     if parts[1].startswith(parts[0]):
         parts = parts[1:]
-    opening = message("user", said("\n".join(filter(None, parts)), common))
+    opening = message("user", content_of("\n".join(filter(None, parts)), common))
     replies = listed(values, REPLIES)
     if asker and any(author_of(one) == asker for one in replies):
         lines = [[opening, *(turn for one in replies for turn in in_order(one, asker, common))]]
@@ -41,7 +41,7 @@ def listed(values: Values, names: tuple[str, ...]) -> list[Values]:
     """The replies as objects; one that is only a text has no author."""
     found = values.get(named(values, names)) or []
     if not isinstance(found, list) or not all(isinstance(one, dict | str) for one in found):
-        raise Misfit("ill_typed", f"{named(values, names)} is not a list of replies")
+        raise Misfit("ill_typed", f"{named(values, names)} must be a list of replies")
     return [one if isinstance(one, dict) else {"text": one} for one in found]
 
 
@@ -53,7 +53,9 @@ def author_of(values: Values) -> str:
 
 
 def turn_of(reply: Values, asker: str, common: Common) -> Message:
-    content = said(text_of(reply, "body", "content", "text", "reply", "comment", "answer", "value", "正文", "内容", "回复内容"), common)
+    content = content_of(
+        text_of(reply, "body", "content", "text", "reply", "comment", "answer", "value", "正文", "内容", "回复内容"), common
+    )
     return message("user" if asker and author_of(reply) == asker else "assistant", content)
 
 
