@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 from rows import dialogue, document, exam, fact, label
 
-from bench.generation import claims, said
+from bench.generation import claims, texts_of
 from lingyu.generate.rules import articles, definitions, exams, keywords, retrieval, situations, skills, turns, weak
 from lingyu.generate.rules.methods import Methods, Reasons, more_instructions
 from lingyu.generate.rules.taught import Taught
@@ -81,7 +81,7 @@ def made(params: dict) -> list[Dialogue]:
 
 
 def test_every_number_title_and_quotation_of_an_answer_stands_in_the_records_it_names():
-    texts = {row.id: "|".join(said(row.model_dump(exclude={"id", "source"}))) for row in [*ARTICLES, ENGLISH, *FACTS, *EXAMS, CONSULT]}
+    texts = {row.id: "|".join(texts_of(row.model_dump(exclude={"id", "source"}))) for row in [*ARTICLES, ENGLISH, *FACTS, *EXAMS, CONSULT]}
     rows, checked = made(ON), 0
 
     for row in rows:
