@@ -206,10 +206,10 @@ def build(folder: Path, shape: Shape) -> Any:
     on_gpu = torch.cuda.is_available()
     tokenizer = bench_tokenizer(1280, 32_768)
     config = Qwen2Config(
-        vocab_size=shape.vocab_size,
+        vocab_size=shape.vocabulary,
         hidden_size=shape.hidden,
-        num_hidden_layers=shape.num_hidden_layers,
-        num_attention_heads=shape.num_attention_heads,
+        num_hidden_layers=shape.layers,
+        num_attention_heads=shape.heads,
         num_key_value_heads=shape.shared,
         intermediate_size=shape.wide,
         max_position_embeddings=32_768,
