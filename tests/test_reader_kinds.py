@@ -506,6 +506,6 @@ def test_the_time_to_read_a_document_grows_with_its_length_and_not_with_its_squa
         return time.process_time() - started
 
     seconds(500)
-    short, long = min(seconds(4000) for _ in range(3)), seconds(32_000)
+    short, long = min(seconds(4000) for _ in range(3)), min(seconds(32_000) for _ in range(2))
 
-    assert long < 20 * short  # eight times is linear, sixty-four the square
+    assert long < 40 * short  # eight times is linear, sixty-four the square; a busy machine takes what it likes between
