@@ -80,6 +80,11 @@ class Dialogue(Made):
 
     messages: list[Message]
 
+    @property
+    def is_masked(self) -> bool:
+        """Whether a reply is not to be learnt: text of the whole dialogue would teach it."""
+        return not all(message.learnt for message in self.messages)
+
 
 class Preference(Made):
     """Messages that end with a user turn, a chosen and a rejected reply."""

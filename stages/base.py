@@ -158,10 +158,10 @@ def scope_of(folder: Path) -> Scope:
 
 
 def texts_of(folder: Path, scope: Scope) -> list[str]:
-    """What the rows of the scope say, table by table."""
+    """What the rows of the scope say, table by table; without dialogues of which a reply is not to be learnt."""
     rows = (row for table, row_type in TABLES.items() for row in read_table(folder / f"{table}.parquet", row_type))
     chat = tiny.chat()
-    return [text_of(row, chat) for row in rows if row.scope == scope]
+    return [text_of(row, chat) for row in rows if row.scope == scope and not (isinstance(row, Dialogue) and row.is_masked)]
 
 
 def text_of(row: Row, chat: Chat) -> str:

@@ -122,8 +122,8 @@ NOTHING = (
 
 
 def short_dialogues(table: Path, chat: Chat, block: int) -> Iterator[str]:
-    """The dialogues of at most `block` tokens, as the chat template writes them."""
-    for rows in batches(read_table(table, Dialogue), 1000):
+    """The dialogues of at most `block` tokens, as the chat template writes them; without those of which a reply is not to be learnt."""
+    for rows in batches((row for row in read_table(table, Dialogue) if not row.is_masked), 1000):
         texts = [chat.render(row.messages) for row in rows]
         lengths = [len(ids) for ids in chat.encode_all(texts)]
         yield from (text for text, length in zip(texts, lengths, strict=True) if length <= block)

@@ -118,6 +118,14 @@ def test_without_general_rows_the_tiny_base_learns_from_all_of_the_domain_s_and_
     assert "没有通用文本" in said
 
 
+def test_a_dialogue_with_a_reply_that_is_not_to_be_learnt_is_no_text_of_the_tiny_base(tmp_path):
+    masked = dialogue(0, "q", "a", scope="general")
+    masked.messages[:0] = [masked.messages[0], Message(role="assistant", content="wrong", learnt=False)]
+    write_tables(tmp_path, {"documents": [document(0, "风向变了。", scope="general")], "dialogues": [masked]})
+
+    assert base.texts_of(tmp_path, "general") == ["风向变了。"]
+
+
 def test_no_row_to_learn_from_is_told(run):
     with pytest.raises(StageError, match=r"train holds no row, so there is no text to build the tiny base from\. Bring more files"):
         run(params(), {})

@@ -100,6 +100,41 @@ def test_a_thousand_conversations_have_the_ids_of_apply_chat_template_everywhere
         assert tokenizer.convert_ids_to_tokens(learnt[-1]) == served.end_token
 
 
+def test_all_tokens_of_a_conversation_are_learnt_but_the_replies_that_are_not_to_be(family, tokenizer):
+    chance, chat = random.Random(f"all of {family}"), Chat.of(tokenizer)
+    rows = []
+    for number in range(200):
+        messages = conversation(chance)
+        replies = [place for place, message in enumerate(messages[:-1]) if message.role == "assistant"]
+        for place in replies:
+            messages[place] = messages[place].model_copy(update={"learnt": chance.random() < 0.5})
+        rows.append(row(messages, number))
+
+    for one, example in zip(rows, dialogues(rows, tokenizer, 10_000, loss_on="all"), strict=True):
+        prompt = tokenizer.apply_chat_template(turns(one.messages[:-1]), add_generation_prompt=True, enable_thinking=False)["input_ids"]
+        assert example["input_ids"][: len(prompt)] == prompt
+        assert tokenizer.convert_ids_to_tokens(example["input_ids"][-1]) == chat.end_token
+        masked = [token for token, label in zip(example["input_ids"], example["labels"], strict=True) if label == NOT_LEARNT]
+        assert all(label in (token, NOT_LEARNT) for token, label in zip(example["input_ids"], example["labels"], strict=True))
+        unlearnt = [message.content for message in one.messages if not message.learnt]
+        assert said(masked, tokenizer) == "".join(said(chat.encode(content), tokenizer) for content in unlearnt)
+
+
+def said(ids, tokenizer):
+    """Without white space, which some templates cut off, and what this tokenizer has no token for."""
+    return "".join(tokenizer.decode(ids, skip_special_tokens=True).split())
+
+
+def test_reasoning_of_an_earlier_reply_that_the_template_leaves_out_is_refused_where_all_is_to_be_learnt(tiny_model):
+    from lingyu.model.load import load_tokenizer
+    from lingyu.stage import StageError
+
+    tokenizer = load_tokenizer(tiny_model)
+
+    with pytest.raises(StageError, match=r"leaves out the reasoning of earlier replies.* loss_on: replies"):
+        list(dialogues([row(CONVERSATION)], tokenizer, 10_000, loss_on="all"))
+
+
 def test_a_control_token_that_somebody_wrote_stays_text(family, tokenizer):
     chat, written = Chat.of(tokenizer), "".join([*FAMILIES[family].special, "<think>", "</think>", "[INST]<<SYS>>"])
     controls = {tokenizer.convert_tokens_to_ids(token) for token in [*FAMILIES[family].special, *FAMILIES[family].known]}

@@ -22,6 +22,16 @@ SINGLE = Dialogue(id="i1", messages=dialogue_of(("u", "问"), ("a", "答")), **M
 MULTI = Dialogue(id="i2", messages=dialogue_of(("s", "简短"), ("u", "一"), ("a", "壹"), ("u", "二"), ("a", "贰")), **MADE)
 THINKS = Dialogue(id="i3", messages=[*dialogue_of(("u", "想")), Message(role="assistant", content="好", reasoning="因为")], **MADE)
 TWICE = Dialogue(id="i4", messages=dialogue_of(("u", "问"), ("u", "再问"), ("a", "答")), **MADE)
+PARTLY = Dialogue(
+    id="i5",
+    messages=[
+        *dialogue_of(("u", "一")),
+        Message(role="assistant", content="错", learnt=False),
+        *dialogue_of(("u", "二")),
+        Message(role="assistant", content="贰", reasoning="因"),
+    ],
+    **MADE,
+)
 PAIR = Preference(id="p1", messages=dialogue_of(("s", "简短"), ("u", "问")), chosen="好", rejected="坏", **MADE)
 PROMPT = Question(id="r1", messages=dialogue_of(("u", "问")), answer="答", wrong=[], known="", **MADE)
 TEXT = Document(id="d1", title="", section="", text="正文", **ROW)
@@ -134,6 +144,31 @@ def test_what_cannot_be_exported_is_told(mixed, capsys, spoil, told):
 
     assert export(mixed, "datasets") == 1
     assert told in capsys.readouterr().err
+
+
+def test_a_reply_that_is_not_to_be_learnt_is_marked_or_its_row_left_out(mixed, capsys):
+    write_table(mixed / "out/mix/train/sft.parquet", [SINGLE, PARTLY], Dialogue)
+
+    assert export(mixed, "datasets") == 0
+    folder = mixed / "export"
+    assert "1  sft_masked/train" in capsys.readouterr().out
+    assert [row["id"] for row in loaded(str(folder), mixed, name="sft")["train"]] == ["i1"]
+    (row,) = loaded(str(folder), mixed, name="sft_masked")["train"]
+    assert [(turn["content"], turn["loss"]) for turn in row["messages"]] == [
+        ("一", False),
+        ("错", False),
+        ("二", False),
+        ("<think>\n因\n</think>\n\n贰", True),
+    ]
+    assert "sft_masked" in (folder / "README.md").read_text(encoding="utf-8")
+
+    shutil.rmtree(folder)
+    assert export(mixed, "llamafactory") == 0
+    assert [row["id"] for row in read_json(folder / "lingyu_sft_sharegpt.json")] == ["i1"]
+    assert [(row["id"], row["reason"]) for row in read_jsonl(folder / "left_out.jsonl")] == [
+        ("i5", "a reply of it is not to be learnt, which the formats cannot express")
+    ]
+    assert "1  left_out" in capsys.readouterr().out
 
 
 def full(folder):

@@ -62,6 +62,16 @@ def test_dialogues_that_fit_into_a_block_are_read_too_when_asked(run, tiny_model
     assert more - plain == len(load_tokenizer(tiny_model)(Chat.read(tiny_model).render(rows[0].messages))["input_ids"]) + 1
 
 
+def test_a_dialogue_with_a_reply_that_is_not_to_be_learnt_is_no_text_to_pretrain_on(run, tmp_path):
+    row = dialogue(1, "up?", "no")
+    row.messages[:0] = [row.messages[0], row.messages[1].model_copy(update={"learnt": False})]
+    write_table(tmp_path / "mix" / "train" / "sft.parquet", [row], Dialogue)
+    params = PARAMS.model_copy(update={"max_length": 128})
+    plain = read_json(run(params) / "metrics.json")["tokens_an_epoch"]
+
+    assert read_json(run(params.model_copy(update={"instructions": True})) / "metrics.json")["tokens_an_epoch"] == plain
+
+
 def test_no_held_out_text_is_no_fault(run, tmp_path):
     write_table(tmp_path / "mix" / "dev" / "pretrain.parquet", [], Document)
 

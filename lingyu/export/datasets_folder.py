@@ -2,14 +2,14 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import BaseModel
 
-from lingyu.export.tables import Table, create_empty, origin, rows_of, tables_of, with_reasoning
+from lingyu.export.tables import Table, create_empty, is_masked, origin, rows_of, tables_of, with_reasoning
 from lingyu.files import write_table
 from lingyu.records import Dialogue, Document, Message, Preference, Question, Row
 
@@ -20,6 +20,12 @@ LICENCES = {"apache-2.0", "cc-by-4.0", "cc-by-sa-4.0", "cc-by-nc-4.0", "cc0-1.0"
 class Turn(BaseModel):
     role: str
     content: str
+
+
+class MarkedTurn(Turn):
+    """loss: false for a reply that is only context, as ms-swift reads it, and axolotl by `message_field_training: loss`."""
+
+    loss: bool
 
 
 class Exported(BaseModel):
@@ -45,6 +51,10 @@ class Talk(Exported):
     messages: list[Turn]
 
 
+class MarkedTalk(Exported):
+    messages: list[MarkedTurn]
+
+
 class Pair(Exported):
     prompt: list[Turn]
     chosen: list[Turn]
@@ -66,16 +76,17 @@ class Seen:
 
 
 KINDS: dict[type[Row], type[Exported]] = {Document: Text, Dialogue: Talk, Preference: Pair, Question: Asked}
+MASKED = "_masked"  # the name of a table of dialogues with replies that are not to be learnt
 
 
 def export(mixed: Path, folder: Path, test: bool = False) -> dict[str, int]:
     """Write the folder; returns its row counts by table and part."""
-    tables = tables_of(mixed, test)
+    tables = [part for table in tables_of(mixed, test) for part in by_mask(mixed, table)]
     create_empty(folder)
     seen, counts = Seen(), dict[str, int]()
     for table in tables:
-        rows = exported(mixed, table, seen)
-        counts[file_of(table)] = write_table(folder / f"{file_of(table)}.parquet", rows, KINDS[table.row_type])
+        kind = MarkedTalk if table.name.endswith(MASKED) else KINDS[table.row_type]
+        counts[file_of(table)] = write_table(folder / f"{file_of(table)}.parquet", exported(mixed, table, kind, seen), kind)
     (folder / "README.md").write_text(card(tables, counts, seen), encoding="utf-8")
     return counts
 
@@ -84,11 +95,18 @@ def file_of(table: Table) -> str:
     return f"{table.name}/{table.part}"
 
 
-def exported(mixed: Path, table: Table, seen: Seen) -> Iterator[Exported]:
+def by_mask(mixed: Path, table: Table) -> list[Table]:
+    """The table; dialogues with replies that are not to be learnt in one of their own, because TRL learns every reply of `messages`."""
+    found = {is_masked(row) for row in rows_of(mixed, table)}
+    return [replace(table, name=table.name + MASKED) if masked else table for masked in sorted(found)]
+
+
+def exported(mixed: Path, table: Table, kind: type[Exported], seen: Seen) -> Iterator[Exported]:
     for row in rows_of(mixed, table):
-        seen.licences[row.licence] += 1
-        seen.languages[row.language] += 1
-        yield KINDS[table.row_type](**origin(row), **texts(row))
+        if is_masked(row) == (kind is MarkedTalk):
+            seen.licences[row.licence] += 1
+            seen.languages[row.language] += 1
+            yield kind(**origin(row), **texts(row))
 
 
 def texts(row: Row) -> dict[str, Any]:
@@ -96,7 +114,8 @@ def texts(row: Row) -> dict[str, Any]:
         case Document():
             return {"text": row.text}
         case Dialogue():
-            return {"messages": turns(with_reasoning(row.messages))}
+            messages = with_reasoning(row.messages)
+            return {"messages": marked_turns(messages) if is_masked(row) else turns(messages)}
         case Preference():
             replies = {"chosen": row.chosen, "rejected": row.rejected}
             return {"prompt": turns(row.messages)} | {name: [Turn(role="assistant", content=text)] for name, text in replies.items()}
@@ -107,6 +126,20 @@ def texts(row: Row) -> dict[str, Any]:
 
 def turns(messages: list[Message]) -> list[Turn]:
     return [Turn(role=message.role, content=message.content) for message in messages]
+
+
+def marked_turns(messages: list[Message]) -> list[MarkedTurn]:
+    return [
+        MarkedTurn(role=message.role, content=message.content, loss=message.role == "assistant" and message.learnt) for message in messages
+    ]
+
+
+MARKS = (
+    f"以 {MASKED} 结尾的表含有不参与损失计算的回答：其 `loss` 为 false，训练时须按该字段屏蔽。",
+    f"Tables that end in {MASKED} have replies that are only context: their `loss` is false. Train on them only with a trainer that reads",
+    "the field: ms-swift does, axolotl with `message_field_training: loss`; TRL would learn every reply.",
+    "",
+)
 
 
 def card(tables: list[Table], counts: dict[str, int], seen: Seen) -> str:
@@ -148,5 +181,6 @@ def card(tables: list[Table], counts: dict[str, int], seen: Seen) -> str:
         "id 以 #2、#3 结尾的行是按权重重复采样的行。Messages are in OpenAI format; the reasoning of a reply is between `<think>` and",
         "`</think>` before it. Rows whose id ends in #2, #3 are repeats according to the weights.",
         "",
+        *(MARKS if any(table.name.endswith(MASKED) for table in tables) else ()),
     ]
     return "\n".join(lines)

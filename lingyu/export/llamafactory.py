@@ -2,6 +2,9 @@
 
 Each file is one JSON array. With JSON lines the loader infers the columns from the first ten megabytes, and fails on a later
 row with a `history` if it was empty so far.
+
+Its formats have no mark for a reply that is not to be learnt: it learns every reply of a dialogue, or (`mask_history`, for all
+datasets at once) only the last. Dialogues with such a reply are therefore left out by name.
 """
 
 import json
@@ -9,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from lingyu.export.tables import Table, create_empty, origin, rows_of, tables_of, with_reasoning
+from lingyu.export.tables import Table, create_empty, is_masked, origin, rows_of, tables_of, with_reasoning
 from lingyu.files import write_json, write_jsonl
 from lingyu.records import Dialogue, Document, Message, Preference, Question, Row
 
@@ -28,7 +31,7 @@ def export(mixed: Path, folder: Path, test: bool = False) -> dict[str, int]:
     for table in tables:
         for form, (fields_of, description) in FORMS[table.row_type].items():
             name = f"lingyu_{table.name}{form}{SUFFIXES[table.part]}"
-            count = write_array(folder / f"{name}.json", (fields_of(row) | origin(row) for row in rows_of(mixed, table) if fits(row)))
+            count = write_array(folder / f"{name}.json", (fields_of(row) | origin(row) for row in rows_of(mixed, table) if not unfit(row)))
             if count:
                 described[name] = {"file_name": f"{name}.json", **description}
                 counts[name] = count
@@ -43,14 +46,22 @@ def export(mixed: Path, folder: Path, test: bool = False) -> dict[str, int]:
 
 
 def left_out(mixed: Path, table: Table) -> Iterator[Fields]:
-    reason = "its turns do not alternate between user and assistant"
-    return ({"table": table.path, "reason": reason, **row.model_dump(), **origin(row)} for row in rows_of(mixed, table) if not fits(row))
+    for row in rows_of(mixed, table):
+        if reason := unfit(row):
+            yield {"table": table.path, "reason": reason, **row.model_dump(), **origin(row)}
 
 
-def fits(row: Row) -> bool:
-    """Whether user and assistant alternate, after at most one system message; LLaMA-Factory skips other rows with a warning."""
+def unfit(row: Row) -> str:
+    """Why the formats cannot express a row; "" if they can."""
     if not isinstance(row, Dialogue | Preference | Question):
-        return True
+        return ""
+    if not alternates(row):
+        return "its turns do not alternate between user and assistant"
+    return "a reply of it is not to be learnt, which the formats cannot express" if is_masked(row) else ""
+
+
+def alternates(row: Dialogue | Preference | Question) -> bool:
+    """Whether user and assistant alternate, after at most one system message; LLaMA-Factory skips other rows with a warning."""
     turns = [message.role for message in row.messages]
     turns = turns[1:] if turns[:1] == ["system"] else turns
     last = ["assistant"] if isinstance(row, Dialogue) else []

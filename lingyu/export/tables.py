@@ -62,9 +62,14 @@ def create_empty(folder: Path) -> None:
 def with_reasoning(messages: list[Message]) -> list[Message]:
     """The messages with the last reply's reasoning between think tags before it, as in our chat template; the reasoning of
     earlier replies is omitted, as there."""
-    *before, last = messages
-    thought = f"{THINK}\n{last.reasoning}\n{THINK_END}\n\n" if last.reasoning else ""
-    return [Message(role=m.role, content=m.content) for m in before] + [Message(role=last.role, content=thought + last.content)]
+    *before, last = (message.model_copy(update={"reasoning": None}) for message in messages)
+    reasoning = messages[-1].reasoning
+    thought = f"{THINK}\n{reasoning}\n{THINK_END}\n\n" if reasoning else ""
+    return [*before, last.model_copy(update={"content": thought + last.content})]
+
+
+def is_masked(row: Row) -> bool:
+    return isinstance(row, Dialogue) and row.is_masked
 
 
 def origin(row: Row) -> dict[str, str]:

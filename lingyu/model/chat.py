@@ -6,7 +6,7 @@ carries the mark ESCAPE behind its first character; `Chat.encode` encodes it as 
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
@@ -35,6 +35,7 @@ CHATML = """\
 THINK, THINK_END = "<think>", "</think>"
 # A Unicode noncharacter: no text that anybody exchanges has it, and it is removed where one does.
 ESCAPE = "\ufdd0"
+PLACE = "\ufdd2"  # stands for a text whose place in rendered text is asked for
 ANCHOR = "\ufdd1"  # a special token in front of a piece, so that no tokenizer takes it for the beginning of a text
 # Marks of Llama 2 that are no tokens of their own: nothing but other characters tells a written one from the template's.
 WRITTEN_MARKS = ("[INST]", "[/INST]", "<<SYS>>", "<</SYS>>")
@@ -121,6 +122,30 @@ class Chat:
             )
         return prompt, self._to_its_end(reply)
 
+    def places_of(self, messages: Sequence[Message], replies: Iterable[int], thinks: bool = False) -> list[tuple[int, int]]:
+        """Where the replies at these places of a conversation stand in its prompt, with their reasoning and their end marks.
+
+        Raises TemplateFault where the template writes a reply so that other messages are written otherwise, too.
+        """
+        prompt, found = self.prompt(messages, thinks), []
+        for place in replies:
+            known = {"content": PLACE, "reasoning": messages[place].reasoning and PLACE}
+            marked = self.prompt([*messages[:place], messages[place].model_copy(update=known), *messages[place + 1 :]], thinks)
+            before, after = marked.partition(PLACE)[0], marked.rpartition(PLACE)[2]
+            if before == marked or len(before) + len(after) > len(prompt) or not (prompt.startswith(before) and prompt.endswith(after)):
+                raise TemplateFault("the chat template rewrites a reply that is not to be learnt, so that it cannot be left out")
+            mark = next((mark for mark in (self.end, self.end_token) if after.startswith(mark)), "")
+            found.append((len(before), len(prompt) - len(after) + len(mark)))
+        return found
+
+    def check_reasoning(self, messages: Sequence[Message], prompt: str) -> None:
+        """Raises TemplateFault where a prompt lacks the reasoning of an earlier reply."""
+        thoughts = [self._escaped(one.reasoning or "", one.role).strip() for one in messages if one.learnt]
+        if any(thought not in prompt for thought in thoughts):
+            raise TemplateFault(
+                "the chat template leaves out the reasoning of earlier replies, which loss_on: all would not teach; use loss_on: replies"
+            )
+
     def ended(self, prompt: str, reply: str) -> str:
         """A prompt, what a model replied to it, and the mark that ends a turn, once."""
         return prompt + reply.removesuffix(self.end) + self.end
@@ -196,6 +221,14 @@ class Chat:
     def encode_all(self, texts: Sequence[str]) -> list[list[int]]:
         encoded = self.tokenizer.encode_batch(list(texts), add_special_tokens=False)
         return [self._pieces(text) if ESCAPE in text else list(one.ids) for text, one in zip(texts, encoded, strict=True)]
+
+    def ids_of_span(self, text: str, ids: Sequence[int], start: int, stop: int) -> tuple[int, int]:
+        """First and last (exclusive) of the ids of a text that hold characters from start to stop."""
+        before, after = self.encode(text[:start]), self._continued(text[stop:])
+        first = next((at for at, (one, other) in enumerate(zip(before, ids, strict=False)) if one != other), min(len(before), len(ids)))
+        rest = zip(reversed(after), reversed(ids), strict=False)
+        last = next((at for at, (one, other) in enumerate(rest) if one != other), min(len(after), len(ids)))
+        return first, max(first, len(ids) - last)
 
     def encode_parts(self, rows: Sequence[Sequence[str]]) -> list[list[list[int]]]:
         """For each row, consecutive parts of one text, the ids of each part.

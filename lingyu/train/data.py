@@ -5,7 +5,7 @@ from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, Literal, NotRequired, TypedDict, TypeVar
+from typing import Any, Literal, NamedTuple, NotRequired, TypedDict, TypeVar
 
 from lingyu.launch import is_first
 from lingyu.model.chat import Chat, end_of_text, text_start
@@ -74,18 +74,17 @@ def dialogues(
     count, over, unwritten = 0, list[str](), list[str]()
     for some in batches(rows, BATCH):
         count += len(some)
-        found: list[tuple[Dialogue, list[tuple[str, bool]]]] = []
+        found: list[tuple[Dialogue, list[Part]]] = []
         for row in some:
             try:
                 found += [(row, parts) for parts in conversations(row.messages, chat, loss_on)]
             except Exception as error:  # a template raises what it likes
                 unwritten.append(f"{row.id} ({row.source}, {row.place}): {error}")
-        encoded = chat.encode_parts([[text for text, _ in parts] for _, parts in found])
+        encoded = chat.encode_parts([[part.text for part in parts] for _, parts in found])
         for (row, parts), ids_of_parts in zip(found, encoded, strict=True):
-            pieces = [(ids, learnt) for ids, (_, learnt) in zip(ids_of_parts, parts, strict=True)]
             example = Example(
-                input_ids=[*chain.from_iterable(ids for ids, _ in pieces)],
-                labels=[*chain.from_iterable(ids if learnt else [NOT_LEARNT] * len(ids) for ids, learnt in pieces)],
+                input_ids=[*chain.from_iterable(ids_of_parts)],
+                labels=[*chain.from_iterable(labels_of(part, ids, chat) for part, ids in zip(parts, ids_of_parts, strict=True))],
             )
             if weights:
                 example["weights"] = [weights.get(row.task, 1.0)] * len(example["input_ids"])
@@ -105,35 +104,60 @@ def dialogues(
         raise StageError("\n".join(faults))
 
 
-def conversations(messages: Sequence[Message], chat: Chat, loss_on: LossOn) -> Iterator[list[tuple[str, bool]]]:
-    """Texts to learn from, each as parts that are learnt or not.
+class Part(NamedTuple):
+    """A piece of a text to learn from. but: spans of it, in characters, that are not learnt."""
+
+    text: str
+    learnt: bool
+    but: Sequence[tuple[int, int]] = ()
+
+
+def labels_of(part: Part, ids: list[int], chat: Chat) -> list[int]:
+    labels = list(ids) if part.learnt else [NOT_LEARNT] * len(ids)
+    for start, stop in part.but:
+        first, last = chat.ids_of_span(part.text, ids, start, stop)
+        labels[first:last] = [NOT_LEARNT] * (last - first)
+    return labels
+
+
+def conversations(messages: Sequence[Message], chat: Chat, loss_on: LossOn) -> Iterator[list[Part]]:
+    """Texts to learn from, each in parts.
 
     Where a template writes an earlier turn otherwise than the last one (Qwen3 leaves its reasoning out), each reply is in
     a text of its own, behind the prompt that service would send; else one text has them all. A turn that is not to be learnt is only in
-    the prompts of those after it.
+    the prompts of those after it. Raises TemplateFault for what the template cannot express.
     """
+    if loss_on == "all":
+        yield whole(messages, chat)
+        return
+    ends = [len(messages)]
     if loss_on == "replies":
         ends = [end for end, message in enumerate(messages, 1) if message.role == "assistant" and message.learnt]
         if not messages or messages[-1].role != "assistant":
             ends.append(len(messages))  # for prompt_and_reply to refuse
-    elif loss_on == "all" and not all(message.learnt for message in messages):
-        ends = [end for end, message in enumerate(messages, 1) if message.role == "assistant"]
-    else:
-        ends = [len(messages)]
-    parts: list[tuple[str, bool]] = []
+    parts: list[Part] = []
     written = ""
     for end in ends:
         prompt, reply = chat.prompt_and_reply(messages[:end])
         learnt = messages[end - 1].learnt
         if parts and prompt.startswith(written):
-            parts += [(prompt.removeprefix(written), loss_on == "all"), (reply, learnt)]
+            parts += [Part(prompt.removeprefix(written), False), Part(reply, learnt)]
         else:
             if parts:
                 yield parts
-            parts = [(prompt, loss_on == "all"), (reply, learnt)]
+            parts = [Part(prompt, False), Part(reply, learnt)]
         written = prompt + reply
     if parts:
         yield parts
+
+
+def whole(messages: Sequence[Message], chat: Chat) -> list[Part]:
+    """The prompt of the last reply, all of which is learnt but for the replies that are not to be, and that reply."""
+    prompt, reply = chat.prompt_and_reply(messages)
+    *before, last = messages
+    chat.check_reasoning(before, prompt)
+    but = [place for place, message in enumerate(before) if not message.learnt]
+    return [Part(prompt, True, chat.places_of(before, but, bool(last.reasoning)) if but else ()), Part(reply, last.learnt)]
 
 
 def grouped(examples: Iterable[Example], block: int) -> Iterator[Example]:
