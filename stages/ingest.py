@@ -23,7 +23,7 @@ from lingyu.ingest.readers import Block, Fault, Reading, Record, Unreadable, sca
 from lingyu.ingest.readers.encoding import encoding_of
 from lingyu.ingest.readers.formats import format_of
 from lingyu.ingest.sections import Origin, documents, missing_articles
-from lingyu.ingest.shapes import SHAPES, TRIPLES, Mapping, Misfit, merged, rows_of
+from lingyu.ingest.shapes import SHAPES, TRIPLES, Mapping, Misfit, gathered, merged, rows_of
 from lingyu.ingest.versions import Statute, Superseded, superseded
 from lingyu.ledger import Ledger
 from lingyu.records import REVIEWS, Document, Fact, Row, Scope
@@ -282,13 +282,13 @@ def read_records(
 ) -> Iterator[tuple[str, str, Row | Fault]]:
     found = False
     triples: list[Fact] = []
-    for record in records:
+    for record, rest in gathered(records, mapping):
         found = True
         if isinstance(record, Fault):
             yield "", "", record
             continue
         try:
-            shaped = rows_of(record, origin, mapping)
+            shaped = rows_of(record, origin, rest)
         except Misfit as misfit:
             yield "", "", Fault(record.place, misfit.reason, misfit.detail, printable(record.values))
         else:

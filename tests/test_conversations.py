@@ -6,7 +6,9 @@ import pytest
 from test_shapes import contents, ingest_outputs, params_of, read
 
 from lingyu.files import read_table, write_jsonl
-from lingyu.ingest.shapes import Misfit
+from lingyu.ingest.readers import Record
+from lingyu.ingest.sections import Origin
+from lingyu.ingest.shapes import Mapping, Misfit, gathered, rows_of
 from lingyu.ingest.shapes.speakers import turns_in
 from lingyu.records import Dialogue
 from stages import ingest
@@ -218,6 +220,149 @@ def test_an_instruction_keeps_the_text_that_it_is_about():
 )
 def test_a_post_with_replies_is_a_dialogue_for_each_line_of_them(thread, expected):
     assert [contents("dialogues", row) for _, row in read(thread).rows] == expected
+
+
+def from_rows(*records, **mapping):
+    """Of one message a record: the dialogues, and the reasons of what is none."""
+    dialogues, reasons = [], []
+    for record, rest in gathered([Record(one, f"row {at}") for at, one in enumerate(records, 1)], Mapping(**mapping)):
+        if isinstance(record, Record):
+            shaped = rows_of(record, Origin("a.json", "MIT", "domain"), rest)
+            dialogues += [(row.place, [(turn.role[0], turn.content) for turn in row.messages]) for _, row in shaped.rows]
+        else:
+            reasons.append((record.place, record.reason))
+    return dialogues, reasons
+
+
+def message_of(own, parent, role, text, **more):
+    return {"message_id": own, "parent_id": parent, "role": role, "text": text, **more}
+
+
+def test_messages_that_name_their_parent_are_a_dialogue_of_the_best_ranked_replies():
+    dialogues, reasons = from_rows(
+        message_of("d", "c", "prompter", "p"),
+        message_of("a", None, "prompter", "q", message_tree_id="a"),
+        message_of("b", "a", "assistant", "worse", rank=1.0),
+        message_of("c", "a", "assistant", "better", rank=0.0),
+        message_of("e", "d", "assistant", "z"),
+        message_of("f", "d", "assistant", "gone", deleted=True),
+        message_of("g", "b", "prompter", "under the worse"),
+        message_of("h", "nowhere", "assistant", "lost"),
+        message_of("i", "j", "prompter", "circle"),
+        message_of("j", "i", "assistant", "circle"),
+    )
+
+    assert dialogues == [("row 2", [("u", "q"), ("a", "better"), ("u", "p"), ("a", "z")])]
+    assert reasons == [("row 8", "no_parent"), ("row 9", "no_parent"), ("row 10", "no_parent")]
+
+
+def test_replies_without_a_rank_are_a_dialogue_each():
+    tree = {"role": "user", "content": "q", "children": [A, {**A, "content": "b", "children": [U, {**U, "content": "v", "children": [A]}]}]}
+
+    assert [contents("dialogues", row) for _, row in read(tree).rows] == [["q", "a"], ["q", "b"], ["q", "b", "v", "a"]]
+
+
+def test_a_tree_within_a_record_is_read_and_what_is_left_out_is_counted():
+    replies = [{"text": f"a{rank}", "role": "assistant", "rank": rank, "replies": []} for rank in (2, 0, 1)]
+    shaped = read(
+        {"message_tree_id": "t", "tree_state": "ready_for_export", "prompt": {"text": "q", "role": "prompter", "replies": replies}}
+    )
+
+    assert [contents("dialogues", row) for _, row in shaped.rows] == [["q", "a0"]]
+    assert shaped.notes == {"replies of a lower rank left out": 2}
+    assert shaped.unread == []
+
+
+@pytest.mark.parametrize("ids", [(1, 2, 3, 4), (1.0, 2.0, 3.0, 4.0), ("1", "2", "3", "4")])
+def test_messages_with_authors_and_parents_are_a_thread(ids):
+    one, two, three, four = ids
+    rows = [
+        {"id": one, "parent_id": None, "author": "x", "text": "q"},
+        {"id": two, "parent_id": one, "author": "y", "text": "a"},
+        {"id": three, "parent_id": two, "author": "x", "text": "p"},
+        {"id": four, "parent_id": three, "author": "y", "text": "b"},
+        {"id": "9", "parent_id": float("nan"), "author": "z", "text": "nobody answers"},
+    ]
+
+    assert from_rows(*rows) == ([("row 1", [("u", "q"), ("a", "a"), ("u", "p"), ("a", "b")])], [("row 5", "incomplete")])
+
+
+def test_messages_of_one_conversation_in_rows_of_their_own_are_one_dialogue():
+    rows = [
+        {"session_id": 1, "seq": 2, "from": "客服", "content": "a"},
+        {"session_id": 2, "seq": 1, "from": "客户", "content": "p"},
+        {"session_id": 1, "seq": 1, "from": "客户", "content": "q"},
+        {"session_id": 2, "seq": 2, "from": "客服", "content": "b"},
+    ]
+
+    assert from_rows(*rows)[0] == [("row 1", [("u", "q"), ("a", "a")]), ("row 2", [("u", "p"), ("a", "b")])]
+    mapped = [
+        {"通话": row["session_id"], "谁": {"客户": "甲", "客服": "乙"}[row["from"]], "内容": row["content"]}
+        for row in (rows[2], rows[0], rows[1], rows[3])
+    ]
+    columns = {"session_id": "通话", "role": "谁"}
+    assert len(from_rows(*mapped, columns=columns, values={"role": {"甲": "user", "乙": "assistant"}})[0]) == 2
+
+
+def test_a_text_that_names_a_parent_and_no_speaker_stays_a_text():
+    ((_, row),) = read({"id": 2, "parent_id": 1, "title": "t", "text": PASSAGE}).rows
+
+    assert row.text == PASSAGE
+    assert from_rows({"id": 2, "parent_id": 1, "question": "q", "answer": "a"})[0] == [("row 1", [("u", "q"), ("a", "a")])]
+
+
+def test_an_export_of_chatgpt_is_read_to_the_message_that_was_shown_last():
+    def said(role, *parts, kind="text"):
+        return {"author": {"role": role}, "content": {"content_type": kind, "parts": list(parts)}, "weight": 1.0}
+
+    nodes = {
+        "0": {"message": None, "parent": None, "children": ["s"]},
+        "s": {"message": said("system", ""), "parent": "0", "children": ["1"]},
+        "1": {"message": said("user", "q"), "parent": "s", "children": ["2", "3"]},
+        "2": {"message": said("assistant", "old"), "parent": "1", "children": []},
+        "3": {"message": said("assistant", "new"), "parent": "1", "children": []},
+    }
+    shaped = read({"title": "t", "mapping": nodes, "current_node": "3"})
+
+    assert [contents("dialogues", row) for _, row in shaped.rows] == [["q", "new"]]
+    assert shaped.notes == {"messages of other branches left out": 1}
+    nodes["1"]["message"] = said("user", {"asset_pointer": "x"}, kind="multimodal_text")
+    with pytest.raises(Misfit, match="ill_typed"):
+        read({"mapping": nodes, "current_node": "3"})
+
+
+@pytest.mark.parametrize(
+    ("record", "reason"),
+    [
+        ({"messages": [U, {"role": "tool", "content": "9"}, A]}, "unknown_role: unknown role 'tool'"),
+        ({"conversations": [{"from": "human", "value": "q"}, {"from": "function_call", "value": "{}"}]}, "unknown role 'function_call'"),
+        (
+            {"messages": [{**U, "content": [{"type": "text", "text": "q"}, {"type": "image_url", "image_url": "x"}]}, A]},
+            "not_text.*image_url",
+        ),
+        ({"messages": [{**U, "content": "<image>What is it?"}, A], "images": ["a.jpg"]}, "not_text.*images"),
+    ],
+)
+def test_tools_and_pictures_in_a_conversation_are_rejected_by_name(record, reason):
+    with pytest.raises(Misfit, match=reason):
+        read(record)
+
+
+def test_a_list_of_trees_is_no_conversation_of_their_roots(tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/a.json").write_text(json.dumps([{**U, "children": [A]}, {**U, "content": "p", "children": [A]}]))
+    write_jsonl(
+        tmp_path / "data/b.jsonl", [message_of("a", None, "prompter", "q"), message_of("b", "a", "assistant", "z"), {"text": PASSAGE}]
+    )
+
+    ingest.run(params_of({"pattern": "*", "licence": "MIT", "scope": "domain"}), tmp_path / "data", tmp_path / "out")
+
+    assert [contents("dialogues", row) for row in read_table(tmp_path / "out/tables/dialogues.parquet", Dialogue)] == [
+        ["u", "a"],
+        ["p", "a"],
+        ["q", "z"],
+    ]
+    assert ingest_outputs(tmp_path / "out")[0]["total"]["out"] == 4
 
 
 def test_both_sides_of_a_pair_may_be_written_in_one_text():

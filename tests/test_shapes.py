@@ -133,7 +133,7 @@ def test_others_are_mapped_by_a_few_lines(mapping, record, expected):
         ({"columns": {"question": "in.3"}}, {"in": ["q"], "answer": "a"}, r"missing_column: no field in\.3"),
         ({}, {"messages": [USER]}, "incomplete: .* user$"),
         ({}, {"messages": [{"role": "tool", "content": "x"}]}, r"unknown_role: .*'tool'.* values\.role"),
-        ({}, {"messages": [{**USER, "content": [{"type": "image_url"}]}, REPLY]}, "ill_typed: content .*text.* list"),
+        ({}, {"messages": [{**USER, "content": [{"type": "image_url"}]}, REPLY]}, "not_text: content .*image_url"),
         ({}, {"instruction": "i", "output": ["a", "b"]}, "ill_typed: output .*text.* list"),
         ({}, {"question": "q", "answer": "a", "history": "x"}, "ill_typed: history"),
         ({}, {"instruction": "i", "chosen": {"x": 1}, "rejected": "r"}, "incomplete: .*content, value"),

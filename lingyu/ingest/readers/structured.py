@@ -22,6 +22,8 @@ OF_A_RECORD = {
     "options", "choices", "spo_list", "laws", "qas", "qa", "qa_pairs", "questions", "answers", "paragraphs", "replies", "comments",
 }  # fmt: skip
 SPEAKER = ("role", "from", "speaker")
+BELOW = ("replies", "children")
+LINKS = ("parent_id", "conversation_id", "session_id")
 # The start of a list whose objects are the messages of one conversation.
 TALK = re.compile(r'\[\s*\{\s*"(?:role|from|speaker)"\s*:')
 # Names under which a file holds its records, beside what it says of itself: {"version": …, "data": […]}.
@@ -119,9 +121,12 @@ def record(item: Any, place: str, names: tuple[str, ...] = ()) -> Record | Fault
 
 
 def are_messages(value: Any) -> bool:
-    """Whether a list is a conversation: objects that all say who speaks."""
+    """Whether a list is a conversation: objects that all say who speaks, and to none of which others are replies."""
     return (
-        isinstance(value, list) and bool(value) and all(isinstance(item, dict) and any(name in item for name in SPEAKER) for item in value)
+        isinstance(value, list)
+        and bool(value)
+        and all(isinstance(item, dict) and any(name in item for name in SPEAKER) for item in value)
+        and not any(isinstance(item.get(name), list) or name in LINKS for item in value for name in item if name in (*BELOW, *LINKS))
     )
 
 

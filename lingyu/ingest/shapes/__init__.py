@@ -1,5 +1,6 @@
 """Converts records into rows: the known shapes, recognised by their field names."""
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -14,14 +15,27 @@ from lingyu.ingest.shapes.knowledge import ENTITY, KIND, RELATION, VALUE, from_e
 from lingyu.ingest.shapes.mapping import ROLE, Mapping, mapped
 from lingyu.ingest.shapes.passages import PAIRS, PASSAGE, from_passage, from_passages, from_question_about, from_talk_about
 from lingyu.ingest.shapes.speakers import turns_in
-from lingyu.ingest.shapes.talk import SYSTEM, TALK, from_instruction, from_item, from_laws, from_messages, from_pair, from_question, parsed
+from lingyu.ingest.shapes.talk import (
+    SAID,
+    SPEAKER,
+    SYSTEM,
+    TALK,
+    from_instruction,
+    from_item,
+    from_laws,
+    from_messages,
+    from_pair,
+    from_question,
+    parsed,
+)
 from lingyu.ingest.shapes.texts import LABEL, from_label, from_text
-from lingyu.ingest.shapes.threads import AUTHOR, POST, REPLIES, from_thread
+from lingyu.ingest.shapes.threads import AUTHOR, NESTED, POST, REPLIES, from_thread
+from lingyu.ingest.shapes.trees import ROOT, from_mapping, from_tree, gathered, has_mapping, has_replies, has_tree
 from lingyu.ingest.shapes.values import ANSWER, DATES, INPUT, QUESTION, REASONING, TEXT, TITLE, Common, Made, Misfit, Values, named
-from lingyu.records import Row
+from lingyu.records import Dialogue, Preference, Row
 from lingyu.text.dates import day_of_field
 
-__all__ = ["SHAPES", "TRIPLES", "Mapping", "Misfit", "Shape", "Shaped", "merged", "rows_of"]
+__all__ = ["SHAPES", "TRIPLES", "Mapping", "Misfit", "Shape", "Shaped", "gathered", "merged", "rows_of"]
 
 
 @dataclass(frozen=True)
@@ -93,6 +107,8 @@ def rows_by_names(record: Record, origin: Origin, mapping: Mapping) -> Shaped:
     rows = list(shape.rows(values, common))
     if not rows:
         raise Misfit("incomplete", f"a record of the shape {shape.name} without content")
+    if (media := named(values, MEDIA)) and values[media] and any(asks_of_media(row) for _, row in rows):
+        raise Misfit("not_text", f"a question about a picture or recording ({media}), which is not read")
     return Shaped(shape.name, rows, shape.unread(values), +common.notes)
 
 
@@ -147,17 +163,26 @@ def asks_of_passage(values: Values) -> bool:
     return has_passage(values) and named(values, QUESTION) != "instruction"
 
 
+def asks_of_media(row: Row) -> bool:
+    return isinstance(row, Dialogue | Preference) and any(PLACEHOLDER.search(message.content) for message in row.messages)
+
+
+MEDIA = ("images", "image", "videos", "video", "audios", "audio", "图片")
+PLACEHOLDER = re.compile(r"<\|?(?:image|img|video|audio)(?:_pad)?\|?>", re.IGNORECASE)
 TRIPLES = {"spo_list", "triple"}
 """Shapes with one value per fact: facts of a file with the same entity and relation are merged (`merged`)."""
 
 NAMES_OF_DATES = frozenset(DATES)
 BEFORE = (SYSTEM, ("history",))
-BLANK_MEANS_NONE = {*TALK, *PAIRS, *REPLIES, *PASSAGE, "chosen", "rejected", "laws", "paragraphs"}
+BLANK_MEANS_NONE = {*TALK, *PAIRS, *NESTED, *PASSAGE, "chosen", "rejected", "laws", "paragraphs"}
 # The first with all required fields present is used: specific shapes come before general ones.
 SHAPES = [
     Shape("sharegpt pair", (("conversations", "messages"), ("chosen",), ("rejected",)), from_pair, (SYSTEM,)),
     Shape("pair", (("prompt", "question", "instruction"), ("chosen",), ("rejected",)), from_pair, (INPUT, *BEFORE)),
     Shape("whole pair", (("chosen",), ("rejected",)), from_pair, (SYSTEM,)),
+    Shape("tree", (ROOT,), from_tree, (("message_tree_id",), ("tree_state",)), has_tree),
+    Shape("message with replies", (SPEAKER, SAID, NESTED), from_tree, fits=has_replies),
+    Shape("chatgpt", (("mapping",),), from_mapping, (TITLE, ("current_node",)), has_mapping),
     Shape(
         "conversation about a passage",
         (TALK, PASSAGE),

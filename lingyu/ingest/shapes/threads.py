@@ -25,6 +25,11 @@ def from_thread(values: Values, common: Common) -> Made:
         lines = [[opening, *(turn for one in replies for turn in in_order(one, asker, common))]]
     else:
         lines = [[opening, *line] for one in replies for line in lines_of(one, asker, common)]
+    yield from rows_of_lines(lines, common)
+
+
+def rows_of_lines(lines: list[list[Message]], common: Common) -> Made:
+    """A dialogue for each line of messages that has an answer; of equal ones one."""
     found = [line for line in lines if any(one.role == "assistant" for one in line)]
     common.notes["lines of a thread without an answer left out"] += len(lines) - len(found)
     distinct: list[list[Message]] = []

@@ -96,6 +96,8 @@ def text(value: Any, name: str) -> str:
     """A value as text; the parts of a message in OpenAI format are joined."""
     if isinstance(value, list) and value and all(isinstance(part, dict) and part.get("type") == "text" for part in value):
         return "\n".join(text(part.get("text"), name) for part in value)
+    if isinstance(value, list) and (other := [str(part["type"]) for part in value if isinstance(part, dict) and part.get("type")]):
+        raise Misfit("not_text", f"{name} has parts that are no text: {', '.join(distinct([kind for kind in other if kind != 'text']))}")
     if isinstance(value, dict | list):
         raise Misfit("ill_typed", f"{name} must be text; found {type(value).__name__}")
     return "" if value is None else str(value)
