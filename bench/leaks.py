@@ -6,7 +6,7 @@ Writes  docs/benchmarks.md   what stands between the marks <!-- leaks --> and <!
 
 Every held-out text is planted once in each form; a plant is found when the gate names it, whatever kind it says. The
 other four fifths, less what is the same as a held-out text, must pass: false alarms are those that do not. Not counted among
-them are texts that copy a held-out one, as statutes copy articles of others: half of the shorter text stands in the other
+them are texts that copy a held-out one, as statutes copy articles of others: half of the shorter text is part of the other
 in unbroken runs of 13 characters and more. What the gate finds is printed, to be judged by a person.
 
 A second table is of what crowds or blurs: many held-out texts with a phrase in common, and rows that all share an instruction. Its
@@ -97,7 +97,7 @@ RUN, COPY = 13, 0.5  # characters of an unbroken run; share of the shorter text 
 
 
 def copied(text: str, held: str) -> float:
-    """The share of the shorter text that stands in the other in runs of at least RUN characters."""
+    """The share of the shorter text that the other has, too, in runs of at least RUN characters."""
     shorter, longer = sorted(map(folded, (text, held)), key=len)
     inside = [False] * len(shorter)
     runs = {longer[at : at + RUN] for at in range(len(longer) - RUN + 1)}

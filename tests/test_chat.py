@@ -117,10 +117,10 @@ def test_all_tokens_of_a_conversation_are_learnt_but_the_replies_that_are_not_to
         masked = [token for token, label in zip(example["input_ids"], example["labels"], strict=True) if label == NOT_LEARNT]
         assert all(label in (token, NOT_LEARNT) for token, label in zip(example["input_ids"], example["labels"], strict=True))
         unlearnt = [message.content for message in one.messages if not message.learnt]
-        assert said(masked, tokenizer) == "".join(said(chat.encode(content), tokenizer) for content in unlearnt)
+        assert letters(masked, tokenizer) == "".join(letters(chat.encode(content), tokenizer) for content in unlearnt)
 
 
-def said(ids, tokenizer):
+def letters(ids, tokenizer):
     """Without white space, which some templates cut off, and what this tokenizer has no token for."""
     return "".join(tokenizer.decode(ids, skip_special_tokens=True).split())
 

@@ -312,21 +312,21 @@ def test_a_text_that_names_a_parent_and_no_speaker_stays_a_text():
 
 
 def test_an_export_of_chatgpt_is_read_to_the_message_that_was_shown_last():
-    def said(role, *parts, kind="text"):
+    def node_of(role, *parts, kind="text"):
         return {"author": {"role": role}, "content": {"content_type": kind, "parts": list(parts)}, "weight": 1.0}
 
     nodes = {
         "0": {"message": None, "parent": None, "children": ["s"]},
-        "s": {"message": said("system", ""), "parent": "0", "children": ["1"]},
-        "1": {"message": said("user", "q"), "parent": "s", "children": ["2", "3"]},
-        "2": {"message": said("assistant", "old"), "parent": "1", "children": []},
-        "3": {"message": said("assistant", "new"), "parent": "1", "children": []},
+        "s": {"message": node_of("system", ""), "parent": "0", "children": ["1"]},
+        "1": {"message": node_of("user", "q"), "parent": "s", "children": ["2", "3"]},
+        "2": {"message": node_of("assistant", "old"), "parent": "1", "children": []},
+        "3": {"message": node_of("assistant", "new"), "parent": "1", "children": []},
     }
     shaped = read({"title": "t", "mapping": nodes, "current_node": "3"})
 
     assert [contents("dialogues", row) for _, row in shaped.rows] == [["q", "new"]]
     assert shaped.notes == {"messages of other branches left out": 1}
-    nodes["1"]["message"] = said("user", {"asset_pointer": "x"}, kind="multimodal_text")
+    nodes["1"]["message"] = node_of("user", {"asset_pointer": "x"}, kind="multimodal_text")
     with pytest.raises(Misfit, match="ill_typed"):
         read({"mapping": nodes, "current_node": "3"})
 

@@ -13,6 +13,7 @@ from lingyu.retrieve.index import Knowledge, build
 from lingyu.retrieve.prompt import with_passages
 from lingyu.retrieve.retrievers import Choice
 from lingyu.retrieve.words import words
+from lingyu.text.normalise import key
 
 CHUNKS = [*chunks_of_document(DOCUMENT, 30), *map(chunk_of_fact, FACTS)]
 
@@ -51,6 +52,25 @@ def test_a_passage_stands_under_its_title_and_heading_and_a_fact_alone(question,
 )
 def test_words(text, found):
     assert words(text) == found
+
+
+@pytest.mark.parametrize(
+    ("written", "typed"),
+    [("CO₂", "CO2"), ("120 m²", "120 m2"), ("㎡", "m2"), ("①", "1"), ("⑴", "(1)"), ("10⁹/L", "10^9/L"), ("Ⅱ级", "II级"), ("３％", "3%")],
+)
+def test_what_is_raised_lowered_or_encircled_is_found_as_people_type_it(written, typed):
+    assert words(written) == words(typed)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("CO₂", "CO2"), ("m²", "m2"), ("①", "1"), ("10⁹", "109"), ("10⁹", "10⁻⁹"), ("10⁹/L", "10^9/L"), ("H₂O", "H2O")]
+)
+def test_rows_that_differ_so_are_no_duplicates(one, other):
+    assert key(f"含量{one}") != key(f"含量{other}")
+
+
+def test_a_power_is_another_number_than_its_digits():
+    assert words("10⁹") != words("109")
 
 
 @pytest.mark.parametrize(

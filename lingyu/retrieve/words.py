@@ -14,6 +14,7 @@ from lingyu.text.numerals import value
 # Letters and digits with their connectors: RTK-2, 3.5, A/B, GB50016.
 LATIN = re.compile(r"[a-z0-9]+(?:[-./_'’][a-z0-9]+)*")
 CJK = "\u3400-\u4dbf\u4e00-\u9fff\U00020000-\U0002fa1f"
+POWER = re.compile(r"(?<=\d)(?=[⁺⁻]?[⁰¹²³⁴-⁹])")
 PART = re.compile(r"\d+(?:\.\d+)*|[a-z]+")
 RUN = re.compile(rf"第\d+[条章节款项编]|[{CJK}]+|{LATIN.pattern}")
 
@@ -40,8 +41,8 @@ def words(text: str) -> list[str]:
 
 
 def folded(text: str) -> str:
-    """Normalises full-width forms, ligatures and case."""
-    return unicodedata.normalize("NFKC", text).lower()
+    """Normalises full-width forms, ligatures, superscripts and case: CO₂ as CO2, m² as m2, but 10⁹ as 10^9, for 109 is another number."""
+    return unicodedata.normalize("NFKC", POWER.sub("^", text)).lower()
 
 
 def latin_words(run: str) -> list[str]:
