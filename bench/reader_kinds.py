@@ -198,6 +198,30 @@ def html_hidden(words: Words) -> Plant:
     return Plant(f"<p>{a}<span {how}>{secret}</span>{b}</p>", a + b, secret, "hidden_text")
 
 
+def html_styled(words: Words) -> Plant:
+    """Hidden by a rule of the page's style sheet, in one of the ways of naming an element."""
+    a, secret, b = words.some(), words.some(), words.sentence()
+    name = f"n{words.number()}x{words.rng.randrange(10**6)}"
+    hides = words.rng.choice(["display:none", "visibility: hidden", "font-size:0", "display: none !important", "opacity:0;color:red"])
+    selector, how = words.rng.choice(
+        [
+            (f".{name}", f'class="b {name}"'),
+            (f"#{name}", f'id="{name}"'),
+            (f"p > span.{name}", f'class="{name}"'),
+            (f"[data-x={name}]", f'data-x="{name}"'),
+        ]
+    )
+    return Plant(f"<style>{selector} {{ {hides} }}</style><p>{a}<span {how}>{secret}</span>{b}</p>", a + b, secret, "hidden_text")
+
+
+def html_read_aloud(words: Words) -> Plant:
+    """Not hidden: left out by screen readers only, or shown again within what is hidden."""
+    a, b = words.some(), words.sentence()
+    how = words.rng.choice(['aria-hidden="true"', 'class="visible"', 'style="display:block"'])
+    again = f'<span style="visibility:hidden"><span style="visibility:visible">{a}</span></span>'
+    return Plant(words.rng.choice([f"<p><span {how}>{a}</span>{b}</p>", f"<p>{again}{b}</p>"]), a + b)
+
+
 def html_struck(words: Words) -> Plant:
     a, old, b = words.some(), words.some(), words.sentence()
     tag = words.rng.choice(["s", "del", "strike"])
@@ -550,6 +574,65 @@ def page_off(words: Words) -> Plant:
     return Plant(draw, said, secret, "hidden_text")
 
 
+def page_unseen(words: Words) -> Plant:
+    """White on white, of no size, or drawn without ink; white on a dark ground is read."""
+    said, secret, head = words.sentence(), words.some(), words.some()
+    how = words.rng.choice(["white", "tiny", "no ink"])
+
+    def draw(canvas: Any, y: float) -> None:
+        written(canvas, LEFT, y, said)
+        canvas.setFillColorRGB(0.1, 0.2, 0.4)
+        canvas.rect(LEFT - 4, y - 25, 200, 18, stroke=0, fill=1)
+        canvas.setFillColorRGB(1, 1, 1)
+        written(canvas, LEFT, y - 20, head)
+        if how == "white":
+            written(canvas, 350, y, secret)
+        elif how == "tiny":
+            canvas.setFillColorRGB(0, 0, 0)
+            written(canvas, 350, y, secret, 0.4)
+        else:
+            without_ink(canvas, 350, y, secret)
+
+    return Plant(draw, said + head, secret, "hidden_text")
+
+
+def without_ink(canvas: Any, x: float, y: float, text: str) -> None:
+    line = canvas.beginText(x, y)
+    line.setFont("STSong-Light", SIZE)
+    line.setTextRenderMode(3)
+    line.textOut(text)
+    line.setTextRenderMode(0)
+    canvas.drawText(line)
+
+
+def page_scan(words: Words) -> Plant:
+    """A picture of a page, with its text without ink over it, as OCR programs write it."""
+    lines = [words.sentence() for _ in range(4)]
+
+    def draw(canvas: Any, y: float) -> None:
+        from PIL import Image
+        from reportlab.lib.utils import ImageReader
+
+        canvas.drawImage(ImageReader(Image.new("L", (60, 84), 230)), 0, 0, 595, 842)
+        for number, line in enumerate(lines):
+            without_ink(canvas, LEFT, 760 - 40 * number, line)
+
+    return Plant(draw, "".join(lines))
+
+
+def page_unmapped(words: Words) -> Plant:
+    """A sign of a font of formulas that has a code for private use, within a line."""
+    a, b = words.some(), words.sentence()
+
+    def draw(canvas: Any, y: float) -> None:
+        x = written(canvas, LEFT, y, a)
+        canvas.setFont("Pictures", SIZE)
+        canvas.drawString(x, y, "\ue123")
+        written(canvas, x + 12, y, b)
+
+    return Plant(draw, f"{a}\ufffd{b}", "U+E123", "unmapped")
+
+
 def page_field(words: Words) -> Plant:
     a, value = words.some(), "east gate " + str(words.number())
 
@@ -642,7 +725,7 @@ def build_pdf(pieces: list[Any], words: Words) -> bytes:
 
     pdfmetrics.registerFont(UnicodeCIDFont("STSong-Light"))
     pictures = TTFont("Pictures", "Vera.ttf")  # comes with reportlab; its bullet under more codes, as Wingdings has it
-    pictures.face.charToGlyph.update(dict.fromkeys(range(0xF020, 0xF0FF), pictures.face.charToGlyph[0x2022]))
+    pictures.face.charToGlyph.update(dict.fromkeys([*range(0xF020, 0xF0FF), 0xE123], pictures.face.charToGlyph[0x2022]))
     pdfmetrics.registerFont(pictures)
     data = io.BytesIO()
     canvas = Canvas(data, pagesize=(595, 842), invariant=1)
@@ -694,6 +777,11 @@ KINDS = {
     "subscripts": "下标",
     "formulas": "公式",
     "hidden text": "隐藏文字",
+    "hidden by a style sheet": "样式表隐藏",
+    "shown but not read aloud": "仅对读屏隐藏",
+    "white on white, of no size, without ink": "白字、零字号、无墨文字",
+    "text of scans": "扫描件的文字层",
+    "glyphs without a character": "无对应字符的字形",
     "hidden rows": "隐藏行",
     "struck-out text": "删除线、修订删除",
     "ruby": "注音",
@@ -739,6 +827,9 @@ PLANTS: dict[str, dict[str, Make]] = {
         "superscripts": with_lines(page_raised),
         "subscripts": with_lines(page_lowered),
         "hidden text": with_lines(page_off),
+        "white on white, of no size, without ink": with_lines(page_unseen),
+        "text of scans": page_scan,
+        "glyphs without a character": with_lines(page_unmapped),
         "struck-out text": with_lines(page_struck),
         "tick boxes": with_lines(page_box),
         "form fields": with_lines(page_field),
@@ -755,6 +846,8 @@ PLANTS: dict[str, dict[str, Make]] = {
         "subscripts": html_lowered,
         "formulas": html_formula,
         "hidden text": html_hidden,
+        "hidden by a style sheet": html_styled,
+        "shown but not read aloud": html_read_aloud,
         "struck-out text": html_struck,
         "ruby": html_ruby,
         "tick boxes": html_ticks,

@@ -1,6 +1,7 @@
 """What real files hold beside plain text: read as it is shown, or left out and reported. bench/reader_kinds.py plants each kind."""
 
 import io
+import re
 import time
 from pathlib import Path
 
@@ -155,6 +156,32 @@ def test_a_style_sheet_hides_by_tag_class_and_id_but_not_for_print_alone(tmp_pat
 
     assert [text for _, text in blocks(found)] == ["2", "4", "5", "7"]
     assert faults(found) == [("", "hidden_text"), ("", "struck_text")]
+
+
+@pytest.mark.parametrize(
+    ("sheet", "body", "kept"),
+    [
+        ("ul{font-size:0} li{font-size:14px}", "<ul>x<li>1</li> <li>2</li></ul>", ["- 1", "- 2"]),
+        (".a{visibility:hidden} .a .b{visibility:visible}", "<p class=a>1<span class=b>2</span>3</p>", ["2"]),
+        (".a{display:none} .a.on{display:block}", "<p class=a>1</p><p class='a on'>2</p>", ["2"]),
+        (".a{display:block} #b{display:none}", "<p class=a id=b>1</p><p>2</p>", ["2"]),
+        ("p{display:none !important} .a{display:block}", "<p class=a>1</p><div>2</div>", ["2"]),
+        ("div > .a{display:none}", "<div><p class=a>1</p></div><section><p class=a>2</p></section>", ["2"]),
+        ("h2 + p{display:none}", "<h2>t</h2><p>1</p><p>2</p>", ["t", "2"]),
+        ("[hidden]{display:none} .a{display:flex}", "<p hidden>1</p><p hidden class=a>2</p>", ["2"]),
+        (".a:hover, .a::before{display:none}", "<p class=a>1</p>", ["1"]),
+        ("@media screen {.a{display:none}} @media (max-width: 400px) {.b{display:none}}", "<p class=a>1</p><p class=b>2</p>", ["2"]),
+        ("body{opacity:0}", "<p aria-hidden=true>1</p>", ["1"]),
+        (".a{font-size:0.8em;opacity:.5}", "<p class=a>1</p>", ["1"]),
+    ],
+)
+def test_rules_of_a_page_hide_as_a_browser_reads_them(tmp_path, sheet, body, kept):
+    found = read(tmp_path, "a.html", f"<html><head><style>{sheet}</style></head><body>{body}</body></html>")
+
+    assert [text for _, text in blocks(found)] == kept
+    gone = set("12") & set(re.sub("<[^>]*>", "", body)) - set("".join(kept))
+    assert gone == set("12") & {letter for fault in found if isinstance(fault, Fault) for letter in fault.row}
+    assert set(faults(found)) <= {("", "hidden_text")}
 
 
 def test_a_page_that_its_script_shows_is_read(tmp_path):
@@ -358,6 +385,44 @@ def test_a_level_watermark_across_the_text_is_left_out(tmp_path):
 
     assert "".join(text for _, text in blocks(found)) == "".join(lines)
     assert [(fault.reason, fault.row) for fault in found if isinstance(fault, Fault)] == [("watermark", "内部资料")]
+
+
+def test_white_text_on_a_dark_ground_or_a_picture_is_read_and_in_the_blank_it_is_not(tmp_path):
+    from PIL import Image
+    from reportlab.lib.utils import ImageReader
+
+    def draw(canvas):
+        canvas.drawString(72, 700, "正文应当读出来。")
+        canvas.setFillGray(0.2)
+        canvas.rect(60, 640, 200, 30, stroke=0, fill=1)
+        canvas.drawImage(ImageReader(Image.new("L", (20, 4), 90)), 60, 590, 200, 30)
+        canvas.setFillColorCMYK(0, 0, 0, 0)
+        canvas.drawString(72, 650, "深底白字")
+        canvas.drawString(72, 600, "图上白字")
+        canvas.drawString(72, 550, "白底白字")
+
+    found = read(tmp_path, "a.pdf", drawn(draw))
+
+    assert "".join(text for _, text in blocks(found)) == "正文应当读出来。深底白字图上白字"
+    assert [(fault.reason, fault.row) for fault in found if isinstance(fault, Fault)] == [("hidden_text", "白底白字")]
+
+
+def test_a_page_with_a_font_of_formulas_is_reported(tmp_path):
+    from reportlab.pdfbase import pdfmetrics
+    from reportlab.pdfbase.ttfonts import TTFont
+
+    font = TTFont("Formulas", "Vera.ttf")
+    font.face.name = b"CMMI10"
+    pdfmetrics.registerFont(font)
+
+    def draw(canvas):
+        canvas.drawString(72, 700, "Two signs:")
+        canvas.setFont("Formulas", 12)
+        canvas.drawString(150, 700, "x y" if canvas.getPageNumber() == 1 else "abc = xyz")
+
+    found = read(tmp_path, "a.pdf", drawn(draw, draw))
+
+    assert [(fault.place, fault.reason) for fault in found if isinstance(fault, Fault)] == [("page 2", "formula_lost")]
 
 
 def test_text_that_stands_sideways_in_a_cell_is_read_in_it(tmp_path):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lingyu.ingest.readers import markdown_table
+from lingyu.ingest.readers.ink import without_unknown
 from lingyu.ingest.readers.shown import LeftOut
 from lingyu.ingest.readers.upright import parts_of
 from lingyu.text.normalise import joined
@@ -59,6 +60,15 @@ def unread(page: Any) -> str:
 
 def lines_of(page: Any, left: LeftOut) -> Iterator[Line]:
     """The content of a page: tables of at least two rows and columns, and the lines outside them; then rotated text."""
+    place = f"page {page.page_number}"
+    for line in known_and_unknown(page, left):
+        line.text = without_unknown(line.text, left, place)
+        line.table = [[without_unknown(cell, left, place) for cell in row] for row in line.table]
+        yield line
+
+
+def known_and_unknown(page: Any, left: LeftOut) -> Iterator[Line]:
+    """The same, with codes for private use as the page has them."""
     most, *others = parts_of(page, left)
     aside = {part.angle: part.page.chars for part in others}
     number = page.page_number

@@ -8,6 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from lingyu.ingest.readers import Block, Fault, Reading, Unreadable
+from lingyu.ingest.readers.ink import note_render_modes
 from lingyu.ingest.readers.pages import Line, lines_of, unread
 from lingyu.ingest.readers.scans import EXTRA, lines_of_scan
 from lingyu.ingest.readers.shown import LeftOut
@@ -55,6 +56,7 @@ def read(path: Path, ocr: bool, left: LeftOut) -> tuple[list[list[Line]], list[F
     try:
         with path.open("rb") as file, pdfplumber.open(file) as pdf:
             for page in pdf.pages:
+                note_render_modes(page)
                 why = unread(page)
                 if why and ocr:
                     lines, unclear = lines_of_scan(page)

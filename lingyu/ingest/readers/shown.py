@@ -23,7 +23,8 @@ REASONS = {
     "watermark": "a watermark behind the text, omitted",
     "comment": "a comment, not part of the text",
     "picture": "a picture in the text; only its name is kept",
-    "formula_lost": "a formula stored as a picture or in an unsupported format; type it as text",
+    "formula_lost": "a formula stored as a picture or in an unsupported format, or, in a PDF, as single characters; type it as text",
+    "unmapped": "a character for which the font names no Unicode value, read as �; compare with the page",
 }
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+from lingyu.ingest.readers.ink import report_unmapped, without_unseen
 from lingyu.ingest.readers.shown import TICKED, UNTICKED, LeftOut, lowered, raised
 from lingyu.text.symbols import is_picture_font, symbol
 
@@ -36,7 +37,8 @@ class Part:
 def parts_of(page: Any, left: LeftOut) -> list[Part]:
     """The page by reading direction, the main direction first. Omitted text is recorded in `left`."""
     place = f"page {page.page_number}"
-    chars: list[Char] = page.chars
+    every: list[Char] = page.chars
+    chars = report_unmapped(without_unseen(page, every, left, place), left, place)
     annotations = page.annots if page.page_obj.attrs.get("Annots") else []
     struck_boxes: list[tuple[float, float, float, float]] = []
     filled: list[Char] = []
@@ -59,7 +61,7 @@ def parts_of(page: Any, left: LeftOut) -> list[Part]:
         groups[0] = [char for char in groups[0] if id(char) not in ids]
         groups[270] = vertical + groups.get(270, [])
     ordered = sorted(((angle, group) for angle, group in groups.items() if group), key=lambda pair: -len(pair[1])) or [(0, [])]
-    if len(ordered) == 1 and ordered[0][0] == 0 and len(straight) == len(page.chars) and not filled and not small(page.chars):
+    if len(ordered) == 1 and ordered[0][0] == 0 and chars is every and len(straight) == len(every) and not small(every):
         return [Part(page, 0, False)]
     return [Part(turned(page, group, angle), angle, number > 0) for number, (angle, group) in enumerate(ordered)]
 

@@ -9,6 +9,7 @@ from lingyu.ingest.readers import Block, Fault, Reading, Unreadable, markdown_ta
 from lingyu.ingest.readers.encoding import whole_text
 from lingyu.ingest.readers.formulas import between_marks, of_web
 from lingyu.ingest.readers.shown import TICKED, UNTICKED, LeftOut, lowered, raised
+from lingyu.ingest.readers.styles import KINDS, Styles
 
 BREAK = "\u2028"  # a <br>; a line break in the source is only white space
 UNSEEN = {"script", "style", "noscript", "template", "head", "svg", "math", "iframe", "object", "canvas", "audio", "video", "map"}
@@ -19,19 +20,10 @@ INLINE = {
     "mark", "q", "rp", "ruby", "rt", "s", "samp", "small", "span", "strike", "strong", "sub", "sup", "time", "tt", "u", "var", "wbr",
 }
 # fmt: on
-# Styles that hide, strike out or shift text, by the reason reported for it.
-STYLES = {
-    "hidden_text": re.compile(
-        r"(?:^|;|\s)(?:display\s*:\s*none|visibility\s*:\s*(?:hidden|collapse)|(?:opacity|font-size)\s*:\s*0(?:px|pt|em|%)?\s*(?:;|!|$))"
-    ),
-    "struck_text": re.compile(r"text-decoration(?:-line)?\s*:[^;]*line-through"),
-    "sup": re.compile(r"vertical-align\s*:\s*super"),
-    "sub": re.compile(r"vertical-align\s*:\s*sub"),
-}
 # Tags that are not shown as plain text, regardless of attributes.
 MARKED = {"sup", "sub", "s", "strike", "del", "rt", "rp", "math", "input", "script", "mjx-container"}
-RULE = re.compile(r"([^{}]+)\{([^{}]*)\}")
-SELECTOR = re.compile(r"(?P<tag>[a-z][a-z0-9]*)?(?:\.(?P<of_class>[\w-]+)|#(?P<id>[\w-]+))?", re.IGNORECASE)
+WHOLE = ("html", "body", "head")  # a page that is hidden as a whole is shown by its script
+INHERITED = ("visibility", "font-size")
 # Formulas rendered by KaTeX and MathJax, next to their MathML or script source.
 DRAWN = re.compile(r"(?:^|\s)(?:katex-html|MathJax|MathJax_Display|MathJax_Preview|MathJax_SVG|mjx-chtml)(?:\s|$)")
 
@@ -74,17 +66,17 @@ def of_fragment(text: str, left: LeftOut, whole: bool = True) -> Iterator[Block]
 
 def as_shown(page: Any, left: LeftOut) -> None:
     """Reduce a page to its visible content in plain characters: hidden and struck-out text is removed."""
-    rules = rules_of(page)
+    styles = Styles(page)
     told = {script.getparent() for script in page.iter("script") if (script.get("type") or "").startswith("math/tex")}
-    of_tags = any(rule["tag"] for _, rule in rules)
     found: list[tuple[str, str]] = []
+    without_inherited(page, styles, found)
     for element in reversed(list(page.iter())):  # inner elements first
         tag = element.tag
-        if tag not in MARKED and not of_tags and not element.attrib:
+        if tag not in MARKED and not styles.rules and not element.attrib:
             continue
         if not isinstance(tag, str) or element.getparent() is None:
             continue
-        looks = looks_of(element, rules)
+        looks = looks_of(element, styles)
         if tag in ("rt", "rp"):
             found.append(("ruby", "" if tag == "rp" else element.text_content()))
             element.drop_tree()
@@ -98,9 +90,9 @@ def as_shown(page: Any, left: LeftOut) -> None:
             drawn_by_mathjax(element)
         elif tag == "input" and (element.get("type") or "").lower() in ("checkbox", "radio"):
             replace(element, TICKED if element.get("checked") is not None else UNTICKED)
-        elif tag in ("html", "body", "head") or tag in UNSEEN:
+        elif tag in WHOLE or tag in UNSEEN:
             continue
-        elif "hidden_text" in looks or element.get("hidden") is not None:
+        elif "hidden_text" in looks:
             found.append(("hidden_text", element.text_content()))
             element.drop_tree()
         elif tag in ("s", "strike", "del") or "struck_text" in looks:
@@ -113,6 +105,47 @@ def as_shown(page: Any, left: LeftOut) -> None:
         left.add(reason, text)
 
 
+def looks_of(element: Any, styles: Styles) -> set[str]:
+    """What is done to the whole of an element: hidden_text, struck_text, sup, sub."""
+    values = styles.of(element) if styles.rules or element.get("style") else {}
+    looks = {"hidden_text"} if element.get("hidden") is not None and "display" not in values else set[str]()
+    if any(KINDS[name](values[name]) for name in ("display", "content-visibility", "opacity") if name in values):
+        looks.add("hidden_text")
+    if KINDS["text-decoration"](values.get("text-decoration", "")):
+        looks.add("struck_text")
+    if (shift := values.get("vertical-align", "")) in ("super", "sub"):
+        looks.add("sup" if shift == "super" else "sub")
+    return looks
+
+
+def without_inherited(page: Any, styles: Styles, found: list[tuple[str, str]]) -> None:
+    """Removes text that is invisible or of no size, and keeps what within it is shown again, as the items of a list whose gaps are."""
+    names = [name for name in INHERITED if any(name in rule.said for rule in styles.rules)]
+    if not names and not page.xpath("//*[contains(@style, 'visibility') or contains(@style, 'font-size')]"):
+        return
+    states: dict[Any, dict[str, bool]] = {}
+    gone: dict[Any, list[str]] = {}  # by the outermost element that is not seen
+    owners: dict[Any, Any] = {}
+    for element in page.iter():
+        if not isinstance(element.tag, str):
+            continue
+        parent = element.getparent()
+        state = dict(states.get(parent, {}))
+        if element.tag not in WHOLE and (values := styles.of(element)):
+            state |= {name: KINDS[name](values[name]) for name in INHERITED if values.get(name, "inherit") not in ("inherit", "unset")}
+        states[element] = state
+        if not any(state.values()) or element.tag in UNSEEN:
+            continue
+        owner = owners[element] = owners.get(parent, element)
+        texts = gone.setdefault(owner, [])
+        texts.append(element.text or "")
+        element.text = None
+        for child in element:
+            texts.append(child.tail or "")
+            child.tail = None
+    found += [("hidden_text", text) for texts in reversed(gone.values()) if (text := "".join(texts)).strip()]
+
+
 def replace(element: Any, text: str) -> None:
     element.tail = text + (element.tail or "")
     element.drop_tree()
@@ -123,37 +156,6 @@ def drawn_by_mathjax(element: Any) -> None:
     spoken = element.xpath(".//mjx-assistive-mml")
     if spoken:
         replace(element, " ".join(part.text_content() for part in spoken))
-
-
-def rules_of(page: Any) -> list[tuple[str, re.Match[str]]]:
-    """The simple rules (tag, class or id) of the page's own style sheets that change what is shown."""
-    found = []
-    for sheet in page.iter("style"):
-        text = re.sub(r"/\*.*?\*/", "", sheet.text or "", flags=re.DOTALL)
-        text = re.sub(r"@[^{};]+\{(?:[^{}]*\{[^{}]*\})*[^{}]*\}|@[^{};]+;", "", text)  # for print, narrow screens …
-        for rule in RULE.finditer(text):
-            kinds = [kind for kind, style in STYLES.items() if style.search(rule[2].lower())]
-            selectors = [match for one in rule[1].split(",") if (match := SELECTOR.fullmatch(one.strip())) and match[0]]
-            found += [(kind, match) for kind in kinds for match in selectors]
-    return found
-
-
-def looks_of(element: Any, rules: list[tuple[str, re.Match[str]]]) -> set[str]:
-    style = (element.get("style") or "").lower()
-    looks = {kind for kind, sign in STYLES.items() if style and sign.search(style)}
-    if rules:
-        classes = (element.get("class") or "").split()
-        for kind, rule in rules:
-            tag, of_class, named = rule["tag"], rule["of_class"], rule["id"]
-            if (
-                (not tag or tag.lower() == element.tag)
-                and (not of_class or of_class in classes)
-                and (not named or named == element.get("id"))
-            ):
-                looks.add(kind)
-        if re.search(r"display\s*:(?!\s*none)", style):
-            looks.discard("hidden_text")  # its own style overrides the style sheet
-    return looks
 
 
 class Reader:
