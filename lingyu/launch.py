@@ -43,7 +43,7 @@ def launched(module: str, processes: int) -> int | None:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    here, cards = processes // nodes, torch.cuda.device_count()
+    here, cards = processes // nodes, torch.accelerator.device_count()
     if cards and here > cards:
         raise StageError(f"processes requires {here} GPUs on this machine, which has {cards}. Lower processes, or set LINGYU_NODES.")
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # the worker has already reported the error

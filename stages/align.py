@@ -89,7 +89,7 @@ def run(params: Params, models: Path, reward: Path, train_folder: Path, dev_fold
 
     if params.start_share:
         go_back(ready.trainer.model, load_model(model, params.max_length), params.start_share)
-    save(ready.trainer.model, tokenizer, out / "model")
+    save(ready.trainer.model, tokenizer, out / "model", model)
     write_curves(ready.trainer.state.log_history, out / "curves.csv", ready.curves)
     write_json(out / "metrics.json", {**metrics, "rows": ready.rows, **ready.more})
     finish(place, out)

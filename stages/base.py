@@ -121,10 +121,18 @@ def complete(model: Path, source: Source) -> None:
     """Tokenizer, chat template and end marks as the next stages need them. Raises StageError for a base without one of them."""
     tokenizer = load_tokenizer(model)
     template = adapted(Chat.of(tokenizer), source.reasoning, source.date)
-    if template != tokenizer.chat_template or not all((model / name).is_file() for name in ("tokenizer.json", "chat_template.jinja")):
+    if template != tokenizer.chat_template or not (model / "chat_template.jinja").is_file() or not same_tokens(tokenizer, model):
         tokenizer.chat_template = template
         tokenizer.save_pretrained(model)
     end_replies(tokenizer, model)
+
+
+def same_tokens(tokenizer: Any, model: Path) -> bool:
+    """Whether the tokenizer.json that mix and service read is what transformers makes of it: some, as Llama 2's, it builds anew."""
+    from tokenizers import Tokenizer
+
+    path = model / "tokenizer.json"
+    return path.is_file() and Tokenizer.from_file(str(path)).to_str() == tokenizer.backend_tokenizer.to_str()
 
 
 def end_replies(tokenizer: Any, model: Path) -> None:

@@ -22,7 +22,7 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt
 from lingyu.evaluate import ask
 from lingyu.files import read_table, write_json
 from lingyu.model import vocabulary
-from lingyu.model.load import load_model, load_tokenizer, prepare, save
+from lingyu.model.load import device, load_model, load_tokenizer, prepare, save
 from lingyu.records import Document, Fact
 from lingyu.stage import StageError, StageParams, start
 
@@ -79,7 +79,7 @@ def run(params: Params, base: Path, splits: list[Path], train_folder: Path, dev_
     vocabulary.add(model, longer, rows, params.noise, params.seed)
     bits_after = bits_per_byte(model, longer, some) if rows else bits_before
 
-    save(model, longer, out / "model")
+    save(model, longer, out / "model", base)
     write_terms(rows, longer, out / "terms.csv")
     (out / "curves.csv").write_text("step,train_loss,eval_loss\n", encoding="utf-8")
     write_json(
@@ -114,9 +114,7 @@ def sample(texts: list[str], characters: int) -> list[str]:
 
 def bits_per_byte(model: Any, tokenizer: Any, texts: list[str]) -> float:
     """What the model needs to foretell the texts, comparable between vocabularies; 0 where there is none."""
-    import torch
-
-    model.to("cuda" if torch.cuda.is_available() else "cpu")
+    model.to(device())
     context = min(model.config.max_position_embeddings, WINDOW)
     nats = ask.nats_of_texts(ask.Checkpoint(model, tokenizer, context, frozenset(), 4 * WINDOW, "fp32"), texts, WINDOW // 4)
     model.to("cpu")

@@ -192,18 +192,13 @@ class Tokens:
             case Document():
                 return [self._chat.literal(row.text)]
             case Dialogue():
-                return [self._whole(row.messages)]
+                return [self._chat.whole(row.messages)]
             case Preference():
                 replies = (Message(role="assistant", content=reply) for reply in (row.chosen, row.rejected))
-                return [self._whole([*row.messages, reply]) for reply in replies]
+                return [self._chat.whole([*row.messages, reply]) for reply in replies]
             case Question():
                 return [self._chat.prompt(row.messages)]
         raise TypeError(f"{type(row).__name__} belongs to no table")
-
-    def _whole(self, messages: Sequence[Message]) -> str:
-        """The longer of the rendered text and the training text: some templates omit the reasoning or the end mark."""
-        whole = self._chat.render(messages)
-        return max(whole, "".join(self._chat.prompt_and_reply(messages)), key=len) if messages[-1].role == "assistant" else whole
 
 
 def check_references(rows: dict[str, list[Row]]) -> None:

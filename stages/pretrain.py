@@ -83,7 +83,7 @@ def run(params: Params, model: Path, train_folder: Path, dev_folder: Path, work:
     if not params.enabled or next(texts(), None) is None:
         if is_first():
             print(NOTHING if params.enabled else OFF, flush=True)
-            save(load_model(model, params.max_length), tokenizer, out / "model")
+            save(load_model(model, params.max_length), tokenizer, out / "model", model)
             write_curves([], out / "curves.csv")
             write_json(out / "metrics.json", {"steps": 0, "tokens_an_epoch": 0})
         return
@@ -124,7 +124,7 @@ NOTHING = (
 def short_dialogues(table: Path, chat: Chat, block: int) -> Iterator[str]:
     """The dialogues of at most `block` tokens, as the chat template writes them; without those of which a reply is not to be learnt."""
     for rows in batches((row for row in read_table(table, Dialogue) if not row.is_masked), 1000):
-        texts = [chat.render(row.messages) for row in rows]
+        texts = [chat.whole(row.messages) for row in rows]
         lengths = [len(ids) for ids in chat.encode_all(texts)]
         yield from (text for text, length in zip(texts, lengths, strict=True) if length <= block)
 

@@ -64,12 +64,10 @@ def run(params: Params, models: Path, train_folder: Path, dev_folder: Path, work
     )
     metrics: dict[str, Any] = train(trainer, "reward", params.kernels)
 
-    save(trainer.model, tokenizer, out / "model")
+    metrics |= {"pairs": len(pairs), "dev_pairs": len(held), "dev_accuracy": accuracy(trainer.model, tokenizer, held)}
+    save(trainer.model, tokenizer, out / "model", model)
     write_curves(trainer.state.log_history, out / "curves.csv", CURVES)
-    write_json(
-        out / "metrics.json",
-        {**metrics, "pairs": len(pairs), "dev_pairs": len(held), "dev_accuracy": accuracy(trainer.model, tokenizer, held)},
-    )
+    write_json(out / "metrics.json", metrics)
     finish(place, out)
 
 

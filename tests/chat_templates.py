@@ -1,6 +1,7 @@
 """Small chat templates of the kinds that the families have, each with a tokenizer that knows its marks."""
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from tokenizer_kinds import WORDS, bytes_alone
 
@@ -89,16 +90,33 @@ R1 = """\
 """
 
 
+INTERNLM = """\
+{{- bos_token }}
+{%- for message in messages %}{{- '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>' + '\\n' }}{%- endfor %}
+{%- if add_generation_prompt %}{{- '<|im_start|>assistant\\n' }}{%- endif %}
+"""
+BAICHUAN = """\
+{%- for message in messages %}
+    {%- if message['role'] == 'system' %}{{- message['content'] }}
+    {%- elif message['role'] == 'user' %}{{- '<reserved_106>' + message['content'] }}
+    {%- else %}{{- '<reserved_107>' + message['content'] + eos_token }}{% endif %}
+{%- endfor %}
+{%- if add_generation_prompt %}{{- '<reserved_107>' }}{%- endif %}
+"""
+
+
 @dataclass(frozen=True)
 class Family:
-    """metaspace: words begin with ▁, as SentencePiece has them; else bytes. known: tokens of the vocabulary that are no control tokens."""
+    """metaspace: words begin with ▁, as SentencePiece has them, the first of a text, too (Gemma: never); else bytes.
+    known: tokens of the vocabulary that are no control tokens. begin: what the tokenizer puts before a text, where it is not bos."""
 
     template: str
     special: list[str]
     eos: str
     bos: str | None = None
-    metaspace: bool = False
+    metaspace: Literal["first", "never", ""] = ""
     known: list[str] = field(default_factory=list)
+    begin: list[str] = field(default_factory=list)
 
 
 CHATML_MARKS = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
@@ -107,19 +125,24 @@ FAMILIES = {
     "chatml": Family(CHATML, CHATML_MARKS, "<|im_end|>", known=THINKS),
     "qwen2.5": Family(QWEN25, CHATML_MARKS, "<|im_end|>"),
     "generation": Family(GENERATION, CHATML_MARKS, "<|im_end|>"),
-    "llama2": Family(LLAMA2, ["<unk>", "<s>", "</s>"], "</s>", "<s>", metaspace=True),
+    "llama2": Family(LLAMA2, ["<unk>", "<s>", "</s>"], "</s>", "<s>", metaspace="first"),
     "llama3": Family(
         LLAMA3,
         ["<|begin_of_text|>", "<|end_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"],
         "<|eot_id|>",
         "<|begin_of_text|>",
     ),
-    "mistral": Family(MISTRAL, ["<unk>", "<s>", "</s>", "[INST]", "[/INST]"], "</s>", "<s>", metaspace=True),
-    "gemma": Family(GEMMA, ["<pad>", "<eos>", "<bos>", "<unk>", "<start_of_turn>", "<end_of_turn>"], "<eos>", "<bos>", metaspace=True),
+    "mistral": Family(MISTRAL, ["<unk>", "<s>", "</s>", "[INST]", "[/INST]"], "</s>", "<s>", metaspace="first"),
+    "gemma": Family(GEMMA, ["<pad>", "<eos>", "<bos>", "<unk>", "<start_of_turn>", "<end_of_turn>"], "<eos>", "<bos>", metaspace="never"),
     "glm4": Family(
-        GLM4, ["<|endoftext|>", "[gMASK]", "<sop>", "<|system|>", "<|user|>", "<|assistant|>", "<|observation|>"], "<|endoftext|>"
+        GLM4,
+        ["<|endoftext|>", "[gMASK]", "<sop>", "<|system|>", "<|user|>", "<|assistant|>", "<|observation|>"],
+        "<|endoftext|>",
+        begin=["[gMASK]", "<sop>"],
     ),
     "phi": Family(PHI, ["<|endoftext|>", "<|system|>", "<|user|>", "<|assistant|>", "<|end|>"], "<|endoftext|>"),
+    "internlm": Family(INTERNLM, ["<unk>", "<s>", "</s>", "<|im_start|>", "<|im_end|>"], "</s>", "<s>", metaspace="first"),
+    "baichuan": Family(BAICHUAN, ["<unk>", "<s>", "</s>", "<reserved_106>", "<reserved_107>"], "</s>", metaspace="first"),
     "r1": Family(R1, ["<|begin|>", "<|finish|>", "<|User|>", "<|Assistant|>"], "<|finish|>", "<|begin|>", known=THINKS),
 }
 
@@ -132,8 +155,9 @@ def tokenizer_of(family: Family):
     words = [*WORDS, "请问电池多久检查一次？每月一次。", "No more than 120 m above the ground."]
     if family.metaspace:
         core = Tokenizer(models.BPE(byte_fallback=True, unk_token="<unk>", fuse_unk=True))
-        core.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first", split=False)
-        core.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)])
+        core.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme=family.metaspace, split=False)
+        first = [decoders.Strip(" ", 1, 0)] if family.metaspace == "first" else []
+        core.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), *first])
         core.train_from_iterator(words, trainers.BpeTrainer(vocab_size=400, special_tokens=["<unk>", *bytes_alone()], show_progress=False))
     else:
         core = Tokenizer(models.BPE())
@@ -146,9 +170,9 @@ def tokenizer_of(family: Family):
         core.train_from_iterator(words, trainers.BpeTrainer(vocab_size=400, initial_alphabet=alphabet, show_progress=False))
     core.add_special_tokens(family.special)
     core.add_tokens([AddedToken(token, special=False) for token in family.known])
-    if family.bos:
+    if begin := family.begin or [family.bos or ""][: bool(family.bos)]:
         core.post_processor = processors.TemplateProcessing(
-            single=f"{family.bos} $A", special_tokens=[(family.bos, core.token_to_id(family.bos))]
+            single=[*begin, "$A"], special_tokens=[(token, core.token_to_id(token)) for token in begin]
         )
     names = {"bos_token": family.bos} if family.bos else {}
     tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_object=core, eos_token=family.eos, pad_token=family.special[0], **names)

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from tiny import build_tiny_model
+from training import names
 
 from lingyu.model.load import load_model
 from lingyu.train.kernels import PIECE, product_type, put_under, summed_loss
@@ -180,14 +181,3 @@ def test_products_are_of_the_type_that_autocast_asks_for():
     assert product_type(torch.zeros(1)) == torch.float32
     with torch.autocast("cpu", torch.bfloat16):
         assert product_type(torch.zeros(1)) == torch.bfloat16
-
-
-def names(tensor):
-    """The functions that a tensor comes from."""
-    found, rest = set(), [tensor.grad_fn]
-    while rest:
-        one = rest.pop()
-        if one is not None and one not in found:
-            found.add(one)
-            rest += [before for before, _ in one.next_functions]
-    return {one.name() for one in found}

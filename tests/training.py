@@ -94,6 +94,17 @@ def write_mix(folder: Path, texts=SENTENCES, asked=ASKED, pairs=PAIRS) -> None:
     write_table(folder / "train" / "prompts.parquet", [question(i, text) for i, (text, _) in enumerate(asked)], Question)
 
 
+def names(tensor) -> set[str]:
+    """The functions that a tensor comes from."""
+    found, rest = set(), [tensor.grad_fn]
+    while rest:
+        one = rest.pop()
+        if one is not None and one not in found:
+            found.add(one)
+            rest += [before for before, _ in one.next_functions]
+    return {one.name() for one in found}
+
+
 def curves(out: Path) -> list[dict[str, str]]:
     with (out / "curves.csv").open(newline="") as file:
         return list(csv.DictReader(file))

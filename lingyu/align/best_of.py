@@ -12,7 +12,7 @@ from lingyu.align.context import Given, Ready
 from lingyu.align.policy import Sampling, prompts_of, sampled
 from lingyu.align.rewards import Measure, Prompt, measures, together
 from lingyu.model.chat import Chat
-from lingyu.model.load import load_model
+from lingyu.model.load import device, load_model
 from lingyu.stage import StageError
 from lingyu.train.data import NOT_LEARNT, Example, stored
 from lingyu.train.run import causal_trainer
@@ -71,10 +71,9 @@ class Draw(NamedTuple):
 
 def draws(model: Any, prompts: Sequence[Prompt], reward_fn: Measure, given: Given, method: BestOf) -> list[list[Draw]]:
     """For each prompt its replies. Written down batch by batch, each with a seed of its own, so that what was drawn is not drawn again."""
-    import torch
     from transformers import set_seed
 
-    model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
+    model.to(device()).eval()
     done = given.place / "draws.jsonl"
     rows = whole_lines(done)
     with done.open("w", encoding="utf-8") as file:

@@ -194,8 +194,12 @@ def sampled(model: Any, tokenizer: Any, prompts: Sequence[str], most: int, tempe
         eos_token_id=sorted(set(ends)),
         pad_token_id=tokenizer.pad_token_id,
     )
-    with torch.no_grad():
-        ids = model.generate(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"], generation_config=drawing)
+    published, model.generation_config = model.generation_config, drawing  # which would fill in a repetition penalty
+    try:
+        with torch.no_grad():
+            ids = model.generate(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"], generation_config=drawing)
+    finally:
+        model.generation_config = published
     replies = ids[:, inputs["input_ids"].shape[1] :]
     ended = torch.isin(replies, torch.tensor(sorted(set(ends)), device=replies.device)).long()
     mask = (ended.cumsum(dim=1) - ended == 0).long()

@@ -11,7 +11,7 @@ from pydantic import Field, PositiveInt
 from lingyu.align.context import Given
 from lingyu.evaluate.rules import states_answer, thought_and_answered
 from lingyu.model.chat import THINK_END, Chat
-from lingyu.model.load import is_model, load_scorer, load_tokenizer
+from lingyu.model.load import device, is_model, load_scorer, load_tokenizer
 from lingyu.model.scoring import scored_text, scores
 from lingyu.records import Question
 from lingyu.stage import StageError, StageParams
@@ -124,9 +124,7 @@ def measure_of(reward: Reward, given: Given) -> Measure:
 
 
 def by_model(given: Given) -> Measure:
-    import torch
-
-    judge = load_scorer(given.reward, given.params.max_length).to("cuda" if torch.cuda.is_available() else "cpu")
+    judge = load_scorer(given.reward, given.params.max_length).to(device())
     tokenizer = load_tokenizer(given.reward)
     chat = Chat.of(tokenizer)
 

@@ -13,6 +13,8 @@ import torch
 from lingyu.align.context import Given
 from lingyu.align.policy import Ppo, sampled
 from lingyu.align.rewards import Measure, Prompt
+from lingyu.stage import StageError
+from lingyu.train.kernels import PLAIN, Scores, scores_of
 
 
 class Rollout(NamedTuple):
@@ -67,6 +69,10 @@ class Critic(torch.nn.Module):
 def with_rollouts(trainer: Any, given: Given, method: Ppo, start: Any, reward_fn: Measure) -> Any:
     """The class of trainer, a step of which is a rollout and all that is learnt from it, and which is evaluated by reward."""
     params = given.params
+    if (way := scores_of(start)) is None:
+        raise StageError(
+            f"method ppo does not know how a model of type {start.config.model_type} makes the scores of its vocabulary. Take grpo or rloo."
+        )
 
     class Rollouts(trainer):
         control: Any
@@ -118,7 +124,7 @@ def with_rollouts(trainer: Any, given: Given, method: Ppo, start: Any, reward_fn
 
         def logprobs(self, causal: Any, ids: Any, mask: Any, width: int) -> tuple[Any, Any]:
             with self.compute_loss_context_manager():  # autocast, where precision is not fp32
-                return logprobs_of(causal, ids, mask, width, method.temperature)
+                return logprobs_of(causal, ids, mask, width, method.temperature, way)
 
         def loss_of(self, rollout: Rollout) -> Any:
             now, hidden = self.logprobs(self.model, rollout.ids, rollout.mask, rollout.learnt.shape[1])
@@ -162,12 +168,12 @@ def with_rollouts(trainer: Any, given: Given, method: Ppo, start: Any, reward_fn
     return Rollouts
 
 
-def logprobs_of(causal: Any, ids: Any, mask: Any, width: int, temperature: float) -> tuple[Any, Any]:
+def logprobs_of(causal: Any, ids: Any, mask: Any, width: int, temperature: float, way: Scores = PLAIN) -> tuple[Any, Any]:
     """Of the last `width` tokens, the log-likelihood at this temperature and the hidden state that it was told from."""
     hidden = getattr(causal, causal.base_model_prefix)(
         input_ids=ids, attention_mask=mask, position_ids=(mask.cumsum(dim=1) - 1).clamp(min=0), use_cache=False
     ).last_hidden_state[:, -width - 1 : -1]
-    logits = causal.get_output_embeddings()(hidden).float() / temperature
+    logits = way.of(causal.get_output_embeddings()(hidden)) / temperature
     losses = torch.nn.functional.cross_entropy(logits.flatten(0, 1), ids[:, -width:].flatten(), reduction="none")
     return -losses.view(len(ids), width), hidden
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lingyu.model.chat import Chat, end_of_text, text_start
-from lingyu.model.load import load_model, load_tokenizer
+from lingyu.model.load import device, load_model, load_tokenizer
 
 LONG = 512  # tokens: what decides which attention is faster
 
@@ -40,11 +40,9 @@ class Checkpoint:
 
 
 def load(folder: Path, batch_tokens: int, precision: str) -> Checkpoint:
-    """The model of a folder, on a GPU where there is one."""
-    import torch
-
+    """The model of a folder, on an accelerator where there is one."""
     tokenizer = load_tokenizer(folder)
-    model = load_model(folder, longest=LONG).to("cuda" if torch.cuda.is_available() else "cpu").eval()
+    model = load_model(folder, longest=LONG).to(device()).eval()
     named = model.generation_config.eos_token_id
     ends = frozenset([*(named if isinstance(named, list) else [named]), tokenizer.eos_token_id, tokenizer.pad_token_id]) - {None}
     return Checkpoint(model, tokenizer, model.config.max_position_embeddings, ends, batch_tokens, precision)

@@ -5,14 +5,14 @@ from pathlib import Path
 from typing import Any
 
 from lingyu.files import read_json, write_json
-from lingyu.model.methods import Ia3, Lora, LowRank, Oft, Qlora
+from lingyu.model.methods import ALL_LINEAR, Ia3, Lora, LowRank, Oft, Qlora
 
 
 def laid_on(model: Any, method: LowRank | Ia3 | Oft, rows: Sequence[int]) -> Any:
     """The model with the method's adapter. rows: of the vocabulary, which learn as well."""
     from peft import IA3Config, LoraConfig, OFTConfig, get_peft_model
 
-    common: dict[str, Any] = {"task_type": "CAUSAL_LM", "target_modules": list(method.target_modules)}
+    common: dict[str, Any] = {"task_type": "CAUSAL_LM", "target_modules": targets_of(model, method)}
     config: Any
     if isinstance(method, LowRank):
         begin = {"init_lora_weights": "pissa"} if isinstance(method, Lora) and method.init_lora_weights == "pissa" else {}
@@ -36,6 +36,23 @@ def laid_on(model: Any, method: LowRank | Ia3 | Oft, rows: Sequence[int]) -> Any
         config.modules_to_save = [names_of(model)[0]] if model.config.tie_word_embeddings else names_of(model)
         config.ensure_weight_tying = bool(model.config.tie_word_embeddings)
     return get_peft_model(model, config)
+
+
+def targets_of(model: Any, method: LowRank | Ia3 | Oft) -> list[str]:
+    """The last part of the names of the layers to adapt."""
+    return sorted(linear_of(model)) if method.target_modules == ALL_LINEAR else list(method.target_modules)
+
+
+def linear_of(model: Any) -> dict[str, int]:
+    """The last part of the names of the linear layers, with the number of their inputs; without the head."""
+    import torch
+
+    head = model.get_output_embeddings()
+    return {
+        name.rpartition(".")[2]: module.in_features
+        for name, module in model.named_modules()
+        if isinstance(module, torch.nn.Linear) and module is not head
+    }
 
 
 def vocabulary_of(model: Any, rows: Sequence[int]) -> dict[str, list[int]]:

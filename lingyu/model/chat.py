@@ -146,6 +146,14 @@ class Chat:
                 "the chat template leaves out the reasoning of earlier replies, which loss_on: all would not teach; use loss_on: replies"
             )
 
+    def whole(self, messages: Sequence[Message]) -> str:
+        """The text of a conversation with nothing lost: of what the template renders and of prompt and reply, the longer.
+
+        Some templates leave the last reply's reasoning out of a conversation (R1), or the mark that ends it (GLM-4).
+        """
+        rendered = self.render(messages)
+        return max(rendered, "".join(self.prompt_and_reply(messages)), key=len) if messages[-1].role == "assistant" else rendered
+
     def ended(self, prompt: str, reply: str) -> str:
         """A prompt, what a model replied to it, and the mark that ends a turn, once."""
         return prompt + reply.removesuffix(self.end) + self.end
@@ -321,9 +329,8 @@ ENDS_OF_TEXT = ("<|endoftext|>", "<|end_of_text|>", "<eos>", "</s>", "<｜end▁
 
 def end_of_text(tokenizer: Any) -> int:
     """The mark behind a document; not always the one that ends a reply."""
-    special = {number for number, token in tokenizer.added_tokens_decoder.items() if token.special}
-    ids = [tokenizer.convert_tokens_to_ids(name) for name in ENDS_OF_TEXT]
-    return int(next((number for number in ids if number is not None and number in special), tokenizer.eos_token_id))
+    special = {token.content: number for number, token in tokenizer.added_tokens_decoder.items() if token.special}
+    return int(next((special[name] for name in ENDS_OF_TEXT if name in special), tokenizer.eos_token_id))
 
 
 def unescaped(text: str) -> str:

@@ -7,8 +7,8 @@ from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 from lingyu.stage import StageParams
 
 Targets = Annotated[list[str], Field(min_length=1)]
-LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
-TARGETS = "Last part of the names of the linear layers to adapt. The default is all of them in Llama, Qwen and Mistral."
+ALL_LINEAR = "all-linear"  # PEFT's name for it
+TARGETS = "Last part of the names of the linear layers to adapt. all-linear: every one but the head, whatever the family names them."
 Dropout = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -56,7 +56,7 @@ class LowRank(Adapting):
     lora_dropout: Dropout = Field(0.0, description="Share of the inputs that the adapter does not see in a training step.")
     use_rslora: bool = Field(False, description="Scale by the root of r instead (Kalajdzievski 2023): for a large r.")
     use_dora: bool = Field(False, description="Train the length of each row of weights apart from its direction, DoRA (Liu et al. 2024).")
-    target_modules: Targets = Field(list(LINEAR), description=TARGETS)
+    target_modules: Literal["all-linear"] | Targets = Field(ALL_LINEAR, description=TARGETS)
 
 
 class Lora(LowRank):
@@ -115,7 +115,7 @@ class Oft(Adapting):
     name: Literal["oft"]
     oft_block_size: int = Field(32, ge=2, description="Inputs of a block; it must divide the inputs of every target.")
     module_dropout: Dropout = Field(0.0, description="Share of the blocks that are left out of a training step.")
-    target_modules: Targets = Field(list(LINEAR), description=TARGETS)
+    target_modules: Literal["all-linear"] | Targets = Field(ALL_LINEAR, description=TARGETS)
 
 
 class Before(Adapting):

@@ -12,7 +12,7 @@ from typing import Any
 
 from lingyu.model import adapters
 from lingyu.model.attached import adopt, is_attached
-from lingyu.model.load import load_model, save
+from lingyu.model.load import device, load_model, save
 from lingyu.model.methods import (
     Adapting,
     Bottleneck,
@@ -67,7 +67,7 @@ class Tuning:
                 rows.write_in(model)
             if isinstance(self.method, ATTACHING):
                 finish(model, self.method)
-        save(model, tokenizer, out)
+        save(model, tokenizer, out, self.folder)
 
 
 def check_method(method: Method) -> None:
@@ -108,11 +108,11 @@ def misfits(model: Any, method: Method) -> list[str]:
     found = []
     layers = layers_of(model)
     if isinstance(method, LowRank | Ia3 | Oft):
-        linear = linear_of(model)
-        if absent := [name for name in method.target_modules if name not in linear]:
+        linear, targets = adapters.linear_of(model), adapters.targets_of(model, method)
+        if absent := [name for name in targets if name not in linear]:
             found.append(f"  target_modules: it has no {', '.join(absent)}. It has: {', '.join(sorted(linear))}.")
         if isinstance(method, Oft):
-            widths = {name: linear[name] for name in method.target_modules if name in linear and linear[name] % method.oft_block_size}
+            widths = {name: linear[name] for name in targets if name in linear and linear[name] % method.oft_block_size}
             found += [
                 f"  oft_block_size: {method.oft_block_size} does not divide the {width} inputs of {name}." for name, width in widths.items()
             ]
@@ -144,18 +144,6 @@ def misfits(model: Any, method: Method) -> list[str]:
 
 def layers_of(model: Any) -> Any:
     return getattr(model.base_model, "layers", None)
-
-
-def linear_of(model: Any) -> dict[str, int]:
-    """The last part of the names of the linear layers, with the number of their inputs; without the head."""
-    import torch
-
-    head = model.get_output_embeddings()
-    return {
-        name.rpartition(".")[2]: module.in_features
-        for name, module in model.named_modules()
-        if isinstance(module, torch.nn.Linear) and module is not head
-    }
 
 
 def new_rows(tokenizer: Any, method: Adapting) -> list[int]:
@@ -242,8 +230,8 @@ def summary(metrics: dict[str, float]) -> str:
     import torch
 
     learnt, all_of_them = int(metrics["trainable_parameters"]), int(metrics["parameters"])
-    if torch.cuda.is_available():
-        where, peak = "GPU memory", torch.cuda.max_memory_allocated()
+    if device() != "cpu":
+        where, peak = "GPU memory", torch.accelerator.max_memory_allocated()
     else:
         where, peak = "memory", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     return f"learnt {learnt:,} of {all_of_them:,} parameters ({learnt / all_of_them:.2%}), at most {peak / 2**20:,.0f} MiB of {where}"

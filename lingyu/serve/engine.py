@@ -36,17 +36,22 @@ class TransformersEngine:
     def __init__(self, folder: Path) -> None:
         # Otherwise idle OpenMP threads spin and take CPU time; read when torch is first imported.
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-        from transformers import AutoModelForCausalLM
+        import torch
+        from transformers import AutoModelForCausalLM, GenerationConfig
         from transformers.utils.logging import disable_progress_bar
 
         from lingyu.model.attached import know
 
         disable_progress_bar()
         know(folder)
-        self._model: Any = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True, use_safetensors=True)
+        safe = {"local_files_only": True, "use_safetensors": True, "trust_remote_code": False}
+        self._model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, **safe)  # as evaluate computes on a CPU
         self.context = int(self._model.config.max_position_embeddings)
-        ends = self._model.generation_config.eos_token_id
+        published = self._model.generation_config
+        ends = published.eos_token_id
         self.end_tokens = frozenset([ends] if isinstance(ends, int) else ends or [])
+        # Of what the base's publisher set only the marks count: a repetition penalty would give other replies than those evaluated.
+        self._model.generation_config = GenerationConfig(eos_token_id=ends, pad_token_id=published.pad_token_id)
         self.waiting = 0
         self._thread = ThreadPoolExecutor(1, "engine")
 

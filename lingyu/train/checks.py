@@ -9,6 +9,7 @@ from typing import Any
 
 from lingyu.launch import is_first
 from lingyu.model.chat import Chat
+from lingyu.model.load import device
 from lingyu.stage import StageError
 from lingyu.train.settings import Training
 
@@ -26,9 +27,9 @@ def check_machine(params: Training) -> None:
     """Raise StageError naming everything in the settings that this machine cannot do."""
     import torch
 
-    on_gpu = torch.cuda.is_available()
+    accelerated, on_gpu = device() != "cpu", device() == "cuda"
     faults = []
-    if params.precision == "fp16" and not on_gpu:
+    if params.precision == "fp16" and not accelerated:
         faults.append("precision fp16 needs a GPU; on a CPU write fp32, or bf16 where the processor multiplies in bf16")
     if params.precision == "bf16" and on_gpu and not torch.cuda.is_bf16_supported():
         faults.append("precision bf16 is not known to this GPU; write fp16")
@@ -40,11 +41,11 @@ def check_machine(params: Training) -> None:
         faults.append("kernels liger need a GPU; write auto or none")
     elif params.kernels == "liger" and not find_spec("liger_kernel"):
         faults.append("kernels liger need the package liger-kernel: pip install 'lingyu[gpu]'; or write auto or none")
-    if params.sharding in {"zero2", "zero3"} and not (on_gpu and find_spec("deepspeed")):
+    if params.sharding in {"zero2", "zero3"} and not (accelerated and find_spec("deepspeed")):
         faults.append(f"sharding {params.sharding} needs GPUs and the package deepspeed: pip install 'lingyu[gpu]'; or write fsdp")
     if params.tensorboard and not find_spec("tensorboard"):
         faults.append("tensorboard: true needs the package tensorboard: pip install 'lingyu[tensorboard]'; or write false")
-    if params.precision == "bf16" and not on_gpu and not multiplies_bf16() and is_first():
+    if params.precision == "bf16" and not accelerated and not multiplies_bf16() and is_first():
         print(SLOW, file=sys.stderr, flush=True)
     if faults:
         raise StageError("this machine cannot train as params.yaml says:\n" + "\n".join(f"  {fault}" for fault in faults))

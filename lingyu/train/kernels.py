@@ -6,13 +6,14 @@ overwritten. Modules and parameters stay what they are; the results are the same
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import wraps
 from typing import Any
 
 import torch
 from torch.autograd import Function
 
-PIECE = {"cpu": 256, "cuda": 2048}  # tokens whose scores are computed at a time; few enough to stay in a processor's cache
+PIECE = {"cpu": 256, "cuda": 2048, "npu": 2048}  # tokens whose scores are computed at a time; few enough to stay in a processor's cache
 
 
 def put_under() -> None:
@@ -226,11 +227,55 @@ def split_heads(turned: Any, made: Any, heads: int, shared: int, whole: bool = T
     return tuple(each.reshape(batch * shared, -1, size) for each in (queries, keys, values))
 
 
-def summed_loss(hidden: Any, head: Any, labels: Any, weights: Any = None) -> Any:
+@dataclass(frozen=True)
+class Scores:
+    """What a model makes of its head's products before they are the scores of the vocabulary: a scale (Granite, Cohere), and a soft cap
+    that none can exceed (Gemma 2)."""
+
+    scale: float = 1.0
+    cap: float | None = None
+
+    def of(self, products: Any) -> Any:
+        """Scores in fp32."""
+        scores = products.float() * self.scale if self.scale != 1.0 else products.float()
+        return scores if self.cap is None else self.cap * torch.tanh(scores / self.cap)
+
+    def back(self, to_scores: Any, scores: Any) -> Any:
+        """What goes back to the products, overwriting what came; scores: those that `of` gave."""
+        if self.cap is not None:
+            to_scores.mul_(1 - (scores / self.cap) ** 2)
+        return to_scores.mul_(self.scale) if self.scale != 1.0 else to_scores
+
+
+PLAIN = Scores()
+
+
+def scores_of(causal: Any) -> Scores | None:
+    """How a causal language model turns its head's products into scores; None where no pair of scale and cap gives what it gives."""
+    config, head = causal.config.get_text_config(), causal.get_output_embeddings()
+    names = ("logit_scale", "output_multiplier", "lm_head_multiplier", "logits_scaling")
+    given = next((float(value) for name in names if (value := getattr(config, name, None))), 1.0)
+    cap = getattr(config, "final_logit_softcapping", None)
+    modes = {module: module.training for module in causal.modules()}
+    ids = torch.arange(2, 6, device=causal.device)[None] % head.weight.shape[0]
+    causal.eval()  # nothing is drawn, so that training is the same as without this look
+    try:
+        with torch.no_grad():
+            right = causal(input_ids=ids, use_cache=False).logits.float()
+            products = head(getattr(causal, causal.base_model_prefix)(input_ids=ids, use_cache=False).last_hidden_state)
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+    # Most divide by logits_scaling, one multiplies.
+    ways = [Scores(scale, cap) for scale in dict.fromkeys((1.0, given, 1 / given))]
+    return next((way for way in ways if torch.allclose(way.of(products), right, rtol=1e-3, atol=1e-4 * float(right.abs().max()))), None)
+
+
+def summed_loss(hidden: Any, head: Any, labels: Any, weights: Any = None, scores: Scores = PLAIN) -> Any:
     """The sum of cross-entropies of a head's scores, each by its weight. hidden: (tokens, size); labels, weights: (tokens,)."""
     if type(head) is torch.nn.Linear and head.bias is None and not head._forward_hooks and not head._forward_pre_hooks:
-        return Loss.apply(hidden, head.weight, labels, weights, product_type(hidden), torch.is_grad_enabled())
-    losses = torch.nn.functional.cross_entropy(head(hidden).float(), labels, reduction="none")
+        return Loss.apply(hidden, head.weight, labels, weights, product_type(hidden), torch.is_grad_enabled(), scores)
+    losses = torch.nn.functional.cross_entropy(scores.of(head(hidden)), labels, reduction="none")
     return (losses if weights is None else losses * weights).sum()
 
 
@@ -238,7 +283,7 @@ class Loss(Function):
     """Scores of some tokens at a time, and at once what goes back from them: never all tokens by the whole vocabulary."""
 
     @staticmethod
-    def forward(context: Any, hidden: Any, weight: Any, labels: Any, weights: Any, kind: torch.dtype, learns: bool) -> Any:
+    def forward(context: Any, hidden: Any, weight: Any, labels: Any, weights: Any, kind: torch.dtype, learns: bool, way: Scores) -> Any:
         states, matrix, size = hidden.to(kind), weight.to(kind), PIECE.get(hidden.device.type, len(hidden))
         total = torch.zeros((), device=hidden.device)
         to_states = torch.empty_like(states) if learns and context.needs_input_grad[0] else None
@@ -246,13 +291,15 @@ class Loss(Function):
         for start in range(0, len(states), size):
             piece = slice(start, start + size)
             right = labels[piece, None]
-            logs = torch.log_softmax((states[piece] @ matrix.T).float(), -1)
+            scores = way.of(states[piece] @ matrix.T)
+            logs = torch.log_softmax(scores, -1)
+            scores = scores if way.cap is not None else None  # as large as anything here
             losses = -logs.gather(1, right)
             total += (losses if weights is None else losses * weights[piece, None]).sum()
             if to_states is None and to_weight is None:
                 continue
             back = logs.exp_().scatter_add_(1, right, torch.full_like(losses, -1))
-            back = (back if weights is None else back.mul_(weights[piece, None])).to(kind)
+            back = way.back(back if weights is None else back.mul_(weights[piece, None]), scores).to(kind)
             if to_states is not None:
                 torch.mm(back, matrix, out=to_states[piece])
             if to_weight is not None:
@@ -264,4 +311,4 @@ class Loss(Function):
     @staticmethod
     def backward(context: Any, back: Any) -> Any:
         made = zip(context.saved_tensors, context.kinds, strict=True)
-        return *(each if each is None else (each * back).to(kind) for each, kind in made), None, None, None, None
+        return *(each if each is None else (each * back).to(kind) for each, kind in made), None, None, None, None, None

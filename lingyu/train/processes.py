@@ -11,11 +11,11 @@ from typing import Any, Literal
 from lingyu.launch import is_first
 
 
-def arguments(processes: int, sharding: Literal["none", "fsdp", "zero2", "zero3"], on_gpu: bool, checkpointing: bool) -> dict[str, Any]:
+def arguments(processes: int, sharding: Literal["none", "fsdp", "zero2", "zero3"], device: str, checkpointing: bool) -> dict[str, Any]:
     """What TrainingArguments need to know of it."""
     if processes == 1:
         return {}
-    given: dict[str, Any] = {"ddp_backend": "nccl" if on_gpu else "gloo", "average_tokens_across_devices": True}
+    given: dict[str, Any] = {"ddp_backend": {"cuda": "nccl", "npu": "hccl"}.get(device, "gloo"), "average_tokens_across_devices": True}
     if sharding == "none":
         given["ddp_find_unused_parameters"] = False
     elif sharding == "fsdp":

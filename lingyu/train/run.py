@@ -5,11 +5,13 @@ import math
 import sys
 import time
 from collections.abc import Sequence
+from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from lingyu.launch import is_first
+from lingyu.model.load import device
 from lingyu.stage import StageError
 from lingyu.train import processes
 from lingyu.train.checkpoints import continued, last_whole_checkpoint
@@ -22,9 +24,7 @@ SLOWER = "Lower learning_rate, or raise warmup_ratio."
 
 def arguments(params: Training, work: Path, examples: int) -> dict[str, Any]:
     """The settings as keyword arguments of TrainingArguments, and of TRL's configurations that extend it."""
-    import torch
-
-    on_gpu = torch.cuda.is_available()
+    on_gpu = device() != "cpu"
     steps = max(1, math.ceil(examples / params.global_batch_size) * params.num_train_epochs)
     every = math.ceil(steps / params.evaluations)
     logging = math.ceil(every / LOGS)
@@ -35,7 +35,8 @@ def arguments(params: Training, work: Path, examples: int) -> dict[str, Any]:
         "use_cpu": not on_gpu,
         "bf16": params.precision == "bf16",
         "fp16": params.precision == "fp16",
-        "use_liger_kernel": on_gpu and (params.kernels == "liger" or (params.kernels == "auto" and bool(find_spec("liger_kernel")))),
+        "use_liger_kernel": device() == "cuda"
+        and (params.kernels == "liger" or (params.kernels == "auto" and bool(find_spec("liger_kernel")))),
         "per_device_train_batch_size": params.per_device_train_batch_size,
         "per_device_eval_batch_size": params.per_device_train_batch_size * 2,
         "gradient_accumulation_steps": params.gradient_accumulation_steps,
@@ -60,7 +61,7 @@ def arguments(params: Training, work: Path, examples: int) -> dict[str, Any]:
         "dataloader_pin_memory": on_gpu,
         "disable_tqdm": True,
         "report_to": "none",
-        **processes.arguments(params.processes, params.sharding, on_gpu, params.gradient_checkpointing),
+        **processes.arguments(params.processes, params.sharding, device(), params.gradient_checkpointing),
     }
 
 
@@ -132,13 +133,22 @@ def with_causal_loss(trainer: Any) -> Any:
             seen = {name: inputs[name] for name in ("input_ids", "attention_mask", "position_ids") if name in inputs}
             shares = None if weights is None else weights[:, 1:][learnt]
             plain = self.accelerator.unwrap_model(model)
-            if model is not plain or self.args.world_size > 1:  # what several processes hang onto forward must be called
+            # What several processes hang onto forward must be called.
+            if model is not plain or self.args.world_size > 1 or self.scores is None:
                 logits = model(**seen, use_cache=False).logits[:, :-1][learnt]
                 losses = torch.nn.functional.cross_entropy(logits.float(), labels[learnt], reduction="none")
                 return (losses if shares is None else losses * shares).sum(), learnt.sum()
             causal = plain.get_base_model() if hasattr(plain, "get_base_model") else plain
             hidden = getattr(causal, causal.base_model_prefix)(**seen, use_cache=False).last_hidden_state[:, :-1]
-            return summed_loss(hidden[learnt], causal.get_output_embeddings(), labels[learnt], shares), learnt.sum()
+            return summed_loss(hidden[learnt], causal.get_output_embeddings(), labels[learnt], shares, self.scores), learnt.sum()
+
+        @cached_property
+        def scores(self) -> Any:
+            """How the model makes scores of its head's products; None where that is not known, and it must be asked for them."""
+            from lingyu.train.kernels import scores_of
+
+            plain = self.accelerator.unwrap_model(self.model)
+            return scores_of(plain.get_base_model() if hasattr(plain, "get_base_model") else plain)
 
         def prediction_step(self, model: Any, inputs: Any, prediction_loss_only: bool, ignore_keys: Any = None) -> Any:
             with torch.no_grad():
