@@ -126,6 +126,7 @@ TOO_LONG = (
     "以下表中有行因过长被丢弃：{counts}。可调大 mix.max_tokens（{most}）和 max_prompt_tokens（{prompt}），"
     "并相应调大 sft、reward、align 的 max_length 和微型基座的 base.shape.max_position_embeddings。"
 )
+NO_REASONING = "the chat template has no place for its reasoning (base.model.reasoning: inline writes it into the text)"
 ROW_TYPES: dict[str, type[Row]] = {
     "pretrain": Document,
     "domain": Document,
@@ -181,6 +182,13 @@ class Tokens:
         lengths = map(len, self._chat.encode_all([text for texts in sides for text in texts or []]))
         return [max(next(lengths) for _ in texts) if texts else None for texts in sides]
 
+    def lacks_reasoning(self, row: Row) -> bool:
+        """Whether the row could be rendered but for its reasoning."""
+        if not isinstance(row, Dialogue) or not any(message.reasoning for message in row.messages):
+            return False
+        bare = [message.model_copy(update={"reasoning": None}) for message in row.messages]
+        return self._sides_or_none(row.model_copy(update={"messages": bare})) is not None
+
     def _sides_or_none(self, row: Row) -> list[str] | None:
         try:
             return self._sides(row)
@@ -220,7 +228,7 @@ def fitting(table: str, rows: Sequence[Row], tokens: Tokens, params: Params, log
     most = params.max_prompt_tokens if ROW_TYPES[table.split("/")[1]] is Question else params.max_tokens
     for row, count in zip(rows, tokens.of_rows(rows), strict=True):
         if count is None:
-            log.drop(table, [row], "not in the chat template")
+            log.drop(table, [row], NO_REASONING if tokens.lacks_reasoning(row) else "not in the chat template")
         elif count <= most or table in {"test/domain", "test/general"}:
             yield row, count
         elif isinstance(row, Document):

@@ -1,5 +1,6 @@
 """Small chat templates of the kinds that the families have, each with a tokenizer that knows its marks."""
 
+import json
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -159,6 +160,9 @@ def tokenizer_of(family: Family):
         first = [decoders.Strip(" ", 1, 0)] if family.metaspace == "first" else []
         core.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), *first])
         core.train_from_iterator(words, trainers.BpeTrainer(vocab_size=400, special_tokens=["<unk>", *bytes_alone()], show_progress=False))
+        written = json.loads(core.to_str())
+        written["added_tokens"] = []  # bytes are pieces, no control tokens
+        core = Tokenizer.from_str(json.dumps(written))
     else:
         core = Tokenizer(models.BPE())
         core.normalizer = normalizers.NFC()

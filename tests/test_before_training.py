@@ -1,12 +1,17 @@
 """What a training would stumble over is told before it starts, or stops it so that it can go on."""
 
 import shutil
+from importlib.util import find_spec
+from types import SimpleNamespace
 
 import pytest
+import torch
 from pydantic import ValidationError
 from training import ASK, LORA, SFT, TRAINING, begun, contents, ended, project, staged
 
-from lingyu.model.load import load_model, load_tokenizer
+from lingyu.model.load import device, load_model, load_tokenizer
+from lingyu.model.methods import Qlora
+from lingyu.model.tuning import check_method
 from lingyu.stage import StageError
 from lingyu.train.checkpoints import is_whole
 from lingyu.train.checks import check_machine, check_model, check_room, multiplies_bf16
@@ -34,6 +39,42 @@ def settings(**changes) -> Training:
 def test_what_this_machine_cannot_do_is_told(changes, told):
     with pytest.raises(StageError, match=told):
         check_machine(settings(**changes))
+
+
+@pytest.mark.parametrize("there", [None, "cuda", "npu", "mps"])
+def test_an_accelerator_that_torch_finds_is_used_everywhere(there, tmp_path, monkeypatch):
+    """Ascend's NPUs by torch_npu as GPUs by CUDA; others are left alone. Nothing here has run on an NPU."""
+    found = there and SimpleNamespace(type=there)
+    monkeypatch.setattr("torch.accelerator.current_accelerator", lambda check_available: found)
+
+    computed = device()
+    given = arguments(settings(processes=2), tmp_path, 20)
+
+    assert computed == (there if there in ("cuda", "npu") else "cpu")
+    assert given["use_cpu"] == (computed == "cpu")
+    assert given["ddp_backend"] == {"cuda": "nccl", "npu": "hccl"}.get(computed, "gloo")
+    assert given["use_liger_kernel"] == (computed == "cuda" and bool(find_spec("liger_kernel")))
+    if computed == "npu":
+        check_machine(settings(precision="fp16"))
+        with pytest.raises(StageError, match="optim adamw_8bit needs a GPU"):
+            check_machine(settings(optim="adamw_8bit"))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+@pytest.mark.parametrize(
+    ("refuse", "told"),
+    [
+        (lambda: check_method(Qlora(name="qlora")), "there is no CUDA GPU here"),
+        (lambda: check_machine(settings(kernels="liger")), "kernels liger need a GPU"),
+        (lambda: check_machine(settings(precision="fp16")), "precision fp16 needs a GPU"),
+        (lambda: check_machine(settings(sharding="zero2", processes=2)), "sharding zero2 needs GPUs"),
+    ],
+)
+def test_what_needs_a_gpu_is_refused_in_a_line(refuse, told):
+    with pytest.raises(StageError, match=told) as refused:
+        refuse()
+
+    assert len(str(refused.value).removeprefix("this machine cannot train as params.yaml says:\n").splitlines()) == 1
 
 
 @pytest.mark.parametrize(("changes", "package"), [({"optim": "lion_32bit"}, "bitsandbytes"), ({"tensorboard": True}, "tensorboard")])

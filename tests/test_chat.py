@@ -12,6 +12,7 @@ from lingyu.base.template import adapted
 from lingyu.evaluate.ask import Checkpoint
 from lingyu.model.chat import CHATML, Chat, TemplateFault, end_of_text, load_template, split_reasoning, text_start, unescaped
 from lingyu.records import Message
+from lingyu.stage import StageError
 from lingyu.train.data import NOT_LEARNT, dialogues, packed
 
 SYSTEM = Message(role="system", content="Be brief. 简短回答。")
@@ -24,6 +25,8 @@ CONVERSATION = [
     Message(role="assistant", content="120 m.", reasoning="Open category."),
 ]
 DAY = date(2026, 1, 2)
+ANSWER = Message(role="assistant", content="120 m.")
+KEEP_REASONING = {"chatml", "r1"}  # of all templates
 PIECES = [
     "电池",
     "每月检查",
@@ -182,6 +185,28 @@ def test_reasoning_is_refused_where_it_would_be_lost():
 
     with pytest.raises(TemplateFault, match=r"leaves out the reasoning .*base\.model\.reasoning"):
         chat.prompt_and_reply([USER, Message(role="assistant", content="120 m.", reasoning="Open category.")])
+
+
+@pytest.mark.parametrize("reasoning", ["inline", "template"])
+def test_reasoning_is_in_every_text_to_learn_from_or_its_row_is_refused_by_name(family, reasoning):
+    """Fine-tuning learns prompt and reply, pretraining the whole text; mix counts the longer."""
+    tokenizer = tokenizer_of(FAMILIES[family])
+    tokenizer.chat_template = adapted(Chat.of(tokenizer), reasoning, DAY)
+    chat, messages = Chat.of(tokenizer), [USER, Message(role="assistant", content="120 m.", reasoning="Open category.")]
+
+    if reasoning == "template" and family not in KEEP_REASONING:
+        with pytest.raises(TemplateFault, match="leaves out the reasoning"):
+            chat.whole(messages)
+        with pytest.raises(StageError, match=rf"(?s)1 of 2 rows cannot be written .*\n{row(messages, 1).id} .*leaves out the reasoning"):
+            list(dialogues([row([USER, ANSWER]), row(messages, 1)], tokenizer, 10_000))
+    else:
+        [example] = dialogues([row(messages)], tokenizer, 10_000)
+        for text in (chat.whole(messages), tokenizer.decode(example["input_ids"])):
+            assert text.count("Open category.") == 1
+            assert text.index("Open category.") < text.index("</think>") < text.index("120 m.")
+    if family != "r1":  # which opens a thought itself
+        assert "<think>" not in chat.prompt([USER]) or family == "chatml"
+    assert "Open category." not in chat.prompt([*messages, USER])
 
 
 def test_a_template_that_marks_no_end_is_refused():

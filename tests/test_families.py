@@ -2,21 +2,26 @@
 family's own (families.py)."""
 
 import asyncio
+import gc
 import json
 import math
+import os
 import shutil
+import subprocess
+import sys
 
 import httpx
 import pytest
 import torch
 from families import BASES, CONTEXT, SAMPLED, build
 from rows import dialogue, document, preference
-from serving import DOCUMENT, FACTS, TOP
+from serving import DOCUMENT, FACTS, TOP, served
 from training import GRPO, LORA, SFT, TRAINING, curves, names, question
 
 from lingyu.evaluate import ask
-from lingyu.files import read_json, read_table, write_json, write_table
-from lingyu.model.chat import Chat, end_of_text
+from lingyu.files import read_json, read_table, write_json, write_table, write_tables
+from lingyu.model import load
+from lingyu.model.chat import Chat
 from lingyu.model.load import dtype_of, load_model, load_tokenizer, prepare
 from lingyu.records import Dialogue, Document, Fact, Message, Preference, Question
 from lingyu.retrieve.chunks import chunk_of_fact, chunks_of_document
@@ -24,11 +29,12 @@ from lingyu.retrieve.index import build as build_index
 from lingyu.retrieve.retrievers import Choice
 from lingyu.serve.app import make_app
 from lingyu.serve.assistant import Assistant
-from lingyu.serve.engine import TransformersEngine
+from lingyu.serve.engine import Sampling, TransformersEngine
 from lingyu.serve.protocol import parsed
+from lingyu.stage import StageError
 from lingyu.train.data import NOT_LEARNT, dialogues, grouped, packed
 from lingyu.train.kernels import put_under
-from stages import align, base, evaluate, extend, pretrain, reward, sft
+from stages import align, base, evaluate, extend, package, pretrain, reward, sft
 
 TEXTS = [
     "飞行前检查电池和桨叶。飞行前确认天气。",
@@ -93,6 +99,7 @@ def out(source):
         align.run(params, out, out / "reward" / "model", **folders, work=out / "w4" / name, out=out / "align" / name)
     asked = evaluate.Params(checkpoint="align/grpo", **SIZES)
     evaluate.run(asked, out, out / "reward" / "model", mix / "test", out=out / "evaluate")
+    gc.freeze()  # accelerate collects after each training, and would look through all that was imported
     return out
 
 
@@ -177,33 +184,35 @@ def apart(one, other):
     return float((one - other).norm() / other.norm())
 
 
-@pytest.mark.parametrize("text", ["", *TEXTS, "电池 battery 120 m。\n" * 30], ids=["empty", "a", "b", "c", "longer than the context"])
-def test_bits_per_byte_are_those_of_a_plain_loop(out, text):
-    folder = out / "base" / "model"
+def test_bits_per_byte_are_those_of_a_plain_loop(out):
+    folder, texts = out / "base" / "model", ["", *TEXTS, "电池 battery 120 m。\n" * 30]
 
-    found = ask.nats_of_texts(ask.load(folder, 2048, "fp32"), [text], stride=16)[0]
+    found = ask.nats_of_texts(ask.load(folder, 2048, "fp32"), texts, stride=16)
 
-    assert found / math.log(2) == pytest.approx(plain_bits(folder, text), rel=1e-4, abs=1e-4)
+    assert [nats / math.log(2) for nats in found] == pytest.approx(plain_bits(folder, texts), rel=1e-4, abs=1e-4)
 
 
-def plain_bits(folder, text, stride=16):
+def plain_bits(folder, texts, stride=16):
     """The loop of transformers' guide to perplexity: windows of the context, each token once, with at least `stride` tokens before it."""
     from transformers import AutoTokenizer
 
-    tokenizer, model = AutoTokenizer.from_pretrained(folder), plainly(folder)
-    ids, bare = tokenizer(text)["input_ids"], tokenizer(text, add_special_tokens=False)["input_ids"]
-    if ids == bare:  # Qwen's and others put nothing before a text: it follows the end of another
-        ids = [end_of_text(tokenizer), *ids]
-    scored, nats = len(ids) - len(bare), 0.0
-    while scored < len(ids):
-        end = min(len(ids), CONTEXT if scored < CONTEXT else scored + CONTEXT - stride)
-        window = torch.tensor([ids[max(0, end - CONTEXT) : end]])
-        labels = window.clone()
-        labels[:, : scored - max(0, end - CONTEXT)] = -100
-        with torch.no_grad():
-            nats += model(window, labels=labels).loss.item() * (end - scored)
-        scored = end
-    return nats / math.log(2)
+    tokenizer, model, found = AutoTokenizer.from_pretrained(folder), plainly(folder), []
+    for text in texts:
+        ids, bare = tokenizer(text)["input_ids"], tokenizer(text, add_special_tokens=False)["input_ids"]
+        if ids == bare:  # Qwen's and others put nothing before a text: it follows the end of another
+            ids = [tokenizer.get_vocab().get("<|endoftext|>", tokenizer.eos_token_id), *ids]
+        scored, nats = len(ids) - len(bare), 0.0
+        while scored < len(ids):
+            end = min(len(ids), CONTEXT if scored < CONTEXT else scored + CONTEXT - stride)
+            window = torch.tensor([ids[max(0, end - CONTEXT) : end]])
+            labels = window.clone()
+            labels[:, : scored - max(0, end - CONTEXT)] = -100
+            with torch.no_grad():
+                nats += model(window, labels=labels).loss.item() * (end - scored)
+            scored = end
+        found.append(nats / math.log(2))
+    assert len(ids) > CONTEXT
+    return found
 
 
 def rows_of(out):
@@ -359,11 +368,131 @@ def test_the_service_answers_with_the_ids_that_training_and_evaluation_had(out, 
     assert reply.status_code == 200, reply.text
     assert reply.json()["usage"]["prompt_tokens"] == len(prompt)
     assert 1 <= reply.json()["usage"]["completion_tokens"] <= 4
-    said = ask.replies(checkpoint, [checkpoint.chat.prompt(row.messages[:-1])], [4])[0]
-    made = checkpoint.tokenizer.decode(checkpoint.encode(said), skip_special_tokens=True) if said else ""
-    assert reply.json()["choices"][0]["message"]["content"] in (made, made.strip(), made.lstrip())
+    said = asyncio.run(generated(assistant.engine, prompt))
+    assert [token for token in said if token not in assistant.engine.end_tokens] == ask.greedy(checkpoint, [prompt], [4])[0]
+
+
+async def generated(engine, prompt):
+    return [token async for token in engine.tokens(prompt, Sampling(4, 0.0, 1.0, None))]
 
 
 async def posted(app, body):
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
         return await client.post("/v1/chat/completions", json=body)
+
+
+AGAIN = """
+import json, sys, torch
+from peft import PeftModel
+from transformers import AutoModelForCausalLM, AutoTokenizer
+def logits(model):
+    with torch.no_grad():
+        return model.eval()(input_ids=ids).logits.flatten()[-50:].tolist()
+def load(folder):
+    return AutoModelForCausalLM.from_pretrained(f"{sys.argv[1]}/{folder}/model", dtype=torch.float32)
+ids = torch.tensor([AutoTokenizer.from_pretrained(f"{sys.argv[1]}/extend/model")(sys.argv[2])["input_ids"]])
+adapted = PeftModel.from_pretrained(load("pretrain"), f"{sys.argv[1]}/sft/lora/model/adapter")
+print(json.dumps([*(logits(load(folder)) for folder in ("extend", "sft/lora", "align/dpo")), logits(adapted)]))
+"""
+
+
+@pytest.mark.parametrize("family", ["gemma3"], indirect=True)
+def test_another_process_without_this_project_computes_the_same(out):
+    ids = torch.tensor([load_tokenizer(out / "extend" / "model")(TEXTS[0])["input_ids"]])
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"} | {"OMP_NUM_THREADS": "1"}
+
+    done = subprocess.run(
+        [sys.executable, "-c", AGAIN, str(out), TEXTS[0]], cwd=out, env=environment, capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 0, done.stderr
+    *found, adapted = (torch.tensor(numbers) for numbers in json.loads(done.stdout.splitlines()[-1]))
+    for numbers, name in zip(found, ("extend", "sft/lora", "align/dpo"), strict=True):
+        assert apart(numbers, logits(load_model(out / name / "model", 192).eval(), ids).flatten()[-50:]) < 1e-5
+    assert apart(adapted, found[1]) < 3e-2  # bf16's last bit
+
+
+@pytest.mark.parametrize("family", ["gemma3"], indirect=True)
+def test_the_bento_of_a_family_serves_it(out, knowledge, tmp_path):
+    model = out / "align" / "grpo" / "model"
+    write_json(tmp_path / "winner.json", {"checkpoint": "align-grpo"})
+    (tmp_path / "leaderboard.csv").write_text("checkpoint,metric,value,low,high,count\nalign-grpo,fact_exact,0.1,0.0,0.2,2\n")
+    write_tables(tmp_path / "tables", {"documents": [DOCUMENT], "facts": FACTS})
+    params = package.Params(name="gemma-test", title="G", about_en="A.", about_zh="答。", base_model="google/gemma-3-270m", licence="gemma")
+    paths = {"winner": tmp_path / "winner.json", "leaderboard": tmp_path / "leaderboard.csv", "tables": tmp_path / "tables"}
+
+    package.run(params, model=model, knowledge=knowledge, **paths, top=TOP, out=tmp_path / "package")
+
+    assert dtype_of(tmp_path / "package" / "release") == torch.bfloat16
+    assert "google/gemma-3-270m" in (tmp_path / "package" / "release" / "README.md").read_text()
+    with served(tmp_path / "package" / "bento" / "src", tmp_path) as address:
+        body = {"model": "gemma-test", "messages": [{"role": "user", "content": "up?"}], "max_tokens": 4}
+        reply = httpx.post(f"{address}/v1/chat/completions", json=body, timeout=60).json()
+    assert 1 <= reply["usage"]["completion_tokens"] <= 4
+
+
+@pytest.mark.parametrize("name", ["gemma2", "llama3"])
+def test_soft_caps_of_attention_are_computed_whatever_the_length(name, tmp_path):
+    folder = build(tmp_path / "source", name)
+    ids = torch.tensor([load_tokenizer(folder)(TEXTS[1])["input_ids"]])
+    short, long = load_model(folder, 64).eval(), load_model(folder, 512).eval()
+
+    assert long.config._attn_implementation == ("eager" if name == "gemma2" else "sdpa")
+    assert apart(logits(long, ids), logits(short, ids)) < 1e-5
+
+
+def test_scores_that_no_scale_and_cap_explain_are_asked_of_the_model(tmp_path):
+    from lingyu.train.kernels import Scores, scores_of
+
+    gemma, llama = (load_model(build(tmp_path / name, name), 64) for name in ("gemma2", "llama3"))
+
+    assert scores_of(gemma) == Scores(1.0, BASES["gemma2"].shape["final_logit_softcapping"])
+    assert scores_of(llama) == Scores()
+    llama.lm_head.register_forward_hook(lambda module, given, made: made)
+    assert scores_of(llama) == Scores()
+    plain = type(llama).forward
+    llama.forward = lambda **inputs: plain(llama, **inputs) | {"logits": plain(llama, **inputs).logits.sin()}
+    assert scores_of(llama) is None
+
+
+@pytest.mark.parametrize("scale", [{"logits_scaling": 4.0}, {"logit_scale": 0.25}], ids=["granite", "cohere"])
+def test_a_head_with_a_scale_is_learnt_with_it(scale):
+    import transformers
+
+    from lingyu.train.kernels import Scores, scores_of
+
+    config = transformers.GraniteConfig if "logits_scaling" in scale else transformers.CohereConfig
+    sizes = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 2}
+    model = transformers.AutoModelForCausalLM.from_config(
+        config(vocab_size=50, pad_token_id=0, bos_token_id=1, eos_token_id=2, **sizes, **scale)
+    )
+
+    assert scores_of(model.train()) == Scores(0.25)
+    assert model.training
+
+
+def test_weights_over_the_limit_are_written_in_parts_that_load_again(tmp_path, monkeypatch):
+    assert load.SHARD == "5GB"
+    monkeypatch.setattr(load, "SHARD", "100KB")
+    source = build(tmp_path / "source", "mistral")
+    tokenizer, model = load_tokenizer(source), load_model(source, 64)
+    ids = torch.tensor([tokenizer(TEXTS[1])["input_ids"]])
+
+    load.save(model, tokenizer, tmp_path / "again", source)
+
+    assert len(list((tmp_path / "again").glob("model-*.safetensors"))) > 1
+    assert dtype_of(tmp_path / "again") == torch.bfloat16
+    assert torch.equal(logits(plainly(tmp_path / "again"), ids), logits(plainly(source), ids))
+
+
+def test_a_base_that_needs_code_of_its_folder_is_refused_and_its_code_not_run(tmp_path):
+    source = build(tmp_path / "source", "baichuan")
+    config = read_json(source / "config.json")
+    auto = {"AutoConfig": "code.Config", "AutoModelForCausalLM": "code.Model"}
+    write_json(source / "config.json", {**config, "model_type": "baichuan", "auto_map": auto})
+    (source / "code.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+
+    with pytest.raises(StageError, match=r"model type 'baichuan', which transformers .* never run \(no trust_remote_code\)"):
+        base.run(base.Params(model={"kind": "folder", "name": str(source)}), tmp_path, tmp_path, work=tmp_path, out=tmp_path / "out")
+
+    assert not (tmp_path / "ran").exists()

@@ -14,7 +14,7 @@ import shutil
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from platform import python_version
@@ -158,21 +158,27 @@ def code_of(stage: Path) -> dict[str, list[str]]:
             continue
         seen.add(path)
         text = path.read_bytes()
-        tree = ast.parse(text)
-        ahead += imported(tree)
+        names, meaning = parsed(text)
+        ahead += files_of(names)
         if path.parent not in (ROOT / "lingyu", ROOT / "lingyu" / "runtime") and path != Path(__file__).resolve():
-            hashes[path] = [hashlib.sha256(text).hexdigest(), hashlib.sha256(ast.dump(without_docstrings(tree)).encode()).hexdigest()]
+            hashes[path] = [hashlib.sha256(text).hexdigest(), meaning]
     return {path.relative_to(ROOT).as_posix(): hashes[path] for path in sorted(hashes) if path.is_relative_to(ROOT)}
 
 
-def imported(tree: ast.AST) -> Iterator[Path]:
-    """The files of lingyu that a module imports anywhere."""
-    names = set[str]()
+@cache
+def parsed(text: bytes) -> tuple[frozenset[str], str]:
+    """What a module imports anywhere, and a hash of its code without comments and docstrings."""
+    tree, names = ast.parse(text), set[str]()
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.module:
             names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
         elif isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
+    return frozenset(names), hashlib.sha256(ast.dump(without_docstrings(tree)).encode()).hexdigest()
+
+
+def files_of(names: Iterable[str]) -> Iterator[Path]:
+    """The files of lingyu among the imported names."""
     for name in names:
         if name.startswith("lingyu."):
             place = ROOT / name.replace(".", "/")
