@@ -15,6 +15,7 @@ from lingyu.model.chat import CHATML
 from lingyu.records import Dialogue, Document, Message, Preference, Question
 from lingyu.stage import StageError
 from stages import mix
+from stages.mix import NO_REASONING
 
 WEIGHTS = {
     "pretrain": {"document": 1.0, "statement": 1.0},
@@ -397,3 +398,16 @@ def test_what_the_base_s_chat_template_cannot_write_is_left_out_by_name(tmp_path
     assert {row.id for row in mixed("train/sft")} == {"a"}
     dropped = [json.loads(line) for line in (tmp_path / "out" / "dropped.jsonl").read_text(encoding="utf-8").splitlines()]
     assert [(row["id"], row["reason"]) for row in dropped] == [("b", "not in the chat template")]
+
+
+def test_a_row_whose_reasoning_the_chat_template_has_no_place_for_is_left_out_by_that_name(tmp_path):
+    rows = [instruction("a"), instruction("b")]
+    thought = rows[1].messages[-1].model_copy(update={"reasoning": "Because."})
+    rows[1] = rows[1].model_copy(update={"messages": [*rows[1].messages[:-1], thought]})
+
+    mixed = run(tmp_path, {}, instructions=rows, template=CHATML.replace("(message.reasoning_content or '')", "''"))
+
+    assert {row.id for row in mixed("train/sft")} == {"a"}
+    dropped = [json.loads(line) for line in (tmp_path / "out" / "dropped.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [(row["id"], row["reason"]) for row in dropped] == [("b", NO_REASONING)]
+    assert "base.model.reasoning" in NO_REASONING
