@@ -13,8 +13,8 @@ from typing import Any, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
-from lingyu.base import hub, tiny
-from lingyu.base.template import Reasoning, adapted
+from lingyu.base import gguf, hub, tiny
+from lingyu.base.template import SHIPPED, Reasoning, adapted, template_named
 from lingyu.files import read_json, read_table, write_json
 from lingyu.launch import is_first
 from lingyu.model.chat import Chat, unescaped
@@ -31,13 +31,23 @@ from lingyu.train.settings import Training
 class Source(StageParams):
     """Where the base comes from."""
 
-    kind: Literal["tiny", "folder", "huggingface", "modelscope"] = Field(
+    kind: Literal["tiny", "folder", "gguf", "huggingface", "modelscope"] = Field(
         "tiny",
-        description="tiny: built here, offline, from general text, or from the domain's where there is none. folder: a path. huggingface, "
-        "modelscope: a hub.",
+        description="tiny: built here, offline, from general text, or from the domain's where there is none. folder: a path. gguf: a GGUF "
+        "file, whose weights are dequantized. huggingface, modelscope: a hub.",
     )
-    name: str = Field("", description="owner/name on a hub, or the path of a folder.")
-    revision: str = Field("", description="A commit or tag of the hub, so that next month's run uses the same weights.")
+    name: str = Field("", description="owner/name on a hub, or the path of a folder or GGUF file.")
+    revision: str = Field(
+        "", description="A commit or tag of the hub, or the sha256 of the GGUF file, so that next month's run uses the same weights."
+    )
+    dtype: gguf.Precision = Field(
+        "bf16", description="Of the weights of a GGUF file once dequantized. bf16 holds more than its 4 or 8 bits tell apart."
+    )
+    chat_template: str = Field(
+        "",
+        description=f"The chat template of a base that has none, or in place of its own: {' or '.join(SHIPPED)}, whose marks its tokenizer "
+        "must know, or the path of a .jinja file.",
+    )
     reasoning: Reasoning = Field(
         "inline",
         description="Where a reply's reasoning goes if the base's chat template has no place for it. inline: between think marks at the "
@@ -51,6 +61,8 @@ class Source(StageParams):
 
     @model_validator(mode="after")
     def pinned(self) -> "Source":
+        if self.kind == "gguf" and not self.name:
+            raise ValueError("kind gguf needs the path of a GGUF file as name")
         if self.kind in {"huggingface", "modelscope"} and not (self.name and self.revision):
             raise ValueError("a base from a hub needs its name and a revision, so that the next run takes the same weights")
         return self
@@ -86,10 +98,10 @@ class Params(StageParams):
 
 def run(params: Params, train_folder: Path, dev_folder: Path, work: Path, out: Path) -> None:
     if params.model.kind != "tiny":
-        hub.fetch(params.model.kind, params.model.name, params.model.revision, out / "model")
+        source = fetched(params.model, out / "model")
         complete(out / "model", params.model)
         write_curves([], out / "curves.csv")
-        write_json(out / "metrics.json", {"parameters": hub.parameters(out / "model")})
+        write_json(out / "metrics.json", {"parameters": hub.parameters(out / "model"), **source})
         return
 
     check_machine(params.training)
@@ -117,8 +129,18 @@ def run(params: Params, train_folder: Path, dev_folder: Path, work: Path, out: P
     finish(place, out)
 
 
+def fetched(source: Source, model: Path) -> dict[str, Any]:
+    """Bring the model to its folder; what metrics.json is to say of its origin."""
+    if source.kind == "gguf":
+        return {"source": gguf.dequantise(source.name, source.revision, source.dtype, model)}
+    hub.fetch(source.kind, source.name, source.revision, model)
+    return {}
+
+
 def complete(model: Path, source: Source) -> None:
     """Tokenizer, chat template and end marks as the next stages need them. Raises StageError for a base without one of them."""
+    if source.chat_template:
+        (model / "chat_template.jinja").write_text(template_named(source.chat_template), encoding="utf-8")
     tokenizer = load_tokenizer(model)
     template = adapted(Chat.of(tokenizer), source.reasoning, source.date)
     if template != tokenizer.chat_template or not (model / "chat_template.jinja").is_file() or not same_tokens(tokenizer, model):

@@ -54,6 +54,16 @@ def test_the_card_of_a_derivative_names_its_base_and_stands_without_numbers(mode
     assert "model-index" not in head
 
 
+def test_the_card_names_the_gguf_file_that_the_base_came_from(model):
+    source = {"file": "x.gguf", "sha256": "ab12", "quantization": "Q4_K_M", "architecture": "gemma3", "licence": "gemma"}
+    write_json(model / "config.json", {"model_type": "gemma3_text", "max_position_embeddings": 512, "dequantized_from": source})
+
+    page = card.render(ABOUT, model, [], "sft", {}, {})
+
+    [line] = [line for line in page.splitlines() if line.startswith(f"| {' '.join(heading('base_model'))} |")]
+    assert all(value in line for value in source.values())
+
+
 def test_the_card_says_where_forgetting_was_not_measured(model):
     measured = {**MEASURED, "general_bits_per_byte": {"value": 3.1, "low": 3.0, "high": 3.2, "count": 6}}
 

@@ -9,12 +9,30 @@ is replaced by a fixed one, so that the same corpus gives the same bytes on any 
 import re
 from collections.abc import Sequence
 from datetime import date
+from pathlib import Path
 from typing import Literal
 
-from lingyu.model.chat import THINK, THINK_END, Chat
+from lingyu.model.chat import CHATML, THINK, THINK_END, Chat
 from lingyu.records import Message
+from lingyu.stage import StageError
 
 Reasoning = Literal["template", "inline"]
+
+# Of families whose pretrained models come without one. Gemma's: a turn is a role, a line break and its text between two marks.
+GEMMA = """\
+{{- bos_token }}
+{%- for message in messages %}
+    {{- '<start_of_turn>' + ('model' if message.role == 'assistant' else message.role) + '\\n' }}
+    {%- if message.role == 'system' or (message.role == 'user') != (loop.index0 % 2 == 0) %}
+        {{- raise_exception('a question and a reply in turn, and no system role') }}
+    {%- endif %}
+    {{- message.content | trim + '<end_of_turn>\\n' }}
+{%- endfor %}
+{%- if add_generation_prompt %}
+    {{- '<start_of_turn>model\\n' }}
+{%- endif %}
+"""
+SHIPPED = {"chatml": CHATML, "gemma": GEMMA}
 
 JOINED = """\
 {%- set lingyu = namespace(turns=[], system='') %}
@@ -72,6 +90,19 @@ def adapted(chat: Chat, reasoning: Reasoning, day: date) -> str:
     if reasoning == "inline" and not keeps_reasoning(plain):
         front += INLINE
     return front + template
+
+
+def template_named(name: str) -> str:
+    """A template that lingyu has, or that of a file. Raises StageError where there is neither."""
+    if name in SHIPPED:
+        return SHIPPED[name]
+    try:
+        return Path(name).read_text(encoding="utf-8")
+    except OSError as error:
+        raise StageError(
+            f"base.model.chat_template is {name!r}, which is neither {' nor '.join(SHIPPED)} nor a file that can be read "
+            f"({error.strerror}). Correct it in params.yaml."
+        ) from error
 
 
 def writes(chat: Chat, messages: Sequence[Message]) -> bool:

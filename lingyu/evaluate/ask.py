@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lingyu.model.chat import Chat, end_of_text, text_start
+from lingyu.model.head import hidden_states, scores
 from lingyu.model.load import device, load_model, load_tokenizer
 
 LONG = 512  # tokens: what decides which attention is faster
@@ -148,8 +149,11 @@ def log_likelihoods(checkpoint: Checkpoint, sequences: Sequence[tuple[list[int],
             range(len(sequences)), lambda place: (len(sequences[place][0]),), lambda place: len(sequences[place][0]), checkpoint
         ):
             ids, mask = padded(checkpoint, [sequences[place][0] for place in batch], side="right")
-            logits = checkpoint.model(input_ids=ids, attention_mask=mask, use_cache=False).logits[:, :-1].float()
-            nats = logits.logsumexp(dim=-1) - logits.gather(-1, ids[:, 1:, None])[..., 0]
+            hidden, labels = hidden_states(checkpoint.model, input_ids=ids, attention_mask=mask)[:, :-1].flatten(0, 1), ids[:, 1:].flatten()
+            nats = torch.empty(len(labels), device=labels.device)
+            for piece, logits in scores(checkpoint.model, hidden):
+                nats[piece] = torch.nn.functional.cross_entropy(logits.float(), labels[piece], reduction="none")
+            nats = nats.view(len(ids), -1)
             for row, place in enumerate(batch):
                 tokens, first = sequences[place]
                 found[place] = -float(nats[row, first - 1 : len(tokens) - 1].double().sum())

@@ -26,7 +26,8 @@ def load_tokenizer(folder: Path) -> Any:
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     if not tokenizer.chat_template:
         raise StageError(
-            f"the tokenizer in {folder} has no chat template. Take an instruction-tuned base, or add chat_template.jinja to it."
+            f"the tokenizer in {folder} has no chat template. Take an instruction-tuned base, or add chat_template.jinja to it, "
+            "or name one under base.model.chat_template (params.yaml)."
         )
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token

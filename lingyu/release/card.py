@@ -91,6 +91,7 @@ def render(
         architecture=", ".join(config.get("architectures") or [config["model_type"]]),
         context=config.get("max_position_embeddings"),
         attached=config.get("attached", {}).get("name", ""),
+        base_file=file_of(config.get("dequantized_from", {})),
         parameters=parameters_of(model),
         data=data,
         winner=winner,
@@ -100,6 +101,11 @@ def render(
         heading=heading,
         name_of=name_of,
     )
+
+
+def file_of(source: dict[str, str]) -> str:
+    """The GGUF file that the base came from (lingyu.base.gguf), for the card; empty where it came from none."""
+    return "{file} ({quantization}, {architecture}, licence {licence}, sha256 {sha256})".format(**source) if source else ""
 
 
 def with_interval(measure: dict[str, Any] | None) -> str:
