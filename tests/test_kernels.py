@@ -6,7 +6,8 @@ from tiny import build_tiny_model
 from training import names
 
 from lingyu.model.load import load_model
-from lingyu.train.kernels import PIECE, product_type, put_under, summed_loss
+from lingyu.train import kernels
+from lingyu.train.kernels import PIECE, heads_turned, product_type, put_under, summed_loss
 
 IDS = torch.arange(3 * 20).view(3, 20) * 7 % 300
 WHOLE = torch.ones(3, 20, dtype=torch.long)
@@ -28,7 +29,10 @@ def as_transformers_has_it(monkeypatch):
     from transformers.models.qwen3.modeling_qwen3 import Qwen3DecoderLayer
 
     forward = Qwen3DecoderLayer.forward
-    monkeypatch.setattr(Qwen3DecoderLayer, "forward", forward.__wrapped__ if hasattr(forward, "learns_at_once") else forward)
+    monkeypatch.setattr(Qwen3DecoderLayer, "forward", forward)
+    if hasattr(forward, "learns_at_once"):
+        Qwen3DecoderLayer.forward = forward.__wrapped__.__wrapped__
+        Qwen3DecoderLayer.__init_subclass__()  # with transformers' wrapper that checkpoints
 
 
 def gradients(model, **inputs):
@@ -78,14 +82,17 @@ def test_in_bf16_a_layer_is_no_further_from_the_truth_than_transformers(model, a
     assert 1e-4 < apart(ours, exact) < 1.2 * apart(plain, exact)
 
 
-def test_a_checkpointed_layer_sends_back_the_same_bits(model, as_transformers_has_it):
+def test_a_checkpointed_layer_is_computed_twice_and_sends_back_the_same_bits(model, as_transformers_has_it, monkeypatch):
     put_under()
     _, _, plain = gradients(model, attention_mask=WHOLE)
 
     model.activation_checkpointing_enable()
+    computed = []
+    monkeypatch.setattr(kernels, "heads_turned", lambda *given: computed.append(1) or heads_turned(*given))
     _, _, ours = gradients(model, attention_mask=WHOLE)
 
     assert torch.equal(ours, plain)
+    assert len(computed) == 2 * len(model.model.layers)
 
 
 def test_a_layer_whose_weights_are_frozen_sends_back_to_what_is_below(model, as_transformers_has_it):

@@ -21,7 +21,8 @@ def put_under() -> None:
     from transformers.models.qwen3.modeling_qwen3 import Qwen3DecoderLayer
 
     if not hasattr(Qwen3DecoderLayer.forward, "learns_at_once"):
-        Qwen3DecoderLayer.forward = forward_of(Qwen3DecoderLayer.forward)
+        Qwen3DecoderLayer.forward = forward_of(Qwen3DecoderLayer.forward.__wrapped__)
+        Qwen3DecoderLayer.__init_subclass__()  # wraps forward again: checkpointing is a wrapper, and only the outermost one checkpoints
 
 
 def forward_of(plain: Callable[..., Any]) -> Callable[..., Any]:
