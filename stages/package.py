@@ -6,7 +6,7 @@ Reads   out/select/model             the winner
         out/index/knowledge          the knowledge base of professional mode
         out/clean/tables             sources and licences for the card
         service.py, bentofile.yaml, web/pages, lingyu/serve, lingyu/retrieve, lingyu/records.py, lingyu/files.py,
-        of lingyu/text legal.py, negation.py, numerals.py, sentences.py,
+        of lingyu/text legal.py, limits.py, negation.py, numerals.py, sentences.py,
         and of lingyu/model attached.py, bottleneck.py, chat.py, prefix.py: the code that goes into the Bento
 Writes  out/package/bento            a Bento: `bentoml serve out/package/bento`
         out/package/release          the model with README.md (its card) and manifest.json; a release adds its lineage to it
@@ -38,6 +38,7 @@ CODE = (
     "lingyu/records.py",
     "lingyu/text/__init__.py",
     "lingyu/text/legal.py",
+    "lingyu/text/limits.py",
     "lingyu/text/negation.py",
     "lingyu/text/numerals.py",
     "lingyu/text/sentences.py",

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -9,10 +10,9 @@ import pytest
 from serving import ANSWERED, REASONED
 
 from lingyu.records import Message
-from lingyu.retrieve.prompt import NOTHING_FOUND
 from lingyu.retrieve.support import known_terms, supported
 from lingyu.serve.app import make_app
-from lingyu.serve.assistant import Assistant, remark
+from lingyu.serve.assistant import Assistant
 from lingyu.serve.engine import Sampling, TransformersEngine
 from lingyu.serve.protocol import Refused, parsed
 from lingyu.serve.text import Decoder, Parts
@@ -103,13 +103,38 @@ def test_the_professional_mode_shows_the_sources_that_hold_the_answer(ask):
     }
 
 
-def test_an_answer_that_no_source_holds_is_marked(ask):
+def test_an_answer_that_the_sources_contradict_is_replaced_by_what_they_say(ask):
     reply = ask(FLYING_TIME, mode="professional").json()
 
-    assert "46分钟" in reply["choices"][0]["message"]["content"]
-    assert "38分钟" in reply["sources"][0]["text"]
-    assert reply["supported"] is False
-    assert "来源" in reply["note"]
+    content = reply["choices"][0]["message"]["content"]
+    assert ask(FLYING_TIME).json()["choices"][0]["message"]["content"] == ANSWERED[1][1]
+    assert "46" not in content
+    assert content == "《云雀X3 / 续航时间》“云雀X3的续航时间是38分钟。” [1]"
+    assert (reply["supported"], reply["answer_source"]) == (True, "quotation")
+    assert "引用" in reply["note"]
+
+
+def test_each_sentence_of_the_model_cites_the_sentence_it_follows_from(ask):
+    reply = ask(mode="professional").json()
+
+    cited, source = reply["citations"][0], reply["sources"][0]["text"]
+    assert reply["choices"][0]["message"]["content"] == f"{SPEED_ANSWER} [1]"
+    assert (reply["answer_source"], cited["source"]) == ("model", 1)
+    assert source[cited["start"] : cited["end"]] == cited["text"] == "云雀X3的最大飞行速度是21米每秒。"
+
+
+def test_knowledge_mode_prints_the_fact_it_looked_up_and_the_models_answer_only_if_the_fact_supports_it(ask):
+    agreed, contradicted, unknown = (ask(q, mode="knowledge").json() for q in (SPEED, FLYING_TIME, "蜂鸟的重量是多少？"))
+
+    assert agreed["choices"][0]["message"]["content"] == f"知识：云雀X3的最大飞行速度是21米每秒。 [1]\n{SPEED_ANSWER} [1]"
+    assert agreed["answer_source"] == "model"
+    assert contradicted["choices"][0]["message"]["content"].strip() == "知识：云雀X3的续航时间是38分钟。 [1]"
+    assert contradicted["answer_source"] == "knowledge"
+    assert (unknown["answer_source"], unknown["sources"]) == ("none", [])
+
+
+def test_a_mode_can_be_named_behind_the_model(ask):
+    assert ask(model="tiny:knowledge").json()["choices"] == ask(mode="knowledge").json()["choices"]
 
 
 @pytest.mark.parametrize(("question", "says"), [("今天股票涨了吗？", "无法回答"), ("Who won the football match?", "cannot be answered")])
@@ -126,24 +151,33 @@ def test_a_professional_stream_begins_with_sources_and_ends_with_the_check(ask):
     chunks = events(ask(FLYING_TIME, mode="professional", stream=True))
 
     assert chunks[1]["sources"][0]["title"] == "云雀X3"
-    assert chunks[-1]["supported"] is False
+    assert chunks[-1]["answer_source"] == "quotation"
+    assert not any("46" in chunk["choices"][0]["delta"].get("content", "") for chunk in chunks)
 
 
-@pytest.mark.parametrize(("answer", "noted"), [(NOTHING_FOUND[True], False), ("九米。", True)])
-def test_a_model_that_says_it_found_nothing_is_not_told_that_this_stands_nowhere(answer, noted):
-    assert (remark(answer, chinese=True) is not None) == noted
+def test_passages_are_put_before_the_question_as_far_as_they_fit(assistant, monkeypatch):
+    monkeypatch.setattr(assistant, "settings", assistant.settings.model_copy(update={"context_prompt": "before"}))
+    plan = assistant.plan(parsed(json.dumps({"model": "tiny", "messages": [{"role": "user", "content": "起飞前检查什么？"}]}).encode()))
+    passages = assistant.knowledge.chunks[:3]
+    prompts = [assistant.with_passages(replace(plan, sampling=replace(plan.sampling, max_tokens=n)), passages) for n in (10, 150, 250)]
+
+    shown = [assistant.tokenizer.decode(prompt).count("\n[") for prompt in prompts]
+    assert shown[0] > shown[1] >= shown[2] == 0
+    assert prompts[2] == plan.prompt
 
 
-def test_passages_are_put_before_the_question_as_far_as_they_fit(assistant):
-    question = "起飞前检查什么？电池和桨叶"
-    hits = assistant.knowledge.search(question, 3)
-    message = [Message(role="user", content=question)]
+def test_the_earliest_turns_are_left_out_where_the_context_is_too_short(assistant):
+    turns = [{"role": role, "content": "飞" * 40} for role in ("user", "assistant")] * 3
+    body = {
+        "model": "tiny",
+        "max_tokens": 20,
+        "messages": [{"role": "system", "content": "简短。"}, *turns, {"role": "user", "content": SPEED}],
+    }
+    plan = assistant.plan(parsed(json.dumps(body).encode()))
 
-    assert hits
-    kept, prompt = assistant.put_before(message, hits, False, 10)
-    assert "资料" in assistant.tokenizer.decode(prompt)
-    assert kept == hits
-    assert assistant.put_before(message, hits, False, 10_000) == (hits, assistant.encode(message, False))
+    assert [message.role for message in plan.messages] == ["system", "user", "assistant", "user"]
+    assert len(plan.prompt) + 20 <= assistant.engine.context
+    assert plan.question == SPEED
 
 
 def test_the_served_prompt_has_the_token_ids_of_training(assistant):
@@ -175,6 +209,7 @@ def test_a_seed_repeats_a_chance_answer(ask):
 
 
 def test_max_tokens_and_stop_words_end_an_answer(ask):
+    assert ask(max_tokens=500).json()["choices"][0]["message"]["content"] == SPEED_ANSWER
     short = ask(max_tokens=3).json()
     stopped = ask(stop=["飞行", "速"]).json()
 
@@ -187,13 +222,12 @@ def test_max_tokens_and_stop_words_end_an_answer(ask):
 @pytest.mark.parametrize(
     ("fields", "status", "says"),
     [
-        ({"model": "gpt-4"}, 404, "'gpt-4'; this service has 'tiny'"),
-        ({"max_tokens": 500}, 400, "256 tokens"),
-        ({"question": "飞" * 600}, 400, "Shorten the conversation"),
+        ({"model": "gpt-4"}, 404, "'gpt-4'; this service has tiny, tiny:professional, tiny:knowledge."),
+        ({"question": "飞" * 600}, 400, "256 tokens"),
         ({"temperature": 3}, 400, "temperature: Input should be less than or equal to 2 (found '3')"),
         ({"tools": []}, 400, "tools: unsupported field"),
         ({"n": 2}, 400, "n: Input should be 1"),
-        ({"mode": "expert"}, 400, "mode: Input should be 'plain' or 'professional'"),
+        ({"mode": "expert"}, 404, "'expert'; this service has plain, professional, knowledge."),
         ({"messages": []}, 400, "messages"),
         ({"messages": [{"role": "assistant", "content": "x"}]}, 400, "must be user; found assistant"),
     ],
@@ -229,17 +263,17 @@ def test_keys_in_the_environment_close_the_service(ask, monkeypatch, header, sta
 def test_the_model_list_tells_modes_and_context(assistant):
     reply = asyncio.run(send(make_app(lambda: assistant, PAGES), "GET", "/v1/models"))
 
-    assert reply.json()["data"] == [
-        {
-            "id": "tiny",
-            "object": "model",
-            "created": 0,
-            "owned_by": "lingyu",
-            "context_length": 256,
-            "history_turns": 1,
-            "modes": ["plain", "professional"],
-        }
-    ]
+    listed = reply.json()["data"]
+    assert [model["id"] for model in listed] == ["tiny", "tiny:professional", "tiny:knowledge"]
+    assert listed[0] == {
+        "id": "tiny",
+        "object": "model",
+        "created": 0,
+        "owned_by": "lingyu",
+        "context_length": 256,
+        "history_turns": 1,
+        "modes": ["plain", "professional", "knowledge"],
+    }
 
 
 def test_an_unknown_route_is_refused_in_openai_form(assistant):

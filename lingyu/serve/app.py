@@ -1,5 +1,6 @@
 """The HTTP side: OpenAI's two routes and the pages."""
 
+import asyncio
 import hmac
 import json
 import logging
@@ -16,9 +17,10 @@ from fastapi.responses import FileResponse, JSONResponse, Response, StreamingRes
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
-from lingyu.serve.assistant import Assistant, Piece, Plan
+from lingyu.serve.assistant import Assistant
 from lingyu.serve.pages import PAGES
 from lingyu.serve.protocol import Refused, parsed
+from lingyu.serve.reply import Piece
 
 KEYS = "LINGYU_API_KEYS"
 # The page uses only its own files: no external resources, no inline scripts or styles.
@@ -51,29 +53,30 @@ def make_app(assistant: Callable[[], Assistant], web: Path) -> FastAPI:
         check_key(request)
         served = assistant()
         about = {
-            "id": served.settings.model,
             "object": "model",
             "created": 0,
             "owned_by": "lingyu",
             "context_length": served.engine.context,
             "history_turns": served.settings.history_turns,
-            "modes": ["plain", "professional"] if served.knowledge.chunks else ["plain"],
+            "modes": served.modes(),
         }
-        return {"object": "list", "data": [about]}
+        name = served.settings.model
+        ids = [name, *(f"{name}:{mode}" for mode in served.modes() if mode != "plain")]
+        return {"object": "list", "data": [{"id": id, **about} for id in ids]}
 
     @app.post("/v1/chat/completions")
     async def complete(request: Request) -> Response:
         check_key(request)
         served, asked = assistant(), parsed(await request.body())
-        plan = served.plan(asked)
+        plan = await asyncio.to_thread(served.plan, asked)
         if served.engine.waiting > served.settings.max_waiting:
             raise Refused(429, "too_many_requests", "Too many requests are queued; please try again later.", "排队请求过多，请稍后重试。")
         head = {"id": f"chatcmpl-{secrets.token_hex(12)}", "created": int(time.time()), "model": asked.model}
         if not asked.stream:
-            return JSONResponse(await whole(served.reply(plan), plan, head, request))
+            return JSONResponse(await whole(served.reply(plan), head, request))
         usage = asked.stream_options is not None and asked.stream_options.include_usage
         headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-        return StreamingResponse(stream(served.reply(plan), plan, head, usage), media_type="text/event-stream", headers=headers)
+        return StreamingResponse(stream(served.reply(plan), head, usage), media_type="text/event-stream", headers=headers)
 
     for path, folder in PAGES.items():
         app.add_api_route(path, page_of(web / folder / "index.html"), methods=["GET"])
@@ -104,16 +107,20 @@ def broken() -> Refused:
     )
 
 
-def usage_of(plan: Plan, last: Piece) -> dict[str, int]:
-    prompt = 0 if plan.hits == [] else len(plan.prompt)
-    return {"prompt_tokens": prompt, "completion_tokens": last.completion_tokens, "total_tokens": prompt + last.completion_tokens}
+def usage_of(last: Piece) -> dict[str, int]:
+    total = last.prompt_tokens + last.completion_tokens
+    return {"prompt_tokens": last.prompt_tokens, "completion_tokens": last.completion_tokens, "total_tokens": total}
 
 
 def grounds(piece: Piece) -> dict[str, Any]:
-    return {"supported": piece.supported, "note": piece.note} if piece.supported is not None else {}
+    """The fields that OpenAI's protocol does not have, of the last piece."""
+    if piece.answer_source is None:
+        return piece.extra
+    checked = {"supported": piece.supported, "answer_source": piece.answer_source, "citations": piece.citations, "note": piece.note}
+    return {**checked, **piece.extra}
 
 
-async def whole(reply: AsyncGenerator[Piece, None], plan: Plan, head: dict[str, Any], request: Request) -> dict[str, Any]:
+async def whole(reply: AsyncGenerator[Piece, None], head: dict[str, Any], request: Request) -> dict[str, Any]:
     """The complete reply. Generation stops when the client disconnects."""
     text = {"content": "", "reasoning": ""}
     extra: dict[str, Any] = {}
@@ -123,17 +130,17 @@ async def whole(reply: AsyncGenerator[Piece, None], plan: Plan, head: dict[str, 
             if last.kind is not None:
                 text[last.kind] += last.text
             if last.sources is not None:
-                extra["sources"] = last.sources
+                extra |= {"sources": last.sources, **last.extra}
             if await request.is_disconnected():
                 break
     message: dict[str, Any] = {"role": "assistant", "content": text["content"]}
     if text["reasoning"]:
         message["reasoning_content"] = text["reasoning"]
     choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": last.finish}
-    return {**head, "object": "chat.completion", "choices": [choice], "usage": usage_of(plan, last), **extra, **grounds(last)}
+    return {**head, "object": "chat.completion", "choices": [choice], "usage": usage_of(last), **extra, **grounds(last)}
 
 
-async def stream(reply: AsyncGenerator[Piece, None], plan: Plan, head: dict[str, Any], usage: bool) -> AsyncIterator[str]:
+async def stream(reply: AsyncGenerator[Piece, None], head: dict[str, Any], usage: bool) -> AsyncIterator[str]:
     """The reply as server-sent events. An error while streaming is sent as an event because the status line is already sent."""
 
     def event(delta: dict[str, Any], finish: str | None = None, **extra: Any) -> str:
@@ -145,13 +152,13 @@ async def stream(reply: AsyncGenerator[Piece, None], plan: Plan, head: dict[str,
         async with aclosing(reply) as pieces:
             async for piece in pieces:
                 if piece.sources is not None:
-                    yield event({}, sources=piece.sources)
+                    yield event({}, sources=piece.sources, **piece.extra)
                 elif piece.kind is not None:
                     yield event({"reasoning_content" if piece.kind == "reasoning" else "content": piece.text})
                 if piece.finish is not None:
                     yield event({}, piece.finish, **grounds(piece))
                     if usage:
-                        yield sse({**head, "object": "chat.completion.chunk", "choices": [], "usage": usage_of(plan, piece)})
+                        yield sse({**head, "object": "chat.completion.chunk", "choices": [], "usage": usage_of(piece)})
     except Exception:
         log.exception("a streamed reply failed")
         yield sse(broken().body())

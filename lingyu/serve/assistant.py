@@ -1,12 +1,9 @@
-"""From messages to an answer: plain mode uses the model only, professional mode also its knowledge base.
+"""From messages to an answer. What every mode shares is here: the prompt, generation, and the search for passages and facts."""
 
-Professional mode refuses to answer if the knowledge base has nothing on the question, returns the passages it found, and
-states whether the answer is supported by them.
-"""
-
-from collections.abc import AsyncGenerator
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,12 +12,20 @@ from pydantic import BaseModel, ConfigDict
 from lingyu.files import read_json
 from lingyu.model.chat import THINK, Chat
 from lingyu.records import Message
+from lingyu.retrieve.chunks import Chunk
+from lingyu.retrieve.evidence import Evidence, evidence
+from lingyu.retrieve.graph import Graph
 from lingyu.retrieve.index import Hit, Knowledge
-from lingyu.retrieve.prompt import NOTHING_FOUND, is_chinese, with_passages
-from lingyu.retrieve.support import known_terms, supported
+from lingyu.retrieve.prompt import is_chinese, with_passages
+from lingyu.retrieve.support import known_terms
 from lingyu.serve.engine import Engine, Sampling
+from lingyu.serve.modes import MODES
 from lingyu.serve.protocol import ChatRequest, Refused
-from lingyu.serve.text import Decoder, Kind, Parts
+from lingyu.serve.reply import Piece, Plan, source_of
+from lingyu.serve.text import Decoder, Parts
+
+# A passage whose best sentence is less close to the question than this, measured by the closest, is not shown.
+RELEVANT = 0.5
 
 
 class Settings(BaseModel):
@@ -36,28 +41,16 @@ class Settings(BaseModel):
     context_prompt: Literal["none", "before"]
 
 
-@dataclass
-class Piece:
-    """A chunk of a streamed reply. Sources are in the first chunk, the other metadata in the last."""
+@dataclass(frozen=True)
+class Found:
+    """What a search found. query: what was searched for; evidence: sentences of the passages, by relevance."""
 
-    kind: Kind | None = None
-    text: str = ""
-    sources: list[dict[str, Any]] | None = None
-    finish: Literal["stop", "length"] | None = None
-    supported: bool | None = None
-    note: str | None = None
-    completion_tokens: int = 0
+    query: str
+    hits: list[Hit]
+    evidence: list[Evidence]
 
-
-@dataclass
-class Plan:
-    """What is known before generation: the prompt, or an answer that needs no generation."""
-
-    prompt: list[int]
-    sampling: Sampling
-    stops: list[str]
-    hits: list[Hit] | None  # None in plain mode
-    chinese: bool
+    def sources(self) -> list[dict[str, Any]]:
+        return [source_of(hit) for hit in self.hits]
 
 
 class Assistant:
@@ -71,56 +64,89 @@ class Assistant:
             id for id, token in self.tokenizer.get_added_tokens_decoder().items() if token.special and "think" not in token.content
         )
         self.knowledge = Knowledge(content / "knowledge")
+        self.graph = Graph(self.knowledge.chunks)
         self.terms = known_terms(self.knowledge.terms)
         # Loading the word segmentation dictionary takes a second; do it before the first request.
         self.knowledge.search("预热", 1)
         found = read_json(content / "knowledge" / "settings.json")
         self.passages, self.min_score = int(found["passages"]), float(found["min_score"])
 
+    def modes(self) -> list[str]:
+        return [name for name, mode in MODES.items() if mode.available(self)]
+
     def plan(self, request: ChatRequest) -> Plan:
-        """Raises Refused if the model name is unknown or the conversation is too long."""
-        if request.model != self.settings.model:
-            raise Refused(
-                404,
-                "model_not_found",
-                f"Unknown model {request.model!r}; this service has {self.settings.model!r}.",
-                f"模型 {request.model!r} 不存在；本服务提供的模型为 {self.settings.model!r}。",
-                "model",
-            )
+        """Raises Refused if the model name is unknown or the last message alone is too long; earlier turns that do not fit are left out."""
+        mode = self.mode_of(request)
         messages = [
             Message(role="system" if m.role == "developer" else m.role, content=m.text(), reasoning=m.reasoning_content)
             for m in request.messages
         ]
-        question, hits = messages[-1].content, None
-        prompt = self.encode(messages, request.thinks())
-        if request.mode == "professional":
-            hits = [hit for hit in self.knowledge.search(question, self.passages) if hit.score >= self.min_score]
-            if self.settings.context_prompt == "before":
-                hits, prompt = self.put_before(messages, hits, request.thinks(), request.limit() or self.settings.max_tokens)
-        room = self.engine.context - len(prompt)
-        wanted = request.limit() or min(self.settings.max_tokens, max(room, 1))
-        if wanted > room:
+        wanted = min(request.limit() or self.settings.max_tokens, self.engine.context - 1)
+        messages, prompt = self.fitting(messages, request.thinks(), wanted)
+        temperature = self.settings.temperature if request.temperature is None else request.temperature
+        sampling = Sampling(min(wanted, self.engine.context - len(prompt)), temperature, request.top_p or 1.0, request.seed)
+        return Plan(mode, messages, prompt, sampling, request.stops(), request.thinks(), is_chinese(messages[-1].content))
+
+    def mode_of(self, request: ChatRequest) -> str:
+        """The mode, from its field or behind a colon in the name of the model. Raises Refused if the service has no such model or mode."""
+        model, _, named = request.model.partition(":")
+        mode, served = named or request.mode, self.modes()
+        if model == self.settings.model and mode in served:
+            return mode
+        names = [model for mode in served for model in ([self.settings.model] if mode == "plain" else [f"{self.settings.model}:{mode}"])]
+        what, field, zh = (request.model, "model", "模型") if model != self.settings.model or named else (mode, "mode", "模式")
+        there = names if field == "model" else served
+        raise Refused(
+            404,
+            f"{field}_not_found",
+            f"Unknown {field} {what!r}; this service has {', '.join(there)}.",
+            f"{zh} {what!r} 不存在；本服务提供：{'、'.join(there)}。",
+            field,
+        )
+
+    def fitting(self, messages: list[Message], thinks: bool, wanted: int) -> tuple[list[Message], list[int]]:
+        """The messages without the earliest turns that leave no room for the reply, and their prompt. Raises Refused if none fits."""
+        prompt = self.encode(messages, thinks)
+        while len(prompt) + wanted > self.engine.context and (shorter := without_first_turn(messages)) is not messages:
+            messages = shorter
+            prompt = self.encode(messages, thinks)
+        if len(prompt) >= self.engine.context:
             raise Refused(
                 400,
                 "context_length_exceeded",
-                f"The context length is {self.engine.context} tokens; the messages take {len(prompt)} and the reply up to {wanted}. "
-                "Shorten the conversation or reduce max_tokens.",
-                f"上下文长度为 {self.engine.context} 个 token；消息占 {len(prompt)} 个，回复最多 {wanted} 个。"
-                "请缩短对话或减小 max_tokens。",
+                f"The context length is {self.engine.context} tokens; the message takes {len(prompt)}. Shorten it.",
+                f"上下文长度为 {self.engine.context} 个 token；消息占 {len(prompt)} 个。请缩短消息。",
                 "messages",
             )
-        temperature = self.settings.temperature if request.temperature is None else request.temperature
-        sampling = Sampling(wanted, temperature, request.top_p or 1.0, request.seed)
-        return Plan(prompt, sampling, request.stops(), hits, is_chinese(question))
+        return messages, prompt
 
-    def put_before(self, messages: list[Message], hits: list[Hit], thinks: bool, wanted: int) -> tuple[list[Hit], list[int]]:
-        """As many of the best passages as fit the context, and the prompt with them before the question."""
-        for number in range(len(hits), 0, -1):
-            asked = Message(role="user", content=with_passages(messages[-1].content, [hit.chunk for hit in hits[:number]]))
-            prompt = self.encode([*messages[:-1], asked], thinks)
-            if len(prompt) + wanted <= self.engine.context:
-                return hits[:number], prompt
-        return hits, self.encode(messages, thinks)
+    async def look_up(self, plan: Plan) -> Found:
+        """The passages and sentences that bear on the question. The search runs in a thread: nobody else waits for it."""
+        return await asyncio.to_thread(self._look_up, plan)
+
+    def _look_up(self, plan: Plan) -> Found:
+        query = plan.question
+        hits = [hit for hit in self.knowledge.search(query, self.passages) if hit.score >= self.min_score]
+        ranked = evidence(query, [hit.chunk for hit in hits], self.terms, self.knowledge.relevance)
+        best = ranked[0].relevance if ranked else 0.0
+        kept = sorted({each.source for each in ranked if each.relevance >= RELEVANT * best})
+        renumbered = [replace(each, source=kept.index(each.source)) for each in ranked if each.source in kept]
+        return Found(query, [hits[number] for number in kept], renumbered)
+
+    async def look_up_facts(self, plan: Plan) -> tuple[str, list[Chunk]]:
+        """What was looked up, and the facts found."""
+        query = plan.question
+        return query, await asyncio.to_thread(self.graph.look_up, query, self.knowledge.relevance)
+
+    def with_passages(self, plan: Plan, passages: Sequence[Chunk]) -> list[int]:
+        """The prompt with as many of the passages before the question as fit, if the model was trained to read them."""
+        if self.settings.context_prompt == "before":
+            for number in range(len(passages), 0, -1):
+                asked = Message(role="user", content=with_passages(plan.question, passages[:number]))
+                prompt = self.encode([*plan.messages[:-1], asked], plan.thinks)
+                if len(prompt) + plan.sampling.max_tokens <= self.engine.context:
+                    return prompt
+        return plan.prompt
 
     def encode(self, messages: list[Message], thinks: bool) -> list[int]:
         return self.chat.encode(self.chat.prompt(messages, thinks))
@@ -129,63 +155,32 @@ class Assistant:
         """Whether the chat template itself ends with the opening think tag, as those of R1 distillations do."""
         return str(self.tokenizer.decode(prompt[-4:], skip_special_tokens=False)).rstrip().endswith(THINK)
 
-    async def reply(self, plan: Plan) -> AsyncGenerator[Piece, None]:
-        """The chunks of the reply; the last has `finish`."""
-        if plan.hits is not None:
-            yield Piece(sources=[source_of(hit) for hit in plan.hits])
-            if not plan.hits:
-                yield Piece("content", NOTHING_FOUND[plan.chinese])
-                yield Piece(finish="stop", supported=False, note=NOT_GENERATED[plan.chinese])
-                return
-        decoder, parts = Decoder(self.tokenizer, self.hidden), Parts(plan.stops, self.opens_reasoning(plan.prompt))
-        answer, count, ended = "", 0, False
-        async with aclosing(self.engine.tokens(plan.prompt, plan.sampling)) as tokens:
+    def reply(self, plan: Plan) -> AsyncGenerator[Piece, None]:
+        """The pieces of the reply in the mode of the request; the last has `finish`."""
+        reply: AsyncGenerator[Piece, None] = MODES[plan.mode].reply(self, plan)
+        return reply
+
+    async def generate(self, prompt: list[int], plan: Plan) -> AsyncGenerator[Piece, None]:
+        """The model's own reply to a prompt."""
+        decoder, parts = Decoder(self.tokenizer, self.hidden), Parts(plan.stops, self.opens_reasoning(prompt))
+        count, ended = 0, False
+        async with aclosing(self.engine.tokens(prompt, plan.sampling)) as tokens:
             async for token in tokens:
                 count += 1
                 if ended := token in self.engine.end_tokens:
                     break
                 for kind, text in parts.add(decoder.add(token)):
-                    answer += text if kind == "content" else ""
                     yield Piece(kind, text)
                 if parts.stopped:
                     break
         for kind, text in [*parts.add(decoder.rest()), *parts.rest()]:
-            answer += text if kind == "content" else ""
             yield Piece(kind, text)
-        last = Piece(finish="stop" if ended or parts.stopped else "length", completion_tokens=count)
-        if plan.hits is not None:
-            last.supported = supported(answer, [text_of(hit) for hit in plan.hits], self.terms)
-            last.note = None if last.supported else remark(answer, plan.chinese)
-        yield last
+        yield Piece(finish="stop" if ended or parts.stopped else "length", prompt_tokens=len(prompt), completion_tokens=count)
 
 
-NOT_GENERATED = {
-    True: "知识库中没有与问题足够相关的段落，因此未调用模型。",
-    False: "The knowledge base has no passage relevant enough to the question, so the model was not called.",
-}
-NOT_SUPPORTED = {
-    True: "回答未能完全在所列来源中得到核实，请以来源原文为准。",
-    False: "The answer could not be fully verified in the sources shown; check it against them.",
-}
-
-
-def remark(answer: str, chinese: bool) -> str | None:
-    """The note on an answer that no source supports; none if the answer is the refusal itself, which claims nothing."""
-    return None if answer.strip() in NOTHING_FOUND.values() else NOT_SUPPORTED[chinese]
-
-
-def text_of(hit: Hit) -> str:
-    return f"{hit.chunk.title}\n{hit.chunk.section}\n{hit.chunk.text}"
-
-
-def source_of(hit: Hit) -> dict[str, Any]:
-    chunk = hit.chunk
-    return {
-        "title": chunk.title,
-        "section": chunk.section,
-        "source": chunk.source,
-        "place": chunk.place,
-        "licence": chunk.licence,
-        "text": chunk.text,
-        "score": round(hit.score, 4),
-    }
+def without_first_turn(messages: list[Message]) -> list[Message]:
+    """Without the earliest question and its reply; system messages and the last question stay. The same list where there is none."""
+    asked = [number for number, message in enumerate(messages) if message.role == "user"]
+    if len(asked) < 2:
+        return messages
+    return [message for number, message in enumerate(messages) if message.role == "system" or number >= asked[1]]

@@ -65,7 +65,7 @@ class ChatRequest(Strict):
     seed: int | None = Field(default=None, ge=-(2**63), le=2**63 - 1)
     stop: str | list[Annotated[str, Field(min_length=1)]] | None = Field(default=None, max_length=64)
 
-    mode: Literal["plain", "professional"] = "plain"
+    mode: str = "plain"  # lingyu.serve.modes
     reasoning: bool | None = None
     chat_template_kwargs: TemplateOptions | None = None
 

@@ -1,9 +1,14 @@
 """Streaming tokens to text: whole characters only, reasoning separated from the answer, ending at a stop word."""
 
-from collections.abc import Iterator
-from typing import Any, Literal
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any, Literal
 
 from lingyu.model.chat import THINK, THINK_END
+from lingyu.text.sentences import sentences
+
+if TYPE_CHECKING:
+    from lingyu.serve.reply import Piece
 
 Kind = Literal["reasoning", "content"]
 
@@ -96,3 +101,27 @@ def held_back(text: str, marks: list[str]) -> int:
         if any(mark.startswith(text[-size:]) for mark in marks):
             return size
     return 0
+
+
+async def whole_sentences(reply: AsyncGenerator["Piece", None]) -> AsyncGenerator["Piece", None]:
+    """The same reply with its content in whole sentences: "1. " and blank lines stay with the sentence after them.
+
+    Other pieces pass as they come.
+    """
+    from lingyu.serve.reply import Piece
+
+    lead = held = ""
+    async with aclosing(reply) as pieces:
+        async for piece in pieces:
+            if piece.kind == "content":
+                *whole, held = sentences(held + piece.text) or [""]
+                for sentence in whole:
+                    lead += sentence
+                    if any(map(str.isalpha, lead)):
+                        yield Piece("content", lead)
+                        lead = ""
+                continue
+            if piece.finish is not None and (lead + held).strip():
+                yield Piece("content", lead + held)
+                lead = held = ""
+            yield piece

@@ -31,9 +31,8 @@ function applyTheme(theme) {
 async function loadModel() {
   [served] = await models(key);
   at("model").textContent = served.id;
-  const professional = document.querySelector("[value=professional]");
-  professional.disabled = !served.modes.includes("professional");
-  if (professional.disabled) document.querySelector("[value=plain]").checked = true;
+  for (const mode of document.querySelectorAll("[name=mode]")) mode.parentElement.hidden = !served.modes.includes(mode.value);
+  if (!served.modes.includes("professional")) document.querySelector("[value=plain]").checked = true;
 }
 
 function busy(controller) {
@@ -87,7 +86,7 @@ function show(event, view) {
   if (choice?.delta?.reasoning_content) view.addReasoning(choice.delta.reasoning_content);
   if (choice?.delta?.content) view.addContent(choice.delta.content);
   if (choice?.finish_reason === "length") view.addRemark(words.cut);
-  if (event.supported !== undefined) view.setSupported(event.supported, event.note);
+  if (event.answer_source !== undefined) view.setGrounds(event);
   if (near) follow();
 }
 

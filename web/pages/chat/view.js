@@ -46,11 +46,13 @@ export class AnswerView {
     sources.forEach((source, at) => this.sources.append(sourceView(source, at + 1, this.words)));
   }
 
-  setSupported(supported, note) {
-    if (!this.sources) return;
-    const badge = element("p", supported ? "badge good" : "badge doubt", supported ? this.words.verified : this.words.unverified);
-    if (note) badge.title = note;
-    this.foot.append(badge);
+  // The last event of a reply from the documents: whose words it is, and which sentence of which source each part follows from.
+  setGrounds(event) {
+    this.citations = event.citations;
+    const verified = event.answer_source !== "none";
+    const badge = element("p", verified ? "badge good" : "badge doubt", this.words[`from_${event.answer_source}`]);
+    if (event.note) badge.title = event.note;
+    if (this.sources) this.foot.append(badge);
   }
 
   addRemark(text) {
@@ -61,7 +63,17 @@ export class AnswerView {
     this.dots.remove();
     this.thought.open = false;
     if (this.content) this.foot.append(copyButton(this.content, this.words));
-    if (this.sources) this.root.append(this.sources);
+    if (!this.sources) return;
+    this.root.append(this.sources);
+    if (this.citations) this.cite();
+  }
+
+  // Each [1] becomes a button that opens the source, in which the cited sentences are highlighted.
+  cite() {
+    const views = [...this.sources.querySelectorAll(".source")];
+    views.forEach((view, at) => highlight(view.querySelector("blockquote"), this.citations.filter((each) => each.source === at + 1)));
+    const parts = this.content.split(/ \[(\d+)\]/);
+    this.text.replaceChildren(...parts.map((part, at) => (at % 2 ? citeButton(views[part - 1], part, this.words) : part)));
   }
 
   fail(message, detail, action) {
@@ -76,14 +88,36 @@ export class AnswerView {
 
 function sourceView(source, number, words) {
   const heading = [source.title, source.section].filter(Boolean).join(" › ");
-  const score = element("meter", "");
-  Object.assign(score, { min: 0, max: 1, value: source.score, title: `${words.score} ${Math.round(source.score * 100)} %` });
   const facts = element("dl", "");
   for (const [name, value] of [[words.place, `${source.source} · ${source.place}`], [words.licence, source.licence]]) {
     if (value) facts.append(element("div", "", element("dt", "", name), element("dd", "", value)));
   }
-  const summary = element("summary", "", element("b", "", String(number)), element("span", "", heading), score);
+  const summary = element("summary", "", element("b", "", String(number)), element("span", "", heading));
   return element("details", "source", summary, element("blockquote", "", source.text), facts);
+}
+
+function highlight(quote, citations) {
+  const text = quote.textContent;
+  const parts = [];
+  let at = 0;
+  for (const { start, end } of [...citations].sort((a, b) => a.start - b.start)) {
+    if (start < at) continue;
+    parts.push(text.slice(at, start), element("mark", "", text.slice(start, end)));
+    at = end;
+  }
+  quote.replaceChildren(...parts, text.slice(at));
+}
+
+function citeButton(source, number, words) {
+  const button = element("button", "cite", number);
+  button.type = "button";
+  button.setAttribute("aria-label", `${words.sources} ${number}`);
+  button.onclick = () => {
+    source.open = true;
+    source.scrollIntoView({ block: "nearest", behavior: "smooth" });
+    source.querySelector("summary").focus({ preventScroll: true });
+  };
+  return button;
 }
 
 function copyButton(text, words) {

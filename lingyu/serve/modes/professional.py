@@ -1,0 +1,78 @@
+"""professional: search, answer, check each sentence; what no source supports is not shown, the source is quoted instead.
+
+1. The question, completed from the conversation, finds passages; those below the threshold that `index` calibrated are left out.
+2. The model answers, with the passages before the question where it was trained to read them (package.context_prompt).
+3. Each sentence is compared with the sentences of the passages that are closest to the question, and is shown with the number of the
+   source that supports it. The first one without support ends the model's part.
+4. If nothing of it remains, the reply is the closest sentences themselves, as a quotation.
+"""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import TYPE_CHECKING
+
+from lingyu.retrieve.evidence import Evidence
+from lingyu.retrieve.prompt import NOTHING_FOUND
+from lingyu.serve.modes.checked import Checked, citation
+from lingyu.serve.reply import Piece, Plan
+
+if TYPE_CHECKING:
+    from lingyu.serve.assistant import Assistant, Found
+
+# A quotation has the closest sentence and those almost as close, at most this many.
+QUOTED = 3
+ALMOST = 0.85
+
+NOTES = {
+    "nothing": {
+        True: "知识库中没有与问题足够相关的段落，因此未调用模型。",
+        False: "The knowledge base has no passage relevant enough to the question, so the model was not called.",
+    },
+    "quoted": {
+        True: "模型的回答未能在来源中得到证实，因此改为直接引用来源原文。",
+        False: "The model's answer could not be verified in the sources; the sources are quoted instead.",
+    },
+    "cut": {
+        True: "模型回答中未能在来源中得到证实的部分已略去。",
+        False: "The part of the model's answer that could not be verified in the sources has been left out.",
+    },
+}
+
+
+def available(assistant: "Assistant") -> bool:
+    return bool(assistant.knowledge.chunks)
+
+
+async def reply(assistant: "Assistant", plan: Plan) -> AsyncGenerator[Piece, None]:
+    found = await assistant.look_up(plan)
+    yield Piece(sources=found.sources(), extra={"query": found.query})
+    if not found.evidence:
+        yield Piece("content", NOTHING_FOUND[plan.chinese])
+        yield Piece(finish="stop", supported=False, answer_source="none", note=NOTES["nothing"][plan.chinese])
+        return
+
+    checked = Checked(found.query, found.evidence, assistant.terms)
+    async with aclosing(
+        checked.shown(assistant.generate(assistant.with_passages(plan, [hit.chunk for hit in found.hits]), plan))
+    ) as pieces:
+        async for piece in pieces:
+            yield piece
+    if checked.citations:
+        yield checked.end(supported=True, answer_source="model", note=NOTES["cut"][plan.chinese] if checked.unsupported else None)
+        return
+    for each in quotable(found):
+        yield Piece("content", ("\n" if checked.citations else "") + quotation(each, plan.chinese))
+        checked.citations.append(citation(each))
+    checked.last.finish = "stop"
+    yield checked.end(supported=True, answer_source="quotation", note=NOTES["quoted"][plan.chinese])
+
+
+def quotable(found: "Found") -> list[Evidence]:
+    best = found.evidence[0].relevance
+    return [each for each in found.evidence if each.relevance >= ALMOST * best][:QUOTED]
+
+
+def quotation(each: Evidence, chinese: bool) -> str:
+    quoted = f"“{each.text}”"
+    where = "" if not each.headings else f"《{each.headings}》" if chinese else f"{each.headings}: "
+    return f"{where}{quoted} [{each.source + 1}]"

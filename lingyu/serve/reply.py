@@ -1,0 +1,62 @@
+"""What passes between the modes and the HTTP side: a request that has been checked, and the pieces of its reply."""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from lingyu.records import Message
+from lingyu.retrieve.retrievers import Hit
+from lingyu.serve.engine import Sampling
+from lingyu.serve.text import Kind
+
+AnswerSource = Literal["model", "quotation", "knowledge", "none"]
+
+
+@dataclass
+class Piece:
+    """A part of a streamed reply. Sources come first, the other metadata with the last piece, which has `finish`.
+
+    answer_source: whose words the content is: the model's, a quotation of the sources, lines of the knowledge graph, or none where nothing
+    was found. citations: for each sentence of the content that a source supports, that sentence's place in it.
+    """
+
+    kind: Kind | None = None
+    text: str = ""
+    sources: list[dict[str, Any]] | None = None
+    finish: Literal["stop", "length"] | None = None
+    supported: bool | None = None
+    answer_source: AnswerSource | None = None
+    citations: list[dict[str, Any]] = field(default_factory=list)
+    note: str | None = None
+    extra: dict[str, Any] = field(default_factory=dict)  # of one mode alone: the query it searched for, the mode a router chose
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A request that can be served. prompt: the ids of the messages as they are, without passages."""
+
+    mode: str
+    messages: list[Message]
+    prompt: list[int]
+    sampling: Sampling
+    stops: list[str]
+    thinks: bool
+    chinese: bool
+
+    @property
+    def question(self) -> str:
+        return self.messages[-1].content
+
+
+def source_of(hit: Hit) -> dict[str, Any]:
+    chunk = hit.chunk
+    return {
+        "title": chunk.title,
+        "section": chunk.section,
+        "source": chunk.source,
+        "place": chunk.place,
+        "licence": chunk.licence,
+        "text": chunk.text,
+        "score": round(hit.score, 4),
+    }
