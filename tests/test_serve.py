@@ -42,7 +42,7 @@ def ask(assistant):
 
 
 async def send(app, method, path, headers=None, **more):
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app, raise_app_exceptions=False), base_url="http://test") as client:
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app, raise_app_exceptions=False), base_url="http://localhost") as client:
         return await client.request(method, path, headers=headers, **more)
 
 

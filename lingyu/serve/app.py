@@ -1,10 +1,8 @@
 """The HTTP side: OpenAI's two routes and the pages."""
 
 import asyncio
-import hmac
 import json
 import logging
-import os
 import secrets
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
@@ -18,13 +16,10 @@ from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
 from lingyu.serve.assistant import Assistant
+from lingyu.serve.guard import Guard, check_key, refusal
 from lingyu.serve.pages import PAGES
 from lingyu.serve.protocol import Refused, parsed
 from lingyu.serve.reply import Piece
-
-KEYS = "LINGYU_API_KEYS"
-# The page uses only its own files: no external resources, no inline scripts or styles.
-PAGE_HEADERS = {"Content-Security-Policy": "default-src 'self'; img-src 'self' data:", "Referrer-Policy": "no-referrer"}
 
 log = logging.getLogger("lingyu.serve")
 
@@ -32,11 +27,11 @@ log = logging.getLogger("lingyu.serve")
 def make_app(assistant: Callable[[], Assistant], web: Path) -> FastAPI:
     """assistant: called at each request, because BentoML creates it after the app. web: the folder of the pages."""
     app = FastAPI(title="lingyu", docs_url=None, redoc_url=None, openapi_url=None)
+    app.add_middleware(Guard)
 
     @app.exception_handler(Refused)
     async def refuse(_: Request, refused: Refused) -> JSONResponse:
-        headers = {401: {"WWW-Authenticate": "Bearer"}, 429: {"Retry-After": "2"}}.get(refused.status)
-        return JSONResponse(refused.body(), refused.status, headers)
+        return refusal(refused)
 
     @app.exception_handler(HTTPException)
     async def no_such_route(request: Request, error: HTTPException) -> JSONResponse:
@@ -50,7 +45,7 @@ def make_app(assistant: Callable[[], Assistant], web: Path) -> FastAPI:
 
     @app.get("/v1/models")
     async def models(request: Request) -> dict[str, Any]:
-        check_key(request)
+        check_key(request.headers.get("authorization", ""))
         served = assistant()
         about = {
             "object": "model",
@@ -66,7 +61,7 @@ def make_app(assistant: Callable[[], Assistant], web: Path) -> FastAPI:
 
     @app.post("/v1/chat/completions")
     async def complete(request: Request) -> Response:
-        check_key(request)
+        check_key(request.headers.get("authorization", ""))
         served, asked = assistant(), parsed(await request.body())
         plan = await asyncio.to_thread(served.plan, asked)
         if served.engine.waiting > served.settings.max_waiting:
@@ -86,19 +81,9 @@ def make_app(assistant: Callable[[], Assistant], web: Path) -> FastAPI:
 
 def page_of(file: Path) -> Callable[[], Awaitable[FileResponse]]:
     async def page() -> FileResponse:
-        return FileResponse(file, headers=PAGE_HEADERS)
+        return FileResponse(file)
 
     return page
-
-
-def check_key(request: Request) -> None:
-    """If API keys are set in the environment, the request must carry one of them. Read per request, so keys can be set later."""
-    keys = [key.strip().encode() for key in os.environ.get(KEYS, "").split(",") if key.strip()]
-    if not keys:
-        return
-    scheme, _, given = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not any(hmac.compare_digest(key, given.strip().encode()) for key in keys):
-        raise Refused(401, "invalid_api_key", "The API key is missing or invalid.", "API 密钥缺失或无效。")
 
 
 def broken() -> Refused:

@@ -1,6 +1,7 @@
 """From messages to an answer. What every mode shares is here: the prompt, generation, and the search for passages and facts."""
 
 import asyncio
+from bisect import bisect_left
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
@@ -105,11 +106,22 @@ class Assistant:
         )
 
     def fitting(self, messages: list[Message], thinks: bool, wanted: int) -> tuple[list[Message], list[int]]:
-        """The messages without the earliest turns that leave no room for the reply, and their prompt. Raises Refused if none fits."""
-        prompt = self.encode(messages, thinks)
-        while len(prompt) + wanted > self.engine.context and (shorter := without_first_turn(messages)) is not messages:
-            messages = shorter
-            prompt = self.encode(messages, thinks)
+        """The messages with as many of the latest turns as leave room for the reply, and their prompt.
+
+        Raises Refused if the last message alone does not fit.
+        """
+        turns = [number for number, message in enumerate(messages) if message.role == "user"]
+
+        def since(turn: int) -> list[Message]:
+            return [m for number, m in enumerate(messages) if number >= turns[turn] or (m.role == "system" and turn > 0) or turn == 0]
+
+        def fits(turn: int) -> bool:
+            return len(self.encode(since(turn), thinks)) + wanted <= self.engine.context
+
+        # Fewer turns are shorter: few prompts are encoded, however many turns were sent.
+        first = bisect_left(range(len(turns) - 1), True, key=fits)
+        kept = since(first)
+        prompt = self.encode(kept, thinks)
         if len(prompt) >= self.engine.context:
             raise Refused(
                 400,
@@ -118,7 +130,7 @@ class Assistant:
                 f"上下文长度为 {self.engine.context} 个 token；消息占 {len(prompt)} 个。请缩短消息。",
                 "messages",
             )
-        return messages, prompt
+        return kept, prompt
 
     async def look_up(self, plan: Plan) -> Found:
         """The passages and sentences that bear on the question. The search runs in a thread: nobody else waits for it."""
@@ -176,11 +188,3 @@ class Assistant:
         for kind, text in [*parts.add(decoder.rest()), *parts.rest()]:
             yield Piece(kind, text)
         yield Piece(finish="stop" if ended or parts.stopped else "length", prompt_tokens=len(prompt), completion_tokens=count)
-
-
-def without_first_turn(messages: list[Message]) -> list[Message]:
-    """Without the earliest question and its reply; system messages and the last question stay. The same list where there is none."""
-    asked = [number for number, message in enumerate(messages) if message.role == "user"]
-    if len(asked) < 2:
-        return messages
-    return [message for number, message in enumerate(messages) if message.role == "system" or number >= asked[1]]

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+COLD = 1e-3  # logits divided by less overflow
+
 
 @dataclass(frozen=True)
 class Sampling:
-    """Sampling parameters. temperature 0 is greedy decoding; seed None is not reproducible."""
+    """Sampling parameters. A temperature below COLD is greedy decoding; seed None is not reproducible."""
 
     max_tokens: int
     temperature: float
@@ -85,7 +87,7 @@ class TransformersEngine:
             return torch.full((input_ids.shape[0],), stop.is_set(), dtype=torch.bool, device=input_ids.device)
 
         chosen: dict[str, Any] = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
-        if sampling.temperature > 0:
+        if sampling.temperature >= COLD:
             chosen = {"do_sample": True, "temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": 0}
         try:
             if sampling.seed is not None:

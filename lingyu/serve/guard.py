@@ -1,0 +1,158 @@
+"""What every request passes before a route sees it: who may connect, how large a body may be, how long it may take to arrive.
+
+Without API keys the service answers only this machine, and only under a name of this machine, so that a web page elsewhere cannot reach
+it through a visitor's browser. With keys, or with LINGYU_OPEN=1, it answers everybody.
+"""
+
+import asyncio
+import hmac
+import os
+import re
+from hashlib import sha256
+from ipaddress import ip_address
+
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from lingyu.serve.protocol import Refused
+
+KEYS = "LINGYU_API_KEYS"  # separated by commas; each as it is, or as sha256:… of it
+OPEN = "LINGYU_OPEN"
+LARGEST_BODY = 1 << 20  # bytes
+SLOWEST_BODY = 20.0  # seconds
+THIS_MACHINE = {"localhost", "127.0.0.1", "[::1]"}
+HEADERS = {
+    "Content-Security-Policy": "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+
+
+class Guard:
+    """ASGI middleware; its refusals have the form of OpenAI's errors."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        try:
+            check_place(scope)
+            check_kind(scope)
+            arrived = await whole_body(scope, receive)
+        except Refused as refused:
+            await refusal(refused)(scope, receive, with_headers(send))
+            return
+        await self.app(scope, arrived, with_headers(send))
+
+
+def refusal(refused: Refused) -> JSONResponse:
+    headers = {401: {"WWW-Authenticate": "Bearer"}, 413: {"Connection": "close"}, 429: {"Retry-After": "2"}}.get(refused.status)
+    return JSONResponse(refused.body(), refused.status, headers)
+
+
+def with_headers(send: Send) -> Send:
+    async def sent(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            there = {name.lower() for name, _ in message["headers"]}
+            new = [(name.lower().encode(), value.encode()) for name, value in HEADERS.items() if name.lower().encode() not in there]
+            message = {**message, "headers": [*message["headers"], *new]}
+        await send(message)
+
+    return sent
+
+
+def header(scope: Scope, name: bytes) -> str:
+    return next((value.decode("latin-1") for key, value in scope["headers"] if key == name), "")
+
+
+def keys() -> list[str]:
+    """Read per request, so keys can be set later."""
+    return [key.strip() for key in os.environ.get(KEYS, "").split(",") if key.strip()]
+
+
+def check_key(authorization: str) -> None:
+    """If API keys are set in the environment, the request must carry one of them. Raises Refused."""
+    known = keys()
+    if not known:
+        return
+    scheme, _, given = authorization.partition(" ")
+    hashed = sha256(given.strip().encode()).hexdigest()
+    wanted = [key.removeprefix("sha256:") if key.startswith("sha256:") else sha256(key.encode()).hexdigest() for key in known]
+    if scheme.lower() != "bearer" or not any(hmac.compare_digest(hashed, one) for one in wanted):
+        raise Refused(401, "invalid_api_key", "The API key is missing or invalid.", "API 密钥缺失或无效。")
+
+
+def check_place(scope: Scope) -> None:
+    if keys() or os.environ.get(OPEN) == "1":
+        return
+    host = re.sub(r":\d+$", "", header(scope, b"host"))
+    client = scope["client"][0] if scope.get("client") else "127.0.0.1"
+    if host.lower() not in THIS_MACHINE or not is_this_machine(client):
+        raise Refused(
+            403,
+            "not_open",
+            f"Without API keys the service answers this machine only. Set {KEYS}, or {OPEN}=1 to answer everybody.",
+            f"未设置 API 密钥时，服务只对本机开放。请设置 {KEYS}；确需对所有人开放时设置 {OPEN}=1。",
+        )
+
+
+def is_this_machine(client: str) -> bool:
+    try:
+        return ip_address(client).is_loopback
+    except ValueError:  # a name, as in a test client, or a socket of the operating system
+        return True
+
+
+def check_kind(scope: Scope) -> None:
+    """A form or plain text may be sent by any web page without asking; JSON may not."""
+    kind = header(scope, b"content-type").partition(";")[0].strip().lower()
+    if scope["method"] == "POST" and kind != "application/json":
+        raise Refused(
+            415,
+            "unsupported_media_type",
+            f"Content-Type must be application/json (found {kind!r}).",
+            f"Content-Type 必须为 application/json（实际为 {kind!r}）。",
+        )
+
+
+async def whole_body(scope: Scope, receive: Receive) -> Receive:
+    """The body, read within its limits, for the routes to receive. Raises Refused; a client that left gets no reply."""
+    if not header(scope, b"content-length") and not header(scope, b"transfer-encoding"):
+        return receive
+    length = header(scope, b"content-length")
+    if length.isdecimal() and int(length) > LARGEST_BODY:
+        raise too_large()
+    body, more = b"", True
+    try:
+        async with asyncio.timeout(SLOWEST_BODY):
+            while more:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    break
+                body += message.get("body", b"")
+                more = message.get("more_body", False)
+                if len(body) > LARGEST_BODY:
+                    raise too_large()
+    except TimeoutError:
+        raise Refused(
+            408, "request_timeout", f"The body did not arrive within {SLOWEST_BODY:.0f} s.", f"请求体未在 {SLOWEST_BODY:.0f} 秒内到达。"
+        ) from None
+    waiting: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def received() -> Message:
+        return waiting.pop() if waiting else await receive()
+
+    return received
+
+
+def too_large() -> Refused:
+    return Refused(
+        413,
+        "request_too_large",
+        f"The body is larger than {LARGEST_BODY >> 10} KiB.",
+        f"请求体超过 {LARGEST_BODY >> 10} KiB。",
+    )
