@@ -16,6 +16,7 @@ bentoml builds the Bento from code alone; model and knowledge base are added aft
 
 import csv
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -25,10 +26,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import Field, NonNegativeInt, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveInt, field_validator
 
 from lingyu.files import hashes, read_json, read_tables, write_json
 from lingyu.release import card, manifest
+from lingyu.serve.modes import MODES
 from lingyu.stage import StageError, StageParams, start
 
 CODE = (
@@ -80,12 +82,24 @@ class Params(StageParams):
         description="Professional mode. before: the passages found stand before the question, for models trained to read them "
         "(generate.retrieval). none: the model answers by itself, and the answer is checked against the passages.",
     )
+    skills: dict[str, str] = Field(
+        {},
+        description="System prompts by name: {summary: 用三句话概括。}. A request names one behind the model: lingyu-tiny-drone:summary.",
+    )
+
+    @field_validator("skills")
+    @classmethod
+    def named(cls, skills: dict[str, str]) -> dict[str, str]:
+        for name in skills:
+            if not re.fullmatch(r"[a-z0-9-]+", name) or name in MODES:
+                raise ValueError(f"a skill's name has lower case, digits and hyphens, and is none of {', '.join(MODES)} (found {name!r})")
+        return skills
 
     def about(self) -> card.About:
         return card.About(self.name, self.title, self.about_en, self.about_zh, self.licence, self.base_model, self.authors)
 
     def settings(self) -> dict[str, Any]:
-        served = self.model_dump(include={"max_tokens", "temperature", "max_waiting", "history_turns", "context_prompt"})
+        served = self.model_dump(include={"max_tokens", "temperature", "max_waiting", "history_turns", "context_prompt", "skills"})
         return {"model": self.name, **served}
 
 

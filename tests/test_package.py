@@ -1,10 +1,12 @@
 """The package stage on the tiny model: a Bento and a release, the same bytes twice."""
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 import yaml
+from pydantic import ValidationError
 from serving import DOCUMENT, FACTS
 
 from lingyu.files import hashes, read_json, write_json, write_tables
@@ -88,3 +90,12 @@ def test_every_dependency_of_the_code_in_the_bento_stands_in_dvc_yaml():
 def test_a_name_that_a_bento_cannot_bear_is_refused():
     with pytest.raises(ValueError, match="should match pattern"):
         package.Params(**{**json.loads(PARAMS.model_dump_json()), "name": "领域"})
+
+
+@pytest.mark.parametrize(
+    ("name", "fits"), [("summary", True), ("brief-2", True), ("plain", False), ("Sum", False), ("a:b", False), ("", False)]
+)
+def test_a_skill_has_a_name_that_no_mode_has(name, fits):
+    given = {"name": "x", "title": "t", "about_en": "a", "about_zh": "a", "skills": {name: "s"}}
+    with nullcontext() if fits else pytest.raises(ValidationError, match="skill's name"):
+        package.Params.model_validate(given)

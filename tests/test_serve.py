@@ -133,6 +133,27 @@ def test_knowledge_mode_prints_the_fact_it_looked_up_and_the_models_answer_only_
     assert (unknown["answer_source"], unknown["sources"]) == ("none", [])
 
 
+@pytest.mark.parametrize(("question", "mode"), [(SPEED, "knowledge"), ("电量低于多少时应当返航？", "professional"), ("你好！", "plain")])
+def test_the_router_says_which_mode_it_chose(ask, question, mode):
+    reply, there = ask(question, mode="router").json(), ask(question, mode=mode).json()
+
+    assert reply["mode"] == mode
+    assert reply["choices"] == there["choices"]
+    assert events(ask(question, mode="router", stream=True))[-1]["mode"] == mode
+
+
+def test_a_skill_is_a_system_prompt_behind_the_name_of_the_model(assistant, monkeypatch):
+    monkeypatch.setattr(assistant, "settings", assistant.settings.model_copy(update={"skills": {"brief": "只用一句话回答。"}}))
+
+    def planned(**fields):
+        return assistant.plan(parsed(json.dumps({"messages": [{"role": "user", "content": SPEED}], **fields}).encode()))
+
+    assert planned(model="tiny:brief").messages[0].content == "只用一句话回答。"
+    assert planned(model="tiny:brief", mode="professional").mode == "professional"
+    assert len(planned(model="tiny").messages) == 1
+    assert "tiny:brief" in assistant.names()
+
+
 def test_a_mode_can_be_named_behind_the_model(ask):
     assert ask(model="tiny:knowledge").json()["choices"] == ask(mode="knowledge").json()["choices"]
 
@@ -200,6 +221,10 @@ def test_the_prompt_is_that_of_the_model_folders_own_tokenizer(assistant, conten
         assert assistant.encode([Message(role="user", content=SPEED)], thinks) == theirs["input_ids"]
 
 
+def test_a_temperature_next_to_zero_is_greedy(ask):
+    assert ask(temperature=1e-300).json()["choices"][0]["message"]["content"] == SPEED_ANSWER
+
+
 def test_a_seed_repeats_a_chance_answer(ask):
     chance = {"temperature": 2.0, "top_p": 0.9, "max_tokens": 30}
     texts = [ask(seed=seed, **chance).json()["choices"][0]["message"]["content"] for seed in (1, 1, 2, 3)]
@@ -222,12 +247,13 @@ def test_max_tokens_and_stop_words_end_an_answer(ask):
 @pytest.mark.parametrize(
     ("fields", "status", "says"),
     [
-        ({"model": "gpt-4"}, 404, "'gpt-4'; this service has tiny, tiny:professional, tiny:knowledge."),
+        ({"model": "gpt-4"}, 404, "'gpt-4'; this service has tiny, tiny:professional, tiny:knowledge, tiny:router."),
         ({"question": "飞" * 600}, 400, "256 tokens"),
+        ({"max_tokens": True}, 400, "max_tokens: Input should be a valid integer"),
         ({"temperature": 3}, 400, "temperature: Input should be less than or equal to 2 (found '3')"),
         ({"tools": []}, 400, "tools: unsupported field"),
         ({"n": 2}, 400, "n: Input should be 1"),
-        ({"mode": "expert"}, 404, "'expert'; this service has plain, professional, knowledge."),
+        ({"mode": "expert"}, 404, "'expert'; this service has plain, professional, knowledge, router."),
         ({"messages": []}, 400, "messages"),
         ({"messages": [{"role": "assistant", "content": "x"}]}, 400, "must be user; found assistant"),
     ],
@@ -264,7 +290,7 @@ def test_the_model_list_tells_modes_and_context(assistant):
     reply = asyncio.run(send(make_app(lambda: assistant, PAGES), "GET", "/v1/models"))
 
     listed = reply.json()["data"]
-    assert [model["id"] for model in listed] == ["tiny", "tiny:professional", "tiny:knowledge"]
+    assert [model["id"] for model in listed] == ["tiny", "tiny:professional", "tiny:knowledge", "tiny:router"]
     assert listed[0] == {
         "id": "tiny",
         "object": "model",
@@ -272,7 +298,7 @@ def test_the_model_list_tells_modes_and_context(assistant):
         "owned_by": "lingyu",
         "context_length": 256,
         "history_turns": 1,
-        "modes": ["plain", "professional", "knowledge"],
+        "modes": ["plain", "professional", "knowledge", "router"],
     }
 
 

@@ -55,9 +55,7 @@ def make_app(assistant: Callable[[], Assistant], web: Path) -> FastAPI:
             "history_turns": served.settings.history_turns,
             "modes": served.modes(),
         }
-        name = served.settings.model
-        ids = [name, *(f"{name}:{mode}" for mode in served.modes() if mode != "plain")]
-        return {"object": "list", "data": [{"id": id, **about} for id in ids]}
+        return {"object": "list", "data": [{"id": name, **about} for name in served.names()]}
 
     @app.post("/v1/chat/completions")
     async def complete(request: Request) -> Response:

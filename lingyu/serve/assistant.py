@@ -40,6 +40,7 @@ class Settings(BaseModel):
     max_waiting: int
     history_turns: int
     context_prompt: Literal["none", "before"]
+    skills: dict[str, str] = {}
 
 
 @dataclass(frozen=True)
@@ -77,26 +78,33 @@ class Assistant:
 
     def plan(self, request: ChatRequest) -> Plan:
         """Raises Refused if the model name is unknown or the last message alone is too long; earlier turns that do not fit are left out."""
-        mode = self.mode_of(request)
+        mode, skill = self.named(request)
         messages = [
             Message(role="system" if m.role == "developer" else m.role, content=m.text(), reasoning=m.reasoning_content)
             for m in request.messages
         ]
+        if skill:
+            messages.insert(0, Message(role="system", content=skill))
         wanted = min(request.limit() or self.settings.max_tokens, self.engine.context - 1)
         messages, prompt = self.fitting(messages, request.thinks(), wanted)
         temperature = self.settings.temperature if request.temperature is None else request.temperature
         sampling = Sampling(min(wanted, self.engine.context - len(prompt)), temperature, request.top_p or 1.0, request.seed)
         return Plan(mode, messages, prompt, sampling, request.stops(), request.thinks(), is_chinese(messages[-1].content))
 
-    def mode_of(self, request: ChatRequest) -> str:
-        """The mode, from its field or behind a colon in the name of the model. Raises Refused if the service has no such model or mode."""
-        model, _, named = request.model.partition(":")
-        mode, served = named or request.mode, self.modes()
-        if model == self.settings.model and mode in served:
-            return mode
-        names = [model for mode in served for model in ([self.settings.model] if mode == "plain" else [f"{self.settings.model}:{mode}"])]
-        what, field, zh = (request.model, "model", "模型") if model != self.settings.model or named else (mode, "mode", "模式")
-        there = names if field == "model" else served
+    def named(self, request: ChatRequest) -> tuple[str, str]:
+        """The mode, and the system prompt of a skill or "". Both may stand behind a colon in the name of the model.
+
+        Raises Refused if the service has no such model or mode.
+        """
+        model, _, behind = request.model.partition(":")
+        if model == self.settings.model:
+            if behind in self.settings.skills:
+                return request.mode, self.settings.skills[behind]
+            if (mode := behind or request.mode) in self.modes():
+                return mode, ""
+        wrong_model = model != self.settings.model or behind != ""
+        what, field, zh = (request.model, "model", "模型") if wrong_model else (request.mode, "mode", "模式")
+        there = self.names() if wrong_model else self.modes()
         raise Refused(
             404,
             f"{field}_not_found",
@@ -104,6 +112,11 @@ class Assistant:
             f"{zh} {what!r} 不存在；本服务提供：{'、'.join(there)}。",
             field,
         )
+
+    def names(self) -> list[str]:
+        """The names of models that a request may give: the model, and behind it each mode and skill."""
+        more = [*(mode for mode in self.modes() if mode != "plain"), *self.settings.skills]
+        return [self.settings.model, *(f"{self.settings.model}:{name}" for name in more)]
 
     def fitting(self, messages: list[Message], thinks: bool, wanted: int) -> tuple[list[Message], list[int]]:
         """The messages with as many of the latest turns as leave room for the reply, and their prompt.
