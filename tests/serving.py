@@ -55,8 +55,8 @@ def content(tmp_path_factory) -> Path:
     """
     folder = tmp_path_factory.mktemp("content")
     learn_by_heart(folder / "model")
-    build([*chunks_of_document(DOCUMENT, 200), *map(chunk_of_fact, FACTS)], folder / "knowledge", Choice())
-    write_json(folder / "knowledge" / "settings.json", {"passages": 3, "min_score": 0.55})
+    build([*chunks_of_document(DOCUMENT, 200), *map(chunk_of_fact, FACTS)], folder / "knowledge", Choice(name="bm25"))
+    write_json(folder / "knowledge" / "settings.json", {"passages": 3, "min_score": 0.5})
     write_json(
         folder / "settings.json",
         {"model": "tiny", "max_tokens": 64, "temperature": 0.0, "max_waiting": 4, "history_turns": 1, "context_prompt": "none"},

@@ -13,8 +13,9 @@ from openai_server import Reply, serving
 from parameters import TINY
 from rows import document, fact
 
-from lingyu.files import read_json, read_jsonl, read_table, write_tables
+from lingyu.files import read_json, read_jsonl, read_table, write_table, write_tables
 from lingyu.generate.llm.prompts import FOLDER
+from lingyu.generate.tables import MADE
 from lingyu.records import Dialogue, Document
 
 TOP = Path(__file__).parent.parent
@@ -212,7 +213,7 @@ class Options(RetrieverOptions):
     score: float = 0.5
 
 
-def build(chunks, folder, options):
+def build(chunks, folder, options, examples):
     (folder / "score").write_text(str(options.score))
 
 
@@ -221,6 +222,8 @@ def load(folder, chunks):
 
 
 class Newest:
+    threshold = 0.5
+
     def __init__(self, chunks, score):
         self.chunks, self.score = chunks, score
 
@@ -231,6 +234,10 @@ class Newest:
 
 def test_a_retriever(tree):
     write_tables(tree / "out/clean/tables", {"documents": [document(1, "甲。"), document(2, "乙。")]})
+    for part in ("train", "dev", "test"):
+        write_tables(tree / "out/split" / part, {})
+    for name, row_type in MADE.items():
+        write_table(tree / f"out/review/approved/{name}.parquet", [], row_type)
     add(tree, "lingyu/retrieve/retrievers/newest.py", RETRIEVER)
     register(tree, "lingyu/retrieve/retrievers/__init__.py", '    "bm25":', '    "newest": "lingyu.retrieve.retrievers.newest",')
 

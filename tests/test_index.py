@@ -1,61 +1,110 @@
-"""The index stage on three facts and one document."""
+"""The index stage on three facts and a few articles."""
 
 import pytest
 from serving import DOCUMENT, FACTS
 
-from lingyu.files import read_json, write_tables
-from lingyu.records import Dialogue, Message
+from lingyu.files import read_json, write_table, write_tables
+from lingyu.generate.tables import MADE
+from lingyu.records import Dialogue, Message, Question
 from lingyu.retrieve.index import Knowledge
+from lingyu.retrieve.retrievers import Choice
+from lingyu.stage import StageError
 from stages import index
 
-PARAMS = index.Params(max_characters=200, passages=3, min_score=0.4, check_items=10)
+PARAMS = index.Params(max_characters=200, passages=3, check_items=10, retriever=Choice(name="bm25"))
+SHARED = {"source": "qa.jsonl", "place": "row 1", "licence": "CC0", "language": "zh"}
 
 
-def asked(question, scope):
-    row = {"id": question, "source": "qa.jsonl", "place": "row 1", "licence": "CC0", "scope": scope, "language": "zh", "task": "chat"}
-    made = {"references": [], "method": "given", "teacher": "", "prompt_hash": "", "review": ""}
-    return Dialogue(**row, **made, messages=[Message(role="user", content=question), Message(role="assistant", content="答")])
+def asked(question, scope="domain", references=(), teacher=""):
+    made = {"references": list(references), "method": "given", "teacher": teacher, "prompt_hash": "", "review": ""}
+    messages = [Message(role="user", content=question), Message(role="assistant", content="答")]
+    return Dialogue(id=question, scope=scope, task="chat", **SHARED, **made, messages=messages)
+
+
+def test_question(question, fact):
+    made = {"references": [fact], "method": "fact", "teacher": "rules", "prompt_hash": "", "review": "", "wrong": [], "known": ""}
+    return Question(
+        id=question, scope="domain", task="fact", **SHARED, **made, messages=[Message(role="user", content=question)], answer="答"
+    )
+
+
+test_question.__test__ = False
+
+
+def run(folder, tables, params=PARAMS, **rows):
+    """rows: dialogues of train, dev and test; instructions and questions that review passed on."""
+    write_tables(folder / "tables", tables)
+    for part in ("train", "dev", "test"):
+        write_tables(folder / part, {"dialogues": rows.get(part, [])})
+    for name, row_type in MADE.items():
+        write_table(folder / f"approved/{name}.parquet", rows.get(name, []), row_type)
+    parts = {name: folder / name for name in ("tables", "train", "dev", "test", "approved")}
+    index.run(params, **parts, out=folder / "out")
+    return read_json(folder / "out/metrics.json")
 
 
 def test_the_domain_is_indexed_and_what_is_general_is_not(tmp_path):
     general = DOCUMENT.model_copy(update={"id": "general", "scope": "general", "text": "红烧肉要小火慢炖。"})
-    write_tables(tmp_path / "tables", {"documents": [DOCUMENT, general], "facts": FACTS, "dialogues": [asked("红烧肉怎么做？", "general")]})
 
-    index.run(PARAMS, tmp_path / "tables", tmp_path / "out")
+    run(tmp_path, {"documents": [DOCUMENT, general], "facts": FACTS})
 
     knowledge = Knowledge(tmp_path / "out/knowledge")
     assert len(knowledge.chunks) == 4
     assert knowledge.terms == {"云雀X3", "21米每秒", "38分钟", "Lark X3", "120 metres"}
-    assert read_json(tmp_path / "out/knowledge/settings.json") == {"passages": 3, "min_score": 0.4}
+    assert read_json(tmp_path / "out/knowledge/settings.json") == {"passages": 3, "min_score": knowledge.threshold}
 
 
-def test_each_metric_comes_with_its_count_and_interval(tmp_path):
-    told = DOCUMENT.model_copy(update={"text": "云雀X3的续航时间为38分钟。"})
-    write_tables(tmp_path / "tables", {"documents": [told], "facts": FACTS, "dialogues": [asked("红烧肉怎么做？", "general")]})
+def test_held_out_questions_measure_the_search_beside_bm25_and_the_most_frequent(tmp_path):
+    other = DOCUMENT.model_copy(update={"id": "other", "title": "", "section": "", "text": "雷暴天气禁止起飞。"})
+    metrics = run(
+        tmp_path,
+        {"documents": [DOCUMENT, other], "facts": FACTS},
+        train=[asked("电池要查什么？", references=["manual"])],
+        test=[asked("打雷能起飞吗？", references=["other"]), asked("红烧肉怎么做？", "general")],
+        questions=[test_question("云雀X3的续航时间有多久？", FACTS[1].id)],
+    )
 
-    index.run(PARAMS, tmp_path / "tables", tmp_path / "out")
+    assert (metrics["chunks_of_documents"], metrics["chunks_of_facts"], metrics["known_questions"]) == (2, 3, 1)
+    assert (metrics["fact_of_question_recall@1"]["value"], metrics["fact_of_question_recall@1"]["count"]) == (1.0, 1)
+    assert metrics["passage_of_question_recall@3"]["value"] == metrics["passage_of_question_by_bm25_recall@3"]["value"] == 1.0
+    assert metrics["passage_of_question_by_frequency_recall@3"]["value"] == 0.0
+    assert (metrics["wrongly_answered"]["count"], metrics["wrongly_refused"]["count"]) == (1, 2)
 
-    metrics = read_json(tmp_path / "out/metrics.json")
-    assert (metrics["chunks_of_documents"], metrics["chunks_of_facts"]) == (1, 3)
-    assert {name: (metrics[name]["value"], metrics[name]["count"]) for name in metrics if not name.startswith("chunks")} == {
-        **{f"fact_of_question_recall@{depth}": (1.0, 3) for depth in (1, 3, 5)},
-        **{f"passage_of_question_recall@{depth}": (1.0, 1) for depth in (1, 3, 5)},
-        **{f"passage_of_sentence_recall@{depth}": (1.0, 1) for depth in (1, 3, 5)},
-        "inside_answered": (1.0, 3),
-        "outside_answered": (0.0, 1),
-    }
-    assert metrics["fact_of_question_recall@1"]["low"] < 1
+
+def test_questions_of_dev_and_test_are_no_search_keys(tmp_path):
+    metrics = run(
+        tmp_path, {"documents": [DOCUMENT]}, dev=[asked("甲？", references=["manual"])], test=[asked("乙？", references=["manual"])]
+    )
+
+    assert (metrics["known_questions"], metrics["calibrated_on"]) == (0, 1)
+
+
+def test_questions_by_a_teacher_are_search_keys_and_those_by_rules_are_not(tmp_path):
+    made = [asked("甲？", references=["manual"], teacher="rules"), asked("乙？", references=["manual"], teacher="gpt")]
+
+    assert run(tmp_path, {"documents": [DOCUMENT]}, instructions=made)["known_questions"] == 1
+
+
+def test_the_threshold_of_params_counts_where_there_is_one(tmp_path):
+    run(tmp_path, {"documents": [DOCUMENT]}, PARAMS.model_copy(update={"min_score": 0.9}))
+
+    assert read_json(tmp_path / "out/knowledge/settings.json")["min_score"] == 0.9
 
 
 def test_an_empty_corpus_gives_an_empty_knowledge_base(tmp_path):
-    write_tables(tmp_path / "tables", {})
-
-    index.run(PARAMS, tmp_path / "tables", tmp_path / "out")
+    metrics = run(tmp_path, {})
 
     assert Knowledge(tmp_path / "out/knowledge").search("电池", 3) == []
-    assert read_json(tmp_path / "out/metrics.json")["inside_answered"]["value"] is None
+    assert metrics["wrongly_refused"]["value"] is None
 
 
-@pytest.mark.parametrize(("items", "limit", "kept"), [(0, 3, []), (3, 3, [0, 1, 2]), (4, 3, [0, 2]), (10, 3, [0, 4, 8])])
-def test_some_are_taken_evenly_over_the_whole(items, limit, kept):
-    assert index.sample(list(range(items)), limit) == kept
+def test_an_embedder_that_is_not_there_is_named(tmp_path):
+    options = {"embedder": {"name": "e5", "options": {"file": str(tmp_path / "none.bin")}}}
+
+    with pytest.raises(StageError, match=r"none\.bin"):
+        run(tmp_path, {"documents": [DOCUMENT]}, PARAMS.model_copy(update={"retriever": Choice(name="hybrid", options=options)}))
+
+
+@pytest.mark.parametrize(("ranks", "gain"), [([1], 1.0), ([1, 2], 1.0), ([3], 0.5), ([float("inf")], 0.0), ([11], 0.0)])
+def test_ndcg(ranks, gain):
+    assert index.ndcg(ranks) == pytest.approx(gain)

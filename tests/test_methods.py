@@ -358,7 +358,7 @@ def test_people_s_questions_rest_on_the_articles_that_the_answer_cites_and_refer
 
 
 def shelf() -> retrieval.Shelf:
-    return retrieval.Shelf(ARTICLES, FACTS, 240, Choice())
+    return retrieval.Shelf(ARTICLES, FACTS, 240, Choice(name="bm25"))
 
 
 def test_the_right_passage_stands_among_others_in_the_form_of_the_service():
@@ -399,7 +399,7 @@ def test_without_the_right_passage_the_answer_is_that_of_the_service_and_rests_o
 def test_about_a_share_goes_without():
     many = [fact(f"m{n}", f"机{n}", "升限", f"{n}00米") for n in range(1, 101)]
 
-    rows = retrieval.instructions(retrieval.of_facts(many, 1, 1), retrieval.Shelf([], many, 240, Choice()), 3, 0.2, 1)
+    rows = retrieval.instructions(retrieval.of_facts(many, 1, 1), retrieval.Shelf([], many, 240, Choice(name="bm25")), 3, 0.2, 1)
 
     assert 10 <= sum(row.messages[1].content in NOTHING_FOUND.values() for row in rows) <= 30
 
@@ -421,10 +421,10 @@ def test_what_people_asked_is_never_called_unanswerable_and_shows_all_that_its_a
 
 
 def test_a_question_whose_passages_do_not_fit_is_told():
-    told = []
+    told, narrow = [], retrieval.Shelf(ARTICLES, [], 12, Choice(name="bm25"))
 
     rows = retrieval.instructions(
-        retrieval.of_articles(articles.articles_of(ARTICLES[:1], 100), 4, 1), retrieval.Shelf(ARTICLES, [], 12, Choice()), 1, 0.0, 1,
+        retrieval.of_articles(articles.articles_of(ARTICLES[:1], 100), 4, 1), narrow, 1, 0.0, 1,
         lambda record, why: told.append(why),
     )  # fmt: skip
 

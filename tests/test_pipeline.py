@@ -120,6 +120,7 @@ LOADED = {
     "lingyu/generate/llm/run.py": ["lingyu/generate/llm"],
     "lingyu/evaluate/scorers/__init__.py": ["lingyu/evaluate/scorers"],
     "lingyu/retrieve/retrievers/__init__.py": ["lingyu/retrieve/retrievers"],
+    "lingyu/retrieve/embedders/__init__.py": ["lingyu/retrieve/embedders"],
 }
 
 

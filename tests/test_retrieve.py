@@ -123,7 +123,7 @@ def test_a_fact_is_one_line_with_its_terms():
     ],
 )
 def test_search(tmp_path, question, kind, first):
-    build(CHUNKS, tmp_path, Choice())
+    build(CHUNKS, tmp_path, Choice(name="bm25"))
 
     hits = Knowledge(tmp_path).search(question, 3, kind)
 
@@ -134,7 +134,7 @@ def test_search(tmp_path, question, kind, first):
 
 @pytest.mark.parametrize("chunks", [[], [CHUNKS[0].model_copy(update={"title": "", "section": "", "text": "……"})]])
 def test_a_knowledge_base_without_words_finds_nothing(tmp_path, chunks):
-    build(chunks, tmp_path, Choice())
+    build(chunks, tmp_path, Choice(name="bm25"))
 
     assert Knowledge(tmp_path).search("电池", 3) == []
 
@@ -143,7 +143,7 @@ def test_a_knowledge_base_without_words_finds_nothing(tmp_path, chunks):
 def test_the_same_chunks_give_the_same_bytes_in_another_process_and_no_word_is_printed(tmp_path):
     script = (
         "import sys; sys.path.insert(0, 'tests'); from pathlib import Path; from test_retrieve import CHUNKS, Choice, build; "
-        "build(CHUNKS, Path(sys.argv[1]), Choice())"
+        "build(CHUNKS, Path(sys.argv[1]), Choice(name='bm25'))"
     )
     for seed in "12":
         run = [sys.executable, "-c", script, str(tmp_path / seed)]

@@ -98,11 +98,10 @@ class Assistant:
         """
         model, _, behind = request.model.partition(":")
         if model == self.settings.model:
-            if behind in self.settings.skills:
-                return request.mode, self.settings.skills[behind]
-            if (mode := behind or request.mode) in self.modes():
-                return mode, ""
-        wrong_model = model != self.settings.model or behind != ""
+            skill = self.settings.skills.get(behind, "")
+            if (mode := request.mode if skill else behind or request.mode) in self.modes():
+                return mode, skill
+        wrong_model = model != self.settings.model or behind not in {"", *self.settings.skills}
         what, field, zh = (request.model, "model", "模型") if wrong_model else (request.mode, "mode", "模式")
         there = self.names() if wrong_model else self.modes()
         raise Refused(
@@ -151,7 +150,8 @@ class Assistant:
 
     def _look_up(self, plan: Plan) -> Found:
         query = plan.question
-        hits = [hit for hit in self.knowledge.search(query, self.passages) if hit.score >= self.min_score]
+        hits = self.knowledge.search(query, self.passages)
+        hits = hits if hits and hits[0].score >= self.min_score else []
         ranked = evidence(query, [hit.chunk for hit in hits], self.terms, self.knowledge.relevance)
         best = ranked[0].relevance if ranked else 0.0
         kept = sorted({each.source for each in ranked if each.relevance >= RELEVANT * best})

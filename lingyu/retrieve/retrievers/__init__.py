@@ -1,5 +1,6 @@
 """The retrievers: each builds an index of chunks and searches it. One module each, with Options, build and load, registered below."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -9,23 +10,33 @@ from typing import Any, Protocol, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from lingyu.retrieve.chunks import Chunk
+from lingyu.retrieve.questions import Examples
 
 RETRIEVERS = {
     "bm25": "lingyu.retrieve.retrievers.bm25",
+    "dense": "lingyu.retrieve.retrievers.dense",
+    "hybrid": "lingyu.retrieve.retrievers.hybrid",
 }
 
 
 @dataclass(frozen=True)
 class Hit:
-    """A chunk and its score from 0 to 1: how much of the question it matches."""
+    """A chunk and its score. Of the best one: the probability that the passages answer the question; of the others, less by their
+    distance from it."""
 
     chunk: Chunk
     score: float
 
 
 class Retriever(Protocol):
+    threshold: float
+    """The score of the best hit from which the question can be answered, as calibrated by `build`."""
+
     def search(self, question: str, limit: int, kind: str | None = None) -> list[Hit]:
         """The best chunks for the question, best first; optionally of one kind only."""
+
+    def relevance(self, question: str, texts: Sequence[str]) -> Sequence[float]:
+        """How close each text is to the question, from 0 to about 1: as close as the closest passage of the index."""
 
 
 class RetrieverOptions(BaseModel):
@@ -39,11 +50,14 @@ class Choice(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: str = Field("bm25", description="How passages are found: bm25, by words.")
+    name: str = Field(
+        "hybrid",
+        description="How passages are found. hybrid: words, meaning and known questions together. bm25: words. dense: meaning.",
+    )
     options: dict[str, Any] = Field(
         {},
-        description="Of the retriever. bm25 has k1 (1.5; how fast repeated words stop to count) and b (0.75; correction for length, of "
-        "which passages of one length need little). These are its usual values.",
+        description="Of the retriever: docs/knowledge.md. hybrid has embedder ({name: auto}), reranker, meaning (0.6; weight of meaning "
+        "against words), k1 and b; bm25 has k1 (1.5; how fast repeated words stop to count) and b (0.75; correction for length).",
     )
 
     @model_validator(mode="after")
@@ -57,9 +71,9 @@ class Choice(BaseModel):
             raise ValueError(faults) from None
         return self
 
-    def build(self, chunks: list[Chunk], folder: Path) -> None:
-        """Write the index of the chunks to the folder: the same bytes for the same chunks."""
-        self.module().build(chunks, folder, self.module().Options.model_validate(self.options))
+    def build(self, chunks: list[Chunk], folder: Path, examples: Examples) -> None:
+        """Write the index of the chunks to the folder: the same bytes for the same chunks and examples."""
+        self.module().build(chunks, folder, self.module().Options.model_validate(self.options), examples)
 
     def load(self, folder: Path, chunks: list[Chunk]) -> Retriever:
         """Search over an index written by `build` for these chunks."""

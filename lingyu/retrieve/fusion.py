@@ -1,0 +1,191 @@
+"""Words, meaning and known questions as one order of the passages, with the probability that the best of them answers.
+
+Each signal is standardised over the passages for each question, because BM25 scores and cosines have no common scale.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lingyu.retrieve.calibration import Calibration, Signals, fitted
+from lingyu.retrieve.chunks import Chunk
+from lingyu.retrieve.embedders import Floats
+from lingyu.retrieve.questions import MOST_QUESTIONS, Asked, Examples, Keys, everyday, learnt, sampled
+
+if TYPE_CHECKING:
+    from lingyu.retrieve.retrievers import Hit
+    from lingyu.retrieve.retrievers.bm25 import BM25
+    from lingyu.retrieve.retrievers.dense import Vectors
+
+CLOSEST = 3  # everyday questions that a question is compared with
+# Weights of the known questions that are tried on them, each left out in turn; 0: they do not help.
+KEY_WEIGHTS = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
+FEW = 20  # known questions below which nothing is learnt from them
+TRIED = 1000  # known questions that the weight is tried on
+ELSEWHERE = 300  # questions on other things that the calibration looks at, beside the everyday ones
+
+
+@dataclass
+class Parts:
+    """What an order of the passages is made of."""
+
+    count: int
+    words: "BM25 | None"
+    vectors: "Vectors | None"
+    meaning: float
+    keys: Keys | None = None
+    key_weight: float = 0.0
+    everyday: Floats | None = None
+
+    def embedded(self, questions: Sequence[str]) -> Floats:
+        """[questions, size]; without an embedder a column of zeros."""
+        return self.vectors.embedder.questions(questions) if self.vectors else np.zeros((len(questions), 1), np.float32)
+
+    def relevance(self, question: str, vector: Floats) -> tuple[Floats, Floats, Signals]:
+        """The order of the passages before known questions count; what known questions add; the signals for the calibration."""
+        found, learnt, signals = np.zeros(self.count, np.float32), np.zeros(self.count, np.float32), {}
+        if self.words is not None:
+            scores, asked = self.words.scores(question)
+            found += (1 - self.meaning if self.vectors else 1) * standard(scores)
+            signals["words"] = float(scores.max(initial=0)) / max(asked, 1) ** 0.5
+        if self.vectors is not None:
+            cosines = self.vectors.rows @ vector
+            found += self.meaning * standard(cosines)
+            signals["meaning"] = float(cosines.max(initial=-1))
+            if self.everyday is not None:
+                signals["elsewhere"] = float(np.sort(self.everyday @ vector)[-CLOSEST:].mean())
+            if self.keys is not None:
+                learnt, signals["asked"] = self.keys.scores(vector, self.count)
+        return found, learnt, signals
+
+
+class Fused:
+    """Search over an index written by `build`."""
+
+    def __init__(self, chunks: list[Chunk], folder: Path, words: "BM25 | None", vectors: "Vectors | None") -> None:
+        self.chunks = chunks
+        about = json.loads((folder / "fusion.json").read_text(encoding="utf-8"))
+        self._parts = Parts(len(chunks), words, vectors, about["meaning"], key_weight=about["key_weight"])
+        if vectors is not None:
+            self._parts.everyday = np.load(folder / "everyday.npy").astype(np.float32)
+        if (folder / "keys").is_dir():
+            self._parts.keys = Keys.load(folder / "keys")
+        self._calibration = Calibration.model_validate(about["calibration"]) if about["calibration"] else None
+        self.threshold = self._calibration.threshold if self._calibration else 1.0
+        self._kinds = np.array([chunk.kind for chunk in chunks])
+
+    def search(self, question: str, limit: int, kind: str | None = None) -> "list[Hit]":
+        """The best chunks, best first. Without an embedder only those that share a word with the question."""
+        from lingyu.retrieve.retrievers import Hit
+
+        if not self.chunks or self._calibration is None or not question.strip():
+            return []
+        found, learnt, signals = self._parts.relevance(question, self._parts.embedded([question])[0])
+        order = found + self._parts.key_weight * learnt
+        possible = self._kinds == kind if kind is not None else np.ones(len(order), bool)
+        if self._parts.vectors is None and self._parts.words is not None:
+            possible &= self._parts.words.scores(question)[0] > 0
+        best = top(np.where(possible, order, -np.inf), min(limit, int(possible.sum())))
+        if not len(best):
+            return []
+        sure = self._calibration.probability(question, signals)
+        return [Hit(self.chunks[i], round(sure * float(np.exp(order[i] - order[best[0]])), 6)) for i in best]
+
+    def relevance(self, question: str, texts: Sequence[str]) -> list[float]:
+        """How close each text is to the question, from 0 to about 1: words and meaning as in `search`.
+
+        The cosine counts from its mean over the index, 0, to that of the closest passage, 1: embedders differ in what a cosine means.
+        """
+        words = self._parts.words.shares(question, texts) if self._parts.words is not None else [0.0] * len(texts)
+        if self._parts.vectors is None or not texts:
+            return list(words)
+        vector = self._parts.embedded([question])[0]
+        cosines = self._parts.vectors.rows @ vector
+        middle, closest = float(cosines.mean()), float(cosines.max())
+        near = (self._parts.vectors.embedder.passages(texts) @ vector - middle) / max(closest - middle, 1e-6)
+        share = self._parts.meaning if self._parts.words is not None else 1.0
+        return [(1 - share) * word + share * min(max(float(one), 0.0), 1.0) for word, one in zip(words, near, strict=True)]
+
+
+def build(chunks: list[Chunk], folder: Path, examples: Examples, words: "BM25 | None", vectors: "Vectors | None", meaning: float) -> None:
+    """Write what the order is made of beside the indices of words and vectors: keys/, everyday.npy, fusion.json."""
+    parts = Parts(len(chunks), words, vectors, meaning)
+    about: dict[str, Any] = {"meaning": meaning, "key_weight": 0.0, "calibration": None, "curve": []}
+    if vectors is not None:
+        # Rounded as it is stored, so that what is calibrated is what is served.
+        np.save(folder / "everyday.npy", parts.embedded(everyday()).astype(np.float16), allow_pickle=False)
+        parts.everyday = np.load(folder / "everyday.npy").astype(np.float32)
+    if chunks:
+        places = {chunk.id: number for number, chunk in enumerate(chunks)}
+        asked = [one for one in examples.learn if one.right & places.keys()]
+        if vectors is not None and len(asked) >= FEW:
+            asked = sampled(asked, MOST_QUESTIONS)
+            questions = parts.embedded([one.question for one in asked])
+            keys, left_out = learnt(asked, questions, vectors.rows, places)
+            about["key_weight"] = parts.key_weight = best_weight(parts, asked, questions, left_out, places)
+            if parts.key_weight:
+                keys.save(folder / "keys")
+                parts.keys = keys
+        calibration, curve = fitted(
+            outside(parts, examples.elsewhere), signals_of(parts, [one.question for one in sampled(examples.choose, TRIED)])
+        )
+        about |= {"calibration": calibration.model_dump(), "curve": curve}
+    (folder / "fusion.json").write_text(json.dumps(about, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+
+
+def best_weight(parts: Parts, asked: list[Asked], questions: Floats, left_out: Floats, places: dict[str, int]) -> float:
+    """The weight of the known questions with the best ranks, when each is answered by the others; the smallest of equals."""
+    tried = sampled(range(len(asked)), TRIED)
+    totals = np.zeros(len(KEY_WEIGHTS))
+    for number in tried:
+        found, _, _ = parts.relevance(asked[number].question, questions[number])
+        right = [places[id] for id in asked[number].right if id in places]
+        for column, weight in enumerate(KEY_WEIGHTS):
+            totals[column] += gain(found + weight * left_out[number], right)
+    return KEY_WEIGHTS[int(np.argmax((totals / len(tried)).round(4)))]
+
+
+def gain(order: Floats, right: Sequence[int], depth: int = 10) -> float:
+    """nDCG at a depth: 1 where the right passages come first."""
+    best = top(order, min(depth, len(order)))
+    found = sum(1 / np.log2(rank + 2) for rank, place in enumerate(best) if place in right)
+    return float(found / sum(1 / np.log2(rank + 2) for rank in range(min(depth, len(right)))))
+
+
+def outside(parts: Parts, general: Sequence[str]) -> list[tuple[str, Signals]]:
+    """The signals of everyday questions, each compared with the others only, and of further questions on other things."""
+    common, found = everyday(), []
+    vectors = parts.embedded(common)
+    for number, (question, vector) in enumerate(zip(common, vectors, strict=True)):
+        signals = parts.relevance(question, vector)[2]
+        if parts.everyday is not None:
+            cosines = np.delete(parts.everyday @ vector, number)
+            signals["elsewhere"] = float(np.sort(cosines)[-CLOSEST:].mean())
+        found.append((question, signals))
+    return found + signals_of(parts, sampled(list(dict.fromkeys(general)), ELSEWHERE))
+
+
+def signals_of(parts: Parts, questions: Sequence[str]) -> list[tuple[str, Signals]]:
+    if not questions:
+        return []
+    return [(question, parts.relevance(question, vector)[2]) for question, vector in zip(questions, parts.embedded(questions), strict=True)]
+
+
+def standard(scores: Floats) -> Floats:
+    found: Floats = (scores - scores.mean()) / max(float(scores.std()), 1e-6)
+    return found
+
+
+def top(order: Floats, count: int) -> NDArray[np.int64]:
+    """The places of the highest values, the first of equals first."""
+    if not count:
+        return np.zeros(0, np.int64)
+    rounded = order.round(5)
+    bound = np.partition(rounded, -count)[-count]
+    candidates = np.flatnonzero(rounded >= bound)
+    return candidates[np.lexsort((candidates, -rounded[candidates]))][:count]
