@@ -1,0 +1,39 @@
+"""router: each request goes to the mode that suits it, and the reply says which.
+
+knowledge where the graph has the attribute that the question asks for; professional where the documents bear on the question; plain for
+the rest, such as a greeting.
+"""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from lingyu.serve.modes import knowledge, plain, professional
+from lingyu.serve.reply import Piece, Plan
+
+if TYPE_CHECKING:
+    from lingyu.serve.assistant import Assistant
+
+
+def available(assistant: "Assistant") -> bool:
+    return knowledge.available(assistant) or professional.available(assistant)
+
+
+async def reply(assistant: "Assistant", plan: Plan) -> AsyncGenerator[Piece, None]:
+    mode = await suiting(assistant, plan)
+    pieces = {"knowledge": knowledge, "professional": professional, "plain": plain}[mode].reply(assistant, replace(plan, mode=mode))
+    async with aclosing(pieces) as reply:
+        async for piece in reply:
+            # With the first metadata of the reply where there is any, and at its end.
+            if piece.sources is not None or piece.finish is not None:
+                piece = replace(piece, extra={**piece.extra, "mode": mode})
+            yield piece
+
+
+async def suiting(assistant: "Assistant", plan: Plan) -> str:
+    if knowledge.available(assistant) and (await assistant.look_up_facts(plan))[1]:
+        return "knowledge"
+    if professional.available(assistant) and (await assistant.look_up(plan)).evidence:
+        return "professional"
+    return "plain"
