@@ -5,7 +5,8 @@ Reads   out/clean/tables            documents and facts of the domain; general r
         out/split/dev               the same, to calibrate when to refuse
         out/split/test              the same, to measure with
         out/review/approved         questions that a model made, and test questions about facts
-Writes  out/index/knowledge         chunks.parquet, retriever.json and its index, settings.json with the settings of the service
+Writes  out/index/knowledge         chunks.parquet, retriever.json and its index, cases.parquet with consultations in which an adviser
+                                    asks first, settings.json with the settings of the service
         out/index/metrics.json      held-out questions: how often and how high the right passages are found, by the retriever, by BM25 and
                                     by always naming the most frequent; how many are wrongly refused, and how many on other things answered
 
@@ -25,6 +26,7 @@ from pydantic import Field, PositiveInt
 
 from lingyu.files import read_json, read_table, write_json
 from lingyu.records import Dialogue, Document, Fact, Question
+from lingyu.retrieve.cases import cases_of, keep
 from lingyu.retrieve.chunks import Chunk, chunk_of_fact, chunks_of_document
 from lingyu.retrieve.index import Knowledge, build
 from lingyu.retrieve.questions import Asked, Examples, sampled
@@ -81,6 +83,7 @@ def run(params: Params, tables: Path, train: Path, dev: Path, test: Path, approv
     )
     knowledge = indexed(chunks, out / "knowledge", params.retriever, examples, params.threads)
     threshold = knowledge.threshold if params.min_score is None else params.min_score
+    keep(cases_of(read_table(train / "dialogues.parquet", Dialogue)), out / "knowledge")
     write_json(out / "knowledge" / "settings.json", {"passages": params.passages, "min_score": threshold})
 
     held_out = {"passage": tests(given(test), known), "fact": tests(fact_questions(approved), known)}

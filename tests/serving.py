@@ -14,7 +14,8 @@ import pytest
 
 from lingyu.files import write_json
 from lingyu.model.chat import CHATML, Chat
-from lingyu.records import Document, Fact, Message
+from lingyu.records import Dialogue, Document, Fact, Message
+from lingyu.retrieve.cases import cases_of, keep
 from lingyu.retrieve.chunks import chunk_of_fact, chunks_of_document
 from lingyu.retrieve.index import build
 from lingyu.retrieve.retrievers import Choice
@@ -47,6 +48,20 @@ DOCUMENT = Document(
 )  # fmt: skip
 
 
+def consultation(name: str, *turns: str) -> Dialogue:
+    messages = [Message(role="assistant" if number % 2 else "user", content=turn) for number, turn in enumerate(turns)]
+    return Dialogue(
+        id=name, source="consult/cases.jsonl", place=name, licence="CC0", scope="domain", language="zh", messages=messages, task="chat",
+        references=[], method="given", teacher="", prompt_hash="", review="",
+    )  # fmt: skip
+
+
+CONSULTATIONS = [
+    consultation("1", "电池鼓包了怎么办", "电池用了多少次？鼓包时电量是多少？", "两百次，满电", "停用并送检，不要再充电。"),
+    consultation("2", "电池有点鼓包还能飞吗", "请问电池用了多少次？", "一百次", "不能飞，停用并送检。"),
+]
+
+
 @pytest.fixture(scope="session")
 def content(tmp_path_factory) -> Path:
     """A folder as the service finds it in its Bento: a tiny model that knows ANSWERED and REASONED by heart, FACTS and DOCUMENT.
@@ -56,6 +71,7 @@ def content(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("content")
     learn_by_heart(folder / "model")
     build([*chunks_of_document(DOCUMENT, 200), *map(chunk_of_fact, FACTS)], folder / "knowledge", Choice(name="bm25"))
+    keep(cases_of(CONSULTATIONS), folder / "knowledge")
     write_json(folder / "knowledge" / "settings.json", {"passages": 3, "min_score": 0.5})
     write_json(
         folder / "settings.json",

@@ -142,6 +142,24 @@ def test_the_router_says_which_mode_it_chose(ask, question, mode):
     assert events(ask(question, mode="router", stream=True))[-1]["mode"] == mode
 
 
+def test_a_consultation_asks_what_such_cases_asked_then_confirms_then_advises_with_a_similar_case(assistant):
+    app = make_app(lambda: assistant, PAGES)
+    told, said, messages = ["我的电池鼓包了怎么办", "用了三百次左右", "充到一半", "是的"], [], []
+    for text in told:
+        messages.append({"role": "user", "content": text})
+        body = {"model": "tiny", "mode": "consult", "messages": messages}
+        reply = asyncio.run(send(app, "POST", "/v1/chat/completions", json=body)).json()
+        said.append(reply)
+        messages.append({"role": "assistant", "content": reply["choices"][0]["message"]["content"]})
+
+    contents = [reply["choices"][0]["message"]["content"] for reply in said]
+    assert contents[:2] == ["电池用了多少次？", "鼓包时电量是多少？"]
+    assert contents[2] == "我的理解是：我的电池鼓包了怎么办；用了三百次左右；充到一半。是否正确？如有遗漏请补充。"
+    assert [reply["answer_source"] for reply in said[:3]] == ["question"] * 3
+    assert said[3]["answer_source"] != "question"
+    assert said[3]["sources"][-1]["text"] in {"停用并送检，不要再充电。", "不能飞，停用并送检。"}
+
+
 def test_a_skill_is_a_system_prompt_behind_the_name_of_the_model(assistant, monkeypatch):
     monkeypatch.setattr(assistant, "settings", assistant.settings.model_copy(update={"skills": {"brief": "只用一句话回答。"}}))
 
@@ -247,13 +265,13 @@ def test_max_tokens_and_stop_words_end_an_answer(ask):
 @pytest.mark.parametrize(
     ("fields", "status", "says"),
     [
-        ({"model": "gpt-4"}, 404, "'gpt-4'; this service has tiny, tiny:professional, tiny:knowledge, tiny:router."),
+        ({"model": "gpt-4"}, 404, "'gpt-4'; this service has tiny, tiny:professional, tiny:knowledge, tiny:consult, tiny:router."),
         ({"question": "飞" * 600}, 400, "256 tokens"),
         ({"max_tokens": True}, 400, "max_tokens: Input should be a valid integer"),
         ({"temperature": 3}, 400, "temperature: Input should be less than or equal to 2 (found '3')"),
         ({"tools": []}, 400, "tools: unsupported field"),
         ({"n": 2}, 400, "n: Input should be 1"),
-        ({"mode": "expert"}, 404, "'expert'; this service has plain, professional, knowledge, router."),
+        ({"mode": "expert"}, 404, "'expert'; this service has plain, professional, knowledge, consult, router."),
         ({"messages": []}, 400, "messages"),
         ({"messages": [{"role": "assistant", "content": "x"}]}, 400, "must be user; found assistant"),
     ],
@@ -290,7 +308,7 @@ def test_the_model_list_tells_modes_and_context(assistant):
     reply = asyncio.run(send(make_app(lambda: assistant, PAGES), "GET", "/v1/models"))
 
     listed = reply.json()["data"]
-    assert [model["id"] for model in listed] == ["tiny", "tiny:professional", "tiny:knowledge", "tiny:router"]
+    assert [model["id"] for model in listed] == ["tiny", "tiny:professional", "tiny:knowledge", "tiny:consult", "tiny:router"]
     assert listed[0] == {
         "id": "tiny",
         "object": "model",
@@ -298,7 +316,7 @@ def test_the_model_list_tells_modes_and_context(assistant):
         "owned_by": "lingyu",
         "context_length": 256,
         "history_turns": 1,
-        "modes": ["plain", "professional", "knowledge", "router"],
+        "modes": ["plain", "professional", "knowledge", "consult", "router"],
     }
 
 

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from lingyu.files import read_json
 from lingyu.model.chat import THINK, Chat
 from lingyu.records import Message
+from lingyu.retrieve.cases import Case, Cases, to_ask
 from lingyu.retrieve.chunks import Chunk
 from lingyu.retrieve.evidence import Evidence, evidence
 from lingyu.retrieve.graph import Graph
@@ -67,6 +68,7 @@ class Assistant:
         )
         self.knowledge = Knowledge(content / "knowledge")
         self.graph = Graph(self.knowledge.chunks)
+        self.cases = Cases(content / "knowledge")
         self.terms = known_terms(self.knowledge.terms)
         # Loading the word segmentation dictionary takes a second; do it before the first request.
         self.knowledge.search("预热", 1)
@@ -86,10 +88,10 @@ class Assistant:
         if skill:
             messages.insert(0, Message(role="system", content=skill))
         wanted = min(request.limit() or self.settings.max_tokens, self.engine.context - 1)
-        messages, prompt = self.fitting(messages, request.thinks(), wanted)
+        fitting, prompt = self.fitting(messages, request.thinks(), wanted)
         temperature = self.settings.temperature if request.temperature is None else request.temperature
         sampling = Sampling(min(wanted, self.engine.context - len(prompt)), temperature, request.top_p or 1.0, request.seed)
-        return Plan(mode, messages, prompt, sampling, request.stops(), request.thinks(), is_chinese(messages[-1].content))
+        return Plan(mode, messages, fitting, prompt, sampling, request.stops(), request.thinks(), is_chinese(messages[-1].content))
 
     def named(self, request: ChatRequest) -> tuple[str, str]:
         """The mode, and the system prompt of a skill or "". Both may stand behind a colon in the name of the model.
@@ -162,6 +164,14 @@ class Assistant:
         """What was looked up, and the facts found."""
         query = plan.question
         return query, await asyncio.to_thread(self.graph.look_up, query, self.knowledge.relevance)
+
+    async def look_up_cases(self, told: list[str], asked: list[str], limit: int) -> tuple[list[tuple[Case, float]], list[str]]:
+        """The cases closest to what the person came with, their closeness, and what is still to ask."""
+        return await asyncio.to_thread(self._look_up_cases, told, asked, limit)
+
+    def _look_up_cases(self, told: list[str], asked: list[str], limit: int) -> tuple[list[tuple[Case, float]], list[str]]:
+        near = self.cases.nearest(told[0], self.knowledge.relevance, limit)
+        return near, to_ask([case for case, _ in near], asked, "\n".join(told), self.knowledge.relevance)
 
     def with_passages(self, plan: Plan, passages: Sequence[Chunk]) -> list[int]:
         """The prompt with as many of the passages before the question as fit, if the model was trained to read them."""

@@ -8,15 +8,15 @@ from lingyu.retrieve.retrievers import Hit
 from lingyu.serve.engine import Sampling
 from lingyu.serve.text import Kind
 
-AnswerSource = Literal["model", "quotation", "knowledge", "none"]
+AnswerSource = Literal["model", "quotation", "knowledge", "question", "none"]
 
 
 @dataclass
 class Piece:
     """A part of a streamed reply. Sources come first, the other metadata with the last piece, which has `finish`.
 
-    answer_source: whose words the content is: the model's, a quotation of the sources, lines of the knowledge graph, or none where nothing
-    was found. citations: for each sentence of the content that a source supports, that sentence's place in it.
+    answer_source: whose words the content is: the model's, a quotation of the sources, lines of the knowledge graph, a question
+    back, or none where nothing was found. citations: for each sentence of the content that a source supports, that sentence's place in it.
     """
 
     kind: Kind | None = None
@@ -34,9 +34,13 @@ class Piece:
 
 @dataclass(frozen=True)
 class Plan:
-    """A request that can be served. prompt: the ids of the messages as they are, without passages."""
+    """A request that can be served.
+
+    conversation: all messages; messages: those that fit the context; prompt: the ids of these, without passages.
+    """
 
     mode: str
+    conversation: list[Message]
     messages: list[Message]
     prompt: list[int]
     sampling: Sampling

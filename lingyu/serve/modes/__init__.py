@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator
 from types import ModuleType
 from typing import TYPE_CHECKING, Protocol
 
-from lingyu.serve.modes import knowledge, plain, professional, router
+from lingyu.serve.modes import consult, knowledge, plain, professional, router
 from lingyu.serve.reply import Piece, Plan
 
 if TYPE_CHECKING:
@@ -23,5 +23,6 @@ MODES: dict[str, ModuleType] = {
     "plain": plain,
     "professional": professional,
     "knowledge": knowledge,
+    "consult": consult,
     "router": router,
 }
