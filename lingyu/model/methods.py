@@ -1,13 +1,13 @@
 """The tuning methods that `method` may name, with their parameters. Names are those of PEFT's configurations, where it has them."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Final, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from lingyu.stage import StageParams
 
 Targets = Annotated[list[str], Field(min_length=1)]
-ALL_LINEAR = "all-linear"  # PEFT's name for it
+ALL_LINEAR: Final = "all-linear"  # PEFT's name for it
 TARGETS = "Last part of the names of the linear layers to adapt. all-linear: every one but the head, whatever the family names them."
 Dropout = Annotated[float, Field(ge=0, lt=1)]
 
