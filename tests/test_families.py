@@ -377,7 +377,7 @@ async def generated(engine, prompt):
 
 
 async def posted(app, body):
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as client:
         return await client.post("/v1/chat/completions", json=body)
 
 
