@@ -1,6 +1,8 @@
 """lingyu.stage: typed parameters, one way to start, one way to fail."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Annotated, ClassVar, Literal
@@ -242,3 +244,12 @@ def test_anything_else_is_a_fault_of_ours_and_keeps_its_traceback(params, monkey
 
     with pytest.raises(type(fault)):
         start(run, Params)
+
+
+def test_a_stage_started_by_itself_collects_garbage_rarely_and_importing_changes_nothing():
+    code = "import gc, sys; sys.argv[0] = {!r}; import stages.clean; print(gc.get_threshold()[0])"
+    said = [
+        subprocess.run([sys.executable, "-c", code.format(name)], capture_output=True, text=True, check=True).stdout for name in ("-m", "x")
+    ]
+
+    assert int(said[0]) > 10 * int(said[1])

@@ -98,8 +98,10 @@ class Chat:
         """The text that a reply follows."""
         return self.render(messages, add_generation_prompt=True, enable_thinking=thinks)
 
-    def prompt_and_reply(self, messages: Sequence[Message]) -> tuple[str, str]:
+    def prompt_and_reply(self, messages: Sequence[Message], whole: str | None = None) -> tuple[str, str]:
         """The text up to the last assistant's turn, as the service would send it, and the reply to learn, up to its end mark.
+
+        whole: the text of the conversation, where it is known.
 
         Raises TemplateFault where the last turn is not the assistant's, or where the template does not write a
         conversation as its prompt followed by the reply.
@@ -108,7 +110,7 @@ class Chat:
             raise TemplateFault("a training dialogue must end in an assistant's turn")
         last = messages[-1]
         prompt = self.prompt(messages[:-1], bool(last.reasoning))
-        whole = self.render(messages)
+        whole = self.render(messages) if whole is None else whole
         opened = prompt.rstrip().removesuffix(THINK)
         if whole.startswith(prompt):
             reply = whole[len(prompt) :]
@@ -152,7 +154,7 @@ class Chat:
         Some templates leave the last reply's reasoning out of a conversation (R1), or the mark that ends it (GLM-4).
         """
         rendered = self.render(messages)
-        return max(rendered, "".join(self.prompt_and_reply(messages)), key=len) if messages[-1].role == "assistant" else rendered
+        return max(rendered, "".join(self.prompt_and_reply(messages, rendered)), key=len) if messages[-1].role == "assistant" else rendered
 
     def ended(self, prompt: str, reply: str) -> str:
         """A prompt, what a model replied to it, and the mark that ends a turn, once."""

@@ -1,4 +1,5 @@
-"""What makes a stage start, run and end faster without changing what it computes: `with fast_process():` around all of it."""
+"""What makes a stage start, run and end faster without changing what it computes: `with rare_collection():` around all of it, and
+`with fast_process():` where it imports torch."""
 
 import ctypes
 import gc
@@ -12,15 +13,28 @@ from contextlib import contextmanager
 def fast_process() -> Iterator[None]:
     """For a process that imports torch and ends when its work is done."""
     set_environment()
-    # Python searches for cycles after every 700 new objects: a thousand times while torch and transformers are imported,
-    # a fifth of a stage's start; and once more at exit, through everything they left: two seconds and more.
-    gc.set_threshold(50_000)
     keep_freed_memory()
+    with rare_collection():
+        try:
+            yield
+        finally:
+            drop_compile_times()
+
+
+@contextmanager
+def rare_collection() -> Iterator[None]:
+    """For a process that ends when its work is done."""
+    collect_rarely()
     try:
         yield
     finally:
-        drop_compile_times()
         gc.freeze()
+
+
+def collect_rarely() -> None:
+    """Python searches for cycles after every 700 new objects: a thousand times while torch and transformers are imported, a fifth of a
+    stage's start; through all rows that a stage holds, a third of review's time; and once more at exit."""
+    gc.set_threshold(50_000)
 
 
 def set_environment() -> None:

@@ -51,15 +51,11 @@ def normal(text: str) -> str:
 @cache
 def _unusual() -> re.Pattern[str]:
     """Matches any character that normalisation may change, alone or with its neighbours."""
-    points = [
-        point
-        for point in [*range(0xD800), *range(0xE000, 0x10000)]
-        if (_FOLDED.fullmatch(chr(point)) and not unicodedata.is_normalized("NFKC", chr(point)))
-        or unicodedata.category(chr(point)).startswith("M")  # marks and parts of Korean syllables combine with the preceding character
-        or 0x1160 <= point < 0x1200
-        or point in RADICALS
-        or _CONTROLS.match(chr(point))
-    ]
+    every = [*map(chr, [*range(0xD800), *range(0xE000, 0x10000)])]
+    changed = {one for one in "".join(_FOLDED.findall("".join(every))) if not unicodedata.is_normalized("NFKC", one)}
+    found = changed.union(_CONTROLS.findall("".join(every)), map(chr, RADICALS), map(chr, range(0x1160, 0x1200)))
+    # Marks, and parts of Korean syllables, combine with the preceding character.
+    points = sorted(map(ord, found.union(one for one in every if unicodedata.category(one)[0] == "M")))
     begins = [point for point, before in zip(points, [-2, *points], strict=False) if point != before + 1]
     ends = [point for point, after in zip(points, [*points[1:], -1], strict=True) if point != after - 1]
     ranges = "".join(f"{re.escape(chr(first))}-{re.escape(chr(last))}" for first, last in zip(begins, ends, strict=True))
@@ -85,7 +81,7 @@ def exact_key(text: str) -> str:
         return "".join(_WORDS.findall(text))
     text = re.sub(r",(?<=\d,)(?=\d{3}(?!\d))", "", text)
     kept, end = [], -1  # end: of the last piece, where that is a digit
-    for piece in _KEPT.finditer(text):
+    for piece in _kept().finditer(text):
         start = piece.start()
         if 0 <= end < start and text[start].isdecimal():
             kept.append("." if text[end:start] == "." else " ")
@@ -105,7 +101,7 @@ def quick_key(text: str) -> str | None:
     if doubtful.size:
         if "  " in text:  # normal() collapses spaces, and the neighbours of a sign matter
             return None
-        kept[doubtful] = [ord(_SAME_SIGN.get(sign[0], sign[0])) if (sign := _SIGN.match(text, at)) else 0 for at in doubtful.tolist()]
+        kept[doubtful] = [ord(_SAME_SIGN.get(sign[0], sign[0])) if (sign := _sign().match(text, at)) else 0 for at in doubtful.tolist()]
     is_digit = kept - np.uint16(ord("0")) < 10
     if is_digit.any():
         shown = np.flatnonzero(kept)
@@ -121,11 +117,12 @@ def quick_key(text: str) -> str | None:
 def _kept_units() -> npt.NDArray[np.uint16]:
     """For each UTF-16 unit its character in a key, 0 for none, and a mark if regular expressions must decide."""
     table = np.full(1 << 16, _UNUSUAL_UNIT, np.uint16)
-    for point in range(1 << 16):
-        folded = chr(point).casefold()
-        usual = len(folded) == 1 and not 0xD800 <= point < 0xE000 and not _unusual().match(chr(point))
-        if usual and (chr(point) in "0123456789" or not _DIGIT.match(folded)):
-            table[point] = ord(folded) if _WORDS.match(folded) else 0
+    every = "".join(map(chr, [*range(0xD800), *range(0xE000, 1 << 16)]))
+    unusual, digits, words = (set("".join(pattern.findall(every))) for pattern in (_unusual(), _DIGIT, _WORDS))
+    for character in every:
+        folded = character.casefold()
+        if len(folded) == 1 and character not in unusual and (folded not in digits or character in "0123456789"):
+            table[ord(character)] = ord(folded) if folded in words else 0
     signs = _ALWAYS.findall("".join(map(chr, range(0xD800))))
     for kept, characters in ((signs, signs), (_DOUBTFUL, [chr(_DOUBTFUL_UNIT)] * len(_DOUBTFUL))):
         for sign, unit in zip(kept, characters, strict=True):
@@ -140,24 +137,30 @@ _ALWAYS = re.compile("[+±<>=^×÷⁺⁻⁼₊₋₌←-⇿∀-∑∓∔√-∵�
 # Signs that are significant depending on their neighbours.
 _DOUBTFUL = "-−‐–#%‰°′″$¥€£*"
 _BESIDE = rf"\d[{_CJK}]"
-_SIGN = re.compile(
-    "|".join(
-        [
-            # A minus, unless it is the hyphen of a range (3-5, 3月-5月, 5%-8%) or of a word (COVID-19).
-            r"(?<![0-9A-Za-z%‰°′″\-−‐–—~～])(?<!\d )"
-            rf"(?<!{_BESIDE})(?<!{_BESIDE}[{_CJK}])(?<!{_BESIDE} )(?<!{_BESIDE}[{_CJK}] )[-−‐–](?=\d)",
-            r"(?<=\d[eE])[-−](?=\d)",
-            # A sign behind a name: CD4-, type A-.
-            rf"(?<=[0-9A-Za-z])[-−](?=[{_CJK}，。；、：？！）”’」』】,.;:?!)\]\"']|\Z)",
-            r"(?:(?<![0-9A-Za-z].)(?<=[A-Za-z])|(?<=[A-Za-z]\d))[-−](?= (?!\s*\n))",
-            r"(?<=[(（\[【“‘「『\"'])[-−](?=[)）\]】”’」』\"'])",
-            r"(?<=[0-9A-Za-z])#(?![0-9A-Za-z])",
-            r"(?<=\d)[%‰°′″]|(?<=\d )[%‰°]",
-            r"[$¥€£](?= ?\d)|(?<=\d)[$¥€£]",
-            r"(?<=\d)\*(?=\d)",
-        ]
-    )
+_SIGN = "|".join(
+    [
+        # A minus, unless it is the hyphen of a range (3-5, 3月-5月, 5%-8%) or of a word (COVID-19).
+        r"(?<![0-9A-Za-z%‰°′″\-−‐–—~～])(?<!\d )"
+        rf"(?<!{_BESIDE})(?<!{_BESIDE}[{_CJK}])(?<!{_BESIDE} )(?<!{_BESIDE}[{_CJK}] )[-−‐–](?=\d)",
+        r"(?<=\d[eE])[-−](?=\d)",
+        # A sign behind a name: CD4-, type A-.
+        rf"(?<=[0-9A-Za-z])[-−](?=[{_CJK}，。；、：？！）”’」』】,.;:?!)\]\"']|\Z)",
+        r"(?:(?<![0-9A-Za-z].)(?<=[A-Za-z])|(?<=[A-Za-z]\d))[-−](?= (?!\s*\n))",
+        r"(?<=[(（\[【“‘「『\"'])[-−](?=[)）\]】”’」』\"'])",
+        r"(?<=[0-9A-Za-z])#(?![0-9A-Za-z])",
+        r"(?<=\d)[%‰°′″]|(?<=\d )[%‰°]",
+        r"[$¥€£](?= ?\d)|(?<=\d)[$¥€£]",
+        r"(?<=\d)\*(?=\d)",
+    ]
 )
+
+
+@cache
+def _sign() -> re.Pattern[str]:
+    """One such sign, at a place; made when it is needed, which takes its time."""
+    return re.compile(_SIGN)
+
+
 _SAME_SIGN = {"−": "-", "‐": "-", "–": "-", "*": "×", "≦": "≤", "≧": "≥", "⩽": "≤", "⩾": "≥"}
 
 LONG = 200  # characters; regular expressions are faster for shorter texts
@@ -166,7 +169,11 @@ _THOUSAND = re.compile(r"\d{3}(?!\d)")
 _DIGIT = re.compile(r"\d")
 _WORDS = re.compile(r"[^\W_]+")
 _MARKED = re.compile(rf"\d|{_ALWAYS.pattern}|[{re.escape(_DOUBTFUL)}]")
-_KEPT = re.compile(rf"[^\W_]+|{_ALWAYS.pattern}|{_SIGN.pattern}")
+
+
+@cache
+def _kept() -> re.Pattern[str]:
+    return re.compile(rf"[^\W_]+|{_ALWAYS.pattern}|{_SIGN}")
 
 
 def without_signs(keyed: str) -> str:
