@@ -9,9 +9,9 @@ export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
 # Most tests use one core; past four processes their imports cost more than they save. A file's tests stay together until one runs idle.
-TESTS := pytest --numprocesses logical --maxprocesses 4 --dist worksteal
+TESTS := pytest -m "not real" --numprocesses logical --maxprocesses 4 --dist worksteal
 
-.PHONY: setup repro test check check-release serve data profile recipe review
+.PHONY: setup repro test test-real check check-release serve data profile recipe review
 
 setup: .venv/ready
 
@@ -30,6 +30,10 @@ repro: setup
 
 test: setup
 	$(TESTS)
+
+# make test-real BASE=file.gguf: a real pretrained model on the whole road, for an hour. `python -m bench.real_base fetch FOLDER` brings one.
+test-real: setup
+	LINGYU_REAL_BASE="$(BASE)" pytest --numprocesses 0 -m real -rs
 
 check: setup
 	ruff format --check .

@@ -17,7 +17,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 
 from lingyu.evaluate import ask
 from lingyu.files import read_table, write_json
@@ -43,11 +43,25 @@ class Params(StageParams):
         "358 terms instead of 656, gain 0.410 instead of 0.429. For a large base, whose rows cost most.",
     )
     noise: NonNegativeFloat = Field(
-        1.0,
-        description="On new rows, as a share of the spread of the old ones: terms that share their pieces would begin alike. Bits per "
-        "byte before training are the same with 1, 0.1 and 0.",
+        0.01,
+        description="On new rows, as a share of the spread of the old ones: terms that share their pieces would begin alike. The tiny base "
+        "takes 1 as well as 0; in a trained base rows of noise take the probability from all others "
+        "(docs/decisions/0065-rows-of-a-real-base.md).",
     )
     measured: NonNegativeInt = Field(20_000, description="Characters of held-out text for bits per byte, before and after.")
+    large_vocabulary: PositiveInt = Field(
+        32_000, description="From so many tokens on a base has most words already, and min_tokens_a_row limits what is added to it."
+    )
+    min_tokens_a_row: PositiveInt = Field(
+        20_000,
+        description="Tokens of the domain's training text for each row that is added to a large vocabulary: with fewer the rows stay near "
+        "their first guess, which costs more than shorter text gains (docs/decisions/0065-rows-of-a-real-base.md).",
+    )
+    max_rise: NonNegativeFloat = Field(
+        0.1,
+        description="The stage stops where bits per byte of held-out text rise by more than this share once the rows are added, before "
+        "anything is trained.",
+    )
 
 
 def run(params: Params, base: Path, splits: list[Path], train_folder: Path, dev_folder: Path, out: Path) -> None:
@@ -61,7 +75,8 @@ def run(params: Params, base: Path, splits: list[Path], train_folder: Path, dev_
     terms = {term for fact in facts for term in (fact.relation, *fact.values)}
     names = {fact.entity for fact in facts}
     bounds = (params.min_count, params.min_tokens_saved)
-    rows = vocabulary.worthwhile(vocabulary.candidates(texts, terms, names), tokenizer, params.max_terms, *bounds)
+    most = most_terms(params, tokenizer, texts)
+    rows = vocabulary.worthwhile(vocabulary.candidates(texts, terms, names), tokenizer, most, *bounds)
     if params.recount:
         rows = vocabulary.recounted(rows, texts, tokenizer, *bounds)
 
@@ -78,6 +93,7 @@ def run(params: Params, base: Path, splits: list[Path], train_folder: Path, dev_
     bits_before = bits_per_byte(model, tokenizer, some)
     vocabulary.add(model, longer, rows, params.noise, params.seed)
     bits_after = bits_per_byte(model, longer, some) if rows else bits_before
+    check_rise(params, len(rows), bits_before, bits_after)
 
     save(model, longer, out / "model", base)
     write_terms(rows, longer, out / "terms.csv")
@@ -94,6 +110,34 @@ def run(params: Params, base: Path, splits: list[Path], train_folder: Path, dev_
             "bits_per_byte_after": bits_after,
         },
     )
+
+
+def most_terms(params: Params, tokenizer: Any, texts: list[str]) -> int:
+    """How many terms the base may get: all that pay for a small vocabulary, for a large one as many as the text can teach."""
+    if len(tokenizer) < params.large_vocabulary:
+        return params.max_terms
+    count = sum(map(len, vocabulary.tokens(texts, tokenizer)))
+    most = min(params.max_terms, count // params.min_tokens_a_row)
+    if most < params.max_terms:
+        print(FEW.format(size=len(tokenizer), tokens=count, most=most, least=params.min_tokens_a_row), flush=True)
+    return most
+
+
+FEW = (
+    "extend: the base has {size:,} tokens already, and {tokens:,} tokens of training text teach {most} new rows at most "
+    "(extend.min_tokens_a_row {least:,}).\n"
+    "extend：基座已有 {size:,} 个 token，训练文本共 {tokens:,} 个 token，最多只够学习 {most} 个新词（extend.min_tokens_a_row {least:,}）。"
+)
+
+
+def check_rise(params: Params, count: int, before: float, after: float) -> None:
+    """Raise StageError where the new rows make the base much worse."""
+    if after > before * (1 + params.max_rise):
+        raise StageError(
+            f"{count} new rows take the base from {before:.3f} to {after:.3f} bits per byte of held-out text, more than "
+            f"extend.max_rise {params.max_rise} allows. Set extend.max_terms to 0 (or fewer), lower extend.noise, or raise "
+            "extend.max_rise if pretrain is long enough to make up for it."
+        )
 
 
 def check_reading(rows: list[dict[str, Any]], tokenizer: Any, longer: Any) -> None:

@@ -186,3 +186,34 @@ def test_a_real_kind_of_base_is_extended_trained_merged_and_reloaded_alike(run, 
     assert (again, size) == (ids, len(tokenizer))
     assert learnt != scores
     assert contents(merged).keys() >= {"model.safetensors", "tokenizer.json"}
+
+
+def test_a_large_vocabulary_gets_no_more_rows_than_the_text_can_teach(run, capsys):
+    everything = terms(run())
+    few = PARAMS.model_copy(update={"large_vocabulary": 100, "min_tokens_a_row": 60, "min_gain": 0.0})
+
+    kept = terms(run(few))
+
+    assert 0 < len(kept) < len(everything)
+    assert [row["term"] for row in kept] == [row["term"] for row in everything][: len(kept)]
+    assert f"teach {len(kept)} new rows at most" in capsys.readouterr().out
+
+
+def test_a_large_vocabulary_stays_as_it_is_where_the_text_is_too_short_to_teach_any(run, tiny_model):
+    out = run(PARAMS.model_copy(update={"large_vocabulary": 100}))
+
+    assert terms(out) == []
+    assert weights(out / "model").keys() == weights(tiny_model).keys()
+    metrics = read_json(out / "metrics.json")
+    assert metrics["bits_per_byte_after"] == metrics["bits_per_byte_before"]
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_rows_that_make_the_base_much_worse_stop_the_stage_and_nothing_is_written(run, tmp_path, tied):
+    base = build_tiny_model(tmp_path / "base", tie_word_embeddings=tied)
+
+    with pytest.raises(StageError, match=r"\d new rows take the base from [\d.]+ to [\d.]+ bits per byte .* extend\.max_rise 0\.1"):
+        run(PARAMS.model_copy(update={"noise": 500.0}), base=base)
+
+    assert not (tmp_path / "out/model").exists()
+    assert terms(run(PARAMS.model_copy(update={"noise": 500.0, "max_rise": 1000.0}), base=base))

@@ -3,6 +3,7 @@
 from collections import Counter
 
 import pytest
+from tiny import build_tiny_model
 from tokenizer_kinds import give
 
 from lingyu.model import vocabulary
@@ -139,3 +140,40 @@ def worthwhile(found, tokenizer):
 def with_tokenizer(folder, kind):
     (folder / "config.json").write_text('{"model_type": "qwen3"}')
     return load_tokenizer(give(folder, kind))
+
+
+@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")  # PEFT asks for it by its old name
+@pytest.mark.parametrize("method", ["freeze", "lora"])
+def test_where_embeddings_are_scaled_a_new_row_begins_as_the_mean_of_its_pieces_and_learns_from_there(tmp_path, method, tied):
+    import torch
+    from transformers import Gemma3ForCausalLM, Gemma3TextConfig
+
+    from lingyu.model.load import save
+    from lingyu.model.methods import Freeze, Lora
+    from lingyu.model.tuning import Tuning
+
+    tokenizer = load_tokenizer(build_tiny_model(tmp_path / "tokenizer"))
+    shape = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 1}
+    config = Gemma3TextConfig(vocab_size=320, head_dim=16, **shape, tie_word_embeddings=tied, dtype="float32")
+    torch.manual_seed(0)
+    model, rows = Gemma3ForCausalLM(config), worthwhile({"rotor": 9, "旋翼": 9}, tokenizer)
+    longer = vocabulary.extended(tokenizer, rows)
+
+    vocabulary.add(model, longer, rows, noise=0.0, seed=0)
+    save(model, longer, tmp_path / "model")
+
+    model = load_model(tmp_path / "model", 64)
+    read = model.get_input_embeddings()
+    assert read.embed_scale == pytest.approx(32**0.5)
+    ids = torch.tensor([longer("the rotor and 旋翼 turn")["input_ids"]])
+    with torch.no_grad():
+        scores, hidden = model(ids).logits, model.base_model(ids).last_hidden_state
+        for row in rows:
+            [token] = longer(row["term"])["input_ids"]
+            assert token in ids
+            assert torch.allclose(read(torch.tensor(token)), read(torch.tensor(row["pieces"])).mean(dim=0), atol=1e-6)
+            assert torch.allclose(scores[..., token], model.lm_head(hidden)[..., row["pieces"]].mean(dim=-1), atol=1e-6)
+        settings = {"name": method, "trainable_tokens": "new"}
+        tuned = Tuning(tmp_path / "model", 64, Freeze(**settings) if method == "freeze" else Lora(**settings), longer).model
+        assert torch.allclose(tuned(input_ids=ids).logits, scores, atol=1e-5)

@@ -20,10 +20,13 @@ class Rows(torch.nn.Module):
         self.register_buffer("place", place, persistent=False)
         self.values = torch.nn.Parameter(weight.detach()[index].float())
 
-    def embedded(self, _: Any, inputs: Any, output: torch.Tensor) -> torch.Tensor:
-        """A hook on the embeddings."""
+    def embedded(self, module: Any, inputs: Any, output: torch.Tensor) -> torch.Tensor:
+        """A hook on the embeddings, which some families scale: Gemma's by the root of their width."""
         place = self.place[inputs[0]]
-        return torch.where((place >= 0)[..., None], self.values.to(output.dtype)[place.clamp(min=0)], output)
+        read = self.values.to(output.dtype)[place.clamp(min=0)]
+        if (scale := getattr(module, "embed_scale", None)) is not None:
+            read = read * torch.as_tensor(scale).to(output)
+        return torch.where((place >= 0)[..., None], read, output)
 
     def scored(self, _: Any, inputs: Any, output: torch.Tensor) -> torch.Tensor:
         """A hook on the head."""
