@@ -54,8 +54,8 @@ class Params(StageParams):
     )
     min_tokens_a_row: PositiveInt = Field(
         20_000,
-        description="Tokens of the domain's training text for each row that is added to a large vocabulary: with fewer the rows stay near "
-        "their first guess, which costs more than shorter text gains (docs/decisions/0065-rows-of-a-real-base.md).",
+        description="Tokens of the domain's training text for each row that is added to a large vocabulary: with fewer a row, which costs "
+        "memory, stays near its first guess (docs/decisions/0065-rows-of-a-real-base.md).",
     )
     max_rise: NonNegativeFloat = Field(
         0.1,
