@@ -5,6 +5,7 @@ lingyu review FILE                            import a reviewer's file into the 
 lingyu export --to llamafactory|datasets DIR  export the training data for other trainers
 lingyu params [STAGE]                         the values in force, and where each comes from
 lingyu profile NAME, lingyu recipe NAME       write a profile or a recipe into params.yaml; `make recipe` also replaces data/
+lingyu plan [STAGE]                           memory, disk and time of each training, before it starts
 lingyu checkpoints [--remove STAGE|all]       what trainings that were killed or have ended left under .lingyu
 """
 
@@ -53,6 +54,14 @@ def main(arguments: list[str] | None = None) -> int:
     recipe = commands.add_parser("recipe", help="write a recipe into params.yaml, after the profile · 按领域配方改写 params.yaml")
     recipe.add_argument("name", metavar="NAME", nargs="?", default="", help="of recipes/NAME.yaml · recipes/ 中的文件名")
     recipe.set_defaults(run=write_into_params)
+    plan = commands.add_parser("plan", help="memory, disk and time of each training, before it starts · 训练前预估内存、磁盘与时间")
+    plan.add_argument(
+        "stage", nargs="?", metavar="STAGE", help="pretrain, reward, sft or sft@lora; all by default · 阶段名，默认全部训练阶段"
+    )
+    plan.add_argument("--out", type=Path, default=Path("out"), help="the outputs of the stages · 各阶段的输出目录")
+    plan.add_argument("--json", action="store_true", help="bytes and seconds, a line each · 以 JSON 输出字节数与秒数")
+    plan.add_argument("--lang", choices=["zh", "en"], default=language)
+    plan.set_defaults(run=show_plan)
     checkpoints = commands.add_parser("checkpoints", help="what trainings left: list it, or remove it · 列出或删除训练留下的检查点")
     checkpoints.add_argument(
         "--remove", metavar="STAGE", help="of one stage (pretrain, sft@lora), or all; a run keeps its own · 阶段名或 all"
@@ -151,6 +160,26 @@ def write_into_params(args: argparse.Namespace) -> int:
     print(f"{PARAMS_FILE} has {args.command} {args.name}: {len(changes)} values changed. `git diff {PARAMS_FILE}` shows them.")
     print(f"{PARAMS_FILE} 已按 {args.name} 改写，共改动 {len(changes)} 项；可用 `git diff {PARAMS_FILE}` 查看。")
     return 0
+
+
+def show_plan(args: argparse.Namespace) -> int:
+    """Exit status 1 also where a training cannot fit."""
+    from lingyu.plan import STAGES, planned
+
+    # The command knows the stages; nothing else of lingyu does.
+    from stages.__main__ import base_of, params_of
+
+    name, _, only = (args.stage or "").partition("@")
+    if name and name not in STAGES:
+        raise StageError(f"{args.stage!r} is no training. Trainings 训练阶段: {', '.join(STAGES)}.")
+    sections, fits = read_params(), True
+    base = base_of(sections) if "base" in sections else None
+    for stage in [name] if name else [stage for stage in STAGES if stage in sections]:
+        for item in [only] if only else list(sections.get(stage, {}).get("candidates", {})) or [None]:
+            made = planned(stage, item, params_of(stage).load(stage, item), args.out, base, args.lang)
+            print(*made.as_lines(args.json), sep="\n", flush=True)
+            fits = fits and made.fits
+    return 0 if fits else 1
 
 
 def show_checkpoints(args: argparse.Namespace) -> int:

@@ -20,11 +20,13 @@ from lingyu.align.context import Given, Ready
 from lingyu.align.policy import Grpo, Ppo, Rloo, grpo
 from lingyu.align.ppo import ppo
 from lingyu.align.preference import Cpo, Dpo, Kto, Orpo, Simpo, dpo, kto, orpo, simpo
+from lingyu.align.workload import job_of
 from lingyu.files import write_json
-from lingyu.model.load import load_model, load_tokenizer, prepare, save
+from lingyu.model.load import is_model, load_config, load_model, load_tokenizer, prepare, save
 from lingyu.stage import start
 from lingyu.train.checkpoints import finish, restored, workplace
 from lingyu.train.checks import check_machine, check_model
+from lingyu.train.forecast import foretell
 from lingyu.train.run import train, write_curves
 from lingyu.train.settings import START, Training
 
@@ -82,6 +84,8 @@ def run(params: Params, models: Path, reward: Path, train_folder: Path, dev_fold
     place = workplace(work, params, [model, reward, *tables], __file__)
     if restored(place, out):
         return
+    judge = load_config(reward) if is_model(reward) else None
+    foretell(job_of("align", label, load_config(model), params, train_folder, dev_folder, tokenizer, judge), place)
     given = Given(params, model, reward, tokenizer, train_folder, dev_folder, place, label, out)
 
     ready = WAYS[type(params.method)](given, params.method)

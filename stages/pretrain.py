@@ -19,7 +19,7 @@ from pydantic import Field, field_validator
 from lingyu.files import read_table, write_json
 from lingyu.launch import is_first
 from lingyu.model.chat import Chat
-from lingyu.model.load import load_model, load_tokenizer, prepare, save
+from lingyu.model.load import load_config, load_model, load_tokenizer, prepare, save
 from lingyu.model.methods import Adapting, Full, Method
 from lingyu.model.tuning import ATTACHING, Tuning, check_method, summary
 from lingyu.records import Dialogue, Document
@@ -27,6 +27,8 @@ from lingyu.stage import start
 from lingyu.train.checkpoints import finish, restored, workplace
 from lingyu.train.checks import check_machine, check_model
 from lingyu.train.data import batches, packed, stored
+from lingyu.train.forecast import foretell
+from lingyu.train.jobs import counted, tokens_job
 from lingyu.train.run import causal_trainer, train, write_curves
 from lingyu.train.settings import Training
 
@@ -90,6 +92,8 @@ def run(params: Params, model: Path, train_folder: Path, dev_folder: Path, work:
     examples = stored(packed(texts(), tokenizer, params.max_length, separate), place / "train.arrow")
     held = (chat.literal(row.text) for row in read_table(tables[2], Document))
     dev = stored(packed(held, tokenizer, params.max_length, separate), place / "dev.arrow")
+    rows = counted(examples["length"], len(dev))
+    foretell(tokens_job("pretrain", load_config(model), params, params.method, rows, tokenizer), place)
 
     tuning = Tuning(model, params.max_length, params.method, tokenizer)
     trainer = causal_trainer(

@@ -18,12 +18,14 @@ from lingyu.align.preference import datasets, pairs_of, refuse_long
 from lingyu.files import write_json
 from lingyu.launch import is_first
 from lingyu.model.chat import Chat
-from lingyu.model.load import load_scorer, load_tokenizer, prepare, save
+from lingyu.model.load import load_config, load_scorer, load_tokenizer, prepare, save
 from lingyu.model.scoring import scored_text, scores
 from lingyu.records import Preference
 from lingyu.stage import start
 from lingyu.train.checkpoints import finish, restored, workplace
 from lingyu.train.checks import check_machine, check_model
+from lingyu.train.forecast import foretell
+from lingyu.train.jobs import counted, score_job
 from lingyu.train.run import arguments, boards, optimised, progress, train, write_curves
 from lingyu.train.settings import START, Training
 
@@ -55,10 +57,13 @@ def run(params: Params, models: Path, train_folder: Path, dev_folder: Path, work
     place = workplace(work, params, [model, train_folder / "preference.parquet", dev_folder / "preference.parquet"], __file__)
     if restored(place, out):
         return
+    rows, held_rows = (encoded(some, tokenizer, params.max_length) for some in (pairs, held or pairs[:1]))
+    lengths = [max(map(len, row.values())) for row in rows]
+    foretell(score_job(load_config(model), params, counted(lengths, len(held_rows)), tokenizer), place)
     trainer = optimised(RewardTrainer, params)(
         model=load_scorer(model, params.max_length, pad_token_id=tokenizer.pad_token_id),
         args=RewardConfig(**arguments(params, place, len(pairs)), max_length=None),
-        **datasets(encoded(pairs, tokenizer, params.max_length), encoded(held or pairs[:1], tokenizer, params.max_length)),
+        **datasets(rows, held_rows),
         processing_class=tokenizer,
         callbacks=[progress("reward", out / "curves.csv", CURVES, params.divergence_factor), *boards(params, place, "reward")],
     )

@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 from pydantic import Field, NonNegativeFloat, PositiveFloat
 
 from lingyu.files import read_table, write_json
-from lingyu.model.load import load_tokenizer, prepare
+from lingyu.model.load import load_config, load_tokenizer, prepare
 from lingyu.model.methods import Method
 from lingyu.model.tuning import Tuning, check_method, summary
 from lingyu.records import Dialogue
@@ -24,6 +24,8 @@ from lingyu.stage import StageError, start
 from lingyu.train.checkpoints import finish, restored, workplace
 from lingyu.train.checks import check_machine, check_model
 from lingyu.train.data import LossOn, dialogues, grouped, stored
+from lingyu.train.forecast import foretell
+from lingyu.train.jobs import counted, tokens_job
 from lingyu.train.run import causal_trainer, train, write_curves
 from lingyu.train.settings import START, Training
 
@@ -72,6 +74,7 @@ def run(params: Params, models: Path, train_folder: Path, dev_folder: Path, work
         return stored(grouped(made, params.max_length) if params.packing else made, place / f"{table.parent.name}.arrow")
 
     rows, dev = (examples(table) for table in tables)
+    foretell(tokens_job(label, load_config(model), params, params.method, counted(rows["length"], len(dev)), tokenizer), place)
     tuning = Tuning(model, params.max_length, params.method, tokenizer)
     trainer = causal_trainer(
         tuning.model,

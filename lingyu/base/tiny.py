@@ -80,29 +80,33 @@ def chat() -> Chat:
     return Chat(marks, CHATML, {})
 
 
+def config_of(shape: Shape, words: int, **marks: Any) -> Any:
+    """Its configuration. words: of its vocabulary."""
+    from transformers import Qwen3Config
+
+    return Qwen3Config(
+        vocab_size=words,
+        hidden_size=shape.hidden_size,
+        num_hidden_layers=shape.num_hidden_layers,
+        num_attention_heads=shape.num_attention_heads,
+        num_key_value_heads=shape.num_key_value_heads,
+        head_dim=shape.head_dim,
+        intermediate_size=shape.intermediate_size,
+        max_position_embeddings=shape.max_position_embeddings,
+        rope_parameters={"rope_type": "default", "rope_theta": 10_000.0},
+        tie_word_embeddings=True,
+        bos_token_id=None,
+        dtype="float32",
+        **marks,
+    )
+
+
 def build_model(tokenizer: Any, shape: Shape, seed: int) -> Any:
     """A freshly initialised Qwen3ForCausalLM with tied embeddings."""
-    from transformers import Qwen3Config, Qwen3ForCausalLM, set_seed
+    from transformers import Qwen3ForCausalLM, set_seed
 
     set_seed(seed)
-    model = Qwen3ForCausalLM(
-        Qwen3Config(
-            vocab_size=len(tokenizer),
-            hidden_size=shape.hidden_size,
-            num_hidden_layers=shape.num_hidden_layers,
-            num_attention_heads=shape.num_attention_heads,
-            num_key_value_heads=shape.num_key_value_heads,
-            head_dim=shape.head_dim,
-            intermediate_size=shape.intermediate_size,
-            max_position_embeddings=shape.max_position_embeddings,
-            rope_parameters={"rope_type": "default", "rope_theta": 10_000.0},
-            tie_word_embeddings=True,
-            bos_token_id=None,
-            eos_token_id=tokenizer.eos_token_id,
-            pad_token_id=tokenizer.pad_token_id,
-            dtype="float32",
-        )
-    )
+    model = Qwen3ForCausalLM(config_of(shape, len(tokenizer), eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id))
     # Documents end with one of these tokens and turns with the other; generation may stop at either.
     model.generation_config.eos_token_id = [tokenizer.eos_token_id, tokenizer.pad_token_id]
     model.generation_config.pad_token_id = tokenizer.pad_token_id

@@ -50,6 +50,14 @@ def check_architecture(folder: Path) -> None:
         )
 
 
+def load_config(folder: Path) -> Any:
+    """The shapes of the model of a folder, without its weights."""
+    from transformers import AutoConfig
+
+    know(folder)
+    return AutoConfig.from_pretrained(folder, local_files_only=True)
+
+
 def load_model(folder: Path, longest: int, **options: Any) -> Any:
     """The causal language model of a folder, in fp32 on a CPU and in the dtype it was saved in on an accelerator.
 

@@ -42,18 +42,8 @@ class Tuning:
         self.model = load_model(folder, longest, **quantised(method))
         if faults := misfits(self.model, method):
             raise StageError("\n".join([f"method {method.name} does not fit the model in {folder}:", *faults]))
-        if isinstance(method, Full):
-            return
-        rows = new_rows(tokenizer, method)
-        if isinstance(method, LowRank | Ia3 | Oft):
-            self.model = adapters.laid_on(self.model, method, rows)
-            self.first = adapters.first_of(self.model) if isinstance(method, Lora) and method.init_lora_weights == "pissa" else {}
-        else:
-            self.model.requires_grad_(False)
-            put(self.model, method, tokenizer)
-            learn_vocabulary(self.model, method, rows)
-            # Checkpoints hold what learns, not the base once more.
-            self.model._keys_to_ignore_on_save = frozen(self.model)
+        self.model = tuned(self.model, method, tokenizer)
+        self.first = adapters.first_of(self.model) if isinstance(method, Lora) and method.init_lora_weights == "pissa" else {}
 
     def save(self, model: Any, tokenizer: Any, out: Path) -> None:
         """The model as training left it, which need not be this object: several processes may have sharded and gathered it."""
@@ -68,6 +58,21 @@ class Tuning:
             if isinstance(self.method, ATTACHING):
                 finish(model, self.method)
         save(model, tokenizer, out, self.folder)
+
+
+def tuned(model: Any, method: Method, tokenizer: Any) -> Any:
+    """The model with what the method trains, and all else held."""
+    if isinstance(method, Full):
+        return model
+    rows = new_rows(tokenizer, method)
+    if isinstance(method, LowRank | Ia3 | Oft):
+        return adapters.laid_on(model, method, rows)
+    model.requires_grad_(False)
+    put(model, method, tokenizer)
+    learn_vocabulary(model, method, rows)
+    # Checkpoints hold what learns, not the base once more.
+    model._keys_to_ignore_on_save = frozen(model)
+    return model
 
 
 def check_method(method: Method) -> None:

@@ -113,6 +113,11 @@ class Training(StageParams):
     gradient_checkpointing: bool = Field(
         False, description="Compute activations again in the backward pass: less memory, a third more time."
     )
+    on_shortage: Literal["refuse", "warn"] = Field(
+        "refuse",
+        description="What follows where the forecast (`lingyu plan`) says that memory or disk are short by more than it may err, 15 %: the "
+        "stage ends with the settings that would fit, or goes on.",
+    )
     tensorboard: bool = Field(
         False, description="Also write logs for TensorBoard, under .lingyu/tensorboard. `dvc plots show` draws the curves without it."
     )
