@@ -1,7 +1,7 @@
 """forecast: what a training is said to need, beside what it takes. `python -m bench.forecast FOLDER [--case NAME …]`
 
 Twelve trainings of random weights, each stage in a process of its own as a person starts it. Measured is the most memory that this process
-had (ru_maxrss, which other processes do not change) and the seconds of its steps but the first, by bench/clock, which they do.
+had (ru_maxrss, which other processes do not change), and by bench/clock the processor's seconds of its steps but the first, of one thread.
 """
 
 import argparse
@@ -50,12 +50,8 @@ def shape(hidden: int, layers: int, heads: int, shared: int, wide: int, **more: 
     }
 
 
-TINY, SMALL, MIDDLE, LARGE = (
-    shape(192, 3, 3, 1, 512),
-    shape(384, 8, 6, 2, 1024),
-    shape(512, 10, 8, 4, 1536),
-    shape(768, 14, 12, 4, 2048, tie_word_embeddings=True),
-)
+TINY, SMALL, MIDDLE = shape(192, 3, 3, 1, 512), shape(384, 8, 6, 2, 1024), shape(512, 10, 8, 4, 1536)
+LARGE = shape(768, 14, 12, 4, 2048, tie_word_embeddings=True)
 GPT = {**MIDDLE, "tie_word_embeddings": False}
 GEMMA = shape(512, 8, 4, 1, 2048, head_dim=128, sliding_window=128)
 BF16, CHECKPOINTS = {"precision": "bf16"}, {"gradient_checkpointing": True}
@@ -67,10 +63,10 @@ CASES = {
     "14M Qwen3, grpo": Case("align", "Qwen3", SMALL, 4096, 16, 96, {"name": "grpo", "num_generations": 4, "max_completion_length": 48}),
     "14M Qwen3, reward, bf16": Case("reward", "Qwen3", SMALL, 4096, 4, 192, training=BF16),
     "48M Llama, dpo": Case("align", "Llama", GPT, 16_384, 2, 256, {"name": "dpo"}),
-    "48M Llama, pretrain, bf16, 2 parts": Case("pretrain", "Llama", GPT, 16_384, 2, 384, training={**BF16, **TWO_PARTS}),
+    "48M Llama, pretrain, 2 parts": Case("pretrain", "Llama", GPT, 16_384, 2, 384, training=TWO_PARTS),
     "48M Llama, LoRA": Case("sft", "Llama", GPT, 16_384, 6, 256, LORA),
     "98M Gemma3, sft": Case("sft", "Gemma3Text", GEMMA, 131_072, 2, 192),
-    "98M Gemma3, LoRA, bf16, checkpointing": Case("sft", "Gemma3Text", GEMMA, 131_072, 4, 320, LORA, {**BF16, **CHECKPOINTS}),
+    "98M Gemma3, LoRA, checkpointing": Case("sft", "Gemma3Text", GEMMA, 131_072, 4, 320, LORA, CHECKPOINTS),
     "98M Gemma3, reward, checkpointing": Case("reward", "Gemma3Text", GEMMA, 131_072, 2, 320, training=CHECKPOINTS),
     "138M Qwen3, LoRA": Case("sft", "Qwen3", LARGE, 65_536, 1, 512, LORA),
     "138M Qwen3, sft, checkpointing": Case("sft", "Qwen3", LARGE, 65_536, 2, 192, training=CHECKPOINTS),
@@ -115,7 +111,7 @@ def told(folder: Path, case: Case) -> dict[str, float]:
 
 
 def trained(folder: Path, case: Case) -> tuple[float, float]:
-    """MiB of the stage's process, and the seconds of its steps but the first."""
+    """MiB of the stage's process, and the processor's seconds of its steps but the first."""
     clock = folder / "clock.json"
     stage, *item = words(case)
     environment = {**inherited(), "PYTHONPATH": f"{CLOCK}:{ROOT}", "STEP_CLOCK": str(clock), "HF_HUB_OFFLINE": "1"}
@@ -125,7 +121,7 @@ def trained(folder: Path, case: Case) -> tuple[float, float]:
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise SystemExit(f"exit status {process.returncode}:\n{(folder / 'log').read_text(errors='replace')[-3000:]}")
-    steps = [seconds for seconds, _ in json.loads(clock.read_text())["steps"][1:]]
+    steps = [seconds for _, seconds in json.loads(clock.read_text())["steps"][1:]]
     return used.ru_maxrss / 2**10, sum(steps) / len(steps)
 
 

@@ -14,7 +14,8 @@ from lingyu.model.methods import Bottleneck, Freeze, Full, Lora
 from lingyu.model.tuning import Tuning
 from lingyu.stage import StageError
 from lingyu.train import forecast, machine
-from lingyu.train.forecast import GIB, MIB, Job, Rows, changed, foretell, optimizer_state, remedies, too_much
+from lingyu.train.forecast import GIB, MIB, Job, Rows, changed, foretell, remedies, too_much
+from lingyu.train.heap import grown
 from lingyu.train.machine import Room, Speed
 from lingyu.train.settings import Training
 from lingyu.train.work import Held, Pass, Setting
@@ -82,7 +83,7 @@ def test_the_optimizer_keeps_what_the_built_one_keeps(tiny_model, name):
     optimizer.step()
     kept = [value for state in optimizer.state.values() for value in state.values() if torch.is_tensor(value) and value.ndim]
 
-    assert optimizer_state(name, traced(tiny_model)).total == size_of(kept)
+    assert traced(tiny_model, optim=name).state.total == size_of(kept)
 
 
 @pytest.mark.parametrize("setting", [{}, {"checkpointing": True}, {"kernels": False}, {"attention": "sdpa"}], ids=str)
@@ -224,6 +225,16 @@ def test_a_small_model_is_not_traced(tiny_model, tmp_path, monkeypatch, capsys):
 def test_the_bound_of_small_models_is_above_the_forecast(tiny_model, wide):
     for asked in (job(tiny_model), job(tiny_model, METHODS[1]), wide_job(wide)):
         assert forecast.at_most(asked) > forecast.forecast(asked).memory
+
+
+def test_a_freed_block_is_not_found_again_for_one_of_its_size():
+    """As glibc 2.36 does; neighbours that are free together are."""
+    taken = [(number, 1 << 20) for number in range(4)]
+
+    assert grown([*taken, (0, 0), (4, 1 << 20)], [], 1) > 5 << 20
+    assert grown([*taken, (0, 0), (1, 0), (4, 1 << 20)], [], 1) < 5 << 20
+    assert grown(taken, [], 1) == pytest.approx(4 << 20, rel=0.01)
+    assert grown(taken, [3 << 20], 3) == pytest.approx(7 << 20, rel=0.01)
 
 
 def test_large_blocks_are_counted_apart_from_the_heap():

@@ -38,7 +38,9 @@ def align_job(label: str, config: Any, params: Any, rows: Rows, tokenizer: Any, 
         return replace(job, sampled=job.batch, reference=method.beta > 0)
     if isinstance(method, BestOf):
         return replace(job, loss="tokens", sampled=method.sampling_batch_size * method.num_generations)
-    return replace(job, loss="replies", sampled=method.rollout_batch_size, reference=True)
+    if isinstance(method, Ppo):
+        return replace(job, loss="replies", sampled=method.rollout_batch_size, reference=True)
+    return job
 
 
 def job_of(stage: str, label: str, config: Any, params: Any, train: Path, dev: Path, tokenizer: Any, scorer: Any = None) -> Job:

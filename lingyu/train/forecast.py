@@ -24,7 +24,6 @@ ERROR = 0.15  # of memory, at most: docs/benchmarks.md
 LATE = 2.0  # times that a training may take longer than forecast, or be done sooner
 # MiB of a process that has imported torch, transformers and its Trainer and taken a first step; what PEFT and TRL add.
 PROCESS, PEFT, TRL = 620.0, 60.0, 60.0
-HEAP = 1.22  # of what is alive in small blocks: glibc 2.36 cannot put an aligned block where one of its size was freed
 CONTEXT, CACHED = 600.0, 1.05  # MiB of CUDA's context; blocks that its allocator keeps beyond what is alive
 FOUR_BITS, EIGHT_BITS = 0.516, 1.01  # bytes a weight under qlora, with the constants of its blocks
 SMALL = 0.1  # of the memory that is there: what certainly needs less is not traced
@@ -84,6 +83,7 @@ class Job:
             kernels=params.kernels == "auto",
             checkpointing=params.gradient_checkpointing,
             parts=params.gradient_accumulation_steps > 1,
+            optim=params.optim,
         )
 
 
@@ -126,12 +126,12 @@ def forecast(job: Job) -> Forecast:
     params, rows, gpu = job.params, job.rows, machine.on_gpu()
     its = Pass(job.loss, job.batch, rows.widest, job.replied)
     step = traced_for(job, its)
-    state = optimizer_state(params.optim, step)
+    state = step.state
     copies = copied(job, step)
     asked = asking(job, step)
     update = updating(params.optim, step, gpu)
     moments = [step.early + state, step.late + state, step.gradients + state + update, asked + state]
-    most = Held(HEAP * max(one.heap for one in moments), max(one.mapped for one in moments))
+    most = Held(max(step.heap, *(one.heap for one in moments)), max(one.mapped for one in moments))
     weights = weights_of(job, step)
     loaded = weights if job.start_again else saved_weights(job, step)
     if gpu:
@@ -168,18 +168,6 @@ def shared_out(job: Job, parts: dict[str, float]) -> dict[str, float]:
     if params.sharding == "none":
         parts = {**parts, "gradients": parts["gradients"] * 2}
     return {name: size / (params.processes if name in divided else 1) for name, size in parts.items()}
-
-
-def optimizer_state(optim: str, step: Traced) -> Held:
-    """Bytes that the optimizer keeps for the parameters that learn."""
-    if optim == "muon":
-        return step.hidden + (step.trained + step.hidden * -1) * 2
-    if optim == "adafactor":
-        return Held(step.factored)
-    if optim.startswith("adamw_torch"):
-        return step.trained * 2
-    a_number = {"lion_32bit": 4, "adamw_8bit": 2, "paged_adamw_8bit": 0, "lion_8bit": 1}  # paged: the GPU may leave it to the host
-    return Held(step.learnt * a_number[optim])
 
 
 def updating(optim: str, step: Traced, gpu: bool) -> Held:
@@ -257,7 +245,7 @@ def seconds_of(job: Job, step: Traced) -> float:
     if job.sampled:
         token = taken(step.forward_flops / job.rows.widest, step.weights.total, step.forward_operators)
         one += job.replied * token + 2 * taken(step.forward_flops, step.forward_moved, step.forward_operators)
-    update = (2 * (step.trained + step.gradients + optimizer_state(params.optim, step)).total) / speed.bytes
+    update = (2 * (step.trained + step.gradients + step.state).total) / speed.bytes
     if params.optim == "muon":
         update += 5 * 6 * step.hidden.total / 4 * min(job.config.get_text_config().hidden_size, 4096) / speed.products / PRODUCTS
     return one * params.gradient_accumulation_steps + update

@@ -17,6 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from lingyu.model.methods import Ia3, LowRank, Method, Oft
+from lingyu.train.heap import grown
 from lingyu.train.work import MAPPED, Held, Pass, Setting, Traced
 
 DEEP = 6  # layers that are traced at most
@@ -31,6 +32,8 @@ class Tally(TorchDispatchMode):
         self.live: dict[int, int] = {}
         self.heap = self.mapped = 0
         self.most = Held()
+        self.events: list[tuple[int, int]] = []
+        self.numbers: dict[int, int] = {}
         self.flops = self.moved = self.operators = 0.0
 
     def __torch_dispatch__(self, function: Any, types: Any, words: Any = (), names: Any = None) -> Any:
@@ -59,6 +62,9 @@ class Tally(TorchDispatchMode):
         size = storage.nbytes()
         self.live[key] = size
         self.add(size)
+        if 0 < size < MAPPED:
+            self.numbers[key] = len(self.events)
+            self.events.append((len(self.events), size))
         weakref.finalize(storage, self.gone, key)
 
     def know(self, values: list[Any]) -> None:
@@ -74,6 +80,8 @@ class Tally(TorchDispatchMode):
 
     def gone(self, key: int) -> None:
         self.add(-self.live.pop(key))
+        if key in self.numbers:
+            self.events.append((self.numbers.pop(key), 0))
 
     def begin(self) -> None:
         self.most = self.now
@@ -140,8 +148,12 @@ def traced(config: Any, method: Method, its: Pass, setting: Setting, tokenizer: 
 
 def learning(model: Any, its: Pass, setting: Setting, tally: Tally) -> dict[str, Any]:
     """What Traced has of a pass with gradients. Those that were there before, of an earlier part of the update, count as such."""
+    from lingyu.train.muon import is_hidden_matrix
+
     trained = [value for value in model.parameters() if value.requires_grad]
     model.train()
+    tally.events.clear()
+    tally.numbers.clear()
     if setting.parts:
         loss_of(model, its, setting).backward()
     before = tally.now + bytes_of(trained) * -1 if setting.parts else tally.now
@@ -155,19 +167,23 @@ def learning(model: Any, its: Pass, setting: Setting, tally: Tally) -> dict[str,
     for handle in seen:
         handle.remove()
     early, late = (most + before * -1 for most in halves[-2:])
-    hidden, alike, factored = for_optimizers(model)
+    learnt = {name: value for name, value in model.named_parameters() if value.requires_grad}
+    hidden = [value for name, value in learnt.items() if is_hidden_matrix(name, value)]
+    states = [size for name, value in learnt.items() for size in states_of(setting.optim, name, value)]
+    small = [size for size in states if size < MAPPED]
     return {
         "trained": bytes_of(trained),
         "gradients": bytes_of(trained),
         "kept": kept,
         "early": early,
         "late": late,
+        "state": Held(sum(small), sum(states) - sum(small)),
+        "heap": grown(tally.events, small),
         "flops": tally.flops,
         "moved": tally.moved,
         "operators": tally.operators,
-        "hidden": hidden,
-        "alike": alike,
-        "factored": factored,
+        "hidden": bytes_of(hidden),
+        "alike": alike(hidden),
         "learnt": numbers(trained),
         "largest": largest(trained),
     }
@@ -277,17 +293,27 @@ def bytes_of(values: list[Any]) -> Held:
     return Held(sum(size for size in sizes if size < MAPPED), sum(size for size in sizes if size >= MAPPED))
 
 
-def for_optimizers(model: Any) -> tuple[Held, float, float]:
-    """hidden, alike and factored of Traced."""
+def states_of(optim: str, name: str, value: Any) -> list[int]:
+    """Bytes of each block that the optimizer keeps for a parameter."""
     from lingyu.train.muon import is_hidden_matrix
 
-    learnt = {name: value for name, value in model.named_parameters() if value.requires_grad}
-    hidden = [value for name, value in learnt.items() if is_hidden_matrix(name, value)]
+    size = value.numel() * value.element_size()
+    if optim.startswith("adamw_torch"):
+        return [size, size]
+    if optim == "muon":
+        return [value.numel() * 4] if is_hidden_matrix(name, value) else [size, size]
+    if optim == "adafactor":
+        return [size] if value.ndim < 2 else [4 * value.numel() // value.shape[-1], 4 * value.numel() // value.shape[-2]]
+    a_number = {"lion_32bit": 4, "adamw_8bit": 2, "paged_adamw_8bit": 0, "lion_8bit": 1}  # paged: the GPU may leave it to the host
+    return [value.numel() * a_number[optim]]
+
+
+def alike(matrices: list[Any]) -> int:
+    """Bytes of the matrices of the commonest shape."""
     of_shape = Counter[Any]()
-    for value in hidden:
+    for value in matrices:
         of_shape[value.shape] += value.numel() * value.element_size()
-    factored = sum(value.numel() if value.ndim < 2 else sum(value.shape) for value in learnt.values())
-    return bytes_of(hidden), max(of_shape.values(), default=0), factored * 4.0
+    return max(of_shape.values(), default=0)
 
 
 def numbers(values: list[Any]) -> int:

@@ -34,6 +34,7 @@ class Setting:
     kernels: bool = True
     checkpointing: bool = False
     parts: bool = False
+    optim: str = "adamw_torch_fused"
 
 
 @dataclass(frozen=True)
@@ -56,10 +57,11 @@ class Held:
 
 @dataclass(frozen=True)
 class Traced:
-    """Of one model and one pass. Bytes beside weights and optimizer: kept for backward (activations), and the most there was, with how
-    much of it were gradients, in the first half of the layers that go back and in the second. flops: of products; moved: bytes that
-    all other operators read and wrote; operators: their number. forward: the same of a pass without gradients. Of what learns: hidden
-    matrices, as muon tells them apart; alike: the most of one shape; factored: fp32 numbers that adafactor keeps; largest: one matrix."""
+    """Of one model and one pass. Bytes beside weights and optimizer: kept for backward (activations), and the most there was, in the first
+    half of the layers that go back and in the second. state: of the optimizer; heap: small blocks with their gaps, the optimizer's among
+    them (lingyu.train.heap). flops: of products; moved: bytes that all other operators read and wrote; operators: their number. forward:
+    the same of a pass without gradients. Of what learns: hidden matrices, as muon tells them apart; alike: those of the commonest shape;
+    largest: one matrix."""
 
     weights: Held
     parameters: float
@@ -72,11 +74,12 @@ class Traced:
     kept: Held = Held()
     early: Held = Held()
     late: Held = Held()
+    state: Held = Held()
+    heap: float = 0.0
     flops: float = 0.0
     moved: float = 0.0
     operators: float = 0.0
     hidden: Held = Held()
     alike: float = 0.0
-    factored: float = 0.0
     learnt: float = 0.0
     largest: float = 0.0
