@@ -24,6 +24,9 @@ ERROR = 0.15  # of memory, at most: docs/benchmarks.md
 LATE = 2.0  # times that a training may take longer than forecast, or be done sooner
 # MiB of a process that has imported torch, transformers and its Trainer and taken a first step; what PEFT and TRL add.
 PROCESS, PEFT, TRL = 620.0, 60.0, 60.0
+# Share of the gaps that lingyu.train.heap finds: cut-off pieces stay apart while small blocks, autograd's nodes, lie in them, and these are
+# few with checkpointing. From the trainings of docs/benchmarks.md.
+GAPS, GAPS_CHECKPOINTED = 0.8, 0.1
 CONTEXT, CACHED = 600.0, 1.05  # MiB of CUDA's context; blocks that its allocator keeps beyond what is alive
 FOUR_BITS, EIGHT_BITS = 0.516, 1.01  # bytes a weight under qlora, with the constants of its blocks
 SMALL = 0.1  # of the memory that is there: what certainly needs less is not traced
@@ -131,7 +134,9 @@ def forecast(job: Job) -> Forecast:
     asked = asking(job, step)
     update = updating(params.optim, step, gpu)
     moments = [step.early + state, step.late + state, step.gradients + state + update, asked + state]
-    most = Held(max(step.heap, *(one.heap for one in moments)), max(one.mapped for one in moments))
+    alive = max(one.heap for one in moments)
+    gaps = (GAPS_CHECKPOINTED if params.gradient_checkpointing else GAPS) * max(0.0, step.heap - alive)
+    most = Held(alive + gaps, max(one.mapped for one in moments))
     weights = weights_of(job, step)
     loaded = weights if job.start_again else saved_weights(job, step)
     if gpu:
