@@ -180,12 +180,14 @@ def plain_steps(folder: Path, pairs: list[tuple[str, str]], steps: int) -> tuple
     tokenizer = AutoTokenizer.from_pretrained(folder)
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
     model = get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", **LORA))
+    named = model.generation_config.eos_token_id
+    ends = named if isinstance(named, list) else [named]
     rows = []
     for question, answer in pairs:
         turns = [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
         prompt = tokenizer.apply_chat_template(turns[:1], add_generation_prompt=True, enable_thinking=False)["input_ids"]
         whole = tokenizer.apply_chat_template(turns, enable_thinking=False)["input_ids"]
-        end = max(place for place, token in enumerate(whole) if token in tokenizer.all_special_ids)  # not the line break behind it
+        end = max(place for place, token in enumerate(whole) if token in ends)  # not the line break behind it
         rows.append((whole[: end + 1], len(prompt)))
     width = max(len(ids) for ids, _ in rows)
     ids = torch.tensor([row + [tokenizer.pad_token_id] * (width - len(row)) for row, _ in rows])
