@@ -6,9 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from endpoints import posted_to
 from serving import DOCUMENT, FACTS
 
-from lingyu.retrieve.chunks import chunk_of_fact, chunks_of_document, passages, sentences
+from lingyu.retrieve.chunks import chunk_of_fact, chunks_of_document, passages, plain, sentences
 from lingyu.retrieve.index import Knowledge, build
 from lingyu.retrieve.prompt import with_passages
 from lingyu.retrieve.retrievers import Choice
@@ -84,10 +85,26 @@ def test_a_power_is_another_number_than_its_digits():
         ("甲乙丙丁戊", 2, ["甲乙", "丙丁", "戊"]),
         ("", 5, []),
         (" \n ", 5, []),
+        ("表。\n| 甲 | 乙 |\n| --- | --- |\n| 一 | 二 |\n| 三 | 四 |\n完。", 9, [
+            "表。", "| 甲 | 乙 |\n| --- | --- |\n| 一 | 二 |", "| 甲 | 乙 |\n| --- | --- |\n| 三 | 四 |", "完。",
+        ]),
+        ("| 甲 |", 9, ["| 甲 |"]),
     ],
-)
+)  # fmt: skip
 def test_passages_end_at_sentences_while_they_can(text, size, found):
     assert passages(text, size) == found
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        ("| 物资 | 数量 |\n|---|---|\n| 沙袋 | 80个 |", "物资: 沙袋; 数量: 80个"),
+        ("| 物资 | |\n|---|---|\n| a\\|b | 80个 |", "物资: a\\|b; 80个"),
+        ("甲。", "甲。"),
+    ],
+)
+def test_a_row_is_read_as_pairs_of_column_and_cell(text, read):
+    assert plain(text) == read
 
 
 def test_sentences_are_the_whole_text():
@@ -153,3 +170,51 @@ def test_the_same_chunks_give_the_same_bytes_in_another_process_and_no_word_is_p
     files = {seed: {path.name: path.read_bytes() for path in sorted(Path(tmp_path, seed).rglob("*")) if path.is_file()} for seed in "12"}
     assert files["1"] == files["2"]
     assert len(files["1"]) > 4
+
+
+def test_a_reranker_puts_the_best_passages_in_its_order_and_the_scores_stay_with_the_ranks(tmp_path):
+    asked = []
+
+    def rows(body):
+        asked.append(body)
+        return {"results": [{"index": place, "relevance_score": place} for place in range(len(body["documents"]))]}
+
+    with posted_to(rows) as url:
+        reranker = {"name": "endpoint", "base_url": url, "model": "m", "depth": 2}
+        build(CHUNKS, tmp_path, Choice(name="hybrid", options={"embedder": {"name": "none"}, "reranker": reranker}))
+        hits = Knowledge(tmp_path).search("云雀X3的续航时间", 3)
+
+    plain_order = [hit.chunk.text for hit in plainly(tmp_path / "plain").search("云雀X3的续航时间", 3)]
+    assert [hit.chunk.text for hit in hits] == [plain_order[1], plain_order[0], *plain_order[2:]]
+    assert asked[0]["query"] == "云雀X3的续航时间"
+    assert len(asked[0]["documents"]) == 2
+    assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
+
+
+def plainly(folder):
+    build(CHUNKS, folder, Choice(name="bm25"))
+    return Knowledge(folder)
+
+
+@pytest.mark.parametrize(("reranker", "told"), [({"name": "folder"}, "needs path"), ({"name": "endpoint", "model": "m"}, "needs base_url")])
+def test_a_reranker_without_its_place_is_named(reranker, told):
+    with pytest.raises(ValueError, match=told):
+        Choice(name="hybrid", options={"reranker": reranker})
+
+
+def test_the_sentence_that_answers_is_the_most_relevant(tmp_path):
+    build(CHUNKS, tmp_path, Choice(name="bm25"))
+    knowledge = Knowledge(tmp_path)
+
+    texts = ["起飞前检查桨叶。", "雷暴天气禁止起飞。", "库房要凉。"]
+    found = knowledge.relevance("雷暴的时候能起飞吗？", texts)
+
+    assert texts[max(range(3), key=found.__getitem__)] == "雷暴天气禁止起飞。"
+    assert all(0 <= one <= 1 for one in found)
+    assert list(knowledge.relevance("雷暴？", [])) == []
+
+
+def test_the_question_of_a_conversation_is_made_with_the_entities_of_the_knowledge_base(tmp_path):
+    build(CHUNKS, tmp_path, Choice(name="bm25"))
+
+    assert Knowledge(tmp_path).question(["云雀X3的最大飞行速度是多少？", "那它的续航时间呢？"]) == "云雀X3的续航时间呢？"

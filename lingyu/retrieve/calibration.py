@@ -2,7 +2,7 @@
 
 Each signal is compared with what questions on everyday things reach on the same passages, in the same language, because cosines and
 BM25 scores mean nothing by themselves. Where the dev part has questions with their passages, a logistic regression weights the
-signals; else the weights are those below, and the threshold is where one everyday question in twenty would pass.
+signals; else the weights are those below, and the threshold is where one everyday question in fifty would pass.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ Signals = dict[str, float]
 # meaning: cosine of question and passage; elsewhere: of the question and everyday questions; words: BM25; asked: of known questions.
 WEIGHTS = {"meaning": 2.0, "elsewhere": -1.0, "words": 0.0, "asked": 0.0}
 WORDS_ONLY = {"words": 2.0}
-PASS = 0.05  # share of everyday questions that may pass where no dev question says more
+PASS = 0.02  # share of everyday questions that may pass where no dev question says more
 ENOUGH = 30  # dev questions to fit by
 PRIOR = 10.0  # questions that the weights above are worth
 POINTS = 21  # of the curve

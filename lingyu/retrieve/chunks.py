@@ -1,5 +1,6 @@
 """Splits documents into chunks that are readable as a source: within one section, at sentence ends."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -51,7 +52,32 @@ def sentence_of(fact: Fact) -> str:
     return f"The {fact.relation} of {fact.entity} is {', '.join(fact.values)}."
 
 
+TABLE = re.compile(r"(?:^|(?<=\n))(\|[^\n]*\|[ \t]*\n\|[ \t:|-]+\|[ \t]*)((?:\n\|[^\n]*\|[ \t]*)+)")
+"""A Markdown table: its head, and its rows."""
+CELLS = re.compile(r"(?<!\\)\|")
+
+
 def passages(text: str, max_characters: int) -> list[str]:
+    """Each row of a table under its head, and what stands between tables cut at sentences."""
+    found, at = list[str](), 0
+    for table in TABLE.finditer(text):
+        found += prose(text[at : table.start()], max_characters)
+        found += [f"{table[1]}\n{row}" for row in table[2].strip().split("\n")]
+        at = table.end()
+    return found + prose(text[at:], max_characters)
+
+
+def plain(text: str) -> str:
+    """A row of a table as pairs of column and cell, which embedders and readers understand better; any other text as it is."""
+    lines = text.split("\n")
+    if len(lines) != 3 or not TABLE.fullmatch(text):
+        return text
+    heads, cells = ([cell.strip() for cell in CELLS.split(line.strip().strip("|"))] for line in (lines[0], lines[2]))
+    pairs = [(head, cell) for head, cell in zip(heads, cells, strict=False) if cell]
+    return "; ".join(f"{head}: {cell}" if head else cell for head, cell in pairs)
+
+
+def prose(text: str, max_characters: int) -> list[str]:
     """Sentences joined up to max_characters; a longer sentence is split at clauses, and a longer clause anywhere."""
     found: list[str] = []
     current = ""

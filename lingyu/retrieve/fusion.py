@@ -15,13 +15,16 @@ from numpy.typing import NDArray
 from lingyu.retrieve.calibration import Calibration, Signals, fitted
 from lingyu.retrieve.chunks import Chunk
 from lingyu.retrieve.embedders import Floats
+from lingyu.retrieve.prompt import passage_text
 from lingyu.retrieve.questions import MOST_QUESTIONS, Asked, Examples, Keys, everyday, learnt, sampled
+from lingyu.retrieve.rerank import RerankerChoice
 
 if TYPE_CHECKING:
     from lingyu.retrieve.retrievers import Hit
     from lingyu.retrieve.retrievers.bm25 import BM25
     from lingyu.retrieve.retrievers.dense import Vectors
 
+NO_RERANKER = RerankerChoice()
 CLOSEST = 3  # everyday questions that a question is compared with
 # Weights of the known questions that are tried on them, each left out in turn; 0: they do not help.
 KEY_WEIGHTS = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
@@ -77,6 +80,9 @@ class Fused:
             self._parts.keys = Keys.load(folder / "keys")
         self._calibration = Calibration.model_validate(about["calibration"]) if about["calibration"] else None
         self.threshold = self._calibration.threshold if self._calibration else 1.0
+        choice = RerankerChoice.model_validate(about.get("reranker", {}))
+        loaded = choice.load(folder / "reranker")
+        self._reranker = (loaded, choice) if loaded else None
         self._kinds = np.array([chunk.kind for chunk in chunks])
 
     def search(self, question: str, limit: int, kind: str | None = None) -> "list[Hit]":
@@ -90,32 +96,52 @@ class Fused:
         possible = self._kinds == kind if kind is not None else np.ones(len(order), bool)
         if self._parts.vectors is None and self._parts.words is not None:
             possible &= self._parts.words.scores(question)[0] > 0
-        best = top(np.where(possible, order, -np.inf), min(limit, int(possible.sum())))
+        wanted = max(limit, self._reranker[1].depth) if self._reranker else limit
+        best = top(np.where(possible, order, -np.inf), min(wanted, int(possible.sum())))
         if not len(best):
             return []
         sure = self._calibration.probability(question, signals)
-        return [Hit(self.chunks[i], round(sure * float(np.exp(order[i] - order[best[0]])), 6)) for i in best]
+        scores = [round(sure * float(np.exp(order[place] - order[best[0]])), 6) for place in best]
+        return [Hit(self.chunks[place], score) for place, score in zip(self._reranked(question, best), scores, strict=True)][:limit]
+
+    def _reranked(self, question: str, best: NDArray[np.int64]) -> list[int]:
+        """The places in the reranker's order, where there is one: the scores stay with the ranks."""
+        places = [int(place) for place in best]
+        if self._reranker is None:
+            return places
+        read, rest = places[: self._reranker[1].depth], places[self._reranker[1].depth :]
+        scores = self._reranker[0].scores(question, [passage_text(self.chunks[place]) for place in read])
+        return [place for _, place in sorted(zip(scores, read, strict=True), key=lambda pair: -pair[0])] + rest
 
     def relevance(self, question: str, texts: Sequence[str]) -> list[float]:
         """How close each text is to the question, from 0 to about 1: words and meaning as in `search`.
 
         The cosine counts from its mean over the index, 0, to that of the closest passage, 1: embedders differ in what a cosine means.
         """
-        words = self._parts.words.shares(question, texts) if self._parts.words is not None else [0.0] * len(texts)
+        words = self._parts.words.shares(question, texts) if self._parts.words is not None else np.zeros(len(texts), np.float32)
         if self._parts.vectors is None or not texts:
-            return list(words)
+            return list(map(float, words))
         vector = self._parts.embedded([question])[0]
         cosines = self._parts.vectors.rows @ vector
         middle, closest = float(cosines.mean()), float(cosines.max())
         near = (self._parts.vectors.embedder.passages(texts) @ vector - middle) / max(closest - middle, 1e-6)
         share = self._parts.meaning if self._parts.words is not None else 1.0
-        return [(1 - share) * word + share * min(max(float(one), 0.0), 1.0) for word, one in zip(words, near, strict=True)]
+        return [(1 - share) * float(word) + share * min(max(float(one), 0.0), 1.0) for word, one in zip(words, near, strict=True)]
 
 
-def build(chunks: list[Chunk], folder: Path, examples: Examples, words: "BM25 | None", vectors: "Vectors | None", meaning: float) -> None:
+def build(
+    chunks: list[Chunk],
+    folder: Path,
+    examples: Examples,
+    words: "BM25 | None",
+    vectors: "Vectors | None",
+    meaning: float,
+    reranker: RerankerChoice = NO_RERANKER,
+) -> None:
     """Write what the order is made of beside the indices of words and vectors: keys/, everyday.npy, fusion.json."""
     parts = Parts(len(chunks), words, vectors, meaning)
-    about: dict[str, Any] = {"meaning": meaning, "key_weight": 0.0, "calibration": None, "curve": []}
+    about: dict[str, Any] = {"meaning": meaning, "key_weight": 0.0, "reranker": reranker.model_dump(), "calibration": None, "curve": []}
+    reranker.keep(folder / "reranker")
     if vectors is not None:
         # Rounded as it is stored, so that what is calibrated is what is served.
         np.save(folder / "everyday.npy", parts.embedded(everyday()).astype(np.float16), allow_pickle=False)

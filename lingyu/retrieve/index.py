@@ -1,9 +1,11 @@
 """The knowledge base: chunks, their retriever and its index, in one folder."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from lingyu.files import read_json, read_table, write_json, write_table
 from lingyu.retrieve.chunks import Chunk
+from lingyu.retrieve.query import Rewrite, standalone
 from lingyu.retrieve.questions import Examples
 from lingyu.retrieve.retrievers import Choice
 from lingyu.retrieve.retrievers import Hit as Hit
@@ -23,12 +25,17 @@ class Knowledge:
 
     def __init__(self, folder: Path) -> None:
         self.chunks = list(read_table(folder / "chunks.parquet", Chunk))
+        self.names = frozenset(chunk.title for chunk in self.chunks if chunk.kind == "fact")
         self.terms = frozenset(term for chunk in self.chunks for term in chunk.terms)
-        self._retriever = Choice.model_validate(read_json(folder / "retriever.json")).load(folder, self.chunks)
-        self.threshold = self._retriever.threshold
-        self.search = self._retriever.search
-        self.relevance = self._retriever.relevance
+        self.retriever = Choice.model_validate(read_json(folder / "retriever.json")).load(folder, self.chunks)
+        self.threshold = self.retriever.threshold
+        self.search = self.retriever.search
+        self.relevance = self.retriever.relevance
 
     def answerable(self, hits: list[Hit]) -> bool:
         """Whether the passages found answer the question, as far as was calibrated."""
         return bool(hits) and hits[0].score >= self.threshold
+
+    def question(self, turns: Sequence[str], rewrite: Rewrite | None = None) -> str:
+        """The last question of a conversation as one that can be searched for. turns: the person's, the last one last."""
+        return standalone(turns, self.names, rewrite)

@@ -151,7 +151,7 @@ class Assistant:
         return await asyncio.to_thread(self._look_up, plan)
 
     def _look_up(self, plan: Plan) -> Found:
-        query = plan.question
+        query = self.query(plan)
         hits = self.knowledge.search(query, self.passages)
         hits = hits if hits and hits[0].score >= self.min_score else []
         ranked = evidence(query, [hit.chunk for hit in hits], self.terms, self.knowledge.relevance)
@@ -162,8 +162,12 @@ class Assistant:
 
     async def look_up_facts(self, plan: Plan) -> tuple[str, list[Chunk]]:
         """What was looked up, and the facts found."""
-        query = plan.question
+        query = self.query(plan)
         return query, await asyncio.to_thread(self.graph.look_up, query, self.knowledge.relevance)
+
+    def query(self, plan: Plan) -> str:
+        """The last question as one that can be searched for: "那它的重量呢？" with what it refers to."""
+        return self.knowledge.question([message.content for message in plan.messages if message.role == "user"])
 
     async def look_up_cases(self, told: list[str], asked: list[str], limit: int) -> tuple[list[tuple[Case, float]], list[str]]:
         """The cases closest to what the person came with, their closeness, and what is still to ask."""

@@ -71,14 +71,16 @@ class BM25:
         found: Floats = self._index.get_scores(known)
         return found, len(asked)
 
-    def shares(self, question: str, texts: Sequence[str]) -> list[float]:
-        """Of each text, the share of the question's words that it has, rare ones counting more."""
+    def shares(self, question: str, texts: Sequence[str]) -> Floats:
+        """For each text, which need not be indexed, the share of the question's words that it has, weighted by rarity in the index."""
         weights = {word: self._rarity(word) for word in set(grams(question))}
-        total = sum(weights.values()) or 1.0
-        return [sum(weights[word] for word in weights.keys() & set(grams(text))) / total for text in texts]
+        total = max(sum(weights.values()), 1e-9)
+        return np.array([sum(weights[word] for word in sorted(weights.keys() & set(grams(text)))) / total for text in texts], np.float32)
 
     def _rarity(self, word: str) -> float:
-        place = self._vocabulary.get(word)
-        starts = self._index.scores["indptr"] if place is not None else None
-        holding = int(starts[place + 1] - starts[place]) if starts is not None else 0
+        """BM25's IDF."""
+        if word not in self._vocabulary:
+            return math.log(1 + (self._count + 0.5) / 0.5)
+        starts, at = self._index.scores["indptr"], self._vocabulary[word]
+        holding = int(starts[at + 1] - starts[at])
         return math.log(1 + (self._count - holding + 0.5) / (holding + 0.5))

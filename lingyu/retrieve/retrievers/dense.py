@@ -6,7 +6,7 @@ import numpy as np
 from pydantic import Field
 
 from lingyu.retrieve import fusion
-from lingyu.retrieve.chunks import Chunk
+from lingyu.retrieve.chunks import Chunk, plain
 from lingyu.retrieve.embedders import EmbedderChoice, Floats
 from lingyu.retrieve.questions import Examples
 from lingyu.retrieve.retrievers import Retriever, RetrieverOptions
@@ -43,8 +43,8 @@ def index(chunks: list[Chunk], folder: Path, embedder: EmbedderChoice) -> "Vecto
 
 def embedded_text(chunk: Chunk) -> str:
     """A passage under its last heading. The title, the same for all passages of a document, would only make them more alike."""
-    heading = chunk.section.rpartition(" / ")[2]
-    return chunk.text if chunk.kind == "fact" or chunk.text.startswith(heading) else f"{heading}\n{chunk.text}"
+    heading, text = chunk.section.rpartition(" / ")[2], plain(chunk.text)
+    return text if chunk.kind == "fact" or text.startswith(heading) else f"{heading}\n{text}"
 
 
 class Vectors:

@@ -41,7 +41,7 @@ async def reply(assistant: "Assistant", plan: Plan) -> AsyncGenerator[Piece, Non
         yield Piece(finish="stop", answer_source="question")
         return
     whole = Message(role="user", content="\n".join(told))
-    advised = professional.reply(assistant, replace(plan, messages=[*plan.messages[:-1], whole] if asked else plan.messages))
+    advised = professional.reply(assistant, replace(plan, messages=[whole]))
     similar = [case for case, score in near if score >= SIMILAR][:1]
     async with aclosing(advised) as pieces:
         async for piece in pieces:
