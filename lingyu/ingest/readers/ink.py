@@ -40,7 +40,7 @@ def note_render_modes(page: Any) -> None:
 def aggregator() -> Any:
     from pdfplumber.page import PDFPageAggregatorWithMarkedContent
 
-    class WithRenderModes(PDFPageAggregatorWithMarkedContent):  # type: ignore[misc]
+    class WithRenderModes(PDFPageAggregatorWithMarkedContent):
         """Keeps the render mode of each character, which pdfminer drops."""
 
         mode = 0
@@ -51,7 +51,8 @@ def aggregator() -> Any:
 
         def render_char(self, *args: Any, **kwargs: Any) -> float:
             advance: float = super().render_char(*args, **kwargs)
-            self.cur_item._objs[-1].render_mode = self.mode
+            drawn: Any = self.cur_item._objs[-1]
+            drawn.render_mode = self.mode
             return advance
 
     return WithRenderModes
@@ -105,7 +106,7 @@ def box_of(thing: dict[str, Any]) -> tuple[float, float, float, float]:
 
 def is_within(char: Char, box: tuple[float, float, float, float]) -> bool:
     across, down = (char["x0"] + char["x1"]) / 2, (char["top"] + char["bottom"]) / 2
-    return box[0] <= across <= box[2] and box[1] <= down <= box[3]
+    return bool(box[0] <= across <= box[2] and box[1] <= down <= box[3])
 
 
 def is_white(thing: dict[str, Any], name: str) -> bool:

@@ -1,12 +1,13 @@
 """The style sheets within a web page, as far as they decide which text is shown: hidden, struck out, raised, lowered."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 # Properties that matter, by the name reported or acted upon; the value says whether they apply.
 ZERO = re.compile(r"[+]?0*\.?0+(?:px|pt|em|rem|ex|ch|%|vw|vh|cm|mm|in)?")
-KINDS = {
+KINDS: dict[str, Callable[[str], bool]] = {
     "display": lambda value: value == "none",
     "visibility": lambda value: value in ("hidden", "collapse"),
     "content-visibility": lambda value: value == "hidden",
@@ -84,7 +85,7 @@ def rule_of(selector: str, said: Declarations) -> Rule | None:
     """None for a selector that is not understood: of states and pseudo-elements, which no text of its own has."""
     parts, weight, at, link = [], [0, 0, 0], 0, ""
     while at < len(selector):
-        compound = []
+        compound: list[re.Match[str]] = []
         while match := PART.match(selector, at):
             if match["tag"] and compound:
                 return None
@@ -134,4 +135,4 @@ def holds(element: Any, part: re.Match[str]) -> bool:
         "$=": bool(wanted) and value.endswith(wanted),
         "*=": bool(wanted) and wanted in value,
     }
-    return tests[part["how"]]
+    return bool(tests[part["how"]])
