@@ -69,10 +69,12 @@ class Critic(torch.nn.Module):
 def with_rollouts(trainer: Any, given: Given, method: Ppo, start: Any, reward_fn: Measure) -> Any:
     """The class of trainer, a step of which is a rollout and all that is learnt from it, and which is evaluated by reward."""
     params = given.params
-    if (way := scores_of(start)) is None:
+    known = scores_of(start)
+    if known is None:
         raise StageError(
             f"method ppo does not know how a model of type {start.config.model_type} makes the scores of its vocabulary. Take grpo or rloo."
         )
+    way: Scores = known
 
     class Rollouts(trainer):
         control: Any
