@@ -265,9 +265,10 @@ def loss_of(model: Any, its: Pass, setting: Setting) -> Any:
         hidden, labels = hidden[:, :-1].reshape(-1, hidden.shape[-1]), ids[:, 1:].reshape(-1)
         if its.loss == "fused":
             return from_tiles(hidden, head, labels, setting.device)
-        from lingyu.train.kernels import summed_loss
+        from lingyu.train.kernels import Scores, summed_loss
 
-        return summed_loss(hidden, head, labels)
+        cap = getattr(causal.config.get_text_config(), "final_logit_softcapping", None)
+        return summed_loss(hidden, head, labels, scores=Scores(1.0, cap))
 
 
 def from_logits(logits: Any, ids: Any) -> Any:
