@@ -267,7 +267,7 @@ def test_plan_tells_every_training_of_params_yaml(monkeypatch, capsys, tmp_path)
 
     told = capsys.readouterr().out
     for label in ("pretrain", "sft@full", "sft@lora", "sft@direct", "reward", "align@dpo", "align@grpo"):
-        assert re.search(rf"^{label}  memory about [\d,]+ MiB of .*: weights \d+ MiB, .*process \d+ MiB$", told, re.M), label
+        assert re.search(rf"^{label}  memory about [\d,.]+ [MG]iB of .*: weights \d+ MiB, .*process \d+ MiB$", told, re.M), label
         assert re.search(rf"^{label}  disk at most \d+ MiB of ", told, re.M), label
 
 

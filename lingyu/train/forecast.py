@@ -29,7 +29,7 @@ PROCESS, PEFT, TRL = 620.0, 60.0, 60.0
 GAPS, GAPS_CHECKPOINTED = 0.8, 0.1
 CONTEXT, CACHED = 600.0, 1.05  # MiB of CUDA's context; blocks that its allocator keeps beyond what is alive
 FOUR_BITS, EIGHT_BITS = 0.516, 1.01  # bytes a weight under qlora, with the constants of its blocks
-SMALL = 0.1  # of the memory that is there: what certainly needs less is not traced
+SMALL = 0.25  # of the memory that is there: what certainly needs less is not traced
 RECORDS = 2**21  # bytes of a checkpoint or model beside its numbers: tokenizer, state, configuration
 
 
@@ -440,7 +440,7 @@ def foretell(job: Job, folder: Path) -> None:
 def at_most(job: Job) -> float:
     """A bound by sizes alone: every tensor of a layer kept several times over, and the scores of all tokens in four copies."""
     text = job.config.get_text_config()
-    tokens, hidden, heads = 2 * job.batch * job.rows.widest, text.hidden_size, text.num_attention_heads
+    tokens, hidden, heads = job.batch * job.rows.widest, text.hidden_size, text.num_attention_heads
     wide = getattr(text, "intermediate_size", None) or 4 * hidden
     inside = heads * (getattr(text, "head_dim", None) or hidden // heads)
     weights = 4.0 * (2 * text.vocab_size * hidden + text.num_hidden_layers * hidden * (4 * inside + 3 * wide))
