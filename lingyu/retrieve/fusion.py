@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 NO_RERANKER = RerankerChoice()
 CLOSEST = 3  # everyday questions that a question is compared with
 # Weights of the known questions that are tried on them, each left out in turn; 0: they do not help.
-KEY_WEIGHTS = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
+KEY_WEIGHTS = (0.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0)
 FEW = 20  # known questions below which nothing is learnt from them
 TRIED = 1000  # known questions that the weight is tried on
 ELSEWHERE = 300  # questions on other things that the calibration looks at, beside the everyday ones
@@ -87,11 +87,21 @@ class Fused:
 
     def search(self, question: str, limit: int, kind: str | None = None) -> "list[Hit]":
         """The best chunks, best first. Without an embedder only those that share a word with the question."""
+        return self.search_all([question], limit, kind)[0]
+
+    def search_all(self, questions: Sequence[str], limit: int, kind: str | None = None) -> "list[list[Hit]]":
+        """The same for many questions, which are embedded together."""
+        if not self.chunks or not questions:
+            return [[] for _ in questions]
+        vectors = self._parts.embedded(questions)
+        return [self._found(question, vector, limit, kind) for question, vector in zip(questions, vectors, strict=True)]
+
+    def _found(self, question: str, vector: Floats, limit: int, kind: str | None) -> "list[Hit]":
         from lingyu.retrieve.retrievers import Hit
 
-        if not self.chunks or self._calibration is None or not question.strip():
+        if self._calibration is None or not question.strip():
             return []
-        found, learnt, signals = self._parts.relevance(question, self._parts.embedded([question])[0])
+        found, learnt, signals = self._parts.relevance(question, vector)
         order = found + self._parts.key_weight * learnt
         possible = self._kinds == kind if kind is not None else np.ones(len(order), bool)
         if self._parts.vectors is None and self._parts.words is not None:

@@ -32,6 +32,11 @@ class Knowledge:
         self.search = self.retriever.search
         self.relevance = self.retriever.relevance
 
+    def search_all(self, questions: Sequence[str], limit: int, kind: str | None = None) -> list[list[Hit]]:
+        """The hits of many questions; a retriever that can, embeds them together."""
+        together = getattr(self.retriever, "search_all", None)
+        return together(questions, limit, kind) if together else [self.search(question, limit, kind) for question in questions]
+
     def answerable(self, hits: list[Hit]) -> bool:
         """Whether the passages found answer the question, as far as was calibrated."""
         return bool(hits) and hits[0].score >= self.threshold
