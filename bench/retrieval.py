@@ -1,7 +1,7 @@
 """How well professional mode finds what people ask: `python -m bench.retrieval`, with any of:
 
 --law        consultations with the articles that answer them: 700 to learn from (100 of them to calibrate with), 300 held out
---statutes   folders of the statutes that bench/records/retrieval asks about: 100 questions in laymen's words, 50 on other things,
+--statutes   folders of the statutes that bench/questions asks about: 100 questions in laymen's words, 50 on other things,
              30 conversations with a follow-up. The questions were written from the documents before any search was seen.
 --tables     cells of a table in a document, asked for in words
 --passages   so many passages of made text: memory, start-up, time of a query
@@ -34,7 +34,7 @@ from lingyu.retrieve.words import words
 from lingyu.text.legal import cited
 from stages.index import DEPTHS, mean, ndcg, ranks_of, rate
 
-RECORDS = Path("bench/records/retrieval")
+RECORDS = Path("bench/questions")
 HELD_OUT, CHOOSE = 300, 100
 DEEP = 60  # passages searched, of which the articles are counted
 
@@ -142,7 +142,7 @@ def statutes(sources: Sequence[Path], work: Path) -> None:
 
 
 def article_of(row: Document) -> str:
-    """As bench/records/retrieval names it: 消防法 第28条."""
+    """As bench/questions names it: 消防法 第28条."""
     number = (cited(row.section) or [""])[-1]
     return f"{row.title.removeprefix('中华人民共和国')} 第{number}条"
 
