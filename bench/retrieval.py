@@ -4,7 +4,7 @@
 --statutes   folders of the statutes that bench/questions asks about: 100 questions in laymen's words, 50 on other things,
              30 conversations with a follow-up. The questions were written from the documents before any search was seen.
 --tables     cells of a table in a document, asked for in words
---passages   so many passages of made text: memory, start-up, time of a query
+--passages   so many passages of made text: memory, start-up, time of a query; run it twice with --work, for the first run builds
 
 Each prints a Markdown table for docs/benchmarks.md. Indices are kept in --work and used again.
 """
