@@ -28,7 +28,9 @@ SMALL = {
     "package": {"name": "real-test", "max_tokens": 24},
 }
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(7200)]
+# PEFT asks for gradient checkpointing by its old name.
+PEFT = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")
+pytestmark = [pytest.mark.real, pytest.mark.timeout(7200), PEFT]
 
 
 @pytest.fixture(scope="module")
