@@ -94,7 +94,7 @@ def line(folder: Path, name: str) -> str:
     shutil.rmtree(folder, ignore_errors=True)
     run([sys.executable, "-m", "bench.forecast", str(folder), "--case", name, "--make"], ROOT)
     case = CASES[name]
-    said = told(folder, case)
+    said = planned(folder, case)
     measured, seconds = trained(folder, case)
     memory, step = said["memory"], said["step"]
     cells = [name, f"{memory:,.0f}", f"{measured:,.0f}", f"{memory / measured - 1:+.0%}"]
@@ -105,7 +105,7 @@ def words(case: Case) -> list[str]:
     return [case.stage, *(["it"] if case.stage in ("sft", "align") else [])]
 
 
-def told(folder: Path, case: Case) -> dict[str, float]:
+def planned(folder: Path, case: Case) -> dict[str, float]:
     found: dict[str, float] = json.loads(run([sys.executable, "-m", "lingyu", "plan", "@".join(words(case)), "--json"], folder))
     return found
 

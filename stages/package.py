@@ -92,7 +92,7 @@ class Params(StageParams):
     def named(cls, skills: dict[str, str]) -> dict[str, str]:
         for name in skills:
             if not re.fullmatch(r"[a-z0-9-]+", name) or name in MODES:
-                raise ValueError(f"a skill's name has lower case, digits and hyphens, and is none of {', '.join(MODES)} (found {name!r})")
+                raise ValueError(f"a skill's name has lower case, digits and hyphens and is no mode ({', '.join(MODES)}); found {name!r}")
         return skills
 
     def about(self) -> card.About:

@@ -229,6 +229,9 @@ class Newest:
 
     def search(self, question, limit, kind=None):
         return [Hit(chunk, self.score) for chunk in self.chunks[::-1] if kind in (None, chunk.kind)][:limit]
+
+    def relevance(self, question, texts):
+        return [self.score for _ in texts]
 """
 
 
@@ -290,7 +293,7 @@ from lingyu.serve.app import make_app
 
 async def main():
     app = make_app(lambda: None, Path("web/pages"))
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://x") as client:
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as client:
         for path in ("/help", "/static/help/help.css", "/", "/static/chat/chat.js"):
             print((await client.get(path)).status_code)
 

@@ -230,7 +230,7 @@ def test_labels_that_a_signal_gave_train_under_its_name_and_test_nobody(tmp_path
 
 
 def test_training_is_shown_passages_as_the_service_shows_them():
-    shared = {"passages", "max_characters", "retriever"}
+    shared = {"passages", "max_characters"}
 
     assert RetrievalParams().model_dump(include=shared) == index.Params().model_dump(include=shared)
 

@@ -4,6 +4,7 @@ Where weights can say what was learnt they are merged, and an adapter is kept be
 Where they cannot, the part stays attached (lingyu.model.attached): a prefix, whatever it was learnt by, or bottleneck adapters.
 """
 
+import re
 import resource
 import sys
 from collections.abc import Sequence
@@ -230,6 +231,14 @@ def finish(model: Any, method: Prompt | Ptuning | Prefix | PtuningV2 | Bottlenec
     adopt(model, {"name": "prefix", "shapes": kept.shapes()})
 
 
+def peak_memory() -> int:
+    """Bytes that this process had at most. On Linux ru_maxrss would begin with what the process had that started it."""
+    status = Path("/proc/self/status")
+    if status.is_file() and (found := re.search(r"VmHWM:\s*(\d+) kB", status.read_text(encoding="utf-8"))):
+        return int(found[1]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
 def summary(metrics: dict[str, float]) -> str:
     """How many parameters learnt, and the most memory that was needed: told, not written, for no two runs need the same."""
     import torch
@@ -238,5 +247,5 @@ def summary(metrics: dict[str, float]) -> str:
     if device() != "cpu":
         where, peak = "GPU memory", torch.accelerator.max_memory_allocated()
     else:
-        where, peak = "memory", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+        where, peak = "memory", peak_memory()
     return f"learnt {learnt:,} of {all_of_them:,} parameters ({learnt / all_of_them:.2%}), at most {peak / 2**20:,.0f} MiB of {where}"

@@ -60,7 +60,7 @@ class Traced:
     """Of one model and one pass. Bytes beside weights and optimizer: kept for backward (activations), and the most there was, in the first
     half of the layers that go back and in the second. state: of the optimizer; heap: small blocks with their gaps, the optimizer's among
     them (lingyu.train.heap). flops: of products; moved: bytes that all other operators read and wrote; operators: their number. forward:
-    the same of a pass without gradients. Of what learns: hidden matrices, as muon tells them apart; alike: those of the commonest shape;
+    the same of a pass without gradients. Of what learns: hidden matrices, which muon updates; alike: those of the commonest shape;
     largest: one matrix."""
 
     weights: Held
