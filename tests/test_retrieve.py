@@ -10,6 +10,7 @@ from endpoints import posted_to
 from serving import DOCUMENT, FACTS
 
 from lingyu.retrieve.chunks import chunk_of_fact, chunks_of_document, passages, plain, sentences
+from lingyu.retrieve.evidence import Evidence, proof
 from lingyu.retrieve.index import Knowledge, build
 from lingyu.retrieve.prompt import with_passages
 from lingyu.retrieve.retrievers import Choice
@@ -218,3 +219,23 @@ def test_the_question_of_a_conversation_is_made_with_the_entities_of_the_knowled
     build(CHUNKS, tmp_path, Choice(name="bm25"))
 
     assert Knowledge(tmp_path).question(["云雀X3的最大飞行速度是多少？", "那它的续航时间呢？"]) == "云雀X3的续航时间呢？"
+
+
+@pytest.mark.parametrize(
+    ("answer", "proven"),
+    [
+        ("35%。", True),
+        ("30%。", False),
+        ("可以。", False),
+        ("返航电量是35%。", True),
+        ("返航电量不得低于35%。", False),
+        ("返航电量不是35%。", False),
+    ],
+)
+def test_an_answer_follows_from_the_sentence_that_is_closest_to_the_question(answer, proven):
+    ranked = [
+        Evidence(0, 0, 10, "鱼鹰的返航电量是35%。", "鱼鹰 / 返航电量", 1.0),
+        Evidence(1, 0, 10, "可以飞行，返航电量不得低于30%。", "别处", 0.2),
+    ]
+
+    assert (proof(answer, "鱼鹰的返航电量是多少？", ranked, frozenset()) is not None) == proven

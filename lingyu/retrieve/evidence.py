@@ -24,7 +24,7 @@ CLOSE = 0.75
 # The share of an answer's words that its sentence, its headings or the question must contain. Names, numbers, limits and negation must
 # agree as a whole whatever this is.
 ENOUGH = 0.8
-# "可以。" contains too little to be checked: the sentence itself is the better answer.
+# "可以。" contains too little to be checked, without a number or a name: the sentence itself is the better answer.
 FEWEST_WORDS = 2
 
 
@@ -92,7 +92,7 @@ def names_in(text: str, names: frozenset[str]) -> list[str]:
 
 def proof(answer: str, question: str, ranked: Sequence[Evidence], terms: frozenset[str]) -> Evidence | None:
     """The sentence from which one sentence of an answer follows; None if there is none, or too little to check."""
-    if len(words(answer)) < FEWEST_WORDS:
+    if len(words(answer)) < FEWEST_WORDS and not claims_of(answer, terms):
         return None
     close = [each for each in ranked if each.relevance >= CLOSE * ranked[0].relevance]
     return next((each for each in close if proves(each, answer, question, terms)), None)
