@@ -153,7 +153,7 @@ def by_trainer(folder: Path, rows: list[Any], seed: int, threads: int) -> Timed:
 
     spent = [0.0, 0.0]
 
-    class Clock(TrainerCallback):  # type: ignore[misc]
+    class Clock(TrainerCallback):  # type: ignore[misc]  # transformers is untyped here
         def on_train_begin(self, *_: Any, **__: Any) -> None:
             self.began = time.perf_counter(), time.process_time()
 
