@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from lingyu.errors import FULL, LEFT, disk_is_full
 from lingyu.errors import StageError as StageError
 from lingyu.launch import end_with_parent, is_first, launched, take_choice
-from lingyu.runtime import fast_process, rare_collection
+from lingyu.runtime import fast_process, light_process
 from lingyu.runtime.warm import handed_over
 
 PARAMS_FILE = Path("params.yaml")
@@ -200,7 +200,7 @@ def start(run: Callable[..., None], params: type[StageParams], *, heavy: bool = 
     `{item}` in a path is replaced by the item. heavy: the stage imports torch, and runs in the warm process if there is
     one (lingyu.runtime.warm). A StageError ends in one message and exit status 1.
     """
-    with fast_process() if heavy else rare_collection():
+    with fast_process() if heavy else light_process():
         run_stage(run, params, heavy=heavy, paths=paths)
 
 

@@ -60,6 +60,7 @@ class Chat:
         marks = {token.content for token in added.values() if not token.special and token.content in template}
         self._marks = {mark for mark in marks if len(mark) > 1}
         self._written = [mark for mark in WRITTEN_MARKS if mark in template and mark not in self._special]
+        self._whole_shapes: set[tuple[tuple[str, bool], ...]] = set()
 
     @classmethod
     def of(cls, tokenizer: Any) -> Self:
@@ -151,10 +152,19 @@ class Chat:
     def whole(self, messages: Sequence[Message]) -> str:
         """The text of a conversation with nothing lost: of what the template renders and of prompt and reply, the longer.
 
-        Some templates leave the last reply's reasoning out of a conversation (R1), or the mark that ends it (GLM-4).
+        Some templates leave the last reply's reasoning out of a conversation (R1), or the mark that ends it (GLM-4). Others lose
+        nothing: for those one conversation of each shape shows it.
         """
         rendered = self.render(messages)
-        return max(rendered, "".join(self.prompt_and_reply(messages, rendered)), key=len) if messages[-1].role == "assistant" else rendered
+        if messages[-1].role != "assistant":
+            return rendered
+        shape = tuple((message.role, bool(message.reasoning)) for message in messages)
+        if shape in self._whole_shapes and not any(THINK_END in message.content for message in messages):
+            return rendered
+        learnt = "".join(self.prompt_and_reply(messages, rendered))
+        if rendered.startswith(learnt):
+            self._whole_shapes.add(shape)
+        return max(rendered, learnt, key=len)
 
     def ended(self, prompt: str, reply: str) -> str:
         """A prompt, what a model replied to it, and the mark that ends a turn, once."""

@@ -1,4 +1,4 @@
-"""What makes a stage start, run and end faster without changing what it computes: `with rare_collection():` around all of it, and
+"""What makes a stage start, run and end faster without changing what it computes: `with light_process():` around all of it, or
 `with fast_process():` where it imports torch."""
 
 import ctypes
@@ -22,8 +22,34 @@ def fast_process() -> Iterator[None]:
 
 
 @contextmanager
+def light_process() -> Iterator[None]:
+    """For a process that reads and writes tables and ends when its work is done."""
+    leave_out_pandas()
+    with rare_collection():
+        yield
+
+
+def leave_out_pandas() -> None:
+    """pyarrow imports pandas at its first conversion of a list, only to know whether the list is one of pandas: .2 s of a stage that
+    takes one. It asks once; later imports of pandas, and conversions to it, work as always."""
+    import pyarrow
+
+    sys.meta_path.insert(0, NoPandas)
+    try:
+        pyarrow.array([])
+    finally:
+        sys.meta_path.remove(NoPandas)
+
+
+class NoPandas:
+    @staticmethod
+    def find_spec(name: str, path: object = None, target: object = None) -> None:
+        if name == "pandas":
+            raise ModuleNotFoundError(name)
+
+
+@contextmanager
 def rare_collection() -> Iterator[None]:
-    """For a process that ends when its work is done."""
     collect_rarely()
     try:
         yield
