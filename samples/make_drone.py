@@ -6,30 +6,25 @@ samples/written changes little else.
 Run: python samples/make_drone.py [folder]     (needs reportlab; the folder is samples/drone by default)
 """
 
-import csv
-import hashlib
 import io
-import json
 import re
 import sys
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-import yaml
+from making import WRITTEN, draw, pdf, pick, read_yaml, shuffled, table, write_bytes, write_rows, write_text, written
 
-WRITTEN = Path(__file__).parent / "written"
 OPEN_SHARE = 0.6  # of the facts, for decisions and preferences; the others stand in the documents only
 DECISIONS = 12  # a relation at most
 JUDGED = {"zh": 90, "en": 40}  # facts that preference pairs are about
 SENTENCES = 8  # a section of plain sentences
 SUMS = {"zh": 60, "en": 44}
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -59,30 +54,13 @@ def main(out: Path) -> None:
 # Hand-written files
 
 
-def written(name: str) -> str:
-    return (WRITTEN / name).read_text(encoding="utf-8")
-
-
 @cache
 def words(name: str) -> dict[str, Any]:
-    found: dict[str, Any] = yaml.safe_load(written(f"{name}.yaml"))
+    found: dict[str, Any] = read_yaml(name)
     return found
 
 
 # Random choices
-
-
-def draw(*key: str) -> int:
-    """A number determined by this key."""
-    return int.from_bytes(hashlib.sha256("\0".join(key).encode()).digest()[:8], "big")
-
-
-def pick(items: list[T], *key: str) -> T:
-    return items[draw(*key) % len(items)]
-
-
-def shuffled(items: Iterable[T], *key: str) -> list[T]:
-    return sorted(items, key=lambda item: draw(*key, str(item)))
 
 
 def fact_is_open(entity: str, relation: str) -> bool:
@@ -258,11 +236,7 @@ def incidents() -> str:
                 opening = pick(spec["openings"], "opening", *key).format(**{n: pick(v, n, *key) for n, v in slots.items()})
                 text = f"{opening}{what}，{pick(ends, *key)}。" if language == "zh" else f"{opening} {what}, {pick(ends, *key)}."
                 rows[text] = label
-    file = io.StringIO(newline="")
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(["text", "label"])
-    writer.writerows(shuffled(rows.items(), "incidents"))
-    return file.getvalue()
+    return table(["text", "label"], shuffled(rows.items(), "incidents"))
 
 
 # General text, to reduce forgetting
@@ -324,50 +298,9 @@ def prose(language: str) -> str:
 
 
 def rules_pdf(facts: list[Fact]) -> bytes:
-    """The safety rules, with header, footer and page numbers. Uncompressed: the same bytes with any zlib."""
-    from reportlab.lib.pagesizes import A4
-    from reportlab.lib.styles import ParagraphStyle
-    from reportlab.lib.units import mm
-    from reportlab.pdfbase import pdfmetrics
-    from reportlab.pdfbase.cidfonts import UnicodeCIDFont
-    from reportlab.platypus import CondPageBreak, Paragraph, SimpleDocTemplate
-
-    font = "STSong-Light"
-    pdfmetrics.registerFont(UnicodeCIDFont(font))
-    styles = {
-        "# ": ParagraphStyle("title", fontName=font, fontSize=18, leading=26, alignment=1, spaceAfter=12),
-        "## ": ParagraphStyle("heading", fontName=font, fontSize=14, leading=22, alignment=1, spaceBefore=12, spaceAfter=8),
-        "": ParagraphStyle("text", fontName=font, fontSize=12, leading=21, spaceAfter=8, wordWrap="CJK"),
-    }
-    blocks: list[Any] = []
-    for line in filter(None, written("rules.zh.md").splitlines()):
-        mark = next(mark for mark in ("## ", "# ", "") if line.startswith(mark))
-        if mark == "## ":
-            blocks.append(CondPageBreak(40 * mm))
-        listed = re.sub(r"\{(.+?)\}", lambda m: stated(m[1], facts), line.removeprefix(mark))
-        blocks.append(Paragraph(listed, styles[mark]))
-
-    def frame(canvas: Any, document: Any) -> None:
-        canvas.setFont(font, 9)
-        canvas.drawString(25 * mm, 284 * mm, "领航低空服务")
-        canvas.drawRightString(185 * mm, 284 * mm, "飞行安全细则")
-        canvas.drawCentredString(105 * mm, 12 * mm, f"第 {document.page} 页")
-
-    file = io.BytesIO()
-    document = SimpleDocTemplate(
-        file,
-        pagesize=A4,
-        leftMargin=25 * mm,
-        rightMargin=25 * mm,
-        topMargin=25 * mm,
-        bottomMargin=25 * mm,
-        title="飞行安全细则",
-        author="Pilotwise Low-Altitude Services",
-        invariant=1,
-        pageCompression=0,
-    )
-    document.build(blocks, onFirstPage=frame, onLaterPages=frame)
-    return file.getvalue()
+    """The safety rules, with header, footer and page numbers."""
+    lines = [re.sub(r"\{(.+?)\}", lambda m: stated(m[1], facts), line) for line in written("rules.zh.md").splitlines()]
+    return pdf(lines, "领航低空服务", "飞行安全细则", "Pilotwise Low-Altitude Services")
 
 
 def stated(relation: str, facts: list[Fact]) -> str:
@@ -424,22 +357,6 @@ def fill_table(document: Any, facts: list[Fact]) -> None:
     for entity in spec["entities"]:
         for cell, text in zip(table.add_row().cells, [entity, *(values.get((entity, r), "—") for r in spec["relations"])], strict=True):
             cell.text = text
-
-
-# Files
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)
-
-
-def write_text(path: Path, text: str) -> None:
-    write_bytes(path, text.encode())
-
-
-def write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
-    write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
-"""samples/drone: large enough, consistent with itself, and what samples/make_drone.py makes."""
+"""The sample corpora: large enough, consistent with themselves, and what the scripts in samples/ make."""
 
 import csv
+import importlib
 import importlib.util
 import json
 import re
@@ -68,7 +69,7 @@ def test_every_file_is_small_and_the_text_is_utf_8():
 
     assert len(files) > 40
     assert [f for f in files if f.stat().st_size >= 1_000_000] == []
-    assert sum(f.stat().st_size for f in files) < 1_000_000
+    assert sum(f.stat().st_size for f in files) < 5_000_000
     for file in files:
         if file.suffix not in {".docx", ".pdf"}:
             assert "\ufffd" not in file.read_text(encoding="utf-8")
@@ -322,3 +323,59 @@ def test_the_pdf_and_the_docx_agree_with_the_graph():
     assert len(told) > 40
     assert len(cells) > 200
     assert [c for c in cells if VALUES.get(c[:2], "—") != c[2]] == []
+
+
+# law, clinic, school
+
+
+def lines(name):
+    return [json.loads(line) for line in (SAMPLES / name).read_text(encoding="utf-8").splitlines()]
+
+
+@pytest.mark.parametrize("name", ["law"])
+def test_each_script_makes_the_committed_bytes(tmp_path, name):
+    importlib.import_module(f"make_{name}").main(tmp_path)
+
+    made = {p.relative_to(tmp_path): p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
+    kept = {p.relative_to(SAMPLES / name): p.read_bytes() for p in (SAMPLES / name).rglob("*") if p.is_file()}
+    assert len(made) > 5
+    assert sorted(made) == sorted(kept)
+    assert [file for file in made if made[file] != kept[file]] == []
+
+
+def test_law_is_as_large_as_promised():
+    exams, charges = lines("law/exams/items.jsonl"), (SAMPLES / "law/cases/charges.csv").read_text(encoding="utf-8").splitlines()[1:]
+    articles = [re.findall("^第.+?条 ", (SAMPLES / "written/law" / file).read_text(encoding="utf-8"), re.MULTILINE) for file in LAWS]
+
+    assert sum(map(len, articles)) == 120
+    assert len(lines("law/consultations/consultations.jsonl")) >= 150
+    assert len(exams) == 60
+    assert sum(len(item["answer"]) > 1 for item in exams) == 20
+    assert len(lines("law/cases/opinions.jsonl")) == len(charges) == 40
+    assert len({line.rpartition(",")[2] for line in charges}) >= 12
+    assert len(lines("law/answers/ranked.jsonl")) == 40
+
+
+LAWS = ["labour.md", "lease.md", "consumer.md", "penal.md"]
+
+
+def test_consultations_and_opinions_cite_their_articles_and_no_other_statute():
+    rows = lines("law/consultations/consultations.jsonl") + lines("law/cases/opinions.jsonl")
+    titles = {re.match("# (.+)", (SAMPLES / "written/law" / file).read_text(encoding="utf-8"))[1] for file in LAWS}
+    for row in rows:
+        given = row.get("reference") or row["laws"]
+        heads = [re.match("《.+?》第.+?条", passage) for passage in given]
+        for head in filter(None, heads):
+            assert head[0] in row["answer"]
+        for title in re.findall("《(澜川[^〈》]+?法)》", row["answer"]):
+            assert title in titles | {"澜川家政服务办法"}  # which the labour law refers to
+        assert not set(row.get("distractors", [])) & set(given)
+        assert not re.search("[①②③]", row["answer"])
+
+
+def test_an_exam_item_has_its_right_options_among_four():
+    for item in lines("law/exams/items.jsonl"):
+        assert list(item["options"]) == ["A", "B", "C", "D"]
+        assert set(item["answer"]) <= set("ABCD")
+        assert len(set(item["options"].values())) == 4
+        assert item["article"] in item["explanation"]

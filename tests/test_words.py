@@ -64,7 +64,8 @@ PHRASES = {
 DIALECT = re.compile("|".join(f"(?:{phrase})" for phrase in PHRASES), re.IGNORECASE)
 
 # Not prose of this project: corpora and benchmark data, outputs of runs and what was published of them, the licence.
-DATA = ("samples/drone/", "samples/written/", "bench/records/", "docs/results", "out/", "dvc.lock", "LICENSE", "requirements.lock")
+CORPORA = ("samples/drone/", "samples/law/", "samples/clinic/", "samples/school/", "samples/written/")
+DATA = (*CORPORA, "bench/records/", "docs/results", "out/", "dvc.lock", "LICENSE", "requirements.lock")
 
 # Old names of parameters, which an error message translates.
 ALLOWED = {"lingyu/model/methods.py", "lingyu/train/settings.py"}

@@ -1,0 +1,116 @@
+"""Generates samples/law from the hand-written files in samples/written/law; for developers only.
+
+Run: python samples/make_law.py [folder]     (needs reportlab; the folder is samples/law by default)
+"""
+
+import re
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from making import SAMPLES, article, articles_of, pdf, read_yaml, shuffled, table, write_bytes, write_rows, write_text, written
+
+STATUTES = {"labour": "澜川劳动法", "lease": "澜川租赁法", "consumer": "澜川消费者保护法", "penal": "澜川刑罚法"}
+ENGLISH = "claims"
+DISTRACTORS = 3  # neighbouring articles beside each consultation
+MARKS = "①②③"
+
+
+def main(out: Path) -> None:
+    for name in STATUTES:
+        text = statute(name)
+        if name == "lease":
+            write_bytes(out / "statutes/lease.pdf", pdf(text.splitlines(), "澜川法令汇编", STATUTES[name], "The lingyu contributors"))
+        else:
+            # A paragraph each: Markdown would join the lines of an article.
+            write_text(out / f"statutes/{name}.md", re.sub(r"(?<!\n)\n(?!\n|$)", "\n\n", text))
+    write_text(out / "statutes/claims.en.md", statute(ENGLISH))
+    write_rows(out / "consultations/consultations.jsonl", consultations())
+    write_rows(out / "exams/items.jsonl", exams())
+    cases = shuffled(read_yaml("law/cases"), "cases")
+    write_rows(out / "cases/opinions.jsonl", [opinion(case) for case in cases])
+    write_text(out / "cases/charges.csv", table(["text", "label"], [[case["facts"], case["charge"]] for case in cases]))
+    ranked = shuffled(read_yaml("law/answers"), "answers")
+    write_rows(out / "answers/ranked.jsonl", [{"question": row["q"], "answers": row["a"]} for row in ranked])
+    write_rows(out / "preference/pairs.jsonl", [pair for row in ranked for pair in pairs(row)])
+
+
+@cache
+def statute(name: str) -> str:
+    return written(f"law/{name}.en.md" if name == ENGLISH else f"law/{name}.md")
+
+
+@cache
+def articles(name: str) -> dict[int, str]:
+    return articles_of(statute(name))
+
+
+def cited(name: str, number: int) -> str:
+    """《澜川劳动法》第九条"""
+    return f"the Lanchuan Small Claims Act, Section {number}" if name == ENGLISH else f"《{STATUTES[name]}》{article(number)}"
+
+
+def passage(name: str, number: int) -> str:
+    """An article as consultation corpora list it: 《澜川劳动法》第九条：用人单位……"""
+    text = articles(name)[number]
+    return f"Lanchuan Small Claims Act, Section {number}. {text}" if name == ENGLISH else f"{cited(name, number)}：{text}"
+
+
+def with_citations(text: str, name: str, numbers: list[int]) -> str:
+    for mark, number in zip(MARKS, numbers, strict=False):
+        text = text.replace(mark, cited(name, number))
+    return text
+
+
+def consultations() -> list[dict[str, Any]]:
+    """Question and answer, the articles that answer, and their neighbours, which do not."""
+    rows = []
+    for name, asked in read_yaml("law/consultations").items():
+        for numbers, question, answer in asked:
+            right = [int(number) for number in str(numbers).split("+")]
+            near = sorted(articles(name), key=lambda number: (min(abs(number - one) for one in right), number))
+            rows.append(
+                {
+                    "question": question,
+                    "answer": with_citations(answer, name, right),
+                    "reference": [passage(name, number) for number in right],
+                    "distractors": [passage(name, number) for number in near if number not in right][:DISTRACTORS],
+                }
+            )
+    return shuffled(rows, "consultations")
+
+
+def exams() -> list[dict[str, Any]]:
+    rows = []
+    for item in read_yaml("law/exams"):
+        name, number = item["at"].split()
+        rows.append(
+            {
+                "question": item["q"],
+                "options": dict(zip("ABCD", item["o"], strict=True)),
+                "answer": item["r"],
+                "explanation": with_citations(item["why"], name, [int(number)]),
+                "article": cited(name, int(number)),
+            }
+        )
+    return shuffled(rows, "exams")
+
+
+def opinion(case: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "question": case["facts"],
+        "answer": with_citations(case["opinion"], "penal", case["law"]),
+        "charge": case["charge"],
+        "laws": [passage("penal", number) for number in case["law"]],
+    }
+
+
+def pairs(row: dict[str, Any]) -> list[dict[str, str]]:
+    """The best answer against each of the others."""
+    best, *others = row["a"]
+    return [{"prompt": row["q"], "chosen": best, "rejected": other} for other in others]
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else SAMPLES / "law")
