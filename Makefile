@@ -11,7 +11,7 @@ export DVC_NO_ANALYTICS := 1
 # Most tests use one core; past four processes their imports cost more than they save. A file's tests stay together until one runs idle.
 TESTS := pytest -m "not real" --numprocesses logical --maxprocesses 4 --dist worksteal
 
-.PHONY: setup repro test test-real check check-release serve data profile recipe review
+.PHONY: setup repro test test-real check check-release serve data profile recipe matrix review
 
 setup: .venv/ready
 
@@ -59,11 +59,20 @@ data: setup
 profile: setup
 	python -m lingyu profile "$(NAME)"
 
-# make recipe NAME=statutes DATA=folder: recipes/NAME.yaml in params.yaml, after a profile where you use one, and the folder's files as data/.
+# make recipe NAME=lexilaw: rebuilds that system on its sample corpus, in .lingyu/recipes/lexilaw, and checks it. With DATA=folder its values go
+# into params.yaml, after a profile where you use one, and the folder's files become data/; make repro then runs them.
 recipe: setup
+ifdef DATA
 	@python -m stages "$(DATA)"
 	python -m lingyu recipe "$(NAME)"
 	@$(MAKE) --no-print-directory data FROM="$(DATA)"
+else
+	python -m lingyu recipes "$(NAME)" --profile "$(or $(PROFILE),tiny)"
+endif
+
+# make matrix [NAMES="lexilaw fire"]: all recipes, two at a time, and docs/systems.md from what they show.
+matrix: setup
+	python -m lingyu recipes $(or $(NAMES),--all) --jobs 2 --page docs/systems.md
 
 # make review FILE=queue.xlsx: a reviewer's decisions go into reviews/ of the folder that data/ is made from, and into data/.
 review: setup

@@ -5,6 +5,7 @@ lingyu review FILE                            import a reviewer's file into the 
 lingyu export --to llamafactory|datasets DIR  export the training data for other trainers
 lingyu params [STAGE]                         the values in force, and where each comes from
 lingyu profile NAME, lingyu recipe NAME       write a profile or a recipe into params.yaml; `make recipe` also replaces data/
+lingyu recipes [NAME…|--all]                  list the systems that recipes rebuild; run some on their sample corpora and check them
 lingyu plan [STAGE]                           memory, disk and time of each training, before it starts
 lingyu checkpoints [--remove STAGE|all]       what trainings that were killed or have ended left under .lingyu
 """
@@ -54,6 +55,14 @@ def main(arguments: list[str] | None = None) -> int:
     recipe = commands.add_parser("recipe", help="write a recipe into params.yaml, after the profile · 按领域配方改写 params.yaml")
     recipe.add_argument("name", metavar="NAME", nargs="?", default="", help="of recipes/NAME.yaml · recipes/ 中的文件名")
     recipe.set_defaults(run=write_into_params)
+    recipes = commands.add_parser("recipes", help="list, run and check the recipes that rebuild known systems · 列出、运行并核对各系统配方")
+    recipes.add_argument("names", metavar="NAME", nargs="*", help="run these in .lingyu/recipes · 运行这些配方")
+    recipes.add_argument("--all", action="store_true", help="run all · 全部运行")
+    recipes.add_argument("--jobs", type=int, default=1, help="so many at a time · 同时运行的个数")
+    recipes.add_argument("--profile", default="tiny", help="the sizes, of profiles/ · 规模")
+    recipes.add_argument("--page", type=Path, help="write the verdicts to this Markdown file · 将结果写入该文件")
+    recipes.add_argument("--lang", choices=["zh", "en"], default=language)
+    recipes.set_defaults(run=show_recipes)
     plan = commands.add_parser("plan", help="memory, disk and time of each training, before it starts · 训练前预估内存、磁盘与时间")
     plan.add_argument(
         "stage", nargs="?", metavar="STAGE", help="pretrain, reward, sft or sft@lora; all by default · 阶段名，默认全部训练阶段"
@@ -160,6 +169,31 @@ def write_into_params(args: argparse.Namespace) -> int:
     print(f"{PARAMS_FILE} has {args.command} {args.name}: {len(changes)} values changed. `git diff {PARAMS_FILE}` shows them.")
     print(f"{PARAMS_FILE} 已按 {args.name} 改写，共改动 {len(changes)} 项；可用 `git diff {PARAMS_FILE}` 查看。")
     return 0
+
+
+def show_recipes(args: argparse.Namespace) -> int:
+    """Exit status 1 also where a check does not hold."""
+    from lingyu.recipes import recipe as read
+    from lingyu.recipes.listing import listed
+    from lingyu.recipes.run import last_verdict, lines_of, page, run, run_all
+
+    known = read.recipes()
+    chosen = known if args.all else [read.named(name) for name in args.names]
+    if not chosen:
+        print("\n".join(listed(known, {one.name: last_verdict(one.name) for one in known}, args.lang)))
+        return 0
+    if len(chosen) == 1:
+        made = [run(chosen[0], args.profile)]
+        print("\n".join(lines_of(made[0], args.lang)))
+    else:
+        made = run_all(chosen, args.jobs, args.profile)
+    if args.page:
+        verdicts = {one.name: last_verdict(one.name) for one in known}
+        args.page.write_text(page(known, {name: one for name, one in verdicts.items() if one}), encoding="utf-8")
+    for one in chosen if len(chosen) == 1 else []:
+        print(f"report 报告: .lingyu/recipes/{one.name}/out/select/report.html")
+        print(f"service 服务: bentoml serve $PWD/.lingyu/recipes/{one.name}/out/package/bento")
+    return 0 if all(one["holds"] for one in made) else 1
 
 
 def show_plan(args: argparse.Namespace) -> int:

@@ -2,7 +2,9 @@
 
 Both are a params.yaml with only what differs. A value takes the place of the one there; a key that params.yaml does not have is added
 with its comment, next to its neighbours in the profile or recipe; null takes an entry out. What a recipe has under `profiles` is for
-params.yaml with the values of that profile only: rates and lengths that were tried with it.
+params.yaml with the values of that profile only: rates and lengths that were tried with it; under `sample`, for its sample corpus only,
+whose files a corpus of one's own does not have. Its section `recipe` is about itself (lingyu/recipes); the values of the recipe that it
+extends come first.
 """
 
 from dataclasses import dataclass
@@ -18,7 +20,7 @@ from ruamel.yaml.tokens import CommentToken
 from lingyu.stage import StageError
 
 PROFILES, RECIPES = Path("profiles"), Path("recipes")
-ONLY = "profiles"  # the section of a recipe that depends on the profile
+ABOUT, ONLY, SAMPLE = "recipe", "profiles", "sample"  # sections of a recipe that are no sections of params.yaml
 KINDS = ("method", "lr_scheduler_type")  # mappings whose name says what keys they have: one of another name takes their place
 
 
@@ -36,11 +38,25 @@ def known(folder: Path) -> dict[str, str]:
     return {path.stem: path.read_text(encoding="utf-8").splitlines()[0].lstrip("# ") for path in sorted(folder.glob("*.yaml"))}
 
 
-def changes_of(path: Path, params: str) -> tuple[CommentedMap, str]:
+def chain(path: Path) -> list[Path]:
+    """The recipe and those that it extends, the first of them first. Raises StageError where one is not there or extends itself."""
+    found = [path]
+    while extended := (parsed(found[0].read_text(encoding="utf-8"), found[0]).get(ABOUT) or {}).get("extends"):
+        under = found[0].with_name(f"{extended}.yaml")
+        if not under.is_file() or under in found:
+            raise StageError(f"{found[0]} extends {extended!r}, which {'extends it' if under in found else 'is not there'}.")
+        found.insert(0, under)
+    return found
+
+
+def changes_of(path: Path, params: str, *, sample: bool = False) -> tuple[CommentedMap, str]:
     """What a profile or recipe sets in this params.yaml, and the lines that its comments are taken from."""
     text = path.read_text(encoding="utf-8")
     found = parsed(text, path)
-    only = found.pop(ONLY, None) or {}
+    found.pop(ABOUT, None)
+    own, only = found.pop(SAMPLE, None), found.pop(ONLY, None) or {}
+    if sample and own:
+        lay_over(found, own)
     for name, section in only.items():
         if name == profile_of(params):
             lay_over(found, section)
@@ -56,12 +72,13 @@ def lay_over(under: CommentedMap, over: CommentedMap) -> None:
             under[key] = value
 
 
-def rewritten(params: str, path: Path) -> tuple[str, list[Change]]:
-    """params.yaml with the profile or recipe in it, and what it changed."""
+def rewritten(params: str, path: Path, *, sample: bool = False) -> tuple[str, list[Change]]:
+    """params.yaml with the profile or recipe in it, and what it changed. sample: data/ is the recipe's sample corpus."""
     target = parsed(params, Path("params.yaml"))
-    changes, text = changes_of(path, params)
     made: list[Change] = []
-    merge(target, changes, text.splitlines(), (), made)
+    for one in chain(path):
+        changes, text = changes_of(one, params, sample=sample)
+        merge(target, changes, text.splitlines(), (), made)
     buffer = StringIO()
     yaml().dump(target, buffer)
     written = buffer.getvalue()
@@ -187,7 +204,9 @@ def comment_above(changes: CommentedMap, key: Any, lines: list[str]) -> str:
     """The comment lines right above a key in the file that it comes from."""
     if key not in (changes.lc.data or {}):
         return ""
-    first = changes.lc.key(key)[0]
+    first, column = changes.lc.key(key)
+    if lines[first][:column].strip():  # in the middle of a line, whose comment is another key's
+        return ""
     start = first
     while start > 0 and lines[start - 1].lstrip().startswith("#"):
         start -= 1
@@ -224,7 +243,11 @@ def agrees(there: dict[tuple[str, ...], Any], key: tuple[str, ...], value: Any) 
 
 def values_of(path: Path) -> dict[tuple[str, ...], Any]:
     """What a profile, or a recipe in any case, sets, by its place; None where it takes an entry out."""
-    return {key: value for key, value in leaves(parsed(path.read_text(encoding="utf-8"), path), nulls=True).items() if key[0] != ONLY}
+    return {
+        key: value
+        for key, value in leaves(parsed(path.read_text(encoding="utf-8"), path), nulls=True).items()
+        if key[0] not in {ABOUT, ONLY, SAMPLE}
+    }
 
 
 def leaves(values: Any, at: tuple[str, ...] = (), nulls: bool = False) -> dict[tuple[str, ...], Any]:

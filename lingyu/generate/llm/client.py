@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegative
 from lingyu.generate.llm import prompts
 from lingyu.generate.llm.endpoint import Address, Endpoint, Refused
 from lingyu.generate.llm.response_cache import Exchange, Record, hash_of
+from lingyu.generate.llm.written import Written
 from lingyu.records import Language
 from lingyu.stage import StageError, StageParams
 from lingyu.text.word_lists import own_lists
@@ -54,12 +55,14 @@ class Budget(StageParams):
 class Settings(Address):
     """The teacher: a model behind any endpoint that implements OpenAI's chat protocol, or none."""
 
-    kind: Literal["rules", "openai"] = Field(
+    kind: Literal["rules", "openai", "written"] = Field(
         "rules",
         description="rules: templates and extraction only; every answer is taken from a record and hence right. openai: also the methods "
-        "of `asked` (docs/generation.md).",
+        "of `asked`, by an endpoint (docs/generation.md). written: these methods, with answers that people wrote into `file`.",
     )
     model: str = Field("", description="Its name at the endpoint.")
+    file: str = Field("", description="Of kind written: the YAML file with the answers, from the root of the project.")
+    revision: str = Field("", description="Of kind written: SHA-256 of the file, or its beginning. With it a changed file reruns generate.")
     answers: Literal["json_schema", "json_object", "text"] = Field(
         "json_schema", description="How JSON is requested, as far as the endpoint supports it. text: only the prompt says it."
     )
@@ -139,10 +142,14 @@ class Teacher:
     on_answer: called at every new answer."""
 
     def __init__(
-        self, settings: Settings, record: Record, endpoint: Endpoint | None = None, on_answer: Callable[[Spent], None] = lambda _: None
+        self,
+        settings: Settings,
+        record: Record,
+        endpoint: Endpoint | Written | None = None,
+        on_answer: Callable[[Spent], None] = lambda _: None,
     ) -> None:
         self._settings, self._record, self._endpoint, self._on_answer = settings, record, endpoint, on_answer
-        self.model = settings.model
+        self.model = settings.model or settings.kind
         self.spent, self.missing = Spent(settings.price), Spent(settings.price)  # missing: what is not recorded, as estimated
         self.refusals: list[str] = []
         self.fault: StageError | None = None
@@ -176,7 +183,7 @@ class Teacher:
             self._endpoint.halt()
         return self.fault
 
-    async def _asked(self, endpoint: Endpoint, asked: Asked) -> Exchange:
+    async def _asked(self, endpoint: Endpoint | Written, asked: Asked) -> Exchange:
         """The exchange, new; one that is under way already is waited for."""
         if asked.id in self._under_way:
             return await asyncio.shield(self._under_way[asked.id])
@@ -192,7 +199,7 @@ class Teacher:
         waiting.set_result(exchange)
         return exchange
 
-    async def _new_exchange(self, endpoint: Endpoint, asked: Asked) -> Exchange:
+    async def _new_exchange(self, endpoint: Endpoint | Written, asked: Asked) -> Exchange:
         expected = tokens_of(asked.request["messages"])
         async with endpoint.slots, self._reserving(expected):
             try:

@@ -10,10 +10,11 @@ missing, then with it. So a run all of which is recorded needs no endpoint, no k
 import asyncio
 import os
 import sys
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -22,16 +23,18 @@ from tqdm import tqdm
 
 from lingyu import last_run
 from lingyu.files import write_jsonl
-from lingyu.generate.llm import prompts
+from lingyu.generate.llm import prompts, written
 from lingyu.generate.llm.checks import Limits
 from lingyu.generate.llm.client import Settings, Spent, Teacher, within
-from lingyu.generate.llm.endpoint import opened
+from lingyu.generate.llm.endpoint import Endpoint, opened
 from lingyu.generate.llm.method import AHEAD, Drop, Learn, Teaching
 from lingyu.generate.llm.response_cache import Record
+from lingyu.generate.llm.written import Written
 from lingyu.generate.registry import LLM
 from lingyu.records import Dialogue, Preference
 from lingyu.stage import StageError, StageParams
 
+NEEDED = {"openai": ("base_url", "model"), "written": ("file",)}
 METHODS: list[ModuleType] = [method.load("PROMPTS", "Asked", "make") for method in LLM]
 
 
@@ -101,13 +104,13 @@ def ask_all(lesson: Lesson, settings: Settings, journal: Path, output: Path) -> 
                 """What was asked before stays in the journal."""
         write_jsonl(output, [])
         return Answers()
-    empty = [name for name in ("base_url", "model") if not getattr(settings, name)]
+    empty = [name for name in NEEDED[settings.kind] if not getattr(settings, name)]
     if not methods or empty:
         lacks = f"generate.teacher.{empty[0]} is empty" if methods else "all records of generate.asked are 0"
         raise StageError(f"generate.teacher.kind is {settings.kind}, and {lacks}: nothing to ask (params.yaml).")
 
     prompts.check({method.METHOD: method.PROMPTS for method in METHODS if method.METHOD in methods})
-    with Record(journal, last_run.left(output)) as record:
+    with record_of(settings, journal, output) as record:
         plan = asyncio.run(lesson.all_methods(lesson.teaching(Teacher(settings, record), 1)))
         tell_idle([name for name in methods if not plan.begun[name] and name not in {drop.method for drop in plan.drops}])
         done = plan if not plan.teacher.missing.exchanges else asyncio.run(asked(lesson, settings, record, plan))
@@ -116,19 +119,36 @@ def ask_all(lesson: Lesson, settings: Settings, journal: Path, output: Path) -> 
     return Answers(done.rows, done.drops, dict(done.invented), done.asked)
 
 
+@contextmanager
+def record_of(settings: Settings, journal: Path, output: Path) -> Iterator[Record]:
+    """What was answered before. A file of written answers costs nothing to read again, and may have changed."""
+    if settings.kind == "written":
+        with TemporaryDirectory() as folder, Record(Path(folder, journal.name), None) as record:
+            yield record
+    else:
+        with Record(journal, last_run.left(output)) as record:
+            yield record
+
+
 async def asked(lesson: Lesson, settings: Settings, record: Record, plan: Teaching) -> Teaching:
     """The run with the endpoint, after announcing what it will cost."""
     announce(settings, plan.teacher)
-    key = os.environ.get(settings.key_from, "")
     with ExitStack() as stack:
         bar = stack.enter_context(progress(plan.teacher.missing.exchanges))
-        async with opened(settings, key) as endpoint:
+        async with answering(settings) as endpoint:
             teacher = Teacher(settings, record, endpoint, lambda spent: advance(bar, spent))
             teaching = lesson.teaching(teacher, AHEAD * settings.concurrency)
             try:
                 return await lesson.all_methods(teaching)
             except StageError as error:
                 raise StageError(f"{error}\n{unfinished(plan, teaching)}") from None
+
+
+def answering(settings: Settings) -> AbstractAsyncContextManager[Endpoint | Written]:
+    """The endpoint, or the file of answers."""
+    if settings.kind == "written":
+        return written.read(settings.file, settings.revision, settings.sampling.seed)
+    return opened(settings, os.environ.get(settings.key_from, ""))
 
 
 def tell_idle(methods: list[str]) -> None:
@@ -147,6 +167,8 @@ def announce(settings: Settings, teacher: Teacher) -> None:
     would = Spent(settings.price)
     for part in (missing, spent):
         would.add(part.asked, part.answered)
+    if settings.kind == "written":
+        return
     limit = f"{budget.tokens:,} tokens, {settings.price.currency} {budget.money:,.2f}"
     print(
         f"generate: will ask {settings.model} at {settings.base_url}: about {missing.exchanges:,} requests, {missing.shown()}. "

@@ -1,0 +1,235 @@
+"""What must hold after a recipe has run: counts of rows, metrics, paired tests, and what the service answers.
+
+A kind of check is a class here: its fields are what a recipe writes, `look` says whether it holds and what was found.
+"""
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from lingyu.files import read_json
+from lingyu.recipes.service import Service
+
+RESAMPLES, SEED = 1000, 0
+
+
+@dataclass(frozen=True)
+class Result:
+    zh: str
+    en: str
+    holds: bool
+    found: str
+
+
+@dataclass
+class Run:
+    """A recipe's folder after `dvc repro`, and its service, started when it is first asked."""
+
+    folder: Path
+    _started: list[Service] = field(default_factory=list)
+
+    @cached_property
+    def service(self) -> Service:
+        self._started.append(Service(self.folder / "out/package/bento", self.folder / ".lingyu"))
+        return self._started[0]
+
+    def close(self) -> None:
+        for service in self._started:
+            service.stop()
+
+
+class Check(BaseModel, ABC):
+    """zh, en: what is checked, in a phrase."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    zh: str
+    en: str
+
+    def result(self, run: Run) -> Result:
+        """What cannot be looked at does not hold."""
+        try:
+            holds, found = self.look(run)
+        except (OSError, KeyError, IndexError, ValueError) as error:
+            holds, found = False, f"{type(error).__name__}: {error}"
+        return Result(self.zh, self.en, holds, found)
+
+    @abstractmethod
+    def look(self, run: Run) -> tuple[bool, str]: ...
+
+
+class Bounds(Check):
+    at_least: float | None = None
+    at_most: float | None = None
+
+    def within(self, value: float) -> bool:
+        return (self.at_least is None or value >= self.at_least) and (self.at_most is None or value <= self.at_most)
+
+
+class Rows(Bounds):
+    """The rows of a table that match. where: a regular expression for each field; a dot goes into a field, and into each of a list.
+    distinct: count the different values of this field."""
+
+    kind: Literal["rows"]
+    table: Path
+    where: dict[str, str] = {}
+    distinct: str | None = None
+
+    def look(self, run: Run) -> tuple[bool, str]:
+        rows = [row for row in table(run.folder / "out" / self.table) if matches(row, self.where)]
+        count = len({str(value) for row in rows for value in values_at(row, self.distinct)}) if self.distinct else len(rows)
+        return self.within(count), f"{count:,}"
+
+
+class Dropped(Bounds):
+    """What a stage dropped for a reason, by its ledger."""
+
+    kind: Literal["dropped"]
+    stage: str
+    reason: str
+
+    def look(self, run: Run) -> tuple[bool, str]:
+        reasons = read_json(run.folder / "out" / self.stage / "ledger.json")["total"]["dropped"]
+        found = {reason: count for reason, count in reasons.items() if re.search(self.reason, reason)}
+        return self.within(sum(found.values())), ", ".join(f"{reason} {count:,}" for reason, count in found.items()) or "0"
+
+
+class Value(Bounds):
+    """A number in a JSON file of out/. at: its keys, with dots between them."""
+
+    kind: Literal["value"]
+    file: Path
+    at: str
+
+    def look(self, run: Run) -> tuple[bool, str]:
+        value = read_json(run.folder / "out" / self.file)
+        for key in self.at.split("."):
+            value = value[int(key)] if isinstance(value, list) else value[key]
+        return self.within(float(value)), f"{value:,.4g}" if isinstance(value, float) else f"{value:,}"
+
+
+class Metric(Bounds):
+    """A metric of a checkpoint on the test."""
+
+    kind: Literal["metric"]
+    checkpoint: str
+    metric: str
+
+    def look(self, run: Run) -> tuple[bool, str]:
+        one = read_json(run.folder / "out/evaluate" / self.checkpoint / "metrics.json")[self.metric]
+        return self.within(one["value"]), f"{one['value']:.3f} ({one['low']:.3f}–{one['high']:.3f}, n = {one['count']})"
+
+
+class Better(Check):
+    """A checkpoint is better than another in a metric, by the paired test on the same items."""
+
+    kind: Literal["better"]
+    checkpoint: str
+    than: str
+    metric: str
+    level: float = 0.05
+
+    def look(self, run: Run) -> tuple[bool, str]:
+        from lingyu.evaluate.metrics import named
+
+        change = paired(run, self.than, self.checkpoint, self.metric)
+        gained = (change["difference"] > 0) == (named(self.metric).better == "higher")
+        return gained and change["chance"] < self.level, change_text(change)
+
+
+class Compared(Check):
+    """Checkpoints are compared with the first of them by paired tests on the same items; whichever wins."""
+
+    kind: Literal["compared"]
+    checkpoints: list[str] = Field(min_length=2)
+    metric: str
+
+    def look(self, run: Run) -> tuple[bool, str]:
+        first, *others = self.checkpoints
+        changes = {name: paired(run, first, name, self.metric) for name in others}
+        return True, "; ".join(f"{first} → {name} {change_text(change)}" for name, change in changes.items())
+
+
+class Answer(Check):
+    """The service answers a conversation. turns: the person's; the replies between them are the service's own. says, never: regular
+    expressions for the last reply; source: for title or place of one of its sources; whose: its answer_source."""
+
+    kind: Literal["answer"]
+    turns: list[str] = Field(min_length=1)
+    mode: str = "professional"
+    skill: str = ""
+    says: str | None = None
+    never: str | None = None
+    source: str | None = None
+    whose: str | None = None
+
+    def look(self, run: Run) -> tuple[bool, str]:
+        reply = run.service.converse(self.turns, self.mode, self.skill)
+        text = reply["choices"][0]["message"]["content"] or ""
+        places = [f"{one.get('title', '')} {one.get('place', '')} {one.get('source', '')}" for one in reply.get("sources") or []]
+        holds = (
+            (self.says is None or re.search(self.says, text) is not None)
+            and (self.never is None or re.search(self.never, text) is None)
+            and (self.source is None or any(re.search(self.source, place) for place in places))
+            and (self.whose is None or reply.get("answer_source") == self.whose)
+        )
+        shown = " ".join(text.split())
+        return holds, f"{reply.get('answer_source') or self.mode}: {shown[:80]}{'…' if len(shown) > 80 else ''}"
+
+
+class File(Check):
+    """A file of the recipe's folder, and a regular expression for its text."""
+
+    kind: Literal["file"]
+    path: Path
+    says: str = ""
+
+    def look(self, run: Run) -> tuple[bool, str]:
+        text = (run.folder / self.path).read_text(encoding="utf-8", errors="replace")
+        found = re.search(self.says, text)
+        return found is not None, " ".join(found[0].split())[:80] if found else f"{self.path}: -"
+
+
+AnyCheck = Annotated[Rows | Dropped | Value | Metric | Better | Compared | Answer | File, Field(discriminator="kind")]
+
+
+def paired(run: Run, before: str, after: str, metric: str) -> Any:
+    from lingyu.evaluate.metrics import Prediction, change, named
+    from lingyu.files import read_table
+
+    rows = [list(read_table(run.folder / "out/evaluate" / name / "predictions.parquet", Prediction)) for name in (before, after)]
+    found = change(named(metric), rows[0], rows[1], RESAMPLES, SEED)
+    if found is None:
+        raise ValueError(f"no items of {metric}")
+    return found
+
+
+def change_text(change: Any) -> str:
+    chance = "< .001" if change["chance"] < 0.001 else f"= {change['chance']:.3f}"
+    return f"{change['before_value']:.3f} → {change['after_value']:.3f} (p {chance}, n = {change['count']})"
+
+
+def table(path: Path) -> Iterator[dict[str, Any]]:
+    from lingyu.files import read_batches
+
+    for batch in read_batches(path):
+        yield from batch.to_pylist()
+
+
+def matches(row: dict[str, Any], where: dict[str, str]) -> bool:
+    return all(any(re.search(pattern, str(value)) for value in values_at(row, at)) for at, pattern in where.items())
+
+
+def values_at(row: Any, at: str | None) -> Sequence[Any]:
+    """The values at a place of a row, those of each item where it holds a list."""
+    found = [row]
+    for key in at.split(".") if at else []:
+        found = [value for one in found for value in (one if isinstance(one, list) else [one])]
+        found = [one[key] for one in found if isinstance(one, dict) and one.get(key) is not None]
+    return [value for one in found for value in (one if isinstance(one, list) else [one])]

@@ -1,0 +1,64 @@
+"""The section `recipe` of recipes/NAME.yaml: what it rebuilds, on which corpus, and what must hold in the end."""
+
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from lingyu.params.rewrite import ABOUT, RECIPES, chain, parsed, plain
+from lingyu.recipes.checks import AnyCheck
+from lingyu.stage import StageError, faults
+
+
+class Text(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    zh: str
+    en: str
+
+
+class Recipe(BaseModel):
+    """corpus: a folder of samples/. general: everyday text, which becomes general/ beside it. teacher: answers that people wrote, for
+    the methods that ask a language model. published: what the original reported, never a bar for the tiny model. extends: the recipe
+    whose values come first, usually those of the corpus."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    rebuilds: str
+    about: Text
+    corpus: Path
+    general: Path | None = None
+    teacher: Path | None = None
+    needs: list[str] = []
+    published: Text | None = None
+    extends: str | None = None
+    checks: list[AnyCheck] = Field(min_length=1)
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Raises StageError where the section does not fit. What it leaves out, the recipe that it extends says."""
+        values: dict[str, Any] = {"name": path.stem}
+        for one in chain(path):
+            values |= plain(parsed(one.read_text(encoding="utf-8"), one).get(ABOUT) or {})
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            raise StageError("\n".join([f"{path}:", *faults(error, {"": [ABOUT]}, values, cls)])) from error
+
+
+def recipes(folder: Path = RECIPES) -> list[Recipe]:
+    """Those that can be run and checked; the others are values for a corpus of one's own, or what others extend."""
+    return [Recipe.read(path) for path in sorted(folder.glob("*.yaml")) if is_system(path)]
+
+
+def is_system(path: Path) -> bool:
+    about = parsed(path.read_text(encoding="utf-8"), path).get(ABOUT) or {}
+    return "checks" in about
+
+
+def named(name: str, folder: Path = RECIPES) -> Recipe:
+    path = folder / f"{name}.yaml"
+    if not path.is_file() or not is_system(path):
+        raise StageError(f"no recipe to run is named {name!r}. Known 可选: {', '.join(one.name for one in recipes(folder))}.")
+    return Recipe.read(path)

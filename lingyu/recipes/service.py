@@ -1,0 +1,73 @@
+"""The service of a built Bento, started with `bentoml serve` as an operator would, and asked over HTTP."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+from urllib.request import Request, urlopen
+
+STARTS = 180  # seconds until it must be ready
+ANSWERS = 180  # seconds of one reply
+
+
+class Service:
+    def __init__(self, bento: Path, work: Path) -> None:
+        """Raises OSError if it does not start; its log is work/serve.log."""
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        self.address, self._log = f"http://127.0.0.1:{port}", work / "serve.log"
+        work.mkdir(parents=True, exist_ok=True)
+        home = work / "bentoml"
+        home.mkdir(exist_ok=True)
+        environment = os.environ | {"BENTOML_HOME": str(home), "BENTOML_DO_NOT_TRACK": "true"}
+        command = [sys.executable, "-m", "bentoml", "serve", str(bento.resolve()), "--host", "127.0.0.1", "--port", str(port)]
+        with self._log.open("w") as log:
+            self._process = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT, cwd=work)
+        try:
+            self._wait()
+        except BaseException:
+            self.stop()
+            raise
+        self.model = self._get("/v1/models")["data"][0]["id"]
+
+    def converse(self, turns: list[str], mode: str, skill: str = "") -> dict[str, Any]:
+        """The last reply to these turns of a person."""
+        messages: list[dict[str, str]] = []
+        reply: dict[str, Any] = {}
+        for turn in turns:
+            messages.append({"role": "user", "content": turn})
+            reply = self._get(
+                "/v1/chat/completions", {"model": f"{self.model}:{skill}" if skill else self.model, "messages": messages, "mode": mode}
+            )
+            messages.append({"role": "assistant", "content": reply["choices"][0]["message"]["content"] or ""})
+        return reply
+
+    def stop(self) -> None:
+        self._process.terminate()
+        try:
+            self._process.wait(30)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+
+    def _wait(self) -> None:
+        until = time.monotonic() + STARTS
+        while time.monotonic() < until:
+            if self._process.poll() is not None:
+                break
+            try:
+                with urlopen(f"{self.address}/readyz", timeout=5):
+                    return
+            except (URLError, OSError):
+                time.sleep(0.2)
+        raise OSError(f"the service does not start; see {self._log}")
+
+    def _get(self, path: str, body: dict[str, Any] | None = None) -> Any:
+        data = None if body is None else json.dumps(body).encode()
+        with urlopen(Request(self.address + path, data, {"Content-Type": "application/json"}), timeout=ANSWERS) as response:
+            return json.load(response)
