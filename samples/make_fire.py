@@ -29,8 +29,7 @@ CITED = {
 
 def main(out: Path) -> None:
     write_bytes(out / "codes/plant.pdf", code_pdf("plant"))
-    # A blank line between the paragraphs and items of an article: Markdown would join their lines.
-    write_text(out / "codes/work.md", re.sub(r"(?<!\n)\n(?=[^|\n])", "\n\n", written("work.zh.md")))
+    write_text(out / "codes/work.md", spaced(written("work.zh.md")))
     write_bytes(out / "questions/register.xlsx", register())
     write_rows(out / "questions/plain.jsonl", plain_questions())
 
@@ -47,6 +46,11 @@ def written(name: str) -> str:
 def questions() -> dict[str, Any]:
     found: dict[str, Any] = yaml.safe_load(written("questions.yaml"))
     return found
+
+
+def spaced(text: str) -> str:
+    """A blank line between the paragraphs and items of an article: Markdown would join their lines."""
+    return re.sub(r"(?<!\n)\n(?=[^|\n])", "\n\n", text)
 
 
 def title_of(code: str) -> str:

@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import re
 import sys
 from collections import Counter
 from pathlib import Path
@@ -9,13 +10,14 @@ from pathlib import Path
 import pytest
 import yaml
 
+from lingyu.clean.pii import mask
 from lingyu.files import read_table
 from lingyu.records import TABLES
 from stages import ingest
 
 SAMPLES = Path(__file__).parent.parent / "samples"
 READING = {"running_line"}  # no fault: headers and page numbers of a PDF
-SCRIPTS = {"fire": "make_fire"}
+SCRIPTS = {"fire": "make_fire", "road": "make_road"}
 
 
 @pytest.fixture(scope="module")
@@ -76,3 +78,68 @@ def test_every_answer_on_fire_cites_an_article_that_was_read(tables):
     cited = [[one for one in known if one in row.messages[-1].content] for row in tables["fire"]["dialogues"]]
 
     assert [len(found) for found in cited] == [1] * 120
+
+
+def test_road_is_as_large_as_promised(tables):
+    road = tables["road"]
+    labels, tasks = Counter(row.label for row in road["labels"]), Counter(row.task for row in road["dialogues"])
+
+    assert sum(labels.values()) == 450
+    assert set(labels) == {"追尾碰撞", "侧面碰撞", "碰撞行人或骑车人", "单车事故"}
+    assert min(labels.values()) >= 60
+    assert len({row.text for row in road["labels"]}) == 450
+    assert tasks == dict.fromkeys(("classification", "answering", "summarising", "advice"), 40)
+    assert len(road["preferences"]) == 120
+    assert sum(row.section.endswith("条") for row in road["documents"]) == 60
+    assert {row.language for row in road["dialogues"]} == {row.language for row in road["documents"]} == {"zh", "en"}
+
+
+def test_no_place_vehicle_or_outcome_gives_the_class_of_an_incident_away(makers):
+    incidents = makers["road"].words("incidents")
+    listed = makers["road"].reports()
+
+    def classes(word):
+        return {one.label for one in listed if word in one.text}
+
+    places = [place for group in incidents["places"].values() for place in group]
+    assert len(places) >= 30
+    assert min(len(classes(place)) for place in places) >= 3
+    assert min(len(classes(word)) for word in [*incidents["vehicles"], *incidents["injured"], *incidents["handling"]]) == 4
+
+
+def test_all_planted_personal_data_is_masked(makers):
+    reports = makers["road"].reports()
+    masked = {one.id: mask(one.text, "zh", ["name", "plate", "mobile"])[0] for one in reports}
+    planted = Counter(kind for one in reports for kind, values in one.planted.items() for _ in values)
+
+    assert min(planted.values()) >= 100
+    assert [v for one in reports for values in one.planted.values() for v in values if v not in one.text or v in masked[one.id]] == []
+    # Plates of letters and numbers of a range that nobody has.
+    assert {plate[:2] for one in reports for plate in one.planted["plate"]} == {"宁K", "宁M", "宁P"}
+    assert {number[:4] for one in reports for number in one.planted.get("mobile", [])} == {"1745"}
+
+
+def test_two_other_models_answered_every_incident_one_better_than_the_other(makers):
+    classes = {one.id: one.label for one in makers["road"].reports()}
+    found = {}
+    for model in "ab":
+        answers = [json.loads(line) for line in (SAMPLES / f"road-checks/answers-{model}.jsonl").read_text(encoding="utf-8").splitlines()]
+        assert [row["id"] for row in answers] == list(classes)
+        said = [{label for label in set(classes.values()) if label in row["answer"]} for row in answers]
+        found[model] = (
+            sum(one == {classes[row["id"]]} for one, row in zip(said, answers, strict=True)) / 450,
+            sum(len(one) != 1 for one in said),
+        )
+
+    assert 0.9 < found["a"][0] < 0.97
+    assert 0.65 < found["b"][0] < 0.85
+    assert 0 < found["a"][1] < found["b"][1] < 60
+
+
+def test_seeds_on_rules_name_articles_that_exist(tables):
+    articles = {row.section.split(" / ")[-1] for row in tables["road"]["documents"]}
+    answers = [row.messages[-1].content for row in tables["road"]["dialogues"] if row.task == "answering"]
+    named = [re.findall("第[一二三四五六七八九十]+条", answer) for answer in answers]
+
+    assert sum(map(bool, named)) == 39  # and one in English, by "article 16"
+    assert {article for found in named for article in found} <= articles
