@@ -6,6 +6,7 @@ import re
 import sys
 from collections import Counter
 from pathlib import Path
+from statistics import correlation
 
 import pytest
 import yaml
@@ -17,7 +18,10 @@ from stages import ingest
 
 SAMPLES = Path(__file__).parent.parent / "samples"
 READING = {"running_line"}  # no fault: headers and page numbers of a PDF
-SCRIPTS = {"fire": "make_fire", "road": "make_road"}
+SCRIPTS = {"fire": "make_fire", "road": "make_road", "finance": "make_finance"}
+
+
+SETS = {"market": 400, "headlines": 150, "forum": 120, "analysts": 120}  # labels of finance by their source
 
 
 @pytest.fixture(scope="module")
@@ -143,3 +147,40 @@ def test_seeds_on_rules_name_articles_that_exist(tables):
 
     assert sum(map(bool, named)) == 39  # and one in English, by "article 16"
     assert {article for found in named for article in found} <= articles
+
+
+def test_finance_is_as_large_as_promised(tables):
+    finance = tables["finance"]
+    classes = {task: Counter(row.label for row in finance["labels"] if row.task.startswith(task)) for task in SETS}
+    days = [re.search(r"\d{4}-\d\d-\d\d", row.place)[0] for row in finance["labels"] if row.task.startswith("market")]
+
+    assert {task: sum(found.values()) for task, found in classes.items()} == SETS
+    assert {task: len(found) for task, found in classes.items()} == {"market": 3, "headlines": 3, "forum": 2, "analysts": 5}
+    assert min(min(found.values()) for found in classes.values()) >= 24
+    assert days == sorted(days)
+    assert (days[0][:4], days[-1][:4]) == ("2023", "2024")
+    assert len(finance["facts"]) == 60
+    assert sum(row.language == "en" for row in finance["labels"]) == 40
+
+
+def test_a_return_follows_its_news_without_being_determined_by_it(makers):
+    items = makers["finance"].news()
+    polarity, gains = [one.polarity for one in items], [one.gain for one in items]
+    opposite = sum(one.polarity * one.gain < 0 for one in items)
+
+    assert len({one.text for one in items}) == 400
+    assert 0.6 < correlation(polarity, gains) < 0.9
+    assert opposite > 20
+    assert all(one.day.weekday() < 5 for one in items)
+
+
+def test_the_price_of_a_good_is_good_for_its_seller_and_bad_for_its_buyer(makers):
+    companies = makers["finance"].words("companies")["companies"]
+    rises = [one for one in makers["finance"].news() if "报价一周上涨" in one.title]
+    signs = {}
+    for one in rises:
+        company = next(name for name in companies if f"公司包括{name}" in one.text)
+        side = "sells" if one.title.startswith(companies[company]["sells"]) else "buys"
+        signs.setdefault(side, set()).add(one.polarity)
+
+    assert signs == {"sells": {1}, "buys": {-1}}
