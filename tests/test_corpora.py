@@ -18,7 +18,7 @@ from stages import ingest
 
 SAMPLES = Path(__file__).parent.parent / "samples"
 READING = {"running_line"}  # no fault: headers and page numbers of a PDF
-SCRIPTS = {"fire": "make_fire", "road": "make_road", "finance": "make_finance"}
+SCRIPTS = {"fire": "make_fire", "road": "make_road", "finance": "make_finance", "drone-think": "make_drone_think"}
 
 
 SETS = {"market": 400, "headlines": 150, "forum": 120, "analysts": 120}  # labels of finance by their source
@@ -184,3 +184,28 @@ def test_the_price_of_a_good_is_good_for_its_seller_and_bad_for_its_buyer(makers
         signs.setdefault(side, set()).add(one.polarity)
 
     assert signs == {"sells": {1}, "buys": {-1}}
+
+
+def test_a_thought_ends_in_its_conclusion_once_the_fields_are_swapped(tables):
+    rows = tables["drone-think"]["dialogues"]
+    drone = (SAMPLES / "drone/reasoning/questions.jsonl").read_text(encoding="utf-8")
+    asked = {json.loads(line)["question"] for line in drone.splitlines()}
+    raw = [json.loads(line) for line in (SAMPLES / "drone-think/questions.jsonl").read_text(encoding="utf-8").splitlines()]
+
+    assert len({row.messages[0].content for row in rows} - asked) == len(rows) == 120
+    assert all(len(row.messages[-1].reasoning) > len(row.messages[-1].content) for row in rows)
+    assert [(row.messages[-1].reasoning, row.messages[-1].content) for row in rows] == [(row["answer"], row["reasoning"]) for row in raw]
+    assert {row.task for row in rows} == {"reason"}
+    assert {row.language for row in rows} == {"zh", "en"}
+
+
+def test_a_flight_is_allowed_exactly_if_the_thought_finds_nothing_wrong(tables):
+    found = Counter()
+    for row in tables["drone-think"]["dialogues"]:
+        thought, conclusion = row.messages[-1].reasoning, row.messages[-1].content
+        if re.match("能|不能|可以|不可以|Yes|No|Fly|Stay", conclusion) and "谁" not in row.messages[0].content:
+            wrong = bool(re.search("不满足|不行|not met", thought))
+            found[wrong] += 1
+            assert wrong == bool(re.match("不|No|Stay", conclusion)), row
+
+    assert min(found.values()) >= 25
