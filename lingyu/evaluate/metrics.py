@@ -1,6 +1,7 @@
 """The metrics of all scorers, their values with intervals, and how two checkpoints differ."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TypedDict
 
 import numpy as np
@@ -41,7 +42,7 @@ def named(name: str) -> Metric:
 
 
 def exact(task: str) -> Metric:
-    return share(f"{task}_exact", task)
+    return share(f"{task}_exact", task, guarded=True)
 
 
 def char_f1(task: str) -> Metric:
@@ -59,13 +60,13 @@ def measure(metric: Metric, rows: Sequence[Prediction], resamples: int, seed: in
     if not counted:
         return None
     if metric.kind in {"macro_f1", "weighted_f1"}:
-        confusion = per_group_confusion(counted)
-        value = float(f1(confusion.sum(axis=0), metric.kind))
-        low, high = sure.middle_95(f1(resampled(sure.draws(len(confusion), resamples, seed), confusion), metric.kind))
+        value, low, high = measure_f1(metric.kind, per_group_confusion(counted), resamples, seed)
     else:
         upper, lower = sums(metric, counted)
         value = float(upper.sum() / lower.sum())
         low, high = sure.wilson(upper, lower) if metric.kind == "share" else sure.bootstrap(upper, lower, resamples, seed)
+        if metric.unit == "percent":
+            low, high = max(0.0, low), min(1.0, high)
     return {"value": round(value, DIGITS), "low": round(low, DIGITS), "high": round(high, DIGITS), "count": len(counted)}
 
 
@@ -82,43 +83,129 @@ class Change(TypedDict):
 
 
 def change(metric: Metric, before: Sequence[Prediction], after: Sequence[Prediction], resamples: int, seed: int) -> Change | None:
+    found = moved(metric, before, after, resamples, seed)
+    return found.change if found else None
+
+
+@dataclass(frozen=True)
+class Moved:
+    """A change, and what further tests of it need.
+
+    no_worse: by margin, the one-sided p-value of the metric having got worse by the margin or more; error: the standard error of the
+    difference; swapped: differences where checkpoints are exchanged within groups at random.
+    """
+
+    change: Change
+    no_worse: Callable[[float], float]
+    error: float
+    swapped: Callable[[], sure.Numbers]
+
+
+def moved(metric: Metric, before: Sequence[Prediction], after: Sequence[Prediction], resamples: int, seed: int) -> Moved | None:
+    """How the metric moved on the items that both have; None where there are none."""
     pairs = [(one, other) for one, other in zip(before, after, strict=True) if metric.item(one) and metric.item(other)]
     if not pairs:
         return None
     rows = [one for one, _ in pairs], [other for _, other in pairs]
     if metric.kind in {"macro_f1", "weighted_f1"}:
-        low, high, chance, values = change_of_f1(metric, rows, resamples, seed)
-    else:
-        upper, lower, later_upper, later_lower = *sums(metric, rows[0]), *sums(metric, rows[1])
-        values = float(upper.sum() / lower.sum()), float(later_upper.sum() / later_lower.sum())
-        if metric.kind == "share":
-            low, high = sure.paired_share(upper, later_upper, lower)
-            chance = sure.mcnemar(upper, later_upper)
-        else:
-            low, high = sure.paired_bootstrap(upper, lower, later_upper, later_lower, resamples, seed)
-            chance = sure.swap_test(upper, lower, later_upper, later_lower, resamples, seed)
+        labels = labels_of([*rows[0], *rows[1]])
+        return moved_f1(metric.kind, *(per_group_confusion(side, labels) for side in rows), len(pairs), resamples, seed)
+    return moved_sums(metric, (*sums(metric, rows[0]), *sums(metric, rows[1])), len(pairs), resamples, seed)
+
+
+def moved_sums(metric: Metric, sides: Sequence[sure.Numbers], count: int, resamples: int, seed: int) -> Moved:
+    """Of a ratio of sums. sides: by group the sums above and below the line, before and after."""
+    upper, lower, later_upper, later_lower = sides
+    values = float(upper.sum() / lower.sum()), float(later_upper.sum() / later_lower.sum())
+
+    def swapped() -> sure.Numbers:
+        return sure.swapped_ratios(upper, lower, later_upper, later_lower, resamples, seed)
+
+    if metric.kind == "share":
+        low, high = sure.paired_share(upper, later_upper, lower)
+        worse_first = (upper, later_upper) if metric.better == "higher" else (later_upper, upper)
+        return Moved(
+            changed(values, (low, high), sure.mcnemar(upper, later_upper), count),
+            lambda margin: sure.no_worse_share(*worse_first, lower, margin),
+            (high - low) / (2 * sure.Z),
+            swapped,
+        )
+    difference, error = sure.paired_ratio(upper, lower, later_upper, later_lower)
+    sign = 1 if metric.better == "higher" else -1
+    return Moved(
+        changed(values, sure.around(difference, error, len(upper)), sure.share_as_large(swapped(), difference), count),
+        lambda margin: sure.no_worse(sign * difference, error, margin, len(upper)),
+        error,
+        swapped,
+    )
+
+
+def measure_f1(kind: str, confusion: sure.Numbers, resamples: int, seed: int) -> tuple[float, float, float]:
+    """The F1 of groups' confusions, and Wilson's interval for it: of as many items as resamples vary by."""
+    value, smooth = float(f1(confusion.sum(axis=0), kind)), smoothed(confusion)
+    error = float(f1(resampled(sure.draws(len(smooth), resamples, seed), smooth), kind).std())
+    return value, *sure.wilson_from(value, error, len(confusion))
+
+
+def moved_f1(kind: str, one: sure.Numbers, other: sure.Numbers, count: int, resamples: int, seed: int) -> Moved:
+    """Of an F1. one, other: the confusions of the same groups, before and after."""
+    values = float(f1(one.sum(axis=0), kind)), float(f1(other.sum(axis=0), kind))
+    smooth, later = smoothed_pair(one, other)
+    drawn = sure.draws(len(smooth), resamples, seed)
+    error = float((f1(resampled(drawn, later), kind) - f1(resampled(drawn, smooth), kind)).std())
+
+    def swapped() -> sure.Numbers:
+        swaps = sure.swaps(len(one), resamples, seed)
+        first = f1(resampled(1 - swaps, one) + resampled(swaps, other), kind)
+        return f1(resampled(1 - swaps, other) + resampled(swaps, one), kind) - first
+
+    difference = values[1] - values[0]
+    low, high = sure.around(difference, error, len(one))
+    return Moved(
+        changed(values, (max(-1.0, low), min(1.0, high)), sure.share_as_large(swapped(), difference), count),
+        lambda margin: sure.no_worse(difference, error, margin, len(one)),
+        error,
+        swapped,
+    )
+
+
+def changed(values: tuple[float, float], bounds: tuple[float, float], chance: float, count: int) -> Change:
     return {
         "before_value": round(values[0], DIGITS),
         "after_value": round(values[1], DIGITS),
         "difference": round(values[1] - values[0], DIGITS),
-        "low": round(low, DIGITS),
-        "high": round(high, DIGITS),
+        "low": round(bounds[0], DIGITS),
+        "high": round(bounds[1], DIGITS),
         "chance": round(chance, DIGITS),
-        "count": len(pairs),
+        "count": count,
     }
 
 
-def change_of_f1(
-    metric: Metric, rows: tuple[list[Prediction], list[Prediction]], resamples: int, seed: int
-) -> tuple[float, float, float, tuple[float, float]]:
-    labels = labels_of([*rows[0], *rows[1]])
-    one, other = (per_group_confusion(side, labels) for side in rows)
-    values = float(f1(one.sum(axis=0), metric.kind)), float(f1(other.sum(axis=0), metric.kind))
-    drawn, swapped = sure.draws(len(one), resamples, seed), sure.swaps(len(one), resamples, seed)
-    low, high = sure.middle_95(f1(resampled(drawn, other), metric.kind) - f1(resampled(drawn, one), metric.kind))
-    first = f1(resampled(1 - swapped, one) + resampled(swapped, other), metric.kind)
-    second = f1(resampled(1 - swapped, other) + resampled(swapped, one), metric.kind)
-    return low, high, sure.share_as_large(second - first, values[1] - values[0]), values
+def smoothed(confusion: sure.Numbers) -> sure.Numbers:
+    """The groups' confusions, and for each class that occurs one group of half a hit and half a miss, spread over the other answers.
+
+    A class that was called right every time would otherwise be right in every resample, and its F1 would have no error.
+    """
+    hits, misses = halves(confusion)
+    return np.concatenate([confusion, hits + misses])
+
+
+def smoothed_pair(before: sure.Numbers, after: sure.Numbers) -> tuple[sure.Numbers, sure.Numbers]:
+    """The same for two checkpoints: for each class half a hit that became a miss, and half a miss that became a hit."""
+    hits, misses = halves(before)
+    return np.concatenate([before, hits, misses]), np.concatenate([after, misses, hits])
+
+
+def halves(confusion: sure.Numbers) -> tuple[sure.Numbers, sure.Numbers]:
+    """Half a hit of each class that occurs, and half a miss of each."""
+    size = confusion.shape[-1]
+    classes = np.flatnonzero(confusion.sum(axis=(0, 2))[:-1])
+    hits, misses = np.zeros((2, len(classes), size, size))
+    for place, label in enumerate(classes):
+        hits[place, label, label] = 0.5
+        misses[place, label] = 0.5 / (size - 1)
+        misses[place, label, label] = 0.0
+    return hits, misses
 
 
 def sums(metric: Metric, rows: Sequence[Prediction]) -> list[sure.Numbers]:

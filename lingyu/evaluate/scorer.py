@@ -44,7 +44,10 @@ class Prediction(BaseModel):
 @dataclass(frozen=True)
 class Metric:
     """Of the items of a task ("" for any) that have the value. kind: "share" of items where it is 1, "ratio" of the sum of values to
-    the number of items or to the sum of another value (`over`), or an F1 over the classes of such items."""
+    the number of items or to the sum of another value (`over`), or an F1 over the classes of such items.
+
+    guarded: select refuses a checkpoint that lost it (lingyu/select/gate.py); the first such metric of a task is what the task is
+    weighed by."""
 
     name: str
     value: str
@@ -54,6 +57,7 @@ class Metric:
     over: str = ""
     better: Literal["higher", "lower"] = "higher"
     unit: Literal["percent", "number"] = "percent"
+    guarded: bool = False
 
     def item(self, row: Prediction) -> tuple[float, float] | None:
         """What an item adds to the sums above and below the line; None where it does not count."""
@@ -76,5 +80,5 @@ class Scorer:
     whole: bool = False
 
 
-def share(name: str, task: str, known: str = "", value: str = "exact") -> Metric:
-    return Metric(name, value, task, known, kind="share")
+def share(name: str, task: str, known: str = "", value: str = "exact", guarded: bool = False) -> Metric:
+    return Metric(name, value, task, known, kind="share", guarded=guarded)

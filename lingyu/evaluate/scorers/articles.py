@@ -18,11 +18,11 @@ def score(question: Question, reply: str) -> Values:
 SCORER = Scorer(
     tasks=("cite", "recall"),
     metrics=(
-        share("cite_exact", "cite"),
+        share("cite_exact", "cite", guarded=True),
         share("cite_exact_taught", "cite", "taught"),
         share("cite_exact_documents", "cite", "documents"),
         share("recall_citation", "recall", value="cited"),
-        Metric("recall_char_f1", "char_f1", "recall"),
+        Metric("recall_char_f1", "char_f1", "recall", guarded=True),
         Metric("recall_chrf", "chrf", "recall"),
     ),
     score=score,

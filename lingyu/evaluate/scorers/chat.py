@@ -3,4 +3,9 @@
 from lingyu.evaluate.scorer import Metric, Scorer, share
 from lingyu.evaluate.scorers.stated import stated
 
-SCORER = Scorer(tasks=("chat",), metrics=(share("chat_exact", "chat"), Metric("chat_char_f1", "char_f1", "chat")), score=stated, whole=True)
+SCORER = Scorer(
+    tasks=("chat",),
+    metrics=(share("chat_exact", "chat"), Metric("chat_char_f1", "char_f1", "chat", guarded=True)),
+    score=stated,
+    whole=True,
+)

@@ -16,7 +16,7 @@ SCORER = Scorer(
     tasks=(TASK,),
     metrics=(
         share("classify_accuracy", TASK),
-        Metric("classify_macro_f1", "exact", TASK, kind="macro_f1"),
+        Metric("classify_macro_f1", "exact", TASK, kind="macro_f1", guarded=True),
         Metric("classify_weighted_f1", "exact", TASK, kind="weighted_f1"),
     ),
     score=score,

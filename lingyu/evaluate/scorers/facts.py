@@ -6,7 +6,7 @@ from lingyu.evaluate.scorers.stated import stated
 SCORER = Scorer(
     tasks=("fact",),
     metrics=(
-        share("fact_exact", "fact"),
+        share("fact_exact", "fact", guarded=True),
         share("fact_exact_taught", "fact", "taught"),
         share("fact_exact_documents", "fact", "documents"),
         Metric("fact_char_f1", "char_f1", "fact"),

@@ -13,7 +13,7 @@ SCORER = Scorer(
     tasks=("preference", "preferred"),
     metrics=(
         share("preference_accuracy", "preference"),
-        share("preferred_exact", "preferred"),
+        share("preferred_exact", "preferred", guarded=True),
         Metric("preferred_char_f1", "char_f1", "preferred"),
         Metric("reward_mean", "reward", unit="number"),
     ),

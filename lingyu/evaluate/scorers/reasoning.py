@@ -13,4 +13,9 @@ def score(question: Question, reply: str) -> Values:
     return {"format": float(rules.thought_and_answered(reply)), **stated(question, reply.rpartition(THINK_END)[2])}
 
 
-SCORER = Scorer(tasks=(TASK,), metrics=(share("reason_exact", TASK), share("reason_format", TASK, value="format")), score=score, whole=True)
+SCORER = Scorer(
+    tasks=(TASK,),
+    metrics=(share("reason_exact", TASK, guarded=True), share("reason_format", TASK, value="format", guarded=True)),
+    score=score,
+    whole=True,
+)

@@ -3,8 +3,8 @@
 from lingyu.evaluate.scorer import Metric, Scorer
 
 
-def bits_per_byte(task: str) -> Metric:
-    return Metric(f"{task}_bits_per_byte", "bits", task, over="bytes", better="lower", unit="number")
+def bits_per_byte(task: str, guarded: bool = False) -> Metric:
+    return Metric(f"{task}_bits_per_byte", "bits", task, over="bytes", better="lower", unit="number", guarded=guarded)
 
 
-SCORER = Scorer(tasks=("domain", "general"), metrics=(bits_per_byte("domain"), bits_per_byte("general")), whole=True)
+SCORER = Scorer(tasks=("domain", "general"), metrics=(bits_per_byte("domain"), bits_per_byte("general", guarded=True)), whole=True)
