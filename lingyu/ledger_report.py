@@ -194,6 +194,7 @@ def format_counts(counts: dict[str, int]) -> str:
 MIXED: list[tuple[tuple[str, ...], str, tuple[str, ...]]] = [
     (("train/pretrain",), "train", ("statements",)),
     (("dev/pretrain",), "dev", ("dev_statements",)),
+    (("dev/domain", "dev/general"), "dev", ("dev_statements",)),
     (("test/domain", "test/general"), "test", ("test_statements",)),
     (("train/sft",), "", ("instructions",)),
     (("dev/sft",), "", ("dev_instructions",)),
@@ -202,6 +203,7 @@ MIXED: list[tuple[tuple[str, ...], str, tuple[str, ...]]] = [
     (("test/preference",), "", ("test_preferences",)),
     (("train/prompts",), "", ("prompts",)),
     (("test/questions",), "", ("questions",)),
+    (("dev/questions",), "", ("dev_questions",)),
 ]
 
 

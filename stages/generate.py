@@ -4,7 +4,7 @@ Reads   out/split/train             the tables to learn from
         out/split/dev               those to choose checkpoints by
         out/split/test              those to test with
 Writes  out/generate/made           instructions, dev_instructions, preferences, dev_preferences, test_preferences, prompts, questions,
-                                    and facts as text: statements, dev_statements, test_statements (all .parquet)
+                                    dev_questions, and facts as text: statements, dev_statements, test_statements (all .parquet)
         out/generate/teacher.jsonl  every exchange with a teacher that is a model; empty with the rules. Read by the next run: nothing is
                                     asked twice. During a run, answers are kept in .lingyu/generate/teacher.jsonl
         out/generate/dropped.jsonl  what a teacher was asked about and gave no row, with the reason and what it said; empty with the rules
@@ -12,7 +12,8 @@ Writes  out/generate/made           instructions, dev_instructions, preferences,
 
 Facts of all parts are stated in the text for pretraining, but only those of the training part are ever asked: whether
 the model answers the others shows what it learnt from documents alone. A fact that a given row of the training part
-speaks of is not among those others. Test questions have wordings of their own. A teacher that is a model sees records of the
+speaks of is not among those others. Test questions have wordings of their own, and so have those of dev, by which the winner is
+selected. A teacher that is a model sees records of the
 training part only, and its rows are dropped where they mention a fact kept for dev or test.
 """
 

@@ -6,7 +6,7 @@ Reads   out/base/model          tokenizer and chat template, to count tokens
         out/split/test          documents for the test set
         out/review/approved     the generated tables
 Writes  out/mix/train           pretrain, sft, preference, prompts (.parquet)
-        out/mix/dev             pretrain, sft, preference (.parquet)
+        out/mix/dev             pretrain, sft, preference for training; questions, domain, general to select the winner by (.parquet)
         out/mix/test            questions, domain, general, preference (.parquet)
         out/mix/leaks.jsonl     the training rows that leak a test item, with that item
         out/mix/dropped.jsonl   every dropped row, with the reason
@@ -68,6 +68,9 @@ def run(params: Params, base: Path, train: Path, dev: Path, test: Path, approved
         "dev/pretrain": [*texts["dev"], *made["dev_statements"]],
         "dev/sft": made["dev_instructions"],
         "dev/preference": made["dev_preferences"],
+        "dev/questions": made["dev_questions"],
+        "dev/domain": [*(row for row in texts["dev"] if row.scope == "domain"), *made["dev_statements"]],
+        "dev/general": [row for row in texts["dev"] if row.scope == "general"],
         "test/questions": made["questions"],
         "test/domain": [*(row for row in texts["test"] if row.scope == "domain"), *made["test_statements"]],
         "test/general": [row for row in texts["test"] if row.scope == "general"],
@@ -222,14 +225,14 @@ def check_references(rows: dict[str, list[Row]]) -> None:
 def fitting(table: str, rows: Sequence[Row], tokens: Tokens, params: Params, log: Log) -> Iterator[tuple[Row, int]]:
     """The rows that fit the model, with their token counts: longer documents are split, other rows dropped, nothing is truncated.
 
-    Test texts stay whole because they are scored in windows anyway.
+    Texts to evaluate with stay whole because they are scored in windows anyway.
     """
     rows = [named(row) if isinstance(row, Document) and row.scope == "domain" else row for row in rows]
     most = params.max_prompt_tokens if ROW_TYPES[table.split("/")[1]] is Question else params.max_tokens
     for row, count in zip(rows, tokens.of_rows(rows), strict=True):
         if count is None:
             log.drop(table, [row], NO_REASONING if tokens.lacks_reasoning(row) else "not in the chat template")
-        elif count <= most or table in {"test/domain", "test/general"}:
+        elif count <= most or table.endswith(("/domain", "/general")):
             yield row, count
         elif isinstance(row, Document):
             parts = pieces(row.text, lambda text: tokens.of_texts([text])[0] <= most)

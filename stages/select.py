@@ -1,16 +1,25 @@
-"""select: select the winner with paired tests on the test set, and report the reasons and the effect of each stage.
+"""select: select the winner on the dev items, ask it the test, and report both.
 
-Reads   out/evaluate                predictions, metrics and file hashes of each checkpoint of params.yaml, evaluate.candidates
-        out/mix/test                questions.parquet, for the examples in the report
+A checkpoint is promoted over the simpler one if its primary metric is significantly better and nothing that is guarded was lost
+(lingyu/select/gate.py). The test has no part in that. It is asked once the winner is known: of the winner, of the reference and of
+those that the winner is compared with in `pairs`. Each such look at a test is counted.
+
+Reads   out/evaluate                dev predictions, metrics and file hashes of each checkpoint of params.yaml, evaluate.candidates
+        out/mix/test                questions, domain, general, preference (.parquet)
+        out/reward/model            scores replies to the test as evaluate does
         web/report                  the template of the report
 Writes  out/select/model            a copy of the winner
         out/select/winner.json      the winner, the reasons and the tests
-        out/select/leaderboard.csv  a row for each checkpoint and metric
-        out/select/stages.csv       the change of each metric between checkpoints, with paired intervals
+        out/select/test             what the checkpoints that were asked made of each test item, NAME.parquet
+        out/select/metrics.json     the winner's metrics on the test
+        out/select/leaderboard.csv  a row for each checkpoint that was asked the test, and metric
+        out/select/dev.csv          the same of all checkpoints, on the dev items that the choice rests on
+        out/select/stages.csv       the change of each metric between checkpoints on the dev items, with paired intervals
+        out/select/looks.json       which models have been asked which test; read by the next run
         out/select/report.html      the report in Chinese and English, in one file
 
-The winner is copied from its training folder. That folder is not a dependency in dvc.yaml, because a stage without candidates has
-none; instead, the copy is compared with the file hashes recorded by evaluate.
+Models are read from their training folders. These are not dependencies in dvc.yaml, because a stage without candidates has none;
+instead, they are compared with the file hashes recorded by evaluate.
 evaluate.candidates is ordered from simple to complex: if two checkpoints do not differ significantly, the earlier one is selected.
 """
 
@@ -20,14 +29,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import Field, NonNegativeInt, PositiveInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 
-from lingyu import statistics
-from lingyu.evaluate import metrics
+from lingyu import last_run, statistics
+from lingyu.evaluate import items, metrics
 from lingyu.evaluate.metrics import Change, Measure, Prediction
-from lingyu.files import hashes, read_json, read_table, write_json
-from lingyu.records import Question
-from lingyu.select import report
+from lingyu.evaluate.settings import Settings
+from lingyu.files import hashes, read_json, read_table, short_hash, write_json, write_table
+from lingyu.select import gate, report
+from lingyu.select.gate import Round, Rules
 from lingyu.stage import StageError, StageParams, mapping_at, read_params, start
 
 
@@ -64,14 +74,37 @@ class Section(StageParams):
         description="The first of these metrics that was measured decides. Answers to questions about facts are what the model is for; a "
         "corpus without facts has articles, or only conversations, exams, prose or preference pairs.",
     )
-    level: float = Field(0.05, gt=0, lt=1, description="Significance, two-sided, after Holm's correction for several comparisons.")
-    general_reference: str = Field("base", description="The checkpoint that general ability is compared with.")
+    weights: dict[str, NonNegativeFloat] = Field(
+        {},
+        description="Tasks that may be traded against each other, by weight: {fact: 3, classify: 1}. The weighted mean of their metrics "
+        "then decides instead of `primary`, and these tasks are not guarded one by one. Without entries every task but the primary is.",
+    )
+    level: float = Field(
+        0.05,
+        gt=0,
+        lt=1,
+        description="Significance of a gain, two-sided, after Holm's correction for several challengers; and of having lost less than the "
+        "margin, one-sided, for each guarded metric.",
+    )
+    margin: float = Field(
+        0.03,
+        gt=0,
+        lt=1,
+        description="What a guarded metric may lose: three points. To show that, answers that do not change need 88 items, others more. A "
+        "metric with fewer items bars only who is significantly worse.",
+    )
+    margins: dict[str, float] = Field(
+        {}, description="Other margins, by metric: {reason_format: 0.1}. A metric that is named here is guarded in any case."
+    )
+    general_reference: str = Field(
+        "base", description="The checkpoint that a winner must not be significantly worse than on any guarded metric; asked the test, too."
+    )
     max_general_rise: float = Field(
         0.1,
         ge=0,
-        description="Share by which bits per byte of held-out general text may rise. Fine-tuning loses some of what replayed general text "
-        "gave; above this the model has forgotten its language. Chosen after a first run: a quarter over pretrain would have barred "
-        "sft-full (+44 %), which is at +4 % over base.",
+        description="Share by which bits per byte of held-out general text may rise over the reference, and over the checkpoint that is "
+        "replaced. Fine-tuning loses some of what replayed general text gave; above this the model has forgotten its language. Chosen "
+        "after a first run: a quarter over pretrain would have barred sft-full (+44 %), which is at +4 % over base.",
     )
     pairs: list[Pair] = Field(
         [], description="What each stage added, for the report. A pair with a checkpoint that is not evaluated is left out."
@@ -83,6 +116,7 @@ class Section(StageParams):
 
 class Params(Section):
     checkpoints: dict[str, str] = Field(min_length=1, description="Name and folder of each of evaluate.candidates, from the simplest on.")
+    settings: dict[str, Settings] = Field(description="How evaluate asks each of them, for the test.")
 
     @classmethod
     def load(cls, section: str, item: str | None = None) -> Self:
@@ -94,12 +128,12 @@ class Params(Section):
         named = {name: mapping_at(sections, "evaluate", "candidates", name).get("checkpoint") for name in candidates}
         if lacking := [name for name, checkpoint in named.items() if not isinstance(checkpoint, str)]:
             raise StageError("\n".join(["params.yaml:", *(f"  evaluate.candidates.{name}.checkpoint: missing" for name in lacking)]))
-        return cls(**own.model_dump(), checkpoints=named)
+        return cls(**own.model_dump(), checkpoints=named, settings={name: Settings.load("evaluate", name) for name in candidates})
 
 
-def run(params: Params, made: Path, test: Path, template: Path, out: Path) -> None:
+def run(params: Params, made: Path, test: Path, reward: Path, template: Path, out: Path) -> None:
     remove_left_over(made / "evaluate", params.checkpoints)
-    asked: dict[str, dict[str, Any]] = {name: read_json(made / "evaluate" / name / "checkpoint.json") for name in params.checkpoints}
+    about: dict[str, dict[str, Any]] = {name: read_json(made / "evaluate" / name / "checkpoint.json") for name in params.checkpoints}
     predictions = {name: list(read_table(made / "evaluate" / name / "predictions.parquet", Prediction)) for name in params.checkpoints}
     measures: dict[str, dict[str, Measure]] = {name: read_json(made / "evaluate" / name / "metrics.json") for name in params.checkpoints}
     same_items(predictions)
@@ -110,38 +144,50 @@ def run(params: Params, made: Path, test: Path, template: Path, out: Path) -> No
         )
     pairs = [pair for pair in params.pairs if {pair.before, pair.after} <= set(params.checkpoints)]
 
+    rules = rules_of(params, [measures[name] for name in eligible])
     changes = {(pair.before, pair.after): changed(predictions[pair.before], predictions[pair.after], params) for pair in pairs}
-    barred = {name: reasons_to_bar(name, measures, pairs, changes, params) for name in eligible}
-    primary = primary_metric(params.primary, [measures[name] for name in eligible])
+    barred = {name: reasons_to_bar(name, measures, predictions, pairs, changes, rules, params) for name in eligible}
     admitted = [name for name in eligible if not barred[name]]
-    choice = chosen(admitted, primary, measures, predictions, params) if admitted else None
-    winner = choice["checkpoint"] if choice else None
+    winner, rounds = chosen(admitted, predictions, rules, params) if admitted else (None, [])
 
-    why = report.why(choice, primary, measures, barred, params.max_general_rise, params.general_reference)
-    if absent := report.not_part(asked):
+    asked = {}
+    if winner is not None:
+        copy_model(made / params.checkpoints[winner] / "model", about[winner]["files"], out / "model", winner)
+        asked = ask_test(tested(winner, pairs, params), winner, about, made, test, reward, out, params)
+    tests = {name: metrics.measured(rows, params.resamples, params.seed) for name, rows in asked.items()}
+    looks = counted_looks(out / "looks.json", test, {name: about[name]["files"] for name in asked})
+
+    why = report.why(winner, rounds, rules, tests, barred, measures, params.max_general_rise, params.general_reference)
+    if absent := report.not_part(about):
         why = report.Text(zh=why["zh"] + absent["zh"], en=f"{why['en']} {absent['en']}")
     print(f"{why['en']}\n{why['zh']}", flush=True)
     verdict = {
         "checkpoint": winner,
         "folder": f"out/{params.checkpoints[winner]}/model" if winner else None,
-        "primary": primary,
+        "primary": rules.primary,
         "why": why,
-        "tests": choice["tests"] if choice else [],
+        "rounds": gate.as_json(rounds),
         "barred": {name: reasons for name, reasons in barred.items() if reasons},
+        "looks": looks["now"],
     }
     write_json(out / "winner.json", verdict)
-    write_csv(out / "leaderboard.csv", ("checkpoint", "metric", *Measure.__annotations__), leaderboard(measures))
+    write_json(out / "looks.json", looks["all"])
+    write_json(out / "metrics.json", tests.get(winner or "", {}))
+    write_csv(out / "leaderboard.csv", ("checkpoint", "metric", *Measure.__annotations__), leaderboard(tests))
+    write_csv(out / "dev.csv", ("checkpoint", "metric", *Measure.__annotations__), leaderboard(measures))
     write_csv(out / "stages.csv", ("before", "after", "metric", *Change.__annotations__), stage_rows(changes))
-    questions = list(read_table(test / "questions.parquet", Question))
     page = report.page(
         template / "report.html",
         verdict=verdict,
+        rules=rules,
         measures=measures,
+        tests=tests,
         shown_only=params.shown_only,
         pairs=[(pair, changes[pair.before, pair.after]) for pair in pairs],
-        curves={name: checkpoint["curve"] for name, checkpoint in asked.items() if checkpoint["curve"]},
-        confusions={name: metrics.confusion_rows(predictions[name]) for name in compared(winner, list(measures), params.shown_only)},
-        examples=report.examples(questions, predictions, params.examples),
+        against=report.against(winner, asked, params.resamples, params.seed),
+        curves={name: checkpoint["curve"] for name, checkpoint in about.items() if checkpoint["curve"]},
+        confusions={name: metrics.confusion_rows(rows) for name, rows in asked.items()},
+        examples=report.examples(items.Items.read(test).questions if asked else [], asked, params.examples),
         level=params.level,
     )
     (out / "report.html").write_text(page, encoding="utf-8")
@@ -149,9 +195,86 @@ def run(params: Params, made: Path, test: Path, template: Path, out: Path) -> No
         reasons = "\n".join(f"  {name}: {'; '.join(reason['en'] for reason in reasons)}" for name, reasons in barred.items())
         raise StageError(
             f"no checkpoint passed the gate, so there is no winner (see {out / 'report.html'}):\n{reasons}\n"
-            "Replay more general text (section mix), lower the learning rate (sft, align), or relax the gate (select.max_general_rise)."
+            "Replay more general text (section mix), lower the learning rate (sft, align), or relax the gate (select.max_general_rise, "
+            "select.margins)."
         )
-    copy_model(made / params.checkpoints[winner] / "model", asked[winner]["files"], out / "model", winner)
+
+
+def rules_of(params: Params, measured: Sequence[Mapping[str, Measure]]) -> Rules:
+    """What decides and what is guarded: of the metrics that all eligible checkpoints have."""
+    common = [name for name in measured[0] if all(name in measures for measures in measured)]
+    if unknown := [name for name in params.margins if name not in metrics.BY_NAME and name not in common]:
+        raise StageError(f"select.margins: no metric is named {', '.join(unknown)}. Measured: {', '.join(common)}.")
+    own = {"general_bits_per_byte": params.max_general_rise, **{name: value for name, value in params.margins.items() if name in common}}
+    margins = gate.margins_of(common, params.margin, {name: value for name, value in own.items() if name in common})
+    weights = gate.weights_of(common, params.weights)
+    if params.weights and not weights:
+        raise StageError(
+            f"select.weights names {', '.join(params.weights)}, but none of these tasks was measured. Measured: {', '.join(common)}."
+        )
+    primary = gate.SCORE if weights else primary_metric(params.primary, common)
+    return Rules(primary, margins, weights, params.level)
+
+
+def primary_metric(wanted: Sequence[str], measured: Sequence[str]) -> str:
+    """The first metric that was measured for every eligible checkpoint."""
+    for name in wanted:
+        if name in measured:
+            return name
+    raise StageError(f"none of select.primary ({', '.join(wanted)}) was measured. Measured: {', '.join(measured)}. Use one of these.")
+
+
+def chosen(admitted: Sequence[str], predictions: Mapping[str, list[Prediction]], rules: Rules, params: Params) -> tuple[str, list[Round]]:
+    """The winner of the admitted, and how it came about."""
+    return gate.tournament(
+        admitted,
+        lambda incumbent, other: gate.compare(predictions[incumbent], predictions[other], rules, params.resamples, params.seed),
+        rules,
+    )
+
+
+def tested(winner: str, pairs: Iterable[Pair], params: Params) -> list[str]:
+    """Who is asked the test: the winner, the reference, and what the winner is compared with in `pairs`."""
+    parents = {pair.before for pair in pairs if pair.after == winner}
+    return [name for name in params.checkpoints if name in {winner, params.general_reference, *parents}]
+
+
+def ask_test(
+    names: Iterable[str],
+    winner: str,
+    about: Mapping[str, Mapping[str, Any]],
+    made: Path,
+    test: Path,
+    reward: Path,
+    out: Path,
+    params: Params,
+) -> dict[str, list[Prediction]]:
+    """What these checkpoints make of each test item."""
+    found, asked = {}, items.Items.read(test)
+    if not asked:
+        raise StageError(
+            f"all tables of {test} are empty, so the winner cannot be tested. Add data, or raise the test share in section split."
+        )
+    for name in names:
+        folder = out / "model" if name == winner else made / params.checkpoints[name] / "model"
+        if name != winner:
+            check_model(folder, about[name]["files"], name)
+        found[name] = items.predictions(folder, reward, asked, params.settings[name])
+        write_table(out / "test" / f"{name}.parquet", found[name], Prediction)
+    return found
+
+
+def counted_looks(path: Path, test: Path, models: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
+    """All looks at a test so far, one for each model and test; and how many models this test has been asked."""
+    before = last_run.left(path)
+    looks: list[dict[str, str]] = read_json(before) if before else []
+    name = short_hash(*items.hashes_of(test).values())
+    for checkpoint, files in models.items():
+        look = {"test": name, "model": short_hash(*(f"{path} {digest}" for path, digest in files.items())), "checkpoint": checkpoint}
+        if look not in looks:
+            looks.append(look)
+    ever = {look["model"] for look in looks if look["test"] == name}
+    return {"all": looks, "now": {"test": name, "asked": list(models), "models_ever_asked": len(ever)}}
 
 
 def remove_left_over(folder: Path, checkpoints: Iterable[str]) -> None:
@@ -181,69 +304,32 @@ def changed(before: Sequence[Prediction], after: Sequence[Prediction], params: P
 def reasons_to_bar(
     name: str,
     measures: dict[str, dict[str, Measure]],
+    predictions: Mapping[str, list[Prediction]],
     pairs: Iterable[Pair],
     changes: dict[tuple[str, str], dict[str, Change]],
+    rules: Rules,
     params: Params,
 ) -> list[report.Text]:
-    """Why a checkpoint is rejected, in both languages: general ability lost, or significantly worse than its parent on a metric."""
-    reasons = []
-    before, after = measures.get(params.general_reference, {}).get(report.GENERAL), measures[name].get(report.GENERAL)
+    """Why a checkpoint is rejected, in both languages: general ability lost, or significantly worse than the reference or its parent."""
+    reasons, reference = [], params.general_reference
+    before, after = measures.get(reference, {}).get(report.GENERAL), measures[name].get(report.GENERAL)
     if before and after and after["value"] > before["value"] * (1 + params.max_general_rise):
-        reasons.append(report.general_loss(before["value"], after["value"], params.general_reference, params.max_general_rise))
+        reasons.append(report.general_loss(before["value"], after["value"], reference, params.max_general_rise))
+    if reference in predictions and reference != name:
+        every = Rules(rules.primary if rules.primary in metrics.BY_NAME else next(iter(rules.weights)), rules.margins, level=rules.level)
+        found = gate.compare(predictions[reference], predictions[name], every, params.resamples, params.seed)
+        lost = gate.verdict(found, every).lost
+        if found.fell and found.primary["chance"] < params.level:
+            reasons.append(report.metric_loss(every.primary, found.primary, reference))
+        reasons += [report.metric_loss(one, found.guarded[one].change, reference) for one in lost if one != report.GENERAL]
     for pair in pairs:
-        if pair.guarded and pair.after == name:
+        if pair.guarded and pair.after == name and pair.before != reference:
             # Fine-tuning on replies may reduce the likelihood of texts; the gate above limits by how much.
             moved = {metric: change for metric, change in changes[pair.before, name].items() if not metric.endswith("_bits_per_byte")}
             chances = statistics.holm({metric: change["chance"] for metric, change in moved.items()})
-            lost = [metric for metric, change in moved.items() if change["difference"] < 0 and chances[metric] < params.level]
-            reasons += [report.metric_loss(metric, moved[metric], pair.before, chances[metric]) for metric in lost]
+            fallen = [metric for metric, change in moved.items() if change["difference"] < 0 and chances[metric] < params.level]
+            reasons += [report.metric_loss(metric, moved[metric], pair.before) for metric in fallen]
     return reasons
-
-
-def primary_metric(wanted: Sequence[str], measured: Sequence[dict[str, Measure]]) -> str:
-    """The first metric that was measured for every eligible checkpoint."""
-    for name in wanted:
-        if all(name in measures for measures in measured):
-            return name
-    raise StageError(f"none of select.primary ({', '.join(wanted)}) was measured. Measured: {', '.join(measured[0])}. Use one of these.")
-
-
-def chosen(
-    admitted: Sequence[str], primary: str, measures: dict[str, dict[str, Measure]], predictions: dict[str, list[Prediction]], params: Params
-) -> dict[str, Any]:
-    """The simplest checkpoint that is not significantly worse than the best, and the tests of the best against all others."""
-    metric = metrics.named(primary)
-    sign = 1 if metric.better == "higher" else -1
-    best = max(admitted, key=lambda name: (sign * measures[name][primary]["value"], -admitted.index(name)))
-    moved = {
-        name: metrics.change(metric, predictions[name], predictions[best], params.resamples, params.seed)
-        for name in admitted
-        if name != best
-    }
-    tests = {name: change for name, change in moved.items() if change}
-    chances = statistics.holm({name: change["chance"] for name, change in tests.items()})
-    winner = next(name for name in admitted if name == best or chances.get(name, 1.0) >= params.level)
-    return {
-        "checkpoint": winner,
-        "best": best,
-        "tests": [
-            {
-                "metric": primary,
-                "challenger": best,
-                "against": name,
-                **change,
-                "corrected_chance": chances[name],
-                "beaten": chances[name] < params.level,
-            }
-            for name, change in tests.items()
-        ],
-    }
-
-
-def compared(winner: str | None, names: Sequence[str], shown_only: Sequence[str]) -> list[str]:
-    """The checkpoints whose confusion matrices are shown: the first reference checkpoint, and the winner."""
-    first = next((name for name in names if name in shown_only), None)
-    return [name for name in (first, winner) if name]
 
 
 def leaderboard(measures: dict[str, dict[str, Measure]]) -> Iterable[tuple[Any, ...]]:
@@ -272,13 +358,18 @@ def copy_model(source: Path, files: dict[str, str], target: Path, name: str) -> 
     """Copy the winner. Raises StageError if the files are not those that were evaluated."""
     if target.exists():
         shutil.rmtree(target)
-    if missing := [path for path in files if not (source / path).exists()]:
-        raise StageError(f"{source} is missing {', '.join(missing)}. Fetch it: dvc pull {source}")
+    check_model(source, files, name)
     shutil.copytree(source, target)
-    found = hashes(target)
+
+
+def check_model(folder: Path, files: dict[str, str], name: str) -> None:
+    """Raises StageError if the files are not those that were evaluated."""
+    if missing := [path for path in files if not (folder / path).exists()]:
+        raise StageError(f"{folder} is missing {', '.join(missing)}. Fetch it: dvc pull {folder}")
+    found = hashes(folder)
     if altered := [path for path in found if files.get(path) != found[path]]:
         raise StageError(
-            f"{source} is not the model that evaluate@{name} evaluated: {', '.join(altered)} changed. Run `dvc repro evaluate@{name}`."
+            f"{folder} is not the model that evaluate@{name} evaluated: {', '.join(altered)} changed. Run `dvc repro evaluate@{name}`."
         )
 
 
@@ -286,8 +377,10 @@ if __name__ == "__main__":
     start(
         run,
         Params,
+        heavy=True,
         made=Path("out"),
         test=Path("out/mix/test"),
+        reward=Path("out/reward/model"),
         template=Path("web/report"),
         out=Path("out/select"),
     )

@@ -10,12 +10,13 @@ import torch
 
 from lingyu.evaluate import ask, predict
 from lingyu.evaluate.metrics import Prediction
+from lingyu.evaluate.settings import NewTokens
 from lingyu.files import hashes, read_json, read_table, write_table
 from lingyu.records import Document, Message, Preference, Question
 from lingyu.stage import StageError
 from stages import evaluate
 
-LENGTHS = evaluate.NewTokens(fact=6, preferred=6, classify=4, reason=8, recall=8, cite=6, chat=6, other=6)
+LENGTHS = NewTokens(fact=6, preferred=6, classify=4, reason=8, recall=8, cite=6, chat=6, other=6)
 PARAMS = evaluate.Params(
     checkpoint="base", threads=1, seed=0, resamples=50, batch_tokens=256, precision="fp32", stride=16, max_new_tokens=LENGTHS
 )
@@ -42,7 +43,7 @@ def checkpoint(tiny_model):
     return ask.load(tiny_model, batch_tokens=256, precision="fp32")
 
 
-def write_test_items(folder: Path, questions=(), domain=(), general=(), preferences=()) -> Path:
+def write_items(folder: Path, questions=(), domain=(), general=(), preferences=()) -> Path:
     write_table(folder / "questions.parquet", questions, Question)
     write_table(folder / "domain.parquet", map(document, domain), Document)
     write_table(folder / "general.parquet", map(document, general), Document)
@@ -71,7 +72,7 @@ QUESTIONS = [
 
 
 def test_every_item_is_predicted_in_order_and_measured(tmp_path, models, tiny_reward_model):
-    test = write_test_items(tmp_path / "test", QUESTIONS, ["春天来了，" * 9], ["夜里下雨。"], [preference("红色", "白色")])
+    test = write_items(tmp_path / "test", QUESTIONS, ["春天来了，" * 9], ["夜里下雨。"], [preference("红色", "白色")])
 
     evaluate.run(PARAMS, models, tiny_reward_model, test, out=tmp_path / "out")
 
@@ -97,7 +98,7 @@ def test_every_item_is_predicted_in_order_and_measured(tmp_path, models, tiny_re
 
 def test_the_reward_model_judges_what_it_was_trained_on(tmp_path, models, tiny_reward_model):
     asked = question("preferred", "能放宽吗？", "不可放宽。", ["可以。"])
-    test = write_test_items(tmp_path / "test", [*QUESTIONS, asked])
+    test = write_items(tmp_path / "test", [*QUESTIONS, asked])
 
     evaluate.run(PARAMS, models, tiny_reward_model, test, out=tmp_path / "out")
 
@@ -107,7 +108,7 @@ def test_the_reward_model_judges_what_it_was_trained_on(tmp_path, models, tiny_r
 
 
 def test_a_checkpoint_is_named_by_its_files_and_keeps_its_curve(tmp_path, models, tiny_reward_model):
-    test = write_test_items(tmp_path / "test", QUESTIONS, [], [], [])
+    test = write_items(tmp_path / "test", QUESTIONS, [], [], [])
     (models / "base/curves.csv").write_text("step,train_loss,eval_loss,accuracy\n10,4.0,,\n20,3.0,3.5,.5\n")
 
     evaluate.run(PARAMS, models, tiny_reward_model, test, out=tmp_path / "out")
@@ -119,7 +120,7 @@ def test_a_checkpoint_is_named_by_its_files_and_keeps_its_curve(tmp_path, models
 
 
 def test_without_a_reward_model_replies_have_no_reward(tmp_path, models):
-    test = write_test_items(tmp_path / "test", QUESTIONS, [], [], [])
+    test = write_items(tmp_path / "test", QUESTIONS, [], [], [])
     (tmp_path / "reward").mkdir()
 
     evaluate.run(PARAMS, models, tmp_path / "reward", test, out=tmp_path / "out")
@@ -129,7 +130,7 @@ def test_without_a_reward_model_replies_have_no_reward(tmp_path, models):
 
 
 def test_two_runs_give_the_same_bytes(tmp_path, models, tiny_reward_model):
-    test = write_test_items(tmp_path / "test", QUESTIONS, ["春天来了"], [], [preference("红色", "白色")])
+    test = write_items(tmp_path / "test", QUESTIONS, ["春天来了"], [], [preference("红色", "白色")])
 
     for name in ("one", "two"):
         evaluate.run(PARAMS, models, tiny_reward_model, test, out=tmp_path / name)
@@ -140,7 +141,7 @@ def test_two_runs_give_the_same_bytes(tmp_path, models, tiny_reward_model):
 
 
 def test_tables_without_rows_leave_their_metrics_out(tmp_path, models, tiny_reward_model):
-    test = write_test_items(tmp_path / "test", domain=["春天"])
+    test = write_items(tmp_path / "test", domain=["春天"])
 
     evaluate.run(PARAMS, models, tiny_reward_model, test, out=tmp_path / "out")
 
@@ -149,9 +150,9 @@ def test_tables_without_rows_leave_their_metrics_out(tmp_path, models, tiny_rewa
 
 
 def test_nothing_to_measure_is_said(tmp_path, models, tiny_reward_model):
-    test = write_test_items(tmp_path / "test")
+    test = write_items(tmp_path / "test")
 
-    with pytest.raises(StageError, match=r"all tables of .* are empty.*section split"):
+    with pytest.raises(StageError, match=r"questions, domain, general and preference of .* are empty.*section split"):
         evaluate.run(PARAMS, models, tiny_reward_model, test, out=tmp_path / "out")
 
 
@@ -211,7 +212,7 @@ def test_windows_cover_every_token_once_after_the_first(length, size, stride):
 
 
 def test_bits_per_byte_of_an_untrained_model_are_those_of_guessing(tmp_path, models, tiny_reward_model):
-    test = write_test_items(tmp_path / "test", domain=["春天来了，山花开了。" * 8])
+    test = write_items(tmp_path / "test", domain=["春天来了，山花开了。" * 8])
 
     evaluate.run(PARAMS, models, tiny_reward_model, test, out=tmp_path / "out")
 

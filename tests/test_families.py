@@ -19,6 +19,7 @@ from serving import DOCUMENT, FACTS, TOP, served
 from training import GRPO, LORA, SFT, TRAINING, curves, names, question
 
 from lingyu.evaluate import ask
+from lingyu.evaluate.settings import NewTokens
 from lingyu.files import read_json, read_table, write_json, write_table, write_tables
 from lingyu.model import load
 from lingyu.model.chat import Chat
@@ -46,7 +47,7 @@ PAIRS = [("go?", "yes", "no no no"), ("飞吗？", "可以", "不不不"), ("up?
 THOUGHT = Message(role="assistant", content="不能起飞。", reasoning="风速12，上限10。")
 SHORT = {**TRAINING, "max_length": 192, "num_train_epochs": 1, "learning_rate": 1e-3, "evaluations": 1, "divergence_factor": 100.0}
 EXTEND = extend.Params(max_terms=4, min_count=2, min_tokens_saved=1, min_gain=0.0)
-LENGTHS = evaluate.NewTokens(fact=3, preferred=3, classify=3, reason=3, recall=3, cite=3, chat=3, other=3)
+LENGTHS = NewTokens(fact=3, preferred=3, classify=3, reason=3, recall=3, cite=3, chat=3, other=3)
 SIZES = {"threads": 1, "seed": 0, "resamples": 2, "batch_tokens": 2048, "precision": "fp32", "stride": 16, "max_new_tokens": LENGTHS}
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")]
 
@@ -98,7 +99,7 @@ def out(source):
         params = align.Params(**training, start_share=0.5, start="sft/lora", method=method)
         align.run(params, out, out / "reward" / "model", **folders, work=out / "w4" / name, out=out / "align" / name)
     asked = evaluate.Params(checkpoint="align/grpo", **SIZES)
-    evaluate.run(asked, out, out / "reward" / "model", mix / "test", out=out / "evaluate")
+    evaluate.run(asked, out, out / "reward" / "model", mix / "test", out=out / "evaluate")  # any items will do
     gc.freeze()  # accelerate collects after each training, and would look through all that was imported
     return out
 

@@ -113,11 +113,26 @@ def test_questions_are_as_many_as_asked_for_and_half_of_them_taught(made):
     }
 
 
-def test_no_question_of_the_test_is_one_of_training(made):
-    trained = {row.messages[-2].content for name in ("instructions", "dev_instructions") for row in rows_of(made, name)}
+@pytest.mark.parametrize(("name", "others"), [("questions", ("instructions", "dev_instructions")), ("dev_questions", ("instructions",))])
+def test_no_question_of_the_test_or_of_dev_is_one_of_training(made, name, others):
+    trained = {row.messages[-2].content for other in others for row in rows_of(made, other)}
 
     assert trained
-    assert not trained & {row.messages[-1].content for row in rows_of(made, "questions")}
+    assert not trained & {row.messages[-1].content for row in rows_of(made, name)}
+
+
+def test_dev_is_drawn_as_the_test_is_and_shares_no_question_with_it(made):
+    dev, test = (list(rows_of(made, name)) for name in ("dev_questions", "questions"))
+
+    assert {(row.task, row.known) for row in test if row.method != "article"} == {
+        (row.task, row.known) for row in dev if row.method != "article"
+    }
+    assert not {row.id for row in dev} & {row.id for row in test}
+    texts = [{row.messages[-1].content for row in rows if row.task != "choice"} for rows in (dev, test)]  # the exam items here are alike
+    assert texts[0] & texts[1] == set()
+    unasked = {row.references[0] for row in dev if (row.task, row.known) == ("fact", "documents")}
+    assert unasked
+    assert not unasked & {row.references[0] for row in test}
 
 
 def test_without_given_pairs_answers_are_held_against_other_answers(tmp_path):

@@ -280,7 +280,7 @@ def test_same_rows_same_bytes_in_an_order_by_hash(tmp_path):
     one, _ = run(tmp_path / "one", **rows), run(tmp_path / "two", **rows)
 
     files = sorted(path.relative_to(tmp_path / "one") for path in (tmp_path / "one" / "out").rglob("*") if path.is_file())
-    assert len(files) == 15
+    assert len(files) == 18
     assert [path for path in files if (tmp_path / "one" / path).read_bytes() != (tmp_path / "two" / path).read_bytes()] == []
     ids = [row.id for row in one("train/sft")]
     assert sorted(ids) != ids

@@ -132,6 +132,16 @@ class TestParams(StageParams):
     exams: NonNegativeInt = Field(120, description="Exam items.")
 
 
+class ChooseParams(StageParams):
+    """Dev items by kind, drawn as the test is: other records in other wordings. What selects the winner; the test only reports it."""
+
+    taught: NonNegativeInt = Field(240, description="Questions about trained facts, those that the test does not ask about first.")
+    documents: NonNegativeInt = Field(240, description="Questions about facts of the dev part, and about articles left over by the test.")
+    classify: NonNegativeInt = Field(120, description="Texts to classify.")
+    given: NonNegativeInt = Field(60, description="Of each task among the dialogues that came with the corpus.")
+    exams: NonNegativeInt = Field(120, description="Exam items.")
+
+
 class Params(Methods):
     seed: int = Field(20, description="Chooses wordings, examples and test items. The rows are right whatever it is.")
     teacher: Settings = Field(Settings(), description="The model that makes rows, or none.")
@@ -145,6 +155,7 @@ class Params(Methods):
     pairs: PairParams = Field(PairParams(), description="Preference pairs made by rules.")
     prompts: PromptParams = Field(PromptParams(), description="Prompts for methods that sample replies.")
     test: TestParams = Field(TestParams(), description="Test items by kind.")
+    choose: ChooseParams = Field(ChooseParams(), description="Dev items by kind.")
 
 
 @dataclass(frozen=True)
@@ -187,13 +198,18 @@ def rows_made(params: Params, learn: Part, choose: Part, hold: Part, statutes: S
     """Every table of MADE. A sample is the first rows in an order by hash, so that most of it stays when data is added."""
     signalled = learn.labels
     learn, choose, hold = (replace(part, labels=judged(part.labels, params.weak)) for part in (learn, choose, hold))
-    seed, of_facts, of_labels, of_articles, test = params.seed, params.knowledge, params.classify, params.articles, params.test
+    seed, of_facts, of_labels, of_articles = params.seed, params.knowledge, params.classify, params.articles
+    test, dev = params.test, params.choose
 
     every_fact = [*learn.facts, *choose.facts, *hold.facts]
     wrong_values = knowledge.other_values(every_fact)
     taught = shuffled(learn.facts, seed, "taught")
-    spoilt = knowledge.mentioned(hold.facts, given.texts([*learn.dialogues, *learn.preferences]))
-    unasked = shuffled((fact for fact in hold.facts if fact.id not in spoilt), seed, "unasked")
+    spoken = list(given.texts([*learn.dialogues, *learn.preferences]))
+    unasked, unasked_dev = (
+        shuffled((fact for fact in part.facts if fact.id not in spoilt), seed, "unasked")
+        for part in (hold, choose)
+        for spoilt in [knowledge.mentioned(part.facts, spoken)]
+    )
     stated = shuffled(every_fact, seed, "stated")[: of_facts.held_out_statements]
 
     preferred = shuffled(learn.preferences, seed, "preferred")
@@ -264,6 +280,18 @@ def rows_made(params: Params, learn: Part, choose: Part, hold: Part, statutes: S
             *given.questions(shuffled(hold.dialogues, seed, "test"), test.given),
             *islice(given.prompts(shuffled(hold.preferences, seed, "test")), test.given),
             *exams.questions(shuffled(hold.exams, seed, "test"), test.exams),
+        ],
+        "dev_questions": [
+            *islice(facts.dev_questions(taught[::-1], "taught", wrong_values, of_facts.max_wrong), dev.taught),
+            *islice(facts.dev_questions(unasked_dev, "documents", wrong_values, of_facts.max_wrong), dev.documents),
+            *islice(
+                classify.questions(shuffled(choose.labels, seed, "test"), classes, of_labels.test_shots, seed, use="dev"), dev.classify
+            ),
+            *articles.dev_questions(asked, "taught", numbers, dev.taught, seed),
+            *articles.dev_questions(articles.not_tested(kept_back, test.documents, seed), "documents", numbers, dev.documents, seed),
+            *given.questions(shuffled(choose.dialogues, seed, "test"), dev.given, use="dev"),
+            *islice(given.prompts(shuffled(choose.preferences, seed, "test"), use="dev"), dev.given),
+            *exams.questions(shuffled(choose.exams, seed, "test"), dev.exams, use="dev"),
         ],
         "statements": [
             *knowledge.statement_documents(

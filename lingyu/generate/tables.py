@@ -10,6 +10,7 @@ MADE: dict[str, type[Row]] = {
     "test_preferences": Preference,
     "prompts": Question,
     "questions": Question,
+    "dev_questions": Question,
     "statements": Document,
     "dev_statements": Document,
     "test_statements": Document,

@@ -4,10 +4,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import cycle, islice
 from math import ceil, floor, log10
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict
 
-from lingyu.evaluate.metrics import INVALID, Change, Measure, Prediction, named
+from lingyu.evaluate.metrics import INVALID, Change, Measure, Prediction, all_metrics, change, named
 from lingyu.records import Question
+from lingyu.select.gate import Round, Rules
 from lingyu.select.names import heading, name_of
 
 Curve = list[dict[str, float | None]]
@@ -47,57 +48,110 @@ def page(template: Path, **values: Any) -> str:
 
 
 def why(
-    choice: Mapping[str, Any] | None,
-    primary: str,
-    measures: Mapping[str, Mapping[str, Measure]],
+    winner: str | None,
+    rounds: Sequence[Round],
+    rules: Rules,
+    tests: Mapping[str, Mapping[str, Measure]],
     barred: Mapping[str, Sequence[Text]],
+    measures: Mapping[str, Mapping[str, Measure]],
     max_rise: float,
     reference: str,
 ) -> Text:
-    """The choice in a few sentences, and what the gate could not check."""
-    title = name_of(primary)
+    """The choice in a few sentences, and what the gate could not check. tests: the metrics on the test of those who were asked it."""
     zh, en = [], []
-    if choice is None:
+    if winner is None:
         zh.append("没有检查点通过门禁，因此没有胜出模型。")
         en.append("No checkpoint passed the gate, so there is no winner.")
     else:
-        winner, best = choice["checkpoint"], choice["best"]
-        score = figure(measures[winner][primary]["value"], primary)
-        low, high = (figure(measures[winner][primary][side], primary) for side in ("low", "high"))
-        count = measures[winner][primary]["count"]
-        zh.append(f"{winner} 的{title.zh}为 {score}（95% 置信区间 {low} 至 {high}，{count} 题）。")
-        en.append(f"{winner} scores {score} on {title.en} (95% CI {low} to {high}, {count} items).")
-        if best != winner:
-            higher = figure(measures[best][primary]["value"], primary)
-            chance = format_p(next(test["corrected_chance"] for test in choice["tests"] if test["against"] == winner))
-            zh.append(f"{best} 为 {higher}，但在相同题目上的配对检验显示差异不显著（校正后 p {chance}），因此选择更简单的 {winner}。")
-            en.append(
-                f"{best} scores {higher}, but a paired test on the same items finds no significant difference (corrected p {chance}),"
-            )
-            en.append(f"so the simpler {winner} is selected.")
-        beaten = [test["against"] for test in choice["tests"] if test["beaten"] and test["against"] != winner]
-        if beaten:
-            zh.append(f"配对检验显示 {best} 显著优于 {'、'.join(beaten)}。")
-            en.append(f"{best} is significantly better than {', '.join(beaten)} in the paired test.")
+        metric = rules.primary if rules.primary in tests[winner] else next((name for name in rules.weights if name in tests[winner]), "")
+        zh.append(f"选出 {winner}。")
+        en.append(f"{winner} is selected.")
+        if metric:
+            title, measure = name_of(metric), tests[winner][metric]
+            score, low, high = (figure(measure[side], metric) for side in ("value", "low", "high"))
+            zh.append(f"在未参与选择的测试集上，其{title.zh}为 {score}（95% 置信区间 {low} 至 {high}，{measure['count']} 题）。")
+            en.append(f"On the test, which had no part in the choice, its {title.en} is {score} (95% CI {low} to {high}, ")
+            en[-1] += f"{measure['count']} items)."
+    for each in rounds:
+        for one in said_of(each, rules):
+            zh.append(one["zh"])
+            en.append(one["en"])
     out = [name for name, reasons in barred.items() if reasons]
     if out:
         zh.append(f"未通过门禁：{'、'.join(out)}。")
         en.append(f"Rejected by the gate: {', '.join(out)}.")
-    if GENERAL in measures.get(reference, {}):
-        zh.append(f"门禁条件：通用文本 BPB 相对 {reference} 的升幅不超过 {max_rise:.0%}，且对齐后任何指标不得显著变差。")
-        en.append(f"Gate: bits per byte of general text may rise by at most {max_rise:.0%} over {reference},")
-        en.append("and an aligned model must not be significantly worse on any metric.")
-    else:
-        cause_zh = "测试集中没有通用文档" if reference in measures else f"没有评测 {reference}（select.general_reference）"
+    if GENERAL not in measures.get(reference, {}):
+        cause_zh = "开发集中没有通用文档" if reference in measures else f"没有评测 {reference}（select.general_reference）"
         cause = (
-            "The test set has no general documents"
+            "The dev items have no general documents"
             if reference in measures
             else f"{reference} (select.general_reference) was not evaluated"
         )
-        zh.append(f"门禁条件：对齐后任何指标不得显著变差。{cause_zh}，因此未测量遗忘程度，模型的通用能力可能有所下降。")
-        en.append("Gate: an aligned model must not be significantly worse on any metric.")
+        zh.append(f"{cause_zh}，因此未测量遗忘程度，模型的通用能力可能有所下降。")
         en.append(f"{cause}, so forgetting was not measured: the model may have lost general ability.")
+    else:
+        zh.append(f"门禁条件：通用文本 BPB 相对 {reference} 的升幅不超过 {max_rise:.0%}，其他受保护指标不得变差。")
+        en.append(
+            f"Gate: bits per byte of general text may rise by at most {max_rise:.0%} over {reference}, and no guarded metric may fall."
+        )
     return {"zh": "".join(zh), "en": " ".join(en)}
+
+
+def said_of(each: Round, rules: Rules) -> Iterable[Text]:
+    """What a round says of its challengers, those of one outcome together."""
+    title = name_of(rules.primary)
+    same = [name for name, found in each.verdicts.items() if found.outcome == "no difference"]
+    worse = [name for name, found in each.verdicts.items() if found.outcome == "worse"]
+    for name, found in each.verdicts.items():
+        gain, chance = signed(each.compared[name].primary["difference"], rules.primary), format_p(found.corrected)
+        if found.promoted:
+            yield {
+                "zh": f"在开发集上，{name} 的{title.zh}比 {each.incumbent} 高 {gain}（校正后 p {chance}），其他指标均未变差。",
+                "en": f"On the dev items {name} gains {gain} of {title.en} over {each.incumbent} (corrected p {chance}) "
+                "and loses nothing that is guarded.",
+            }
+        elif found.outcome == "lost":
+            yield {
+                "zh": f"{name} 的{title.zh}更高（{gain}），但与 {each.incumbent} 相比损失了{losses(each, name, found.lost, 'zh')}。",
+                "en": f"{name} has a higher {title.en} ({gain}), but lost against {each.incumbent}: "
+                f"{losses(each, name, found.lost, 'en')}.",
+            }
+        elif found.outcome == "not shown":
+            yield {
+                "zh": f"{name} 的{title.zh}更高（{gain}），但不能证明以下指标相对 {each.incumbent} 的损失小于允许值："
+                f"{losses(each, name, found.unshown, 'zh')}。",
+                "en": f"{name} has a higher {title.en} ({gain}), but was not shown to have lost less than the margin against "
+                f"{each.incumbent}: {losses(each, name, found.unshown, 'en')}.",
+            }
+    if same:
+        yield {
+            "zh": f"{'、'.join(same)} 的{title.zh}与更简单的 {each.incumbent} 没有显著差异。",
+            "en": f"{', '.join(same)}: no significant difference in {title.en} from the simpler {each.incumbent}.",
+        }
+    if worse:
+        yield {
+            "zh": f"{'、'.join(worse)} 的{title.zh}显著低于 {each.incumbent}。",
+            "en": f"{', '.join(worse)}: significantly worse in {title.en} than {each.incumbent}.",
+        }
+
+
+def losses(each: Round, name: str, lost: Sequence[str], language: Literal["zh", "en"]) -> str:
+    """The metrics with their differences."""
+    guarded = each.compared[name].guarded
+    told = [f"{getattr(name_of(metric), language)} ({signed(guarded[metric].change['difference'], metric)})" for metric in lost]
+    return "、".join(told).replace(" (", "（").replace(")", "）") if language == "zh" else ", ".join(told)
+
+
+def against(winner: str | None, asked: Mapping[str, Sequence[Prediction]], resamples: int, seed: int) -> dict[str, dict[str, Change]]:
+    """How the winner differs on the test from each other checkpoint that was asked it."""
+    if winner is None:
+        return {}
+    found = {}
+    for name, rows in asked.items():
+        if name != winner:
+            changes = {metric.name: change(metric, rows, asked[winner], resamples, seed) for metric in all_metrics(rows)}
+            found[name] = {metric: moved for metric, moved in changes.items() if moved}
+    return found
 
 
 def not_part(checkpoints: Mapping[str, Mapping[str, Any]]) -> Text | None:
@@ -127,11 +181,12 @@ def general_loss(before: float, after: float, reference: str, most: float) -> Te
     }
 
 
-def metric_loss(metric: str, change: Change, parent: str, chance: float) -> Text:
-    name, difference = name_of(metric), signed(change["difference"], metric)
+def metric_loss(metric: str, change: Change, parent: str) -> Text:
+    name = name_of(metric)
+    difference, low, high = (signed(change[side], metric) for side in ("difference", "low", "high"))
     return {
-        "zh": f"{name.zh}显著低于 {parent}（{difference}，校正后 p {format_p(chance)}）",
-        "en": f"{name.en} is significantly worse than {parent} ({difference}, corrected p {format_p(chance)})",
+        "zh": f"{name.zh}显著低于 {parent}（{difference}，95% 置信区间 {low} 至 {high}）",
+        "en": f"{name.en} is significantly worse than {parent} ({difference}, 95% CI {low} to {high})",
     }
 
 

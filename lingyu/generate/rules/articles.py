@@ -259,12 +259,36 @@ def questions(
     articles: Iterable[Article], known: Literal["taught", "documents"], numbers: dict[str, list[str]], most: int, seed: int
 ) -> Iterator[Question]:
     """Test questions of each task, at most `most` of it; `numbers`: all articles of a title, the others of which are wrong to cite."""
-    chosen = sample(articles, most, seed, "test")
+    yield from asked_of(sample(articles, most, seed, "test"), "test", known, numbers, seed)
+
+
+def dev_questions(
+    articles: Iterable[Article], known: Literal["taught", "documents"], numbers: dict[str, list[str]], most: int, seed: int
+) -> Iterator[Question]:
+    """The same in the wordings for dev, from the other end: of articles that the test asks about only where there are too few."""
+    articles = list(articles)
+    yield from asked_of(sample(articles, len(articles), seed, "test")[::-1][:most], "dev", known, numbers, seed)
+
+
+def not_tested(articles: Iterable[Article], most: int, seed: int) -> list[Article]:
+    """Those that `questions` leaves over."""
+    articles = list(articles)
+    return sample(articles, len(articles), seed, "test")[most:]
+
+
+def asked_of(
+    articles: Sequence[Article],
+    part: Literal["dev", "test"],
+    known: Literal["taught", "documents"],
+    numbers: dict[str, list[str]],
+    seed: int,
+) -> Iterator[Question]:
     for task in (RECALL, CITE):
-        for article in (article for article in chosen if can_ask(article, task)):
-            asked = in_words(pick(WORDINGS[article.record.language].test[task], seed, "turn", task, article.record.id), article)
+        for article in (article for article in articles if can_ask(article, task)):
+            words = WORDINGS[article.record.language]
+            asked = in_words(pick((words.test if part == "test" else words.dev)[task], seed, "turn", task, article.record.id), article)
             yield Question(
-                **fields_of(article, task, asked),
+                **fields_of(article, task, asked, "" if part == "test" else part),
                 messages=user(asked),
                 answer=article.number if task == CITE else article.text,
                 wrong=[other for other in numbers[article.title] if other != article.number] if task == CITE else [],
@@ -284,8 +308,8 @@ def numbers_of(articles: Iterable[Article]) -> dict[str, list[str]]:
     return numbers
 
 
-def fields_of(article: Article, task: str, asked: str) -> dict[str, Any]:
-    return provenance(article.record, method=METHOD, task=task, asked=asked, references=article.references)
+def fields_of(article: Article, task: str, asked: str, use: str = "") -> dict[str, Any]:
+    return provenance(article.record, method=METHOD, task=task, asked=asked, use=use, references=article.references)
 
 
 def answer(article: Article, task: str) -> str:

@@ -90,13 +90,13 @@ def dev_instructions(exams: Iterable[Exam]) -> Iterator[Dialogue]:
             yield choice(exam, WORDINGS[exam.language].dev, range(len(exam.options)))
 
 
-def questions(exams: Iterable[Exam], most: int) -> Iterator[Question]:
+def questions(exams: Iterable[Exam], most: int, use: str = "") -> Iterator[Question]:
     """Test questions, in a wording and with the options in the order that the item has."""
     for exam in [exam for exam in exams if not unfit(exam)][:most]:
         whole = range(len(exam.options))
         asked, wrong = asked_of(exam, WORDINGS[exam.language].test, whole), [place for place in whole if place not in exam.right]
         yield Question(
-            **provenance(exam, method=METHOD, task=CHOICE, asked=asked),
+            **provenance(exam, method=METHOD, task=CHOICE, asked=asked, use=use),
             messages=user(asked),
             answer=answer_of(exam, whole),
             wrong=[lettered(exam, whole, place) for place in wrong],

@@ -41,6 +41,17 @@ def questions(
                 yield question(fact, knowledge.test_questions(fact)[order[fact.id][turn]], known, others[fact.id][:wrong])
 
 
+def dev_questions(
+    facts: Iterable[Fact], known: Literal["taught", "documents"], others: dict[str, list[str]], wrong: int
+) -> Iterator[Question]:
+    """The same in the wordings for dev: every fact once, then every fact a second time."""
+    facts = list(facts)
+    for turn in range(max((len(knowledge.dev_questions(fact)) for fact in facts), default=0)):
+        for fact in facts:
+            if turn < len(forms := knowledge.dev_questions(fact)):
+                yield question(fact, forms[turn], known, others[fact.id][:wrong], use="dev")
+
+
 def prompts(facts: Iterable[Fact], others: dict[str, list[str]], wrong: int, seed: int) -> Iterator[Question]:
     """A question a fact in a training wording, drawn apart from those of the instructions, with an answer that a program can check."""
     for fact in facts:

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
+from lingyu.files import short_hash
 from lingyu.generate.provenance import provenance
 from lingyu.records import Dialogue, Message, Preference, Question
 
@@ -35,15 +36,16 @@ def prompts(pairs: Iterable[Preference], use: str = "") -> Iterator[Question]:
         yield Question(**fields, messages=row.messages, answer=row.chosen, wrong=[row.rejected], known="")
 
 
-def questions(dialogues: Iterable[Dialogue], most: int) -> Iterator[Question]:
+def questions(dialogues: Iterable[Dialogue], most: int, use: str = "") -> Iterator[Question]:
     """What the last turn answers, asked in the very form that training uses; the answer without its reasoning. At most
-    `most` of each task."""
+    `most` of each task. use: sets their ids apart from those of the dialogues, where these are rows as well."""
     asked: Counter[str] = Counter()
     for row in instructions(dialogues):
         asked[row.task] += 1
         if asked[row.task] <= most:
             *messages, reply = row.messages
             fields = row.model_dump(exclude={"messages", "references"})
+            fields["id"] = short_hash(use, row.id) if use else row.id
             yield Question(**fields, references=[row.id], messages=messages, answer=reply.content, wrong=[], known="")
 
 
