@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from lingyu.evaluate import ask, predict
+from lingyu.evaluate import ask, overlap, predict
 from lingyu.evaluate.metrics import Prediction
 from lingyu.evaluate.settings import NewTokens
 from lingyu.files import hashes, read_json, read_table, write_table
@@ -88,6 +88,9 @@ def test_every_item_is_predicted_in_order_and_measured(tmp_path, models, tiny_re
         **dict.fromkeys(["classify_accuracy", "classify_macro_f1", "classify_weighted_f1"], 2),
         **dict.fromkeys(["fact_exact_taught", "fact_exact_documents", "reason_exact", "reason_format", "cite_exact"], 1),
         **dict.fromkeys(["recall_citation", "recall_char_f1", "recall_chrf", "chat_exact", "chat_char_f1"], 1),
+        **dict.fromkeys(["repetition", "wrong_refusals"], len(QUESTIONS)),
+        **dict.fromkeys(["cite_invented", "cite_wrong_number", "cite_wrong_title", "cite_uncited"], 1),
+        **{f"recall_{name}": 1 for name in overlap.NAMES},
         **dict.fromkeys(["poem_exact", "poem_char_f1", "domain_bits_per_byte", "general_bits_per_byte", "preference_accuracy"], 1),
     }
     with (tmp_path / "out" / "confusion.csv").open(encoding="utf-8") as file:

@@ -130,13 +130,18 @@ def windows(length: int, size: int, stride: int) -> Iterator[tuple[int, int, int
 
 def token_margins(checkpoint: Checkpoint, better: Sequence[tuple[str, str]], worse: Sequence[tuple[str, str]]) -> list[float]:
     """For each pair of (prompt, reply), how much likelier a token of the better reply is than one of the worse, in nats."""
+    means = token_means(checkpoint, [side for pair in zip(better, worse, strict=True) for side in pair])
+    return [one - other for one, other in zip(means[::2], means[1::2], strict=True)]
+
+
+def token_means(checkpoint: Checkpoint, replies: Sequence[tuple[str, str]]) -> list[float]:
+    """For each (prompt, reply) the mean log-likelihood of a token of the reply, in nats."""
     sequences = []
-    for prompt, reply in (side for pair in zip(better, worse, strict=True) for side in pair):
+    for prompt, reply in replies:
         begin, end = checkpoint.chat.encode_parts([[prompt, reply]])[0]
         ids = [*begin, *end][-checkpoint.context :]
         sequences.append((ids, max(1, len(ids) - len(end))))
-    means = [total / (len(ids) - first) for total, (ids, first) in zip(log_likelihoods(checkpoint, sequences), sequences, strict=True)]
-    return [one - other for one, other in zip(means[::2], means[1::2], strict=True)]
+    return [total / (len(ids) - first) for total, (ids, first) in zip(log_likelihoods(checkpoint, sequences), sequences, strict=True)]
 
 
 def log_likelihoods(checkpoint: Checkpoint, sequences: Sequence[tuple[list[int], int]]) -> list[float]:

@@ -46,7 +46,7 @@ def predictions(model: Path, reward: Path, items: Items, settings: Settings) -> 
     """What the checkpoint makes of each item, in their order. reward: scores its replies, where it is a model."""
     prepare(settings.threads)
     checkpoint = ask.load(model, settings.batch_tokens, settings.precision)
-    answered = predict.answers(checkpoint, items.questions, settings.max_new_tokens.model_dump())
+    answered = predict.answers(checkpoint, items.questions, settings.max_new_tokens.model_dump(), settings.compared)
     if is_model(reward):
         answered = predict.with_rewards(answered, items.questions, reward, checkpoint.model.device)
     texts = {"domain": items.domain, "general": items.general}

@@ -7,6 +7,7 @@ from typing import TypedDict
 import numpy as np
 
 from lingyu import statistics as sure
+from lingyu.evaluate import overlap
 from lingyu.evaluate.scorer import Metric as Metric
 from lingyu.evaluate.scorer import Prediction as Prediction
 from lingyu.evaluate.scorer import share
@@ -28,15 +29,20 @@ BY_NAME = {metric.name: metric for metric in METRICS}
 
 
 def all_metrics(rows: Sequence[Prediction]) -> list[Metric]:
-    """METRICS, and exact match and character F1 of each task that is not measured by a scorer alone."""
+    """METRICS, exact match and character F1 of each task that is not measured by a scorer alone, and overlaps where they were measured."""
     others = sorted({row.task for row in rows} - WHOLE)
-    return [*METRICS, *(metric for task in others for metric in (exact(task), char_f1(task)))]
+    compared = sorted({row.task for row in rows if overlap.NAMES[0] in row.values})
+    more = [*((exact(task), char_f1(task)) for task in others), *(overlap.metrics_of(task) for task in compared)]
+    return [*METRICS, *(metric for metrics in more for metric in metrics)]
 
 
 def named(name: str) -> Metric:
     """The metric of this name, of METRICS or of a task that has none of its own there."""
     if name in BY_NAME:
         return BY_NAME[name]
+    for value in overlap.NAMES:
+        if (task := name.removesuffix(f"_{value}")) != name:
+            return next(metric for metric in overlap.metrics_of(task) if metric.value == value)
     task = name.removesuffix("_exact")
     return exact(task) if task != name else char_f1(name.removesuffix("_char_f1"))
 

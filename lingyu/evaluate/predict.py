@@ -1,21 +1,24 @@
 """What a checkpoint makes of each kind of test item: replies with their scores, likelihoods of texts, choices between replies."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lingyu.evaluate import ask, metrics, rules
+from lingyu.evaluate import ask, metrics, overlap, rules
 from lingyu.evaluate.scorer import Prediction
-from lingyu.evaluate.scorers import classes, reasoning, values_of
+from lingyu.evaluate.scorers import classes, exams, reasoning, values_of
 from lingyu.model.chat import Chat, unescaped
 from lingyu.model.load import load_scorer, load_tokenizer
 from lingyu.model.scoring import scored_text, scores
 from lingyu.records import Document, Message, Preference, Question
 
 
-def answers(checkpoint: ask.Checkpoint, questions: Sequence[Question], new_tokens: Mapping[str, int]) -> list[Prediction]:
-    """The checkpoint's reply to each question, scored. new_tokens: the longest reply by task, `other` for all others."""
+def answers(
+    checkpoint: ask.Checkpoint, questions: Sequence[Question], new_tokens: Mapping[str, int], compared: Collection[str] = ()
+) -> list[Prediction]:
+    """The checkpoint's reply to each question, scored. new_tokens: the longest reply by task, `other` for all others; compared: the tasks
+    whose replies are compared with the reference by BLEU, ROUGE and words."""
     room = [new_tokens.get(question.task, new_tokens["other"]) for question in questions]
     prompts = [checkpoint.chat.prompt(question.messages, question.task == reasoning.TASK) for question in questions]
     replies = ask.replies(checkpoint, prompts, room)
@@ -23,16 +26,41 @@ def answers(checkpoint: ask.Checkpoint, questions: Sequence[Question], new_token
     if unasked:
         print(f"{unasked} of {len(questions)} questions do not fit the context of {checkpoint.context} tokens and count as answered wrong")
     options = ordered_options(questions)
-    return [judged(*row, options) for row in zip(questions, prompts, (reply or "" for reply in replies), strict=True)]
+    rows = [judged(*row, options, compared) for row in zip(questions, prompts, (reply or "" for reply in replies), strict=True)]
+    return with_likeliest(checkpoint, rows, questions, prompts)
 
 
-def judged(question: Question, prompt: str, reply: str, options: list[str]) -> Prediction:
+def judged(question: Question, prompt: str, reply: str, options: list[str], compared: Collection[str] = ()) -> Prediction:
     """What the scorers of the question's task say of a reply."""
     fields: dict[str, Any] = {"known": question.known, "prompt": unescaped(prompt), "reply": reply, "answer": question.answer}
     if question.task == classes.TASK:
         labels = [option for option in options if option in {question.answer, *question.wrong}]
         fields |= {"options": labels, "label": rules.chosen_label(reply, labels) or metrics.INVALID}
-    return blank(question, question.task, values=values_of(question, reply), **fields)
+    values = values_of(question, reply)
+    if question.task in compared:
+        values |= overlap.overlaps(reply, question.answer, question.language)
+    return blank(question, question.task, values=values, **fields)
+
+
+def with_likeliest(
+    checkpoint: ask.Checkpoint, rows: list[Prediction], questions: Sequence[Question], prompts: Sequence[str]
+) -> list[Prediction]:
+    """Exam items with whether the model finds the right options likeliest: a token of each, on average, than of any wrong one."""
+    sides, owners = [], []
+    for place, question in enumerate(questions):
+        if question.task == exams.TASK and exams.right_options(question):
+            for letter, text in exams.options_of(question).items():
+                sides.append((prompts[place], f"{letter}. {text}"))
+                owners.append((place, letter))
+    found: dict[int, dict[str, float]] = {}
+    for (place, letter), mean in zip(owners, ask.token_means(checkpoint, sides), strict=True):
+        found.setdefault(place, {})[letter] = mean
+    made = list(rows)
+    for place, means in found.items():
+        right = exams.right_options(questions[place])
+        likeliest = frozenset(sorted(means, key=lambda letter: (-means[letter], letter))[: len(right)])
+        made[place] = with_value(made[place], "likeliest", float(likeliest == right))
+    return made
 
 
 def with_rewards(rows: list[Prediction], questions: Sequence[Question], reward: Path, device: Any) -> list[Prediction]:

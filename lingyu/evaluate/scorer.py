@@ -47,7 +47,8 @@ class Metric:
     the number of items or to the sum of another value (`over`), or an F1 over the classes of such items.
 
     guarded: select refuses a checkpoint that lost it (lingyu/select/gate.py); the first such metric of a task is what the task is
-    weighed by."""
+    weighed by. detail: shown where all metrics are, folded.
+    """
 
     name: str
     value: str
@@ -58,6 +59,7 @@ class Metric:
     better: Literal["higher", "lower"] = "higher"
     unit: Literal["percent", "number"] = "percent"
     guarded: bool = False
+    detail: bool = False
 
     def item(self, row: Prediction) -> tuple[float, float] | None:
         """What an item adds to the sums above and below the line; None where it does not count."""
@@ -67,10 +69,14 @@ class Metric:
         return (row.values[self.value], below) if below else None
 
 
+EVERY = "*"
+
+
 @dataclass(frozen=True)
 class Scorer:
     """score: the values of a reply to a question; None where they are not measured of replies (lingyu/evaluate/predict.py).
 
+    tasks: EVERY for all questions, whatever they ask.
     whole: the task is measured by these metrics alone. Other tasks have exact match, character F1 and chrF as well.
     """
 
@@ -80,5 +86,13 @@ class Scorer:
     whole: bool = False
 
 
-def share(name: str, task: str, known: str = "", value: str = "exact", guarded: bool = False) -> Metric:
-    return Metric(name, value, task, known, kind="share", guarded=guarded)
+def share(
+    name: str,
+    task: str,
+    known: str = "",
+    value: str = "exact",
+    guarded: bool = False,
+    better: Literal["higher", "lower"] = "higher",
+    detail: bool = False,
+) -> Metric:
+    return Metric(name, value, task, known, kind="share", guarded=guarded, better=better, detail=detail)

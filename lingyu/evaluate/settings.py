@@ -48,3 +48,8 @@ class Settings(StageParams):
         128, description="Texts longer than the context are read in windows; each token has at least so many before it."
     )
     max_new_tokens: NewTokens = Field(NewTokens(), description="Tokens of the longest reply of each task.")
+    compared: list[str] = Field(
+        ["recall"],
+        description="Tasks whose replies are compared with the reference by BLEU-1 to 4, ROUGE-1, 2, L and F1 by words as well. jieba's "
+        "dictionary takes a second to load.",
+    )

@@ -71,6 +71,33 @@ NAMES = {
     ),
     "reason_exact": Name("推理准确率", "reasoning accuracy", "思考之后给出的答案正确", "the answer after the reasoning is correct"),
     "reason_format": Name("推理格式合格率", "reasoning format", "先思考一次，再作答", "exactly one block of reasoning, then an answer"),
+    "cite_invented": Name(
+        "虚构引用", "invented citations", "引用了法规中不存在的条款，越低越好", "articles that the statute does not have; lower is better"
+    ),
+    "cite_wrong_number": Name(
+        "引用：条号错误", "citations: wrong number", "条款存在，但不是所问的条款", "an article that exists, but another"
+    ),
+    "cite_wrong_title": Name("引用：法规名称错误", "citations: wrong title", "引用了题目之外的法规", "a statute that was not asked about"),
+    "cite_uncited": Name("引用：未引用条款", "citations: none", "回答没有引用任何条款", "the reply cites no article"),
+    "choice_exact": Name("考题准确率", "exam accuracy", "所选选项与正确选项完全一致", "the chosen options are exactly the right ones"),
+    "choice_partial": Name(
+        "考题得分（部分分）", "exam score, partial", "选错得零分，少选按比例得分", "no credit with a wrong option, else the share"
+    ),
+    "choice_likelihood": Name(
+        "考题准确率（按似然）", "exam accuracy by likelihood", "正确选项的似然最高", "the right options are the likeliest"
+    ),
+    "inquire_asked": Name(
+        "主动追问：必要信息", "asking back: what is needed", "问到的必要信息所占比例", "share of the needed items asked for"
+    ),
+    "inquire_complete": Name("主动追问：全部问到", "asking back: complete", "全部必要信息都问到", "all that is needed is asked for"),
+    "inquire_needless": Name(
+        "主动追问：多余问题", "asking back: needless", "与必要信息无关的提问所占比例", "share of questions for nothing needed"
+    ),
+    "outside_refused": Name("领域外拒答率", "refusal outside the domain", "对领域外问题拒答", "refuses questions outside the domain"),
+    "wrong_refusals": Name("误拒率", "wrong refusals", "本应回答却拒答，越低越好", "refuses what it should answer; lower is better"),
+    "repetition": Name(
+        "重复率", "repetition", "回答中重复的四元组所占比例，越低越好", "share of four-grams that repeat earlier ones; lower is better"
+    ),
     "chat_exact": Name("通用问答准确率", "general QA accuracy", "通用能力", "general ability"),
     "chat_char_f1": Name("通用问答字符 F1", "general QA: character F1", "通用能力", "general ability"),
     "preference_accuracy": Name("偏好准确率", "preference accuracy", "更优回答的似然更高", "the chosen reply has the higher likelihood"),
@@ -160,9 +187,23 @@ HEADINGS = {
 }
 
 
+OVERLAPS = {
+    **{f"bleu_{order}": (f"BLEU-{order}", f"BLEU-{order}") for order in range(1, 5)},
+    **{f"rouge_{kind}": (f"ROUGE-{kind.upper()}", f"ROUGE-{kind.upper()}") for kind in "12l"},
+    "word_f1": ("词 F1", "word F1"),
+    "char_f1": ("字符 F1", "character F1"),
+    "exact": ("准确率", "accuracy"),
+}
+
+
 def name_of(metric: str) -> Name:
     """The name of a metric; one of the user's own task keeps the task's name."""
-    return NAMES.get(metric) or Name(metric.replace("_", " "), metric.replace("_", " "), "", "")
+    if metric in NAMES:
+        return NAMES[metric]
+    for value, (zh, en) in OVERLAPS.items():
+        if (task := metric.removesuffix(f"_{value}")) != metric:
+            return Name(f"{task.replace('_', ' ')} {zh}", f"{task.replace('_', ' ')}: {en}", "", "")
+    return Name(metric.replace("_", " "), metric.replace("_", " "), "", "")
 
 
 def heading(key: str) -> Term:

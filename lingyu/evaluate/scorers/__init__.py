@@ -2,17 +2,21 @@
 
 from importlib import import_module
 
-from lingyu.evaluate.scorer import Scorer, Values
+from lingyu.evaluate.scorer import EVERY, Scorer, Values
 from lingyu.evaluate.scorers.stated import stated
 from lingyu.records import Question
 
 NAMES = (
     "facts",
     "articles",
+    "citations",
     "classes",
+    "exams",
     "reasoning",
     "chat",
+    "inquiries",
     "preferences",
+    "replies",
     "texts",
 )
 SCORERS: tuple[Scorer, ...] = tuple(import_module(f"{__name__}.{name}").SCORER for name in NAMES)
@@ -24,6 +28,6 @@ def values_of(question: Question, reply: str) -> Values:
     """What all scorers of the question's task say of a reply."""
     values = {} if question.task in WHOLE else stated(question, reply)
     for scorer in SCORERS:
-        if question.task in scorer.tasks and scorer.score is not None:
+        if scorer.score is not None and {question.task, EVERY} & set(scorer.tasks):
             values |= scorer.score(question, reply)
     return values
