@@ -53,6 +53,7 @@ RULES = (
     Method("situation", "rules.situations"),
     Method("keywords", "rules.keywords"),
     Method("turns", "rules.turns"),
+    Method("outside", "rules.outside"),
     # As right as its signal.
     Method("weak", "rules.weak", review="sample"),
 )

@@ -115,7 +115,7 @@ class Value(Bounds):
 
 
 class Metric(Bounds):
-    """A metric of a checkpoint on the test."""
+    """A metric of a checkpoint, on the items that the winner is chosen by."""
 
     kind: Literal["metric"]
     checkpoint: str

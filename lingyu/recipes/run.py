@@ -60,7 +60,7 @@ def reproduced(folder: Path, echo: bool) -> int:
     environment = os.environ | {"DVC_NO_ANALYTICS": "1", "PATH": path, "PYTHONPATH": str(folder.resolve())}
     command = [sys.executable, "-m", "lingyu.runtime.warm", sys.executable, "-m", "dvc", "repro"]
     with (
-        (folder / "repro.log").open("wb") as log,
+        (folder / "repro.log").open("wb", buffering=0) as log,
         subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process,
     ):
         for line in process.stdout or ():

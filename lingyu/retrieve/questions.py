@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lingyu.records import Language
 from lingyu.retrieve.embedders import Floats
 
 # Of the kernel exp((cosine - 1) / WIDTH) and the ridge; on leave-one-out of 700 consultations 0.2 to 0.5 and 0.05 to 0.2 are within
@@ -41,13 +42,20 @@ class Examples:
     elsewhere: list[str] = field(default_factory=list)
 
 
+EVERYDAY = "lingyu/retrieve/everyday.yaml"
+
+
 @cache
-def everyday() -> tuple[str, ...]:
-    """Questions on everything and nothing, in Chinese and English."""
+def everyday_by_language() -> dict[Language, list[str]]:
     import yaml
 
-    found: dict[str, list[str]] = yaml.safe_load(Path(__file__).with_name("everyday.yaml").read_text(encoding="utf-8"))
-    return tuple(question for language in ("zh", "en") for question in found[language])
+    found: dict[Language, list[str]] = yaml.safe_load(Path(__file__).with_name(Path(EVERYDAY).name).read_text(encoding="utf-8"))
+    return found
+
+
+def everyday() -> tuple[str, ...]:
+    """Questions on everything and nothing, in Chinese and English."""
+    return tuple(question for asked in everyday_by_language().values() for question in asked)
 
 
 def sampled(items: Sequence[Any], most: int) -> list[Any]:
