@@ -7,6 +7,8 @@ lingyu params [STAGE]                         the values in force, and where eac
 lingyu profile NAME, lingyu recipe NAME       write a profile or a recipe into params.yaml; `make recipe` also replaces data/
 lingyu recipes [NAME…|--all]                  list the systems that recipes rebuild; run some on their sample corpora and check them
 lingyu plan [STAGE]                           memory, disk and time of each training, before it starts
+lingyu evaluate TARGET --items FILE           a model's folder, an endpoint or a file of answers, asked the questions of a file
+lingyu diff RUN RUN                           which items two evaluations answer differently, and whether that is chance
 lingyu checkpoints [--remove STAGE|all]       what trainings that were killed or have ended left under .lingyu
 """
 
@@ -14,6 +16,7 @@ import argparse
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 from lingyu.ledger_report import WORDS, disagreements, is_outdated, read_account, render
 from lingyu.stage import PARAMS_FILE, StageError, read_params
@@ -78,6 +81,7 @@ def main(arguments: list[str] | None = None) -> int:
     checkpoints.add_argument("--work", type=Path, default=Path(".lingyu"), help="where they are · 检查点目录")
     checkpoints.add_argument("--lang", choices=["zh", "en"], default=language)
     checkpoints.set_defaults(run=show_checkpoints)
+    add_evaluation(commands, language)
     args = parser.parse_args(arguments)
     try:
         status: int = args.run(args)
@@ -85,6 +89,80 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"{args.command}: {error}", file=sys.stderr)
         return 1
     return status
+
+
+def add_evaluation(commands: Any, language: str) -> None:
+    evaluate = commands.add_parser("evaluate", help="ask a model the questions of a file · 用题目文件评测一个模型")
+    evaluate.add_argument(
+        "target", metavar="TARGET", help="a model's folder, http://…/v1, or a file of answers · 模型目录、接口地址或答案文件"
+    )
+    evaluate.add_argument("--items", type=Path, required=True, metavar="FILE", help="CSV, XLSX, JSONL, JSON, or a questions.parquet of mix")
+    evaluate.add_argument("--model", default="", help="its name at the endpoint; the key is in LINGYU_EVALUATE_KEY · 接口中的模型名")
+    evaluate.add_argument("--task", default="", help="what the questions are called, where the file does not say · 任务名")
+    evaluate.add_argument("--column", action="append", default=[], metavar="OURS=THEIRS", help="question=题干 · 列名对应")
+    evaluate.add_argument("--out", type=Path, metavar="FOLDER", help="for the run; .lingyu/evaluate/… by default · 结果目录")
+    evaluate.add_argument("--lang", choices=["zh", "en"], default=language)
+    evaluate.set_defaults(run=run_evaluation)
+    diff = commands.add_parser("diff", help="what changed between two evaluations · 对比两次评测")
+    diff.add_argument("before", type=Path, metavar="RUN", help="a folder of lingyu evaluate, or predictions (.parquet)")
+    diff.add_argument("after", type=Path, metavar="RUN")
+    diff.add_argument("--show", type=int, default=5, help="fixed and broken items to print · 显示的题目数")
+    diff.add_argument("--lang", choices=["zh", "en"], default=language)
+    diff.set_defaults(run=show_diff)
+
+
+def run_evaluation(args: argparse.Namespace) -> int:
+    from lingyu.evaluate import run
+    from lingyu.evaluate.settings import Settings
+    from lingyu.files import read_json, short_hash
+    from lingyu.select.names import name_of
+    from lingyu.stage import mapping_at
+
+    sections = read_params() if PARAMS_FILE.exists() else {}
+    common = mapping_at(sections, "evaluate", "common") if "common" in sections.get("evaluate", {}) else {}
+    settings = Settings.model_validate({"checkpoint": args.target, **common})
+    if wrong := [column for column in args.column if "=" not in column]:
+        raise StageError(f"--column {wrong[0]}: write OURS=THEIRS, such as question=题干.")
+    columns = dict(column.split("=", 1) for column in args.column)
+    out = args.out or Path(".lingyu", "evaluate", short_hash(args.target, args.model, args.items.as_posix())[:8])
+    record = run.evaluate(args.target, args.items, out, settings, args.task, columns, args.model)
+    for line in run.table(read_json(out / "metrics.json"), lambda metric: getattr(name_of(metric), args.lang)):
+        print(line)
+    for line in run.remarks(record):
+        print(line)
+    print(out)
+    return 0
+
+
+def show_diff(args: argparse.Namespace) -> int:
+    from lingyu.evaluate import run
+    from lingyu.evaluate.metrics import named
+    from lingyu.select.names import name_of
+    from lingyu.select.report import figure, format_p, signed
+
+    found = run.diff(args.before, args.after)
+    words = {
+        "en": ("items in common", "only before", "only after", "fixed", "broken"),
+        "zh": ("道共同题目", "道仅在前者", "道仅在后者", "由错变对", "由对变错"),
+    }[args.lang]
+    print(f"{found.shared} {words[0]}, {found.only_before} {words[1]}, {found.only_after} {words[2]}")
+    for name, change in found.changes.items():
+        if not named(name).detail:
+            before, after = figure(change["before_value"], name), figure(change["after_value"], name)
+            title, moved = getattr(name_of(name), args.lang), f"{signed(change['difference'], name)}, p {format_p(change['chance'])}"
+            print(f"  {title:44} {before:>8} → {after:>8}  {moved}  n = {change['count']}")
+    for word, pairs in ((words[3], found.fixed), (words[4], found.broken)):
+        print(f"{word}: {len(pairs)}")
+        for before, after in pairs[: args.show]:
+            print(f"  {before.id}  {one_line(before.prompt)}\n    = {one_line(before.answer)}")
+            print(f"    - {one_line(before.reply)}\n    + {one_line(after.reply)}")
+    return 0
+
+
+def one_line(text: str, most: int = 100) -> str:
+    """The end of a longer text: that of a prompt is its question."""
+    whole = " ".join(text.split())
+    return whole if len(whole) <= most else f"…{whole[-most:]}"
 
 
 def show_ledger(args: argparse.Namespace) -> int:

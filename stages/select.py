@@ -7,6 +7,8 @@ those that the winner is compared with in `pairs`. Each such look at a test is c
 Reads   out/evaluate                dev predictions, metrics and file hashes of each checkpoint of params.yaml, evaluate.candidates
         out/mix/test                questions, domain, general, preference (.parquet)
         out/reward/model            scores replies to the test as evaluate does
+        answers                     what models of others answered to the test, NAME.jsonl; shown beside the rest, never chosen
+        out/clean/tables            the passages that right answers rest on, for the report
         web/report                  the template of the report
 Writes  out/select/model            a copy of the winner
         out/select/winner.json      the winner, the reasons and the tests
@@ -32,11 +34,13 @@ from typing import Any, Self
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 
 from lingyu import last_run, statistics
-from lingyu.evaluate import items, metrics
+from lingyu.evaluate import items, metrics, predict
+from lingyu.evaluate.answers import read_answers
 from lingyu.evaluate.metrics import Change, Measure, Prediction
 from lingyu.evaluate.settings import Settings
 from lingyu.files import hashes, read_json, read_table, short_hash, write_json, write_table
-from lingyu.select import gate, report
+from lingyu.records import Question
+from lingyu.select import evidence, gate, report
 from lingyu.select.gate import Round, Rules
 from lingyu.stage import StageError, StageParams, mapping_at, read_params, start
 
@@ -109,7 +113,7 @@ class Section(StageParams):
     pairs: list[Pair] = Field(
         [], description="What each stage added, for the report. A pair with a checkpoint that is not evaluated is left out."
     )
-    examples: NonNegativeInt = Field(10, description="Questions in the report, with the replies of every checkpoint.")
+    examples: NonNegativeInt = Field(10, description="Wrong answers on the first page of the report: those that hurt most.")
     resamples: PositiveInt = Field(1000, description="Bootstrap resamples behind an interval.")
     seed: NonNegativeInt = Field(0, description="Of the resamples.")
 
@@ -131,7 +135,7 @@ class Params(Section):
         return cls(**own.model_dump(), checkpoints=named, settings={name: Settings.load("evaluate", name) for name in candidates})
 
 
-def run(params: Params, made: Path, test: Path, reward: Path, template: Path, out: Path) -> None:
+def run(params: Params, made: Path, test: Path, reward: Path, answers: Path, tables: Path, template: Path, out: Path) -> None:
     remove_left_over(made / "evaluate", params.checkpoints)
     about: dict[str, dict[str, Any]] = {name: read_json(made / "evaluate" / name / "checkpoint.json") for name in params.checkpoints}
     predictions = {name: list(read_table(made / "evaluate" / name / "predictions.parquet", Prediction)) for name in params.checkpoints}
@@ -154,7 +158,9 @@ def run(params: Params, made: Path, test: Path, reward: Path, template: Path, ou
     if winner is not None:
         copy_model(made / params.checkpoints[winner] / "model", about[winner]["files"], out / "model", winner)
         asked = ask_test(tested(winner, pairs, params), winner, about, made, test, reward, out, params)
-    tests = {name: metrics.measured(rows, params.resamples, params.seed) for name, rows in asked.items()}
+    questions = items.Items.read(test).questions if asked else []
+    external, unanswered = others(answers, questions, params) if asked else ({}, {})
+    tests = {name: metrics.measured(rows, params.resamples, params.seed) for name, rows in {**asked, **external}.items()}
     looks = counted_looks(out / "looks.json", test, {name: about[name]["files"] for name in asked})
 
     why = report.why(winner, rounds, rules, tests, barred, measures, params.max_general_rise, params.general_reference)
@@ -176,6 +182,8 @@ def run(params: Params, made: Path, test: Path, reward: Path, template: Path, ou
     write_csv(out / "leaderboard.csv", ("checkpoint", "metric", *Measure.__annotations__), leaderboard(tests))
     write_csv(out / "dev.csv", ("checkpoint", "metric", *Measure.__annotations__), leaderboard(measures))
     write_csv(out / "stages.csv", ("before", "after", "metric", *Change.__annotations__), stage_rows(changes))
+    found = evidence.passages(tables, questions)
+    shown = evidence.items(questions, {**asked, **external}, winner, found) if winner else []
     page = report.page(
         template / "report.html",
         verdict=verdict,
@@ -184,10 +192,13 @@ def run(params: Params, made: Path, test: Path, reward: Path, template: Path, ou
         tests=tests,
         shown_only=params.shown_only,
         pairs=[(pair, changes[pair.before, pair.after]) for pair in pairs],
-        against=report.against(winner, asked, params.resamples, params.seed),
+        unanswered=unanswered,
+        headline=report.headline(winner, rules, tests, params.general_reference) if winner else None,
+        against=report.against(winner, {**asked, **external}, params.level, params.resamples, params.seed),
         curves={name: checkpoint["curve"] for name, checkpoint in about.items() if checkpoint["curve"]},
-        confusions={name: metrics.confusion_rows(rows) for name, rows in asked.items()},
-        examples=report.examples(items.Items.read(test).questions if asked else [], asked, params.examples),
+        confusions={name: metrics.confusion_rows(rows) for name, rows in {**asked, **external}.items()},
+        items=shown,
+        worst=evidence.worst(shown, params.examples),
         level=params.level,
     )
     (out / "report.html").write_text(page, encoding="utf-8")
@@ -262,6 +273,22 @@ def ask_test(
         found[name] = items.predictions(folder, reward, asked, params.settings[name])
         write_table(out / "test" / f"{name}.parquet", found[name], Prediction)
     return found
+
+
+def others(folder: Path, questions: Sequence[Question], params: Params) -> tuple[dict[str, list[Prediction]], dict[str, int]]:
+    """What models of others answered, one a file; and how many questions each left unanswered, which count as wrong."""
+    found, unanswered = {}, {}
+    for path in sorted(path for path in folder.glob("*") if path.suffix in {".jsonl", ".json", ".csv", ".tsv", ".xlsx"}):
+        if path.stem in params.checkpoints or path.stem in found:
+            raise StageError(f"{path}: {path.stem} is the name of another candidate. Rename the file.")
+        given = read_answers(path, questions)
+        found[path.stem] = predict.given(questions, given.replies, next(iter(params.settings.values())).compared)
+        unanswered[path.stem] = len(given.lacking)
+        if given.lacking or given.strange:
+            print(
+                f"{path}: {len(given.lacking)} items without an answer count as wrong, {len(given.strange)} ids are of no item", flush=True
+            )
+    return found, unanswered
 
 
 def counted_looks(path: Path, test: Path, models: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
@@ -381,6 +408,8 @@ if __name__ == "__main__":
         made=Path("out"),
         test=Path("out/mix/test"),
         reward=Path("out/reward/model"),
+        answers=Path("answers"),
+        tables=Path("out/clean/tables"),
         template=Path("web/report"),
         out=Path("out/select"),
     )

@@ -11,6 +11,7 @@ from parameters import TINY
 
 ROOT = Path(__file__).parent.parent
 CODE = (
+    "answers",
     "lingyu",
     "stages",
     "flows",

@@ -11,7 +11,7 @@ from predictions import prediction
 from lingyu.evaluate import metrics
 from lingyu.evaluate.metrics import Prediction
 from lingyu.evaluate.settings import NewTokens, Settings
-from lingyu.files import hashes, read_json, read_table, write_json, write_table
+from lingyu.files import hashes, read_json, read_table, write_json, write_jsonl, write_table
 from lingyu.records import Document, Message, Preference, Question
 from lingyu.select import report
 from lingyu.select.names import HEADINGS, NAMES, heading, name_of
@@ -104,7 +104,7 @@ def outcomes(winner: dict) -> list[tuple[str, str, str]]:
 
 
 def selected(folder: Path, params=PARAMS) -> dict:
-    select.run(params, folder, folder / "test", folder / "reward", TEMPLATE, folder / "select")
+    select.run(params, folder, folder / "test", folder / "reward", folder / "answers", folder / "tables", TEMPLATE, folder / "select")
     return read_json(folder / "select" / "winner.json")
 
 
@@ -217,6 +217,27 @@ def test_the_test_is_asked_of_the_winner_its_parent_and_the_reference_alone(tmp_
     rows = list(read_table(folder / "select/test/align-dpo.parquet", Prediction))
     assert [row.id for row in rows] == [question.id for question in read_table(folder / "test/questions.parquet", Question)]
     assert read_json(folder / "select/metrics.json")["fact_exact"]["count"] == 8
+
+
+def test_models_of_others_stand_beside_the_winner_and_cannot_win(tmp_path, made, capsys):
+    folder = made(tmp_path, {"base": (0, 10), "sft-full": (20, 10), "align-dpo": (35, 10)})
+    ids = [question.id for question in read_table(folder / "test/questions.parquet", Question)]
+    write_jsonl(folder / "answers/glm.jsonl", [{"id": id_, "reply": "红色"} for id_ in ids[2:]] + [{"id": "other", "reply": "红色"}])
+
+    winner = selected(folder)
+
+    board = {
+        (row["checkpoint"], row["metric"]): row
+        for row in csv.DictReader((folder / "select/leaderboard.csv").read_text(encoding="utf-8").splitlines())
+    }
+    assert winner["checkpoint"] == "align-dpo"
+    assert (board["glm", "fact_exact"]["value"], board["glm", "fact_exact"]["count"]) == ("0.75", "8")
+    assert "2 items without an answer count as wrong, 1 ids are of no item" in capsys.readouterr().out
+    assert "glm" in (folder / "select/report.html").read_text(encoding="utf-8")
+    assert "glm" not in winner["looks"]["asked"]
+    (folder / "answers/glm.jsonl").rename(folder / "answers/base.jsonl")
+    with pytest.raises(StageError, match="base is the name of another candidate"):
+        selected(folder)
 
 
 def test_looks_at_the_test_are_counted_by_model_and_test(tmp_path, made):
@@ -357,11 +378,12 @@ def test_the_report_stands_alone_in_both_languages(tmp_path, made):
     selected(folder)
 
     page = (folder / "select" / "report.html").read_text(encoding="utf-8")
-    assert not re.findall(r"(?:src|href)=[\"'](?!data:)|https?://|@import", page)
+    assert not re.findall(r"(?:src|href)=[\"'](?!data:|#)|https?://|@import", page)
     assert page.count('lang="zh">') - 1 == page.count('lang="en">') > 50
     assert page.count("<polyline") == 2
     assert page.count('class="matrix"') == 3
     assert page.count('class="question"') == 3
+    assert page.count("<details id=") == 11
 
 
 def test_every_metric_and_heading_has_a_name_in_both_languages():
@@ -379,15 +401,6 @@ def test_two_runs_give_the_same_bytes(tmp_path, made):
 
     assert len(first) == 10 + len([*(folder / "align/dpo/model").iterdir()])
     assert first == {path: path.read_bytes() for path in (folder / "select").rglob("*") if path.is_file()}
-
-
-def test_examples_come_from_every_task_in_turn():
-    questions = [asked("fact", i) for i in range(50)] + [asked("chat", 0)]
-    rows = [answered("fact", i, True) for i in range(50)] + [answered("chat", 0, True)]
-
-    shown = report.examples(questions, {"base": rows}, 4)
-
-    assert [example["question"].id for example in shown] == ["fact12", "fact37", "chat0"]
 
 
 @pytest.mark.parametrize(

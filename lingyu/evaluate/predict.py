@@ -42,6 +42,12 @@ def judged(question: Question, prompt: str, reply: str, options: list[str], comp
     return blank(question, question.task, values=values, **fields)
 
 
+def given(questions: Sequence[Question], replies: Mapping[str, str], compared: Collection[str] = ()) -> list[Prediction]:
+    """What scorers say of replies that were made elsewhere, by the id of the question; one without is answered by nothing."""
+    options = ordered_options(questions)
+    return [judged(one, one.messages[-1].content, replies.get(one.id, ""), options, compared) for one in questions]
+
+
 def with_likeliest(
     checkpoint: ask.Checkpoint, rows: list[Prediction], questions: Sequence[Question], prompts: Sequence[str]
 ) -> list[Prediction]:

@@ -1,15 +1,14 @@
 """The evaluation report: which checkpoint won and why, the effect of each stage, curves and examples. One HTML file in two languages."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import cycle, islice
 from math import ceil, floor, log10
 from pathlib import Path
 from typing import Any, Literal, TypedDict
 
 from lingyu.evaluate.metrics import INVALID, Change, Measure, Prediction, all_metrics, change, named
-from lingyu.records import Question
 from lingyu.select.gate import Round, Rules
 from lingyu.select.names import heading, name_of
+from lingyu.statistics import holm
 
 Curve = list[dict[str, float | None]]
 GENERAL = "general_bits_per_byte"
@@ -33,9 +32,12 @@ def page(template: Path, **values: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    rules: Rules = values["rules"]
+    seen = [name for name in (rules.primary, *rules.weights) if any(name in measured for measured in values["measures"].values())]
     environment.filters |= {"figure": figure, "signed": signed, "chance": format_p}
     return environment.get_template(template.name).render(
         **values,
+        primary=seen[0],
         name_of=name_of,
         heading=heading,
         named=named,
@@ -106,7 +108,7 @@ def said_of(each: Round, rules: Rules) -> Iterable[Text]:
         gain, chance = signed(each.compared[name].primary["difference"], rules.primary), format_p(found.corrected)
         if found.promoted:
             yield {
-                "zh": f"在开发集上，{name} 的{title.zh}比 {each.incumbent} 高 {gain}（校正后 p {chance}），其他指标均未变差。",
+                "zh": f"在开发集上，{name} 的{title.zh}高于 {each.incumbent}（{gain}，校正后 p {chance}），受保护的指标均未变差。",
                 "en": f"On the dev items {name} gains {gain} of {title.en} over {each.incumbent} (corrected p {chance}) "
                 "and loses nothing that is guarded.",
             }
@@ -142,16 +144,59 @@ def losses(each: Round, name: str, lost: Sequence[str], language: Literal["zh", 
     return "、".join(told).replace(" (", "（").replace(")", "）") if language == "zh" else ", ".join(told)
 
 
-def against(winner: str | None, asked: Mapping[str, Sequence[Prediction]], resamples: int, seed: int) -> dict[str, dict[str, Change]]:
-    """How the winner differs on the test from each other checkpoint that was asked it."""
-    if winner is None:
-        return {}
-    found = {}
+class Move(TypedDict):
+    """A metric that the winner has better or worse than another checkpoint on the test, and an item that shows it (its number)."""
+
+    metric: str
+    change: Change
+    direction: Literal["better", "worse"]
+    example: int | None
+
+
+def against(
+    winner: str | None, asked: Mapping[str, Sequence[Prediction]], level: float, resamples: int, seed: int
+) -> dict[str, list[Move]]:
+    """What the winner does better and worse on the test than each other checkpoint that was asked it: paired tests, Holm-corrected over
+    the metrics, without those that are shown in detail only."""
+    found: dict[str, list[Move]] = {}
     for name, rows in asked.items():
-        if name != winner:
-            changes = {metric.name: change(metric, rows, asked[winner], resamples, seed) for metric in all_metrics(rows)}
-            found[name] = {metric: moved for metric, moved in changes.items() if moved}
+        if winner is None or name == winner:
+            continue
+        changes = {one.name: change(one, rows, asked[winner], resamples, seed) for one in all_metrics(rows) if not one.detail}
+        moved = {metric: each for metric, each in changes.items() if each}
+        chances = holm({metric: each["chance"] for metric, each in moved.items()})
+        directions = {metric: movement({**each, "chance": chances[metric]}, metric, level) for metric, each in moved.items()}
+        found[name] = [
+            Move(metric=metric, change=moved[metric], direction=direction, example=example(metric, direction, rows, asked[winner]))
+            for metric, direction in directions.items()
+            if direction != "same"
+        ]
     return found
+
+
+def example(metric: str, direction: str, rows: Sequence[Prediction], mine: Sequence[Prediction]) -> int | None:
+    """The first item whose value the metric counts, and which became right, or wrong."""
+    one = named(metric)
+    for place, (before, after) in enumerate(zip(rows, mine, strict=True)):
+        if one.item(before) and one.item(after) and before.correct != after.correct and after.correct == (direction == "better"):
+            return place
+    return None
+
+
+def headline(winner: str, rules: Rules, tests: Mapping[str, Mapping[str, Measure]], reference: str) -> Text:
+    """The result in one sentence: what the winner gets right on the test, beside the reference."""
+    metric = rules.primary if rules.primary in tests[winner] else next((name for name in rules.weights if name in tests[winner]), "")
+    if not metric:
+        return {
+            "zh": f"选出 {winner}；测试集中没有主指标的题目。",
+            "en": f"{winner} is selected; the test has no items of the primary metric.",
+        }
+    title, value = name_of(metric), figure(tests[winner][metric]["value"], metric)
+    zh, en = f"{winner} 在测试集上的{title.zh}为 {value}", f"{winner} scores {value} on {title.en} in the test"
+    if reference != winner and metric in tests.get(reference, {}):
+        other = figure(tests[reference][metric]["value"], metric)
+        zh, en = f"{zh}，{reference} 为 {other}", f"{en}; {reference}, {other}"
+    return {"zh": f"{zh}。", "en": f"{en}."}
 
 
 def not_part(checkpoints: Mapping[str, Mapping[str, Any]]) -> Text | None:
@@ -213,18 +258,6 @@ def movement(change: Change, metric: str, level: float) -> str:
     if change["chance"] >= level:
         return "same"
     return "better" if (change["difference"] > 0) == (named(metric).better == "higher") else "worse"
-
-
-def examples(questions: Sequence[Question], predictions: Mapping[str, Sequence[Prediction]], count: int) -> list[dict[str, Any]]:
-    """Questions of every task in turn, sampled evenly over its items, with every checkpoint's reply."""
-    kinds: dict[tuple[str, str], list[int]] = {}
-    for place, question in enumerate(questions):
-        kinds.setdefault((question.task, question.known if question.task == "fact" else ""), []).append(place)
-    shares = dict.fromkeys(kinds, 0)
-    for kind in islice(cycle(kinds), min(count, len(questions))):
-        shares[kind] += min(1, len(kinds[kind]) - shares[kind])
-    places = [kinds[kind][(2 * i + 1) * len(kinds[kind]) // (2 * share)] for kind, share in shares.items() for i in range(share)]
-    return [{"question": questions[place], "replies": {name: rows[place] for name, rows in predictions.items()}} for place in places]
 
 
 def matrices(rows: Iterable[tuple[str, str, int]]) -> list[dict[str, Any]]:
