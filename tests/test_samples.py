@@ -10,8 +10,10 @@ from collections import Counter, defaultdict
 from pathlib import Path
 
 import pytest
+import yaml
 
 from lingyu.generate.rules import articles, knowledge
+from lingyu.text.ngrams import grams_of, similarity
 
 SAMPLES = Path(__file__).parent.parent / "samples"
 DRONE = SAMPLES / "drone"
@@ -332,7 +334,7 @@ def lines(name):
     return [json.loads(line) for line in (SAMPLES / name).read_text(encoding="utf-8").splitlines()]
 
 
-@pytest.mark.parametrize("name", ["law", "clinic"])
+@pytest.mark.parametrize("name", ["law", "clinic", "school"])
 def test_each_script_makes_the_committed_bytes(tmp_path, name):
     importlib.import_module(f"make_{name}").main(tmp_path)
 
@@ -411,3 +413,58 @@ def test_a_doctor_asks_at_most_eight_questions_gets_short_replies_and_then_advis
     assert min(asked) >= 2
     assert max(asked) == 8
     assert sum(asked) / len(asked) > 4
+
+
+SKILLS = ["retrieval", "support", "socratic", "essay"]
+
+
+def written(name):
+    return yaml.safe_load((SAMPLES / "written" / f"{name}.yaml").read_text(encoding="utf-8"))
+
+
+def test_school_is_as_large_as_promised():
+    planted = Counter(file for file, *_ in written("school/planted"))
+    labels = Counter(row["label"] for row in lines("school/messages/messages.jsonl"))
+
+    assert sum(planted.values()) == 20
+    for skill in SKILLS:
+        rows = lines(f"school/dialogues/{skill}.jsonl")
+        assert len(rows) == 40 + planted[f"dialogues/{skill}.jsonl"]
+        assert {row["system"] for row in rows} == {written("school/skills")[skill]}
+    assert len(lines("school/letters/letters.jsonl")) == 60 + len(written("school/dropped"))
+    assert labels == {"伤人": 80, "平和": 40}
+
+
+def test_letters_are_long_and_their_replies_too():
+    rows = written("school/letters")
+
+    assert len({row["信"] for row in rows}) == 60
+    assert min(len(row["信"]) for row in rows) > 100
+    assert min(len(row["回"]) for row in rows) > 200
+
+
+def test_harsh_messages_have_the_four_elements_and_mild_ones_none():
+    elements = {"观察", "感受", "需要", "请求", "改写"}
+    for row in lines("school/messages/messages.jsonl"):
+        assert elements & set(row) == (elements if row["label"] == "伤人" else set())
+        assert row["label"] == "平和" or row["观察"] in row["text"]
+
+
+def test_an_answer_cites_the_search_results_that_help_and_no_other():
+    helpless = 0
+    for row in lines("school/dialogues/retrieval.jsonl"):
+        cited = {int(number) for number in re.findall(r"\[(\d)\]", row["messages"][-1]["content"])}
+        assert cited <= set(row["useful"])
+        assert bool(cited) == bool(row["useful"])
+        helpless += not cited
+
+    assert helpless >= 6
+
+
+def test_a_planted_row_nearly_repeats_one_row_and_equals_none():
+    for file, opening, old, new in written("school/planted"):
+        texts = [" ".join(m["content"] for m in row["messages"]) for row in lines(f"school/{file}")]
+        alike = [text for text in texts if opening in text or opening.replace(str(old), str(new)) in text]
+        assert len(alike) == 2, opening
+        assert alike[0] != alike[1]
+        assert similarity(*map(grams_of, alike)) > 0.75

@@ -1,0 +1,77 @@
+"""Generates samples/school from the hand-written files in samples/written/school; for developers only.
+
+Run: python samples/make_school.py [folder]     (the folder is samples/school by default)
+"""
+
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+from making import SAMPLES, pick, read_yaml, shuffled, write_rows
+
+ELEMENTS = ["观察", "感受", "需要", "请求", "改写"]
+USEFUL = "√"  # before a search result that helps; × before one that does not
+
+
+def main(out: Path) -> None:
+    for skill in read_yaml("school/skills"):
+        name = f"dialogues/{skill}.jsonl"
+        given = dialogues(skill)
+        write_rows(out / name, shuffled([*given, *near_duplicates(name, given)], name))
+    write_rows(out / "letters/letters.jsonl", shuffled(letters(), "letters"))
+    write_rows(out / "messages/messages.jsonl", shuffled(messages(), "messages"))
+
+
+def dialogues(skill: str) -> list[dict[str, Any]]:
+    system = read_yaml("school/skills")[skill]
+    rows = []
+    for item in read_yaml(f"school/{skill}"):
+        row: dict[str, Any] = {"skill": skill, "system": system}
+        if skill == "retrieval":
+            results = [result[1:] for result in item["r"]]
+            found = "\n".join(f"[{number}] {result}" for number, result in enumerate(results, start=1))
+            turns = [f"资料：\n{found}\n\n问题：{item['q']}", item["a"]]
+            row["useful"] = [number for number, result in enumerate(item["r"], start=1) if result.startswith(USEFUL)]
+        else:
+            turns = item
+        row["messages"] = [{"role": "assistant" if place % 2 else "user", "content": text} for place, text in enumerate(turns)]
+        rows.append(row)
+    return rows
+
+
+def near_duplicates(name: str, given: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows that planted.yaml asks for: another with a word or two changed."""
+    rows = []
+    for file, opening, old, new in read_yaml("school/planted"):
+        if file == name:
+            (row,) = (row for row in given if opening in row["messages"][0]["content"])
+            changed = [message | {"content": message["content"].replace(str(old), str(new))} for message in row["messages"]]
+            rows.append(row | {"messages": changed})
+    return rows
+
+
+def letters() -> list[dict[str, str]]:
+    """Letters with their replies; those of dropped.yaml are among them, to be dropped for privacy or safety."""
+    return [{"question": row["信"], "answer": row["回"]} for name in ("letters", "dropped") for row in read_yaml(f"school/{name}")]
+
+
+def harsh() -> list[dict[str, str]]:
+    """Hurtful messages: what happened, and what is said about it, in either order; with the four elements and a rewriting."""
+    rows = []
+    for said, *elements in read_yaml("school/nvc")["harsh"]:
+        what = elements[0] + pick(["。", "！"], "mark", said)
+        said = said if re.search("[。！？]$", said) else said + "！"
+        rows.append(
+            {"text": "".join(pick([[what, said], [said, what]], "order", said)), "label": "伤人"}
+            | dict(zip(ELEMENTS, elements, strict=True))
+        )
+    return rows
+
+
+def messages() -> list[dict[str, str]]:
+    return [*harsh(), *({"text": text, "label": "平和"} for text in read_yaml("school/nvc")["mild"])]
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else SAMPLES / "school")
