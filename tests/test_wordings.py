@@ -7,13 +7,13 @@ import yaml
 
 from lingyu.generate import wordings
 from lingyu.generate.llm import entity, judged, nvc
-from lingyu.generate.rules import articles, classify, definitions, exams, keywords, knowledge, situations, turns
+from lingyu.generate.rules import articles, classify, definitions, exams, keywords, knowledge, outside, situations, turns
 from lingyu.generate.wordings import FOLDER, Phrases, Wordings, blanks, blanks_of
 from lingyu.stage import StageError
 
 USED = {
     "articles": articles, "classify": classify, "definitions": definitions, "entity": entity, "exams": exams, "judged": judged,
-    "keywords": keywords, "knowledge": knowledge, "nvc": nvc, "situations": situations, "turns": turns,
+    "keywords": keywords, "knowledge": knowledge, "nvc": nvc, "outside": outside, "situations": situations, "turns": turns,
 }  # fmt: skip
 
 

@@ -64,7 +64,7 @@ PHRASES = {
 DIALECT = re.compile("|".join(f"(?:{phrase})" for phrase in PHRASES), re.IGNORECASE)
 
 # Not prose of this project: corpora and benchmark data, outputs of runs and what was published of them, the licence.
-CORPORA = ("samples/drone/", "samples/law/", "samples/clinic/", "samples/school/", "samples/written/")
+CORPORA = (f"samples/{folder.name}/" for folder in (ROOT / "samples").iterdir() if folder.is_dir())
 DATA = (*CORPORA, "bench/records/", "docs/results", "out/", "dvc.lock", "LICENSE", "requirements.lock")
 
 # Old names of parameters, which an error message translates.
