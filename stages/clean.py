@@ -9,6 +9,7 @@ Writes  out/clean/tables            the rows kept, in their order
 """
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import closing
@@ -75,6 +76,11 @@ class Params(StageParams):
         description="What validate only reports, as it may be meant so: contrary answers to one question, answers of one word, answers in "
         "another language than the question, what is left of a template.",
     )
+    drop_matching: dict[str, str] = Field(
+        {},
+        description="Reasons of your own, each with a regular expression; a row whose text matches is dropped, counted under the reason: "
+        "{safety: 割腕|遗书}. Personal data is masked before.",
+    )
     mask: list[str] = Field(
         ["resident_id", "passport", "mobile", "email", "bank_card", "landline", "foreign_phone", "plate", "ip", "credit_code"],
         description="Kinds of personal data to mask. Also name and address, for hotline records, case files and forms: rules find few "
@@ -93,6 +99,16 @@ class Params(StageParams):
             raise ValueError(f"no rule for {', '.join(unknown)}; must be one of {', '.join(pii.RULES)}")
         return kinds
 
+    @field_validator("drop_matching")
+    @classmethod
+    def are_patterns(cls, reasons: dict[str, str]) -> dict[str, str]:
+        for reason, pattern in reasons.items():
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise ValueError(f"{reason}: {pattern!r} is no regular expression ({error})") from None
+        return reasons
+
     @model_validator(mode="after")
     def has_use_for_the_model(self) -> Self:
         if self.ner and not set(self.mask) & set(pii.BY_MODEL):
@@ -101,7 +117,14 @@ class Params(StageParams):
 
 
 def run(params: Params, tables: Path, words: Path, validated: Path, out: Path) -> None:
-    limits = Limits(params.min_chars, params.max_repeated, tuple(params.languages), lists_for_clean(words), frozenset(params.drop))
+    limits = Limits(
+        params.min_chars,
+        params.max_repeated,
+        tuple(params.languages),
+        lists_for_clean(words),
+        frozenset(params.drop),
+        params.drop_matching,
+    )
     about = ABOUT | ({"dialogues": Answers} if "conflicting_answer" in params.drop else {})
     near_dialogues = params.near_duplicate_dialogues is not None
     rules = Rules(limits, tuple(params.mask), params.simplified, params.ner, near_dialogues, frozenset(about))

@@ -29,6 +29,24 @@ PARAMS = clean.Params(**VALUES, mask=["mobile", "email"])
 LONG = "电池温度低于零度时不得起飞，应当先预热电池，确认电压正常以后再行起飞检查。"
 
 
+def test_reasons_of_ones_own_are_counted_by_their_names_after_masking(tmp_path):
+    params = clean.Params(**VALUES, mask=["mobile"], drop_matching={"safety": "遗书", "contact": "手机"})
+    rows = [
+        dialogue(1, "我写好了遗书。", "请现在告诉大人。"),
+        dialogue(2, "我的号码是13812345678，请联系我。", "好的。"),
+        dialogue(3, "写作文累。", "慢慢来。"),
+    ]
+    write_tables(tmp_path / "in", {"dialogues": rows, "labels": [label(1, "班上有人写遗书。", "高"), label(2, "迟到三次。", "低")]})
+
+    clean.run(params, tmp_path / "in", WORDS, tmp_path / "metrics.json", tmp_path / "out")
+
+    dropped = {(row["table"], row["reason"], row["place"]) for row in read_jsonl(tmp_path / "out/dropped.jsonl")}
+    assert {(table, reason) for table, reason, _ in dropped} == {("dialogues", "safety"), ("dialogues", "contact"), ("labels", "safety")}
+    assert len(read_tables(tmp_path / "out/tables")["dialogues"]) == 1
+    with pytest.raises(ValidationError, match="no regular expression"):
+        clean.Params(**VALUES, drop_matching={"bad": "("})
+
+
 def run(tmp_path, **tables):
     """The kept tables and the dropped rows as (table, reason, place)."""
     write_tables(tmp_path / "in", tables)

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from lingyu.records import Dialogue, Document, Exam, Fact, Label, Message, Preference, Row
 from lingyu.text.language import is_foreign, same_language
@@ -40,6 +40,7 @@ class Limits:
     languages: tuple[str, ...]
     words: Mapping[str, Words]
     drop: frozenset[str] = frozenset()  # optional reasons to drop rows
+    matching: Mapping[str, str] = field(default_factory=dict)  # the user's own reasons, each with a regular expression
 
     def matches(self, name: str, text: str) -> bool:
         """Whether the text matches the list."""
@@ -48,7 +49,24 @@ class Limits:
 
 def reason_to_drop(row: Row, limits: Limits) -> str | None:
     """The first rule that the row violates, or None to keep it."""
-    return next((reason for reason, broken in RULES[type(row)](row, limits) if broken), None)
+    broken = (reason for reason, broken in RULES[type(row)](row, limits) if broken)
+    matched = (reason for reason, pattern in limits.matching.items() if re.search(pattern, all_text(row)))
+    return next(broken, None) or next(matched, None)
+
+
+def all_text(row: Row) -> str:
+    match row:
+        case Document() | Label():
+            return row.text
+        case Fact():
+            return "\n".join([row.entity, row.relation, *row.values])
+        case Exam():
+            return "\n".join([row.question, *row.options])
+        case Preference():
+            return "\n".join([*(message.content for message in row.messages), row.chosen, row.rejected])
+        case Dialogue():
+            return "\n".join(message.content for message in row.messages)
+    raise TypeError(f"clean has no rows of type {type(row).__name__}")
 
 
 def document(row: Document, limits: Limits) -> Iterator[tuple[str, bool]]:
