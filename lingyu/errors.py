@@ -10,6 +10,13 @@ class StageError(Exception):
     """An error that the person running the stage can fix. Shown without a traceback."""
 
 
+class Unavailable(StageError):
+    """Something outside, such as an endpoint or a hub, does not answer. Unlike other errors it may pass by itself: a flow tries again."""
+
+
+UNAVAILABLE = os.EX_TEMPFAIL  # exit status of a stage that ends in Unavailable
+
+
 def disk_is_full(error: Exception) -> bool:
     """Whether a full disk caused the error. Arrow, safetensors and torch only report it in the message; otherwise check the disk."""
     codes = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}

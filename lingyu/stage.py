@@ -12,7 +12,7 @@ from typing import Annotated, Any, ClassVar, Self, Union, get_args, get_origin
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from lingyu.errors import FULL, LEFT, disk_is_full
+from lingyu.errors import FULL, LEFT, UNAVAILABLE, Unavailable, disk_is_full
 from lingyu.errors import StageError as StageError
 from lingyu.launch import end_with_parent, is_first, launched, take_choice
 from lingyu.runtime import fast_process, light_process
@@ -198,7 +198,7 @@ def start(run: Callable[..., None], params: type[StageParams], *, heavy: bool = 
     """Run a stage as `python -m stages.<name> [item]`, its parameters from the section of that name.
 
     `{item}` in a path is replaced by the item. heavy: the stage imports torch, and runs in the warm process if there is
-    one (lingyu.runtime.warm). A StageError ends in one message and exit status 1.
+    one (lingyu.runtime.warm). A StageError ends in one message and exit status 1, or UNAVAILABLE.
     """
     with fast_process() if heavy else light_process():
         run_stage(run, params, heavy=heavy, paths=paths)
@@ -220,6 +220,10 @@ def run_stage(run: Callable[..., None], params: type[StageParams], *, heavy: boo
         if heavy and (status := launched(f"stages.{name}", getattr(values, "processes", 1))) is not None:
             sys.exit(status)
         run(values, **{key: filled(path, item) for key, path in paths.items()})
+    except Unavailable as error:
+        if reports:
+            print(f"{label}: {error}\n{LEFT}", file=sys.stderr)
+        sys.exit(UNAVAILABLE)
     except StageError as error:
         sys.exit(f"{label}: {error}\n{LEFT}" if reports else 1)
     except Exception as error:

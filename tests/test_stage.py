@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar, Literal
 import pytest
 from pydantic import Field, PositiveInt, model_validator
 
-from lingyu.errors import FULL, LEFT, disk_is_full
+from lingyu.errors import FULL, LEFT, UNAVAILABLE, Unavailable, disk_is_full
 from lingyu.files import write_json
 from lingyu.stage import StageError, StageParams, filled, start
 
@@ -203,6 +203,20 @@ def test_what_a_person_can_put_right_ends_in_one_message(params, monkeypatch):
         start(run, Params)
 
     assert ended.value.code == f"fly: the wind is 12 m/s. Wait.\n{LEFT}"
+
+
+def test_what_may_pass_by_itself_ends_in_a_status_of_its_own(params, monkeypatch, capsys):
+    params("fly: {steps: 3, name: far}")
+    monkeypatch.setattr("sys.argv", ["stages/fly.py"])
+
+    def run(values):
+        raise Unavailable("the tower does not answer.")
+
+    with pytest.raises(SystemExit) as ended:
+        start(run, Params)
+
+    assert ended.value.code == UNAVAILABLE == 75
+    assert capsys.readouterr().err == f"fly: the tower does not answer.\n{LEFT}\n"
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs the device that is always full")

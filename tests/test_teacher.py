@@ -15,6 +15,7 @@ from openai_server import Reply, good, good_answer, serving
 from rows import document
 from teaching import SAMPLING, counts, exchanges, lesson, reasons, settings, teach
 
+from lingyu.errors import Unavailable
 from lingyu.generate.llm.client import tokens_of
 from lingyu.generate.llm.endpoint import retry_after
 from lingyu.stage import StageError
@@ -225,8 +226,10 @@ def test_an_endpoint_that_cannot_be_asked_is_told_and_nothing_is_recorded(tmp_pa
 
 
 def test_an_endpoint_that_is_down_is_told(tmp_path):
-    with pytest.raises(StageError, match=r"the teacher at http://127.0.0.1:9/v1 does not answer: ClientConnectorError"):
+    with pytest.raises(StageError, match=r"the teacher at http://127.0.0.1:9/v1 does not answer: ClientConnectorError") as stopped:
         teach("http://127.0.0.1:9/v1", tmp_path, reliable(1), retries=0)
+
+    assert stopped.type is Unavailable
 
 
 @pytest.mark.parametrize(("spared", "told"), [("", "404 no such page"), ("teacher.invalid", "ClientConnectorDNSError")])

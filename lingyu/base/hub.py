@@ -5,6 +5,7 @@ import os
 import shutil
 from pathlib import Path
 
+from lingyu.errors import Unavailable
 from lingyu.stage import StageError
 
 WANTED = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.jinja", "*.model", "merges.txt", "vocab.txt", "LICENSE*"]
@@ -51,7 +52,7 @@ def from_huggingface(name: str, revision: str, out: Path) -> None:
             f"{name} on Hugging Face has no revision {revision!r}. Set base.model.revision to one of its commits or tags."
         ) from None
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
-        raise StageError(unreachable("Hugging Face", f"{name} at {revision}", "HF_ENDPOINT", error)) from error
+        raise Unavailable(unreachable("Hugging Face", f"{name} at {revision}", "HF_ENDPOINT", error)) from error
     shutil.rmtree(out / ".cache", ignore_errors=True)
 
 
@@ -62,7 +63,7 @@ def from_modelscope(name: str, revision: str, out: Path) -> None:
     try:
         HubApi().download_repo(name, "model", revision=revision, local_dir=out, allow_patterns=WANTED)
     except Exception as error:  # the client raises many types, all of which mean that the download failed
-        raise StageError(unreachable("ModelScope", f"{name} at {revision}", "MODELSCOPE_ENDPOINT", error)) from error
+        raise Unavailable(unreachable("ModelScope", f"{name} at {revision}", "MODELSCOPE_ENDPOINT", error)) from error
 
 
 def unreachable(hub: str, model: str, variable: str, error: Exception) -> str:

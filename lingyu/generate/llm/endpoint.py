@@ -18,6 +18,7 @@ from urllib.request import getproxies, proxy_bypass
 
 from pydantic import BaseModel, Field, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError
 
+from lingyu.errors import Unavailable
 from lingyu.stage import StageError, StageParams
 
 if TYPE_CHECKING:
@@ -130,7 +131,7 @@ class Endpoint:
                 await asyncio.sleep(pause(attempt) if attempt < self._address.retries else 0)
             else:
                 self._next = max(self._next, time.monotonic() + seconds)  # holds for all
-        raise StageError(
+        raise Unavailable(
             f"the teacher at {self._address.base_url} does not answer: {problem} ({attempt + 1} tries). "
             "Check that it runs and can handle generate.teacher.concurrency and requests_a_minute (params.yaml)."
         )
@@ -182,7 +183,7 @@ class Endpoint:
         """The seconds that Retry-After asks for, None where there is none."""
         wait = retry_after(header)
         if wait is not None and wait > self._address.max_wait_seconds:
-            raise StageError(
+            raise Unavailable(
                 f"the teacher at {self._address.base_url} wants {wait:.0f} s without requests, more than generate.teacher.max_wait_seconds "
                 f"({self._address.max_wait_seconds:g}, params.yaml). What was answered is kept; run again later."
             )

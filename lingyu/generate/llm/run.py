@@ -141,7 +141,7 @@ async def asked(lesson: Lesson, settings: Settings, record: Record, plan: Teachi
             try:
                 return await lesson.all_methods(teaching)
             except StageError as error:
-                raise StageError(f"{error}\n{unfinished(plan, teaching)}") from None
+                raise type(error)(f"{error}\n{unfinished(plan, teaching)}") from None
 
 
 def answering(settings: Settings) -> AbstractAsyncContextManager[Endpoint | Written]:
