@@ -11,7 +11,7 @@ export DVC_NO_ANALYTICS := 1
 # Most tests use one core; past four processes their imports cost more than they save. A file's tests stay together until one runs idle.
 TESTS := pytest -m "not real" --numprocesses logical --maxprocesses 4 --dist worksteal
 
-.PHONY: setup repro test test-real check check-release serve data profile recipe matrix review
+.PHONY: setup repro test test-real check check-release serve data profile recipe matrix review schedule
 
 setup: .venv/ready
 
@@ -54,6 +54,11 @@ data: setup
 	rm -rf data
 	dvc import-url --force "$(FROM)" data
 	@echo "data/ now holds $(FROM). Next: make repro"
+
+# make schedule CRON="0 3 * * 1": retraining on this machine, with server and worker, in the foreground (docs/retraining.md).
+CRON ?= 0 3 * * 1
+schedule: setup
+	python -m flows.schedule --cron "$(CRON)"
 
 # make profile NAME=laptop: the sizes of profiles/NAME.yaml in params.yaml.
 profile: setup

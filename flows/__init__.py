@@ -25,9 +25,11 @@ def start(name: str, run: Callable[[], object]) -> None:
     """Run a flow from the command line. A StageError ends in one message and exit status 1."""
     for logger in ("prefect.flow_runs", "prefect.task_runs"):
         logging.getLogger(logger).addFilter(without_traceback)
+    from prefect.exceptions import CancelledRun
+
     try:
         run()
-    except StageError as error:
+    except (StageError, CancelledRun) as error:
         sys.exit(f"{name}: {error}")
     except KeyboardInterrupt:
         sys.exit(f"{name}: stopped. Finished outputs are kept; run it again to continue.")

@@ -1,15 +1,11 @@
 """The DAG as DVC knows it, and running DVC, for the flows."""
 
-import io
 import logging
-import os
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from lingyu.stage import StageError
 
@@ -92,27 +88,6 @@ def altered(stage: str) -> list[str]:
     return [path for reasons in found if isinstance(reasons, dict) for path in reasons.get("changed outs", {})]
 
 
-def running(*words: str, **environment: str) -> subprocess.Popen[bytes]:
-    """Start `python -m words` with these additional environment variables."""
-    # Unbuffered, so that output appears in the log at once.
-    more = {**os.environ, "PYTHONUNBUFFERED": "1", **environment}
-    return subprocess.Popen([sys.executable, "-m", *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=more)
-
-
-def lines(output: IO[bytes], every: float = 30.0) -> Iterator[str]:
-    """The lines of a running command. A progress bar, which rewrites its line, gives one line per `every` seconds and its last."""
-    shown, pending = time.monotonic(), ""
-    with io.TextIOWrapper(output, encoding="utf-8", errors="replace", newline="") as parts:
-        for part in parts:
-            text = part.rstrip()
-            if not part.endswith("\r"):
-                if text or pending:
-                    yield text or pending
-                pending = ""
-            elif text:
-                pending = text
-                if time.monotonic() - shown >= every:
-                    yield pending
-                    shown, pending = time.monotonic(), ""
-    if pending:
-        yield pending
+def checkout() -> None:
+    """Have data/ and out/ as the .dvc files and dvc.lock say, as far as DVC's cache has it."""
+    subprocess.run([sys.executable, "-m", "dvc", "checkout", "--force", "--quiet"], check=False, stdin=subprocess.DEVNULL)

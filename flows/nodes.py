@@ -31,7 +31,7 @@ from prefect.deployments import run_deployment
 from prefect.exceptions import ObjectNotFound
 
 from flows import dag, start, without_traceback
-from flows.retrain import logged
+from flows.commands import logged
 from lingyu.stage import StageError
 
 POLL_SECONDS = 2.0

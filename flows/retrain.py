@@ -1,139 +1,187 @@
-"""retrain: bring the pipeline up to date, and recommend whether to release the new winner.
+"""retrain: update the corpus, bring the pipeline up to date, and recommend whether to release the new winner.
 
-DVC decides what is stale and how to run it; this flow decides when, where and how often to retry. It releases nothing.
+DVC decides what is stale and how to run it; this flow decides when, where and how often to retry. A run that has nothing to do ends at
+once; one that fails or is cancelled leaves the project folder as it was. Only one run at a time works in a folder.
 
 Reads   dvc.yaml                            the stages, their order, and where each should run (meta.runner)
         out/package/release/manifest.json   the metrics of the new winner
         releases/released.json              those of the last release (flows/release.py)
-Writes  the outputs of the stages; changes, metrics, report and comparison are Prefect artifacts
+Writes  data.dvc, dvc.lock and the outputs of the stages; changes, metrics, report and comparison are Prefect artifacts
+        .lingyu/retrain                     the lock; what a failed run had made
 """
 
 import argparse
-import os
+import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from prefect import flow, get_run_logger, task
+from prefect import flow, get_run_logger, runtime, task
 from prefect.artifacts import create_link_artifact, create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
-from prefect.states import Completed
+from prefect.states import Cancelled, Completed
 from prefect.task_runners import ThreadPoolTaskRunner
-from prefect.types.entrypoint import EntrypointType
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 
-from flows import dag, start
+from flows import commands, dag, start
+from flows.commands import logged
 from flows.release import RECORD
+from lingyu.errors import UNAVAILABLE
 from lingyu.files import read_json
 from lingyu.release import compare
 from lingyu.release import manifest as about
+from lingyu.retrain import lock, tree
 from lingyu.stage import StageError, StageParams
 
 MANIFEST = Path("out/package/release/manifest.json")
-LAST_LINES = 12  # of a failed stage, in the message; the full output is in the log of its task
-# DVC prints after every stage how to commit it; not useful in a log.
-HINTS = ("To track the changes with git", "git add ", "To enable auto staging", "dvc config core.autostage", "Use `dvc push`")
+LOCK = Path(".lingyu/retrain/lock")
 
 
 class Params(StageParams):
     limit: PositiveInt = Field(
         1, description="Stages at a time. DVC allows several that share no file, but on one machine they share its cores."
     )
-    retries: dict[str, NonNegativeInt] = Field(
-        {"gpu": 1, "base": 2, "generate": 2},
-        description="Tries after a failure, by a stage's runner (dvc.yaml, meta.runner) or by its name: GPU nodes are taken away, "
-        "endpoints and hubs do not answer. The other stages are deterministic and would only fail twice.",
+    retries: NonNegativeInt = Field(
+        3,
+        description="Further tries of what may pass by itself: an endpoint, a hub or a DVC remote that does not answer, a stage that was "
+        "killed, a file that another DVC command holds. A broken expectation or a wrong parameter is not tried again.",
     )
-    retry_delay_seconds: NonNegativeFloat = Field(30, description="Long enough for a node or an endpoint to come back.")
+    retry_delay_seconds: NonNegativeFloat = Field(30, description="Before the first further try; doubled before each of the next.")
 
 
 @flow
-def retrain(target: str | None = None, pull: bool = False, push: bool = False, limit: int | None = None) -> None:
-    params = Params.load("retrain")
+def retrain(target: str | None = None, pull: bool = False, push: bool = False, limit: int | None = None) -> State[None] | None:
+    try:
+        with alone():
+            return updated(Params.load("retrain"), target, pull, push, limit)
+    except lock.Busy as error:
+        return Cancelled(name="Skipped", message=str(error))
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Hold the folder; whatever ends the run before its end also ends its commands, and puts the folder back as it was."""
+    with lock.held(LOCK, f"retrain {runtime.flow_run.name}") as held, commands.of_a_run(held):
+        if tree.put_back(checkout):
+            get_run_logger().warning("The last run was killed; data.dvc and dvc.lock are again as before it. 已恢复到上次运行之前的状态。")
+        try:
+            with tree.kept([*map(Path, dag.imported()), Path("dvc.lock")], checkout):
+                yield
+        except StageError as error:
+            raise StageError(f"{error}\n{left()}") from None
+
+
+def checkout() -> None:
+    """Have data/ and out/ as data.dvc and dvc.lock say. Not a command of the run, which is being cancelled perhaps."""
+    dag.checkout()
+
+
+def left() -> str:
+    """What a failed run leaves, and where."""
+    made = f" What it had made of data.dvc and dvc.lock is in {tree.HALF_MADE}." if tree.HALF_MADE.exists() else ""
+    return (
+        f"The project folder is as before the run.{made} Finished stages are in DVC's cache and checkpoints in .lingyu: the next run takes "
+        "them from there. 项目目录已恢复；已完成的阶段在 DVC 缓存中，下次运行会直接使用。"
+    )
+
+
+def updated(params: Params, target: str | None, pull: bool, push: bool, limit: int | None) -> State[None] | None:
     limit = limit or params.limit
     if pull:
-        dvc.with_options(name="pull")("pull")
+        dvc.with_options(name="pull")(params, "pull")
     for source in dag.imported():
-        dvc.with_options(name=f"update {source}")("update", source)
+        dvc.with_options(name=f"update {source}")(params, "update", source)
 
     every, changed = dag.steps(), dag.stale()
-    check(params, every)
     steps = dag.leading_to(target, every) if target else every
+    if not any(step.name in changed for step in steps):
+        get_run_logger().info(NOTHING)
+        return Completed(name="Nothing new", message=NOTHING)
     publish("what-changed", changes([step.name for step in steps], changed))
 
-    runs: dict[str, Any] = {}
-    runner: ThreadPoolTaskRunner[Any]
-    with ThreadPoolTaskRunner(max_workers=limit) as runner:
-        for step in steps:
-            once: Any = reproduce.with_options(
-                name=step.name,
-                task_run_name=step.name,
-                **retrying(params, step, limit),
-            )
-            upstream = [runs[name] for name in step.upstream]
-            runs[step.name] = runner.submit(once, {"step": step, "stale": step.name in changed, "upstream": upstream})
-        for run in runs.values():
-            run.wait()
+    states = run(params, steps, changed, limit)
 
     publish("metrics", metrics_table(steps))
     for report in (path for step in steps for path in step.outputs if path.name == "report.html" and path.exists()):
         create_link_artifact(key="report", link=report.resolve().as_uri(), link_text="Report 报告")
-    refuse_failures({name: run.state for name, run in runs.items()})
-    if "package" in runs:
+    refuse_failures(states)
+    if "package" in states:
         publish("comparison", comparison(MANIFEST, RECORD))
     if push:
-        dvc.with_options(name="push")("push")
+        dvc.with_options(name="push")(params, "push")
+    return None
+
+
+NOTHING = "Nothing new: data and stages are up to date. 没有新内容：数据和所有阶段均为最新。"
+
+
+def run(params: Params, steps: list[dag.Step], changed: dict[str, list[Any]], limit: int) -> dict[str, State[Any]]:
+    """Run what is stale in order; the final state of each stage."""
+    runs: dict[str, Any] = {}
+    runner: ThreadPoolTaskRunner[Any]
+    with ThreadPoolTaskRunner(max_workers=limit) as runner:
+        try:
+            for step in steps:
+                once: Any = reproduce.with_options(name=step.name, task_run_name=step.name)
+                upstream = [runs[name] for name in step.upstream]
+                runs[step.name] = runner.submit(once, {"params": params, "step": step, "stale": step.name in changed, "upstream": upstream})
+            for each in runs.values():
+                each.wait()
+        except BaseException:
+            commands.end()  # before the threads of the stages are waited for
+            raise
+    return {name: each.state for name, each in runs.items()}
 
 
 @task(cache_policy=NO_CACHE)
-def reproduce(step: dag.Step, stale: bool, upstream: list[bool]) -> bool | State[bool]:
-    """Bring one stage up to date; returns whether it was rerun. The run of an unchanged stage ends as 'Cached'."""
+def reproduce(params: Params, step: dag.Step, stale: bool, upstream: list[bool]) -> bool | State[bool]:
+    """Bring one stage up to date; returns whether its outputs may be new. The run of an unchanged stage ends as 'Cached'."""
     if not stale and not any(upstream):
         return Completed(name="Cached", message="fresh", data=False)
     if step.runner != dag.HERE:
         get_run_logger().info("%s requests the runner %r; running here", step.name, step.runner)
-    if f"Stage '{step.name}' didn't change, skipping" in logged("dvc", "repro", "--single-item", step.name):
+    try:
+        said = retried(params, "dvc", "repro", "--single-item", step.name)
+    except commands.Ended:
+        return Cancelled(message="The run was cancelled; a training goes on from its last checkpoint in the next run.")
+    if f"Stage '{step.name}' didn't change, skipping" in said:
         return Completed(name="Cached", message="its dependencies did not change", data=False)
+    if f"Stage '{step.name}' is cached - skipping run, checking out outputs" in said:
+        return Completed(name="Restored", message="from an earlier run with the same dependencies", data=True)
     return True
 
 
-@task(cache_policy=NO_CACHE, retries=2, retry_delay_seconds=10)
-def dvc(*arguments: str) -> None:
-    logged("dvc", *arguments)
+@task(cache_policy=NO_CACHE)
+def dvc(params: Params, *arguments: str) -> None:
+    retried(params, "dvc", *arguments)
 
 
-def logged(*words: str, **environment: str) -> list[str]:
-    """Run `python -m words` and log its output; returns the lines. Raises StageError with the last lines if it fails."""
-    log, lines = get_run_logger(), []
-    with dag.running(*words, **environment) as process:
-        assert process.stdout is not None
-        for line in dag.lines(process.stdout):
-            if not line.lstrip().startswith(HINTS):
-                log.info("%s", line)
-            lines.append(line)
-    if process.returncode:
-        raise StageError("\n  ".join([f"`{' '.join(words)}` failed:", *lines[-LAST_LINES:]]))
-    return lines
+def retried(params: Params, *words: str) -> list[str]:
+    """The output of the command, after as many tries as it takes where its error may pass by itself."""
+    for attempt in range(params.retries):
+        try:
+            return logged(*words)
+        except StageError as error:
+            if not may_pass(words, str(error)):
+                raise
+            seconds = params.retry_delay_seconds * 2**attempt
+            get_run_logger().warning("%s\nNext try in %g s (%d of %d).", error, seconds, attempt + 1, params.retries)
+            commands.wait(seconds)
+    return logged(*words)
 
 
-def retrying(params: Params, step: dag.Step, limit: int) -> dict[str, Any]:
-    """How often to retry a stage, after what delay, and after which errors."""
-    if wanted := params.retries.get(step.stage, params.retries.get(step.runner, 0)):
-        return {"retries": wanted, "retry_delay_seconds": params.retry_delay_seconds}
-    # With parallel stages, DVC's lock may be held longer than DVC waits for it.
-    return {"retries": 5 if limit > 1 else 0, "retry_delay_seconds": 5, "retry_condition_fn": lock_was_taken}
+def may_pass(words: tuple[str, ...], message: str) -> bool:
+    """Whether the failure of a command may pass by itself, by what DVC says of it."""
+    return bool(re.search(STAGE if "repro" in words else REMOTE, message) or re.search(LOCKED, message))
 
 
-def lock_was_taken(_task: Any, _run: Any, state: State[Any]) -> bool:
-    return any(words in (state.message or "") for words in ("Unable to acquire lock", "it is being blocked by"))
-
-
-def check(params: Params, every: list[dag.Step]) -> None:
-    """Raises StageError if `retries` names an unknown stage or runner."""
-    known = {step.stage for step in every} | {step.runner for step in every}
-    if unknown := sorted(params.retries.keys() - known):
-        raise StageError(f"params.yaml, retrain.retries: unknown stage or runner {', '.join(unknown)}. Known: {', '.join(sorted(known))}.")
+STAGE = rf"exited with ({UNAVAILABLE}|-\d+|1[34]\d)\b"  # it says so (lingyu.errors), or a signal killed it
+REMOTE = (
+    r"(?i)connection|timed? ?out|temporar|unreachable|name resolution|\b(429|50[0234])\b"  # what DVC's remotes say, or data.dvc's source
+)
+LOCKED = r"Unable to acquire lock|it is being blocked by"  # another DVC command is at work
 
 
 def refuse_failures(states: dict[str, State[Any]]) -> None:
@@ -142,9 +190,7 @@ def refuse_failures(states: dict[str, State[Any]]) -> None:
         reasons = [str(state.result(raise_on_failure=False)) for state in failed.values()]
         waiting = [name for name, state in states.items() if state.is_pending()]
         held = [f"Not run because they depend on it: {', '.join(waiting)}."] if waiting else []
-        raise StageError(
-            "\n".join([*reasons, *held, "Finished stages are kept; fix the problem and run again: only missing stages are run."])
-        )
+        raise StageError("\n".join([*reasons, *held, "Fix the problem and run again."]))
 
 
 def publish(key: str, markdown: str) -> None:
@@ -228,22 +274,8 @@ def main() -> None:
     parser.add_argument("--limit", type=int, help="number of stages to run in parallel (default: params.yaml, retrain.limit)")
     parser.add_argument("--pull", action="store_true", help="run `dvc pull` first")
     parser.add_argument("--push", action="store_true", help="run `dvc push` after a successful run")
-    parser.add_argument("--schedule", metavar="CRON", help='keep running on this schedule, such as "0 3 * * 1"; requires a Prefect server')
     values = vars(parser.parse_args())
-    schedule = values.pop("schedule")
-    start("retrain", lambda: serve(schedule, values) if schedule else retrain(**values))
-
-
-def serve(schedule: str, values: dict[str, Any]) -> None:
-    """Keep running the flow on a schedule held by a Prefect server, one run at a time because runs share the folder."""
-    if not os.environ.get("PREFECT_API_URL"):
-        raise StageError(
-            "a schedule requires a Prefect server. Start one with `prefect server start`, then run: "
-            "PREFECT_API_URL=http://127.0.0.1:4200/api python -m flows.retrain --schedule …"
-        )
-    from flows.retrain import retrain as served  # imported under its module name, not as __main__, so that a run can import it
-
-    served.serve(name="lingyu", cron=schedule, parameters=values, limit=1, entrypoint_type=EntrypointType.MODULE_PATH)
+    start("retrain", lambda: retrain(**values))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,108 @@
+"""The commands of a run: their output goes to the log, and none outlives the run."""
+
+import io
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from subprocess import Popen
+from typing import IO
+
+from prefect import get_run_logger
+
+from lingyu.runtime import supervised
+from lingyu.stage import StageError
+
+LAST_LINES = 12  # of a failed command, in the message; the full output is in the log of its task
+# DVC prints after every stage how to commit it; not useful in a log.
+HINTS = ("To track the changes with git", "git add ", "To enable auto staging", "dvc config core.autostage", "Use `dvc push`")
+
+running: set[Popen[bytes]] = set()
+ending = threading.Event()
+lock_files: list[int] = []  # inherited by every command, so that the lock of the run is held until the last of its processes is gone
+
+
+class Ended(Exception):
+    """The run is being cancelled, so that its commands were ended or not started."""
+
+
+@contextmanager
+def of_a_run(lock_file: int) -> Iterator[None]:
+    """All commands started within end when it is left by an error: a cancellation, Ctrl-C, a failure elsewhere."""
+    ending.clear()
+    lock_files[:] = [lock_file]
+    try:
+        yield
+    except BaseException:
+        end()
+        raise
+    finally:
+        lock_files.clear()
+
+
+def end() -> None:
+    """End all running commands, and start no other; returns when they are gone."""
+    ending.set()
+    commands = list(running)
+    for command in commands:
+        close(command)
+    for command in commands:
+        command.wait()
+
+
+def close(command: Popen[bytes]) -> None:
+    """Have the supervisor of the command end it (lingyu.runtime.supervised)."""
+    if command.stdin and not command.stdin.closed:
+        command.stdin.close()
+
+
+def wait(seconds: float) -> None:
+    """Sleep; raises Ended at once when the run is cancelled."""
+    if ending.wait(seconds):
+        raise Ended
+
+
+def logged(*words: str, **environment: str) -> list[str]:
+    """Run `python -m words` and log its output; returns the lines. Raises StageError with the last lines if it fails."""
+    wait(0)
+    log, said = get_run_logger(), []
+    # Unbuffered, so that output appears in the log at once.
+    command = supervised.started((sys.executable, "-m", *words), {**os.environ, "PYTHONUNBUFFERED": "1", **environment}, lock_files)
+    running.add(command)
+    try:
+        assert command.stdout is not None
+        for line in lines(command.stdout):
+            if not line.lstrip().startswith(HINTS):
+                log.info("%s", line)
+            said.append(line)
+        status = command.wait()
+    finally:
+        close(command)
+        command.wait()
+        running.discard(command)
+    if ending.is_set():
+        raise Ended
+    if status:
+        raise StageError("\n  ".join([f"`{' '.join(words)}` failed:", *said[-LAST_LINES:]]))
+    return said
+
+
+def lines(output: IO[bytes], every: float = 30.0) -> Iterator[str]:
+    """The lines of a running command. A progress bar, which rewrites its line, gives one line per `every` seconds and its last."""
+    shown, pending = time.monotonic(), ""
+    with io.TextIOWrapper(output, encoding="utf-8", errors="replace", newline="") as parts:
+        for part in parts:
+            text = part.rstrip()
+            if not part.endswith("\r"):
+                if text or pending:
+                    yield text or pending
+                pending = ""
+            elif text:
+                pending = text
+                if time.monotonic() - shown >= every:
+                    yield pending
+                    shown, pending = time.monotonic(), ""
+    if pending:
+        yield pending
