@@ -1,10 +1,11 @@
 """The service as BentoML runs it: `bentoml serve out/package/bento`.
 
 Model, knowledge base, settings and pages are next to this file in the Bento. LINGYU_CONTENT sets another folder with the same
-layout for development. If LINGYU_API_KEYS (comma-separated) is set, /v1 requires one of these keys.
+layout for development. If LINGYU_API_KEYS (comma-separated) is set, /v1 and /metrics require one of these keys.
 """
 
 import os
+import resource
 from pathlib import Path
 
 import bentoml
@@ -22,11 +23,16 @@ def answers() -> Answers:
     return service.answers
 
 
-@bentoml.service(name="lingyu", workers=1, traffic={"timeout": 300, "max_concurrency": 128})
+# BentoML's own limit counts requests whose body has not arrived, its metrics keep every path that anybody makes up, and its access log
+# prints decoded paths, line breaks included. The app has a limit, figures and a log of its own (lingyu/serve/record.py).
+@bentoml.service(name="lingyu", workers=1, traffic={"timeout": 300}, metrics={"enabled": False}, logging={"access": {"enabled": False}})
 @bentoml.asgi_app(make_app(answers, HERE / "web" / "pages"), path="/")
 class Assistant:
     """Answers questions in the domain its model was tuned for."""
 
     def __init__(self) -> None:
+        # Connections that never send a request cost one file each; many systems begin with 1,024 of a far higher limit.
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
         # Imports torch in the worker only, not in the process that starts the workers.
         self.answers = Answers(CONTENT, TransformersEngine(CONTENT / "model"))

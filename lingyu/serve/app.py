@@ -14,11 +14,14 @@ from fastapi import FastAPI, Request
 from fastapi.responses import FileResponse, JSONResponse, Response, StreamingResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
+from starlette.routing import BaseRoute, Match, Mount
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from lingyu.serve.assistant import Assistant
 from lingyu.serve.guard import Guard, check_key, refusal
 from lingyu.serve.pages import PAGES
 from lingyu.serve.protocol import Refused, parsed
+from lingyu.serve.record import Figures, Record
 from lingyu.serve.reply import Piece
 
 log = logging.getLogger("lingyu.serve")
@@ -27,16 +30,19 @@ log = logging.getLogger("lingyu.serve")
 def make_app(assistant: Callable[[], Assistant], web: Path) -> FastAPI:
     """assistant: called at each request, because BentoML creates it after the app. web: the folder of the pages."""
     app = FastAPI(title="lingyu", docs_url=None, redoc_url=None, openapi_url=None)
+    figures = Figures()
     app.add_middleware(Guard)
+    app.add_middleware(Record, figures=figures)
 
     @app.exception_handler(Refused)
     async def refuse(_: Request, refused: Refused) -> JSONResponse:
+        figures.refused.labels(refused.code).inc()
         return refusal(refused)
 
     @app.exception_handler(HTTPException)
     async def no_such_route(request: Request, error: HTTPException) -> JSONResponse:
-        what = f"{request.method} {request.url.path}"
-        refused = Refused(error.status_code, "not_found", f"Unknown route: {what}.", f"路由不存在：{what}。")
+        what, code = f"{request.method} {request.url.path}", "method_not_allowed" if error.status_code == 405 else "not_found"
+        refused = Refused(error.status_code, code, f"Unknown route: {what}.", f"路由不存在：{what}。")
         return JSONResponse(refused.body(), error.status_code, error.headers)
 
     @app.exception_handler(Exception)
@@ -60,21 +66,39 @@ def make_app(assistant: Callable[[], Assistant], web: Path) -> FastAPI:
     @app.post("/v1/chat/completions")
     async def complete(request: Request) -> Response:
         check_key(request.headers.get("authorization", ""))
-        served, asked = assistant(), parsed(await request.body())
+        begun, served, asked = time.monotonic(), assistant(), parsed(await request.body())
         plan = await asyncio.to_thread(served.plan, asked)
         if served.engine.waiting > served.settings.max_waiting:
             raise Refused(429, "too_many_requests", "Too many requests are queued; please try again later.", "排队请求过多，请稍后重试。")
         head = {"id": f"chatcmpl-{secrets.token_hex(12)}", "created": int(time.time()), "model": asked.model}
+        reply = figures.counted(served.reply(plan), begun)
         if not asked.stream:
-            return JSONResponse(await whole(served.reply(plan), head, request))
+            return JSONResponse(await whole(reply, head, request))
         usage = asked.stream_options is not None and asked.stream_options.include_usage
         headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-        return StreamingResponse(stream(served.reply(plan), head, usage), media_type="text/event-stream", headers=headers)
+        return StreamingResponse(stream(reply, head, usage), media_type="text/event-stream", headers=headers)
+
+    @app.get("/metrics")
+    async def metrics(request: Request) -> Response:
+        check_key(request.headers.get("authorization", ""))
+        load = {"waiting": assistant().engine.waiting}
+        return Response(await asyncio.to_thread(figures.text, load), media_type="text/plain; version=0.0.4")
 
     for path, folder in PAGES.items():
         app.add_api_route(path, page_of(web / folder / "index.html"), methods=["GET"])
         app.mount(f"/static/{folder}", StaticFiles(directory=web / folder))
+    # BentoML answers what matches no route by itself, in a form of its own and past the log.
+    app.router.routes.append(Mount("/", app=unmatched(list(app.router.routes))))
     return app
+
+
+def unmatched(routes: list[BaseRoute]) -> ASGIApp:
+    async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
+        scope = {**scope, "route": None}
+        known = any(route.matches(scope)[0] == Match.PARTIAL for route in routes)
+        raise HTTPException(405 if known else 404)
+
+    return refuse
 
 
 def page_of(file: Path) -> Callable[[], Awaitable[FileResponse]]:

@@ -50,8 +50,9 @@ class Guard:
 
 
 def refusal(refused: Refused) -> JSONResponse:
-    headers = {401: {"WWW-Authenticate": "Bearer"}, 413: {"Connection": "close"}, 429: {"Retry-After": "2"}}.get(refused.status)
-    return JSONResponse(refused.body(), refused.status, headers)
+    close = {"Connection": "close"}  # what else of the body comes is not read
+    headers = {401: {"WWW-Authenticate": "Bearer"}, 408: close, 413: close, 429: {"Retry-After": "2"}}
+    return JSONResponse(refused.body(), refused.status, headers.get(refused.status))
 
 
 def with_headers(send: Send) -> Send:
