@@ -13,10 +13,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from lingyu.files import read_json
+from lingyu.files import read_json, read_jsonl
 from lingyu.recipes.service import Service
 
 RESAMPLES, SEED = 1000, 0
+TITLED = re.compile(r"^《(.*?)》(.*)$")
 
 
 @dataclass(frozen=True)
@@ -172,7 +173,7 @@ class Answer(Check):
     def look(self, run: Run) -> tuple[bool, str]:
         reply = run.service.converse(self.turns, self.mode, self.skill)
         text = reply["choices"][0]["message"]["content"] or ""
-        places = [f"{one.get('title', '')} {one.get('place', '')} {one.get('source', '')}" for one in reply.get("sources") or []]
+        places = places_of(reply)
         holds = (
             (self.says is None or re.search(self.says, text) is not None)
             and (self.never is None or re.search(self.never, text) is None)
@@ -181,6 +182,25 @@ class Answer(Check):
         )
         shown = " ".join(text.split())
         return holds, f"{reply.get('answer_source') or self.mode}: {shown[:80]}{'…' if len(shown) > 80 else ''}"
+
+
+class Questions(Bounds):
+    """The share of questions of a file for which professional mode shows the right source. file: JSON lines under data/; asked, source:
+    the fields with the question and with what must stand in a source's title and place, such as 《Title》Article 8."""
+
+    kind: Literal["questions"]
+    file: Path
+    asked: str
+    source: str
+
+    def look(self, run: Run) -> tuple[bool, str]:
+        rows = list(read_jsonl(run.folder / "data" / self.file))
+        right = 0
+        for row in rows:
+            places = places_of(run.service.converse([row[self.asked]], "professional"))
+            title, number = TITLED.sub(r"\1\n\2", row[self.source]).split("\n")
+            right += any(title in place and re.search(rf"{re.escape(number)}(?![一二三四五六七八九十百\d])", place) for place in places)
+        return self.within(right / len(rows)), f"{right}/{len(rows)}"
 
 
 class File(Check):
@@ -196,7 +216,11 @@ class File(Check):
         return found is not None, " ".join(found[0].split())[:80] if found else f"{self.path}: -"
 
 
-AnyCheck = Annotated[Rows | Dropped | Value | Metric | Better | Compared | Answer | File, Field(discriminator="kind")]
+AnyCheck = Annotated[Rows | Dropped | Value | Metric | Better | Compared | Answer | Questions | File, Field(discriminator="kind")]
+
+
+def places_of(reply: dict[str, Any]) -> list[str]:
+    return [f"{one.get('title', '')} {one.get('place', '')} {one.get('source', '')}" for one in reply.get("sources") or []]
 
 
 def paired(run: Run, before: str, after: str, metric: str) -> Any:
