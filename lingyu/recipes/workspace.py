@@ -16,7 +16,7 @@ from lingyu.recipes.recipe import Recipe
 from lingyu.stage import StageError
 
 WORK = Path(".lingyu/recipes")
-CODE = ("lingyu", "stages", "flows", "web", "profiles", "recipes", "service.py", "bentofile.yaml", "dvc.yaml", ".dvcignore")
+CODE = ("lingyu", "stages", "flows", "web", "profiles", "recipes", "answers", "service.py", "bentofile.yaml", "dvc.yaml", ".dvcignore")
 # What params.yaml must say and no profile does. Two recipes run at a time, each on one core.
 BARE = {"base": {"model": {"kind": "tiny", "name": "", "revision": ""}}, "training": {"threads": 1, "processes": 1}}
 FLOWS = ("retrain", "release")
