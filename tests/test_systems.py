@@ -168,7 +168,19 @@ def test_a_run_ends_in_a_verdict_and_an_exit_status(top, tmp_path, monkeypatch, 
         "  checks:\n    - {kind: file, path: out/none, zh: 无, en: none}\n"
     )
     (tmp_path / "recipes/empty.yaml").write_text(text, encoding="utf-8")
-    for name in ("lingyu", "stages", "flows", "web", "profiles", "service.py", "bentofile.yaml", "dvc.yaml", ".dvcignore", ".dvc"):
+    for name in (
+        "lingyu",
+        "stages",
+        "flows",
+        "web",
+        "profiles",
+        "answers",
+        "service.py",
+        "bentofile.yaml",
+        "dvc.yaml",
+        ".dvcignore",
+        ".dvc",
+    ):
         (tmp_path / name).symlink_to(ROOT / name)
     monkeypatch.chdir(tmp_path)
 
