@@ -12,6 +12,7 @@ Each prints a Markdown table for docs/benchmarks.md. Indices are kept in --work 
 import argparse
 import random
 import resource
+import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -65,7 +66,7 @@ def documents_of(sources: Sequence[Path], work: Path) -> tuple[list[Document], l
         data = work / "data"
         data.mkdir(parents=True, exist_ok=True)
         for source in sources:
-            (data / source.name).symlink_to(source.resolve())
+            shutil.copytree(source, data / source.name, dirs_exist_ok=True)
         with redirect_stdout(stderr):
             split_corpus(data if len(sources) > 1 else sources[0], work, 10**9)
     folder = work / "clean/tables"
