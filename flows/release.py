@@ -2,7 +2,7 @@
 
 Reads   out/package/release       the model, its card (README.md), and manifest.json with the sha256 of each file
 Writes  releases/<version>        the release itself, if published to a folder
-        releases/released.json    all releases with their metrics; flows/retrain.py compares with the last one
+        releases/released.json    all releases with their metrics; flows/champion.py compares with the last one
 """
 
 import argparse
@@ -16,6 +16,7 @@ from prefect.cache_policies import NO_CACHE
 from pydantic import Field, ValidationError
 
 from flows import dag, start
+from flows.champion import RECORD, scoring
 from lingyu.files import read_json, sha256, write_json
 from lingyu.release import manifest as about
 from lingyu.release.hubs import Hub, Kind, deliver, open_hub
@@ -23,7 +24,6 @@ from lingyu.release.staging import MANIFEST, Weights, staged
 from lingyu.stage import StageError, StageParams, faults
 
 PACKAGE = Path("out/package/release")
-RECORD = Path("releases/released.json")  # always local, whatever the hub: the next comparison reads it here
 
 
 class Params(StageParams):
@@ -70,8 +70,9 @@ def remember(record: Path, place: str, version: str, folder: Path) -> None:
     if any((entry["version"], entry["place"]) == (version, place) for entry in entries):
         return
     entry = {"version": version, "place": place, "manifest": sha256(folder / MANIFEST)}
-    # What the next comparison needs (lingyu/release/compare.py).
+    # What the next comparison needs (flows/champion.py).
     entry |= {key: manifest.get(key, {}) for key in ("metrics", "files", "stages")}
+    entry |= {"winner": manifest.get("winner", ""), "scoring": scoring(manifest.get("winner", ""))}
     record.parent.mkdir(parents=True, exist_ok=True)
     partial = record.with_suffix(".partial")
     write_json(partial, [*entries, entry])

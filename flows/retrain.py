@@ -1,42 +1,44 @@
-"""retrain: update the corpus, bring the pipeline up to date, and recommend whether to release the new winner.
+"""retrain: update the corpus, bring the pipeline up to date, compare the new winner with the last release, and release it where asked.
 
 DVC decides what is stale and how to run it; this flow decides when, where and how often to retry. A run that has nothing to do ends at
 once; one that fails or is cancelled leaves the project folder as it was. Only one run at a time works in a folder.
 
-Reads   dvc.yaml                            the stages, their order, and where each should run (meta.runner)
-        out/package/release/manifest.json   the metrics of the new winner
-        releases/released.json              those of the last release (flows/release.py)
+Reads   dvc.yaml                the stages, their order, and where each should run (meta.runner)
+        releases/released.json  the last release (flows/champion.py)
 Writes  data.dvc, dvc.lock and the outputs of the stages; changes, metrics, report and comparison are Prefect artifacts
-        .lingyu/retrain                     the lock; what a failed run had made
+        a commit, a tag and a release, where asked
+        .lingyu/retrain         the lock; what a failed run had made
 """
 
 import argparse
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from prefect import flow, get_run_logger, runtime, task
+from prefect import flow, get_run_logger, pause_flow_run, runtime, task
 from prefect.artifacts import create_link_artifact, create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
+from prefect.input import RunInput
 from prefect.states import Cancelled, Completed
 from prefect.task_runners import ThreadPoolTaskRunner
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
-from flows import commands, dag, start
+from flows import champion, commands, dag, start
 from flows.commands import logged
-from flows.release import RECORD
+from flows.release import release as release_flow
 from lingyu.errors import UNAVAILABLE
 from lingyu.files import read_json
 from lingyu.release import compare
-from lingyu.release import manifest as about
-from lingyu.retrain import lock, tree
+from lingyu.retrain import commits, lock, tree
+from lingyu.retrain.champion import Decision
 from lingyu.stage import StageError, StageParams
 
-MANIFEST = Path("out/package/release/manifest.json")
 LOCK = Path(".lingyu/retrain/lock")
+POLL_SECONDS = 5
 
 
 class Params(StageParams):
@@ -49,33 +51,73 @@ class Params(StageParams):
         "killed, a file that another DVC command holds. A broken expectation or a wrong parameter is not tried again.",
     )
     retry_delay_seconds: NonNegativeFloat = Field(30, description="Before the first further try; doubled before each of the next.")
+    branch: str = Field("retrain", min_length=1, description="Where a run that commits puts data.dvc and dvc.lock.")
+    approval_hours: PositiveFloat = Field(72, description="How long a run waits for a person: over a weekend.")
+
+
+class Approval(RunInput):
+    """What a person answers on the run's page, with "Resume"."""
+
+    release: bool
+    name: str
+    remark: str = ""
 
 
 @flow
-def retrain(target: str | None = None, pull: bool = False, push: bool = False, limit: int | None = None) -> State[None] | None:
+def retrain(
+    target: str | None = None,
+    pull: bool = False,
+    push: bool = False,
+    limit: int | None = None,
+    commit: bool = False,
+    release: bool = False,
+    approve: bool = False,
+) -> State[None] | None:
+    """pull: `dvc pull` first. push: `dvc push` what was made, and the commit. commit: data.dvc and dvc.lock, on retrain.branch.
+    release: the new winner, if it is better than the last release. approve: ask a person before the release."""
+    params = Params.load("retrain")
     try:
         with alone():
-            return updated(Params.load("retrain"), target, pull, push, limit)
+            with as_before_unless_it_succeeds():
+                decision = updated(params, target, pull, limit, commit)
+                if decision is None:
+                    return Completed(name="Nothing new", message=NOTHING)
+                approval = asked(params) if release and approve and decision.promote else None
+                if push:
+                    dvc.with_options(name="push")(params, "push")
+                made = commits.committed(params.branch, tracked(), message(decision, approval)) if commit else None
+            tags = []
+            if release and decision.promote and (approval is None or approval.release):
+                release_flow()
+                if commit:
+                    tags = recorded(params.branch)
+            if push and (made or tags):
+                commits.pushed(params.branch, *tags)
     except lock.Busy as error:
         return Cancelled(name="Skipped", message=str(error))
+    return None
 
 
 @contextmanager
 def alone() -> Iterator[None]:
-    """Hold the folder; whatever ends the run before its end also ends its commands, and puts the folder back as it was."""
+    """Hold the folder; whatever ends the run before its end also ends its commands."""
     with lock.held(LOCK, f"retrain {runtime.flow_run.name}") as held, commands.of_a_run(held):
-        if tree.put_back(checkout):
-            get_run_logger().warning("The last run was killed; data.dvc and dvc.lock are again as before it. 已恢复到上次运行之前的状态。")
-        try:
-            with tree.kept([*map(Path, dag.imported()), Path("dvc.lock")], checkout):
-                yield
-        except StageError as error:
-            raise StageError(f"{error}\n{left()}") from None
+        yield
 
 
-def checkout() -> None:
-    """Have data/ and out/ as data.dvc and dvc.lock say. Not a command of the run, which is being cancelled perhaps."""
-    dag.checkout()
+@contextmanager
+def as_before_unless_it_succeeds() -> Iterator[None]:
+    if tree.put_back(dag.checkout):
+        get_run_logger().warning("The last run was killed; data.dvc and dvc.lock are again as before it. 已恢复到上次运行之前的状态。")
+    try:
+        with tree.kept(tracked(), dag.checkout):
+            yield
+    except StageError as error:
+        raise StageError(f"{error}\n{left()}") from None
+
+
+def tracked() -> list[Path]:
+    return [*map(Path, dag.imported()), Path("dvc.lock")]
 
 
 def left() -> str:
@@ -87,8 +129,10 @@ def left() -> str:
     )
 
 
-def updated(params: Params, target: str | None, pull: bool, push: bool, limit: int | None) -> State[None] | None:
-    limit = limit or params.limit
+def updated(params: Params, target: str | None, pull: bool, limit: int | None, commit: bool) -> Decision | None:
+    """Update the corpus and run what is stale; whether to release the new winner. None if there was nothing to do."""
+    if commit:
+        commits.check(params.branch, tracked())
     if pull:
         dvc.with_options(name="pull")(params, "pull")
     for source in dag.imported():
@@ -98,20 +142,45 @@ def updated(params: Params, target: str | None, pull: bool, push: bool, limit: i
     steps = dag.leading_to(target, every) if target else every
     if not any(step.name in changed for step in steps):
         get_run_logger().info(NOTHING)
-        return Completed(name="Nothing new", message=NOTHING)
+        return None
     publish("what-changed", changes([step.name for step in steps], changed))
 
-    states = run(params, steps, changed, limit)
+    states = run(params, steps, changed, limit or params.limit)
 
     publish("metrics", metrics_table(steps))
     for report in (path for step in steps for path in step.outputs if path.name == "report.html" and path.exists()):
         create_link_artifact(key="report", link=report.resolve().as_uri(), link_text="Report 报告")
     refuse_failures(states)
-    if "package" in states:
-        publish("comparison", comparison(MANIFEST, RECORD))
-    if push:
-        dvc.with_options(name="push")(params, "push")
-    return None
+    decision = champion.decision() if "package" in states else Decision(False, "The package was not part of this run. 本次未更新发布包。")
+    publish("comparison", f"**{decision.why}**\n\n{decision.table}")
+    return decision
+
+
+def asked(params: Params) -> Approval:
+    """What a person decides. The run waits meanwhile, and ends as a failure when nobody answers; the next one asks again."""
+    hours = params.approval_hours
+    get_run_logger().info(
+        "Waiting up to %g h for a person: open this run's page and choose Resume. 等待人工批准：在本次运行的页面上点 Resume。", hours
+    )
+    answer: Approval = pause_flow_run(wait_for_input=Approval, timeout=round(hours * 3600), poll_interval=POLL_SECONDS)
+    publish("approval", f"**{'approved 已批准' if answer.release else 'refused 未批准'}**, {answer.name}: {answer.remark or '–'}")
+    return answer
+
+
+def message(decision: Decision, approval: Approval | None) -> str:
+    """The message of the commit."""
+    lines = ["Retrain: data and models of the last run", "", decision.why]
+    if approval:
+        lines += ["", f"Release {'approved' if approval.release else 'refused'} by {approval.name}. {approval.remark}".rstrip()]
+    return "\n".join(lines)
+
+
+def recorded(branch: str) -> list[str]:
+    """Commit the record of the release, and give the commit a tag; the tag."""
+    version = read_json(champion.RECORD)[-1]["version"]
+    commits.committed(branch, [champion.RECORD], f"Release {version}")
+    commits.tagged(f"release-{version}", f"Release {version}")
+    return [f"release-{version}"]
 
 
 NOTHING = "Nothing new: data and stages are up to date. 没有新内容：数据和所有阶段均为最新。"
@@ -257,25 +326,23 @@ def cell(value: Any) -> str:
     return "–" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def comparison(manifest: Path, released: Path) -> str:
-    """The packaged winner compared with the last release, metric by metric, and whether to release it."""
-    entries = read_json(released) if released.exists() else []
-    if not entries:
-        return "No release to compare with yet; release with `python -m flows.release`. 尚无已发布的模型可供比较，可用该命令发布。"
-    last, now = entries[-1], {**about.lineage(Path()), **read_json(manifest)}
-    found = compare.verdicts(last, now)
-    same_model = compare.weights(last) == compare.weights(now)
-    return "\n\n".join([compare.advice(found, same_model), f"{last['version']}, {last['place']}", compare.table(found)])
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m flows.retrain", description="Bring the pipeline up to date 更新流水线")
     parser.add_argument("--target", help="a stage, or all items of one; it and its upstream stages are brought up to date (default: all)")
     parser.add_argument("--limit", type=int, help="number of stages to run in parallel (default: params.yaml, retrain.limit)")
     parser.add_argument("--pull", action="store_true", help="run `dvc pull` first")
-    parser.add_argument("--push", action="store_true", help="run `dvc push` after a successful run")
+    parser.add_argument("--push", action="store_true", help="`dvc push` what was made, and push the commit where there is a remote")
+    parser.add_argument("--commit", action="store_true", help="commit data.dvc and dvc.lock on a branch (params.yaml, retrain.branch)")
+    parser.add_argument("--release", action="store_true", help="release the new winner if it is better than the last release")
+    parser.add_argument("--approve", action="store_true", help="ask a person before the release; requires a Prefect server")
     values = vars(parser.parse_args())
-    start("retrain", lambda: retrain(**values))
+    start("retrain", lambda: by_hand(values))
+
+
+def by_hand(values: dict[str, Any]) -> None:
+    if values["approve"] and not os.environ.get("PREFECT_API_URL"):
+        raise StageError("--approve needs a Prefect server, on whose page a person answers: set PREFECT_API_URL, or use `make schedule`.")
+    retrain(**values)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ import yaml
 
 from flows import commands, dag, retrain
 from lingyu.files import write_json
-from lingyu.release import compare
 from lingyu.retrain import tree
 from lingyu.stage import StageError
 
@@ -235,71 +234,6 @@ def test_metrics_stand_side_by_side_by_stage(tmp_path):
     assert "| fact_exact | 0.500 [0.400, 0.600], n = 100 | – |" in table
 
 
-@pytest.mark.parametrize(
-    ("metric", "before", "now", "outcome"),
-    [
-        ("fact_exact", 0.5, 0.8, "better"),
-        ("fact_exact", 0.8, 0.5, "worse"),
-        ("fact_exact", 0.5, 0.6, "no significant difference"),
-        ("fact_exact", 0.5, 0.7, "no significant difference"),  # the intervals touch
-        ("domain_bits_per_byte", 0.8, 0.5, "better"),
-        ("domain_bits_per_byte", 0.5, 0.8, "worse"),
-        ("fact_exact", None, 0.5, "new metric"),
-        ("fact_exact", 0.5, None, "no longer measured"),
-    ],
-)
-def test_two_models_differ_where_their_intervals_part(metric, before, now, outcome):
-    (verdict,) = compare.verdicts(manifest(metric, before), manifest(metric, now))
-
-    assert verdict.outcome == outcome
-
-
-def test_models_measured_on_other_items_are_not_compared():
-    (verdict,) = compare.verdicts(manifest("fact_exact", 0.5), manifest("fact_exact", 0.9, items="others"))
-
-    assert verdict.outcome == "different test set"
-
-
-@pytest.mark.parametrize(
-    ("outcomes", "same", "advice"),
-    [
-        (["better", "no significant difference"], False, "Release recommended: better on m0"),
-        (["worse", "no significant difference"], False, "not recommended: worse on m0"),
-        (["better", "worse"], False, "Review before releasing: better on m0, worse on m1"),
-        (["no significant difference"], False, "not recommended: no significant difference"),
-        (["different test set", "new metric"], False, "no recommendation"),
-        (["better"], True, "nothing to release"),
-    ],
-)
-def test_a_release_is_advised_when_something_is_better_and_nothing_worse(outcomes, same, advice):
-    found = [compare.Verdict(f"m{number}", None, None, outcome) for number, outcome in enumerate(outcomes)]
-
-    assert advice in compare.advice(found, same)
-
-
-def test_the_new_winner_is_compared_with_the_last_release(tmp_path):
-    write_json(tmp_path / "manifest.json", manifest("fact_exact", 0.9))
-    told = retrain.comparison(tmp_path / "manifest.json", tmp_path / "released.json")
-    assert "python -m flows.release" in told
-
-    entries = [
-        {"version": version, "place": "folder releases", **manifest("fact_exact", value)} for version, value in [("v1", 0.1), ("v2", 0.5)]
-    ]
-    write_json(tmp_path / "released.json", entries)
-    told = retrain.comparison(tmp_path / "manifest.json", tmp_path / "released.json")
-
-    assert "Release recommended: better on fact_exact" in told
-    assert "v2, folder releases" in told
-    assert "| fact_exact | 0.500 [0.400, 0.600], n = 100 | 0.900 [0.800, 1.000], n = 100 | better 更好 |" in told
-
-
-def test_a_schedule_without_a_server_says_how_to_start_one(monkeypatch):
-    monkeypatch.delenv("PREFECT_API_URL", raising=False)
-
-    with pytest.raises(StageError, match=r"`prefect server start`.*PREFECT_API_URL="):
-        retrain.serve("0 3 * * 1", {})
-
-
 @pytest.mark.slow
 def test_the_command_runs_without_a_server_and_ends_in_one_message(project):
     write(fails="1")
@@ -311,31 +245,6 @@ def test_the_command_runs_without_a_server_and_ends_in_one_message(project):
     assert "retrain: `dvc repro --single-item sft@lora` failed:" in done.stderr
     assert (project / ".lingyu/prefect/prefect.db").exists()
     assert not list((project / "home").iterdir())
-
-
-@pytest.mark.slow
-def test_a_schedule_is_kept_by_the_server(project, prefect_server):
-    from prefect.client.orchestration import get_client
-    from prefect.settings import PREFECT_API_URL
-
-    with get_client(sync_client=True) as client:
-        serving = subprocess.Popen(
-            [sys.executable, "-m", "flows.retrain", "--schedule", "0 3 * * 1", "--target", "sft"],
-            env=environment(project) | {"PREFECT_API_URL": PREFECT_API_URL.value()},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        try:
-            said = next(line for line in serving.stdout if "retrain/lingyu" in line)
-            deployment = client.read_deployment_by_name("retrain/lingyu")
-            assert said
-            assert [str(schedule.schedule.cron) for schedule in deployment.schedules] == ["0 3 * * 1"]
-            assert deployment.parameters["target"] == "sft"
-            assert deployment.entrypoint == "flows.retrain.retrain"
-        finally:
-            serving.terminate()
-            serving.communicate()
 
 
 STEPS = [
@@ -360,11 +269,6 @@ def tracked() -> dict[str, bytes]:
 
 def measure(value: float) -> dict[str, float]:
     return {"value": value, "low": value - 0.1, "high": value + 0.1, "count": 100}
-
-
-def manifest(metric: str, value: float | None, items: str = "items") -> dict:
-    metrics = {} if value is None else {metric: measure(value)}
-    return {"metrics": metrics, "files": {"model.safetensors": str(value)}, "stages": {"mix": {"out/mix/test": items}}}
 
 
 def states() -> dict[str, str]:
