@@ -12,7 +12,8 @@ import bentoml
 
 from lingyu.serve.app import make_app
 from lingyu.serve.assistant import Assistant as Answers
-from lingyu.serve.engine import TransformersEngine
+from lingyu.serve.assistant import Settings
+from lingyu.serve.engine import start
 
 HERE = Path(__file__).parent
 CONTENT = Path(os.environ.get("LINGYU_CONTENT", HERE))
@@ -35,4 +36,9 @@ class Assistant:
         _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
         # Imports torch in the worker only, not in the process that starts the workers.
-        self.answers = Answers(CONTENT, TransformersEngine(CONTENT / "model"))
+        settings = Settings.read(CONTENT)
+        self.answers = Answers(CONTENT, start(CONTENT / "model", settings.at_once))
+
+    @bentoml.on_shutdown  # type: ignore[untyped-decorator]
+    def stop(self) -> None:
+        self.answers.engine.close()

@@ -309,7 +309,7 @@ def said_by_service(folder: Path, tokenizer: Any, model: Any, row: Dialogue) -> 
 
     async def reply() -> list[int]:
         sampling = Sampling(max_tokens=24, temperature=0, top_p=1, seed=0)
-        return [token async for token in TransformersEngine(folder).tokens(prompt, sampling)]
+        return [token.id async for token in TransformersEngine(folder).tokens(prompt, sampling)]
 
     return asyncio.run(reply()) == expected != []
 

@@ -71,8 +71,14 @@ class Params(StageParams):
     authors: str = Field("", description="Who answers for the model, in the model card.")
     max_tokens: PositiveInt = Field(160, description="Tokens of an answer. One of the tiny model is a sentence, its reasoning three.")
     temperature: float = Field(0.0, ge=0, le=2, description="0: always the likeliest token, so the same answer to the same question.")
-    max_waiting: PositiveInt = Field(
-        32, description="Requests that wait. Replies are made one at a time; further requests are told to try again."
+    at_once: PositiveInt = Field(
+        32, description="Replies that are made together. 1, or a model with a part attached (prefix, prompt, bottleneck): one by one."
+    )
+    max_waiting: PositiveInt = Field(32, description="Requests that wait beyond those; further ones are told to try again.")
+    unsupported_fields: Literal["warn", "refuse"] = Field(
+        "warn",
+        description="A field of a request that the service cannot follow: named in the reply's warnings, or refused. One that "
+        "promises the form of the answer (JSON, a tool call) is always refused.",
     )
     history_turns: NonNegativeInt = Field(
         0, description="Earlier turns that the chat page sends along. The tiny model was trained on single questions."
@@ -99,7 +105,7 @@ class Params(StageParams):
         return card.About(self.name, self.title, self.about_en, self.about_zh, self.licence, self.base_model, self.authors)
 
     def settings(self) -> dict[str, Any]:
-        served = self.model_dump(include={"max_tokens", "temperature", "max_waiting", "history_turns", "context_prompt", "skills"})
+        served = self.model_dump(exclude={"name", "title", "about_en", "about_zh", "licence", "base_model", "authors"})
         return {"model": self.name, **served}
 
 

@@ -374,7 +374,7 @@ def test_the_service_answers_with_the_ids_that_training_and_evaluation_had(out, 
 
 
 async def generated(engine, prompt):
-    return [token async for token in engine.tokens(prompt, Sampling(4, 0.0, 1.0, None))]
+    return [token.id async for token in engine.tokens(prompt, Sampling(4, 0.0, 1.0, None))]
 
 
 async def posted(app, body):

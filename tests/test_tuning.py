@@ -216,7 +216,7 @@ def test_the_code_in_the_bento_serves_attached_parts(start, tmp_path):
 import asyncio, sys
 from pathlib import Path
 from lingyu.serve.engine import Sampling, TransformersEngine
-async def reply(engine): return [token async for token in {asked}]
+async def reply(engine): return [token.id async for token in {asked}]
 print([asyncio.run(reply(TransformersEngine(Path(folder)))) for folder in sys.argv[1:]])"""
     environment = {**os.environ, "PYTHONPATH": "."}
     done = subprocess.run(

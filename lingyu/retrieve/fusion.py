@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from lingyu.retrieve.calibration import Calibration, Signals, fitted
 from lingyu.retrieve.chunks import Chunk
-from lingyu.retrieve.embedders import Floats
+from lingyu.retrieve.embedders import Embedder, Floats
 from lingyu.retrieve.prompt import passage_text
 from lingyu.retrieve.questions import MOST_QUESTIONS, Asked, Examples, Keys, everyday, learnt, sampled
 from lingyu.retrieve.rerank import RerankerChoice
@@ -88,6 +88,10 @@ class Fused:
     def search(self, question: str, limit: int, kind: str | None = None) -> "list[Hit]":
         """The best chunks, best first. Without an embedder only those that share a word with the question."""
         return self.search_all([question], limit, kind)[0]
+
+    @property
+    def embedder(self) -> Embedder | None:
+        return self._parts.vectors.embedder if self._parts.vectors else None
 
     def search_all(self, questions: Sequence[str], limit: int, kind: str | None = None) -> "list[list[Hit]]":
         """The same for many questions, which are embedded together."""

@@ -1,12 +1,11 @@
-"""The HTTP side: OpenAI's two routes and the pages."""
+"""The HTTP side: OpenAI's routes, figures and the pages."""
 
 import asyncio
-import json
-import logging
+import base64
 import secrets
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import aclosing
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,23 +13,28 @@ from fastapi import FastAPI, Request
 from fastapi.responses import FileResponse, JSONResponse, Response, StreamingResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import BaseRoute, Match, Mount
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from lingyu.serve import describe
 from lingyu.serve.assistant import Assistant
-from lingyu.serve.guard import Guard, check_key, refusal
+from lingyu.serve.guard import Guard, check_key, origins, refusal
 from lingyu.serve.pages import PAGES
-from lingyu.serve.protocol import Refused, parsed
+from lingyu.serve.protocol import CompletionRequest, EmbeddingRequest, Refused, parsed, read, unsupported
 from lingyu.serve.record import Figures, Record
-from lingyu.serve.reply import Piece
+from lingyu.serve.reply import Plan
+from lingyu.serve.wire import Chat, Form, Replies, Sent, Text, broken, stream, whole
 
-log = logging.getLogger("lingyu.serve")
+STREAMED = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 
 
 def make_app(assistant: Callable[[], Assistant], web: Path) -> FastAPI:
     """assistant: called at each request, because BentoML creates it after the app. web: the folder of the pages."""
-    app = FastAPI(title="lingyu", docs_url=None, redoc_url=None, openapi_url=None)
-    figures = Figures()
+    app = FastAPI(title="lingyu", docs_url=None, redoc_url=None, openapi_url="/openapi.json")
+    figures, queue = Figures(), Queue()
+    if origins():
+        app.add_middleware(CORSMiddleware, allow_origins=origins(), allow_methods=["GET", "POST"], allow_headers=["*"])
     app.add_middleware(Guard)
     app.add_middleware(Record, figures=figures)
 
@@ -49,52 +53,127 @@ def make_app(assistant: Callable[[], Assistant], web: Path) -> FastAPI:
     async def fail(_: Request, error: Exception) -> JSONResponse:
         return JSONResponse(broken().body(), 500)
 
-    @app.get("/v1/models")
+    async def answered(request: Request, plans: list[Plan], sent: Sent, streams: bool) -> Response:
+        served, begun = assistant(), time.monotonic()
+        # A seed gives the same choices again, but not the same choice n times.
+        several = [
+            replace(plan, sampling=replace(plan.sampling, seed=None if plan.sampling.seed is None else plan.sampling.seed + number))
+            for plan in plans
+            for number in range(sent.each)
+        ]
+        place = queue.place(len(several), served.settings.max_waiting + served.engine.at_once)
+        try:
+            replies: Replies = [figures.counted(served.reply(plan), begun) for plan in several]
+            if streams:
+                response = Streamed(stream(replies, sent), media_type="text/event-stream", headers=STREAMED)
+                response.place, place = place, queue.none
+                return response
+            return JSONResponse(await whole(replies, sent, request))
+        finally:
+            place.leave()
+
+    def sent_as(form: Form, asked: Any) -> Sent:
+        refuse = assistant().settings.unsupported_fields == "refuse"
+        prefix = "chatcmpl" if isinstance(form, Chat) else "cmpl"
+        head = {"id": f"{prefix}-{secrets.token_hex(12)}", "created": int(time.time()), "model": asked.model}
+        return Sent(form, head, asked.n or 1, asked.wants_usage(), unsupported(asked, refuse))
+
+    @app.get("/v1/models", **describe.MODELS)
     async def models(request: Request) -> dict[str, Any]:
         check_key(request.headers.get("authorization", ""))
-        served = assistant()
-        about = {
-            "object": "model",
-            "created": 0,
-            "owned_by": "lingyu",
-            "context_length": served.engine.context,
-            "history_turns": served.settings.history_turns,
-            "modes": served.modes(),
-        }
-        return {"object": "list", "data": [{"id": name, **about} for name in served.names()]}
+        return {"object": "list", "data": assistant().models()}
 
-    @app.post("/v1/chat/completions")
+    @app.get("/v1/models/{name:path}", **describe.MODEL)
+    async def model(request: Request, name: str) -> dict[str, Any]:
+        check_key(request.headers.get("authorization", ""))
+        for one in assistant().models():
+            if one["id"] == name:
+                return one
+        raise assistant().no_model(name)
+
+    @app.post("/v1/chat/completions", **describe.CHAT)
     async def complete(request: Request) -> Response:
         check_key(request.headers.get("authorization", ""))
-        begun, served, asked = time.monotonic(), assistant(), parsed(await request.body())
-        plan = await asyncio.to_thread(served.plan, asked)
-        if served.engine.waiting > served.settings.max_waiting:
-            raise Refused(429, "too_many_requests", "Too many requests are queued; please try again later.", "排队请求过多，请稍后重试。")
-        head = {"id": f"chatcmpl-{secrets.token_hex(12)}", "created": int(time.time()), "model": asked.model}
-        reply = figures.counted(served.reply(plan), begun)
-        if not asked.stream:
-            return JSONResponse(await whole(reply, head, request))
-        usage = asked.stream_options is not None and asked.stream_options.include_usage
-        headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-        return StreamingResponse(stream(reply, head, usage), media_type="text/event-stream", headers=headers)
+        asked = parsed(await request.body())
+        sent = sent_as(Chat(), asked)
+        plan = await asyncio.to_thread(assistant().plan, asked)
+        return await answered(request, [plan], sent, bool(asked.stream))
 
-    @app.get("/metrics")
+    @app.post("/v1/completions", **describe.COMPLETION)
+    async def go_on(request: Request) -> Response:
+        check_key(request.headers.get("authorization", ""))
+        asked = read(await request.body(), CompletionRequest)
+        sent = sent_as(Text(), asked)
+        plans = await asyncio.to_thread(lambda: [assistant().continuing(asked, prompt) for prompt in asked.prompts()])
+        return await answered(request, plans, sent, bool(asked.stream))
+
+    @app.post("/v1/embeddings", **describe.EMBEDDING)
+    async def embed(request: Request) -> Response:
+        check_key(request.headers.get("authorization", ""))
+        asked = read(await request.body(), EmbeddingRequest)
+        warnings = unsupported(asked, assistant().settings.unsupported_fields == "refuse")
+        texts = [asked.input] if isinstance(asked.input, str) else asked.input
+        rows = await asyncio.to_thread(assistant().embedded, texts, asked.dimensions)
+        coded = asked.encoding_format == "base64"
+        data = [
+            {"object": "embedding", "index": number, "embedding": base64.b64encode(row.tobytes()).decode() if coded else row.tolist()}
+            for number, row in enumerate(rows)
+        ]
+        tokens = sum(map(len, texts))
+        usage = {"prompt_tokens": tokens, "total_tokens": tokens}
+        more = {"warnings": warnings} if warnings else {}
+        return JSONResponse({"object": "list", "model": asked.model, "data": data, "usage": usage, **more})
+
+    @app.get("/metrics", include_in_schema=False)
     async def metrics(request: Request) -> Response:
         check_key(request.headers.get("authorization", ""))
-        load = {"waiting": assistant().engine.waiting}
+        load = {"running": min(queue.taken, assistant().engine.at_once), "queued": max(0, queue.taken - assistant().engine.at_once)}
         return Response(await asyncio.to_thread(figures.text, load), media_type="text/plain; version=0.0.4")
 
     for path, folder in PAGES.items():
-        app.add_api_route(path, page_of(web / folder / "index.html"), methods=["GET"])
+        app.add_api_route(path, page_of(web / folder / "index.html"), methods=["GET"], include_in_schema=False)
         app.mount(f"/static/{folder}", StaticFiles(directory=web / folder))
     # BentoML answers what matches no route by itself, in a form of its own and past the log.
     app.router.routes.append(Mount("/", app=unmatched(list(app.router.routes))))
     return app
 
 
+class Queue:
+    """How many replies are being made or waited for; more than a limit are told to come again."""
+
+    def __init__(self) -> None:
+        self.taken, self.none = 0, Place(self, 0)
+
+    def place(self, count: int, limit: int) -> "Place":
+        if self.taken + count > limit:
+            raise Refused(429, "too_many_requests", "Too many requests are queued; please try again later.", "排队请求过多，请稍后重试。")
+        self.taken += count
+        return Place(self, count)
+
+
+class Place:
+    def __init__(self, queue: Queue, count: int) -> None:
+        self._queue, self._count = queue, count
+
+    def leave(self) -> None:
+        self._queue.taken -= self._count
+        self._count = 0
+
+
+class Streamed(StreamingResponse):
+    """Leaves its place in the queue however it ends, even where the client is gone before the first event."""
+
+    place: Place
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self.place.leave()
+
+
 def unmatched(routes: list[BaseRoute]) -> ASGIApp:
     async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
-        scope = {**scope, "route": None}
         known = any(route.matches(scope)[0] == Match.PARTIAL for route in routes)
         raise HTTPException(405 if known else 404)
 
@@ -106,71 +185,3 @@ def page_of(file: Path) -> Callable[[], Awaitable[FileResponse]]:
         return FileResponse(file)
 
     return page
-
-
-def broken() -> Refused:
-    return Refused(
-        500, "internal_error", "Internal error while processing the request; see the service log.", "处理请求时发生内部错误，详见服务日志。"
-    )
-
-
-def usage_of(last: Piece) -> dict[str, int]:
-    total = last.prompt_tokens + last.completion_tokens
-    return {"prompt_tokens": last.prompt_tokens, "completion_tokens": last.completion_tokens, "total_tokens": total}
-
-
-def grounds(piece: Piece) -> dict[str, Any]:
-    """The fields that OpenAI's protocol does not have, of the last piece."""
-    if piece.answer_source is None:
-        return piece.extra
-    checked = {"supported": piece.supported, "answer_source": piece.answer_source, "citations": piece.citations, "note": piece.note}
-    return {**checked, **piece.extra}
-
-
-async def whole(reply: AsyncGenerator[Piece, None], head: dict[str, Any], request: Request) -> dict[str, Any]:
-    """The complete reply. Generation stops when the client disconnects."""
-    text = {"content": "", "reasoning": ""}
-    extra: dict[str, Any] = {}
-    last = Piece()
-    async with aclosing(reply) as pieces:
-        async for last in pieces:
-            if last.kind is not None:
-                text[last.kind] += last.text
-            if last.sources is not None:
-                extra |= {"sources": last.sources, **last.extra}
-            if await request.is_disconnected():
-                break
-    message: dict[str, Any] = {"role": "assistant", "content": text["content"]}
-    if text["reasoning"]:
-        message["reasoning_content"] = text["reasoning"]
-    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": last.finish}
-    return {**head, "object": "chat.completion", "choices": [choice], "usage": usage_of(last), **extra, **grounds(last)}
-
-
-async def stream(reply: AsyncGenerator[Piece, None], head: dict[str, Any], usage: bool) -> AsyncIterator[str]:
-    """The reply as server-sent events. An error while streaming is sent as an event because the status line is already sent."""
-
-    def event(delta: dict[str, Any], finish: str | None = None, **extra: Any) -> str:
-        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
-        return sse({**head, "object": "chat.completion.chunk", "choices": [choice], **extra})
-
-    yield event({"role": "assistant", "content": ""})
-    try:
-        async with aclosing(reply) as pieces:
-            async for piece in pieces:
-                if piece.sources is not None:
-                    yield event({}, sources=piece.sources, **piece.extra)
-                elif piece.kind is not None:
-                    yield event({"reasoning_content" if piece.kind == "reasoning" else "content": piece.text})
-                if piece.finish is not None:
-                    yield event({}, piece.finish, **grounds(piece))
-                    if usage:
-                        yield sse({**head, "object": "chat.completion.chunk", "choices": [], "usage": usage_of(piece)})
-    except Exception:
-        log.exception("a streamed reply failed")
-        yield sse(broken().body())
-    yield "data: [DONE]\n\n"
-
-
-def sse(value: dict[str, Any]) -> str:
-    return f"data: {json.dumps(value, ensure_ascii=False)}\n\n"

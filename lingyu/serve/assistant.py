@@ -6,8 +6,10 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from lingyu.files import read_json
@@ -20,9 +22,10 @@ from lingyu.retrieve.graph import Graph
 from lingyu.retrieve.index import Hit, Knowledge
 from lingyu.retrieve.prompt import is_chinese, with_passages
 from lingyu.retrieve.support import known_terms
-from lingyu.serve.engine import Engine, Sampling
+from lingyu.serve.choosing import Sampling, Token
+from lingyu.serve.engine import Engine
 from lingyu.serve.modes import MODES
-from lingyu.serve.protocol import ChatRequest, Refused
+from lingyu.serve.protocol import ChatRequest, CompletionRequest, Refused, Sampled
 from lingyu.serve.reply import Piece, Plan, source_of
 from lingyu.serve.text import Decoder, Parts
 
@@ -41,7 +44,13 @@ class Settings(BaseModel):
     max_waiting: int
     history_turns: int
     context_prompt: Literal["none", "before"]
+    at_once: int = 32
+    unsupported_fields: Literal["warn", "refuse"] = "warn"
     skills: dict[str, str] = {}
+
+    @classmethod
+    def read(cls, content: Path) -> Self:
+        return cls.model_validate(read_json(content / "settings.json"))
 
 
 @dataclass(frozen=True)
@@ -59,7 +68,7 @@ class Found:
 class Assistant:
     def __init__(self, content: Path, engine: Engine) -> None:
         """content: the folder with model/, knowledge/ and settings.json."""
-        self.settings = Settings.model_validate(read_json(content / "settings.json"))
+        self.settings = Settings.read(content)
         self.engine = engine
         self.chat = Chat.read(content / "model")
         self.tokenizer = self.chat.tokenizer
@@ -87,11 +96,90 @@ class Assistant:
         ]
         if skill:
             messages.insert(0, Message(role="system", content=skill))
-        wanted = min(request.limit() or self.settings.max_tokens, self.engine.context - 1)
-        fitting, prompt = self.fitting(messages, request.thinks(), wanted)
-        temperature = self.settings.temperature if request.temperature is None else request.temperature
-        sampling = Sampling(min(wanted, self.engine.context - len(prompt)), temperature, request.top_p or 1.0, request.seed)
+        wanted = request.limit() or self.settings.max_tokens
+        # A client's limit is mostly a habit: it must not push earlier turns out of the context.
+        room = min(wanted, self.settings.max_tokens, self.engine.context - 1)
+        fitting, prompt = self.fitting(messages, request.thinks(), room)
+        sampling = self.sampling(request, wanted, prompt)
         return Plan(mode, messages, fitting, prompt, sampling, request.stops(), request.thinks(), is_chinese(messages[-1].content))
+
+    def sampling(self, request: Sampled, wanted: int, prompt: list[int]) -> Sampling:
+        """Raises Refused if logit_bias names no token of the vocabulary."""
+        size = self.tokenizer.get_vocab_size()
+        if wrong := [id for id in request.logit_bias or {} if not (id.isdecimal() and int(id) < size)]:
+            raise Refused(
+                400,
+                "invalid_request",
+                f"logit_bias: not token ids below {size}: {', '.join(wrong)[:80]}.",
+                f"logit_bias：不是小于 {size} 的 token 编号：{', '.join(wrong)[:80]}。",
+                "logit_bias",
+            )
+        return Sampling(
+            max_tokens=min(wanted, self.engine.context - len(prompt)),
+            temperature=self.settings.temperature if request.temperature is None else request.temperature,
+            top_p=1.0 if request.top_p is None else request.top_p,
+            seed=request.seed,
+            top_k=max(request.top_k or 0, 0),
+            min_p=request.min_p or 0.0,
+            repetition_penalty=request.repetition_penalty or 1.0,
+            frequency_penalty=request.frequency_penalty or 0.0,
+            presence_penalty=request.presence_penalty or 0.0,
+            logit_bias={int(id): bias for id, bias in (request.logit_bias or {}).items()},
+            logprobs=request.told_logprobs(),
+        )
+
+    def continuing(self, request: CompletionRequest, prompt: str | list[int]) -> Plan:
+        """A text that the model goes on with, without chat template. Raises Refused if it is too long or has no such token."""
+        if request.model != self.settings.model:
+            raise self.no_model(request.model)
+        ids = self.chat.encode(self.chat.literal(prompt)) if isinstance(prompt, str) else prompt
+        size = self.tokenizer.get_vocab_size()
+        if not ids or not all(0 <= id < size for id in ids):
+            raise Refused(
+                400,
+                "invalid_request",
+                f"prompt: needs a text or token ids below {size}.",
+                f"prompt 须为文本或小于 {size} 的 token 编号。",
+                "prompt",
+            )
+        if len(ids) >= self.engine.context:
+            raise self.too_long(len(ids), "prompt")
+        sampling = self.sampling(request, request.limit() or self.settings.max_tokens, ids)
+        return Plan("plain", [], [], ids, sampling, request.stops(), False, False)
+
+    def models(self) -> list[dict[str, Any]]:
+        """As /v1/models lists them."""
+        about = {
+            "object": "model",
+            "created": 0,
+            "owned_by": "lingyu",
+            "context_length": self.engine.context,
+            "history_turns": self.settings.history_turns,
+            "modes": self.modes(),
+            "engine": self.engine.name,
+        }
+        return [{"id": name, **about} for name in self.names()]
+
+    def embedded(self, texts: list[str], dimensions: int | None) -> NDArray[np.float32]:
+        """The vectors of the texts as passages. Raises Refused where the index has no embedder, or vectors of another length."""
+        embedder = getattr(self.knowledge.retriever, "embedder", None)
+        if embedder is None:
+            raise Refused(
+                400,
+                "no_embedder",
+                "The knowledge base of this service finds passages by words and has no embedding model (index.retriever).",
+                "本服务的知识库按词检索，没有向量模型（index.retriever）。",
+            )
+        rows: NDArray[np.float32] = embedder.passages(texts)
+        if dimensions not in {None, rows.shape[1]}:
+            raise Refused(
+                400,
+                "unsupported_parameter",
+                f"dimensions: the vectors have {rows.shape[1]}.",
+                f"dimensions：向量维数为 {rows.shape[1]}。",
+                "dimensions",
+            )
+        return rows
 
     def named(self, request: ChatRequest) -> tuple[str, str]:
         """The mode, and the system prompt of a skill or "". Both may stand behind a colon in the name of the model.
@@ -103,16 +191,12 @@ class Assistant:
             skill = self.settings.skills.get(behind, "")
             if (mode := request.mode if skill else behind or request.mode) in self.modes():
                 return mode, skill
-        wrong_model = model != self.settings.model or behind not in {"", *self.settings.skills}
-        what, field, zh = (request.model, "model", "模型") if wrong_model else (request.mode, "mode", "模式")
-        there = self.names() if wrong_model else self.modes()
-        raise Refused(
-            404,
-            f"{field}_not_found",
-            f"Unknown {field} {what!r}; this service has {', '.join(there)}.",
-            f"{zh} {what!r} 不存在；本服务提供：{'、'.join(there)}。",
-            field,
-        )
+        if model != self.settings.model or behind not in {"", *self.settings.skills}:
+            raise self.no_model(request.model)
+        raise not_found("mode", "模式", request.mode, self.modes())
+
+    def no_model(self, name: str) -> Refused:
+        return not_found("model", "模型", name, self.names())
 
     def names(self) -> list[str]:
         """The names of models that a request may give: the model, and behind it each mode and skill."""
@@ -137,14 +221,17 @@ class Assistant:
         kept = since(first)
         prompt = self.encode(kept, thinks)
         if len(prompt) >= self.engine.context:
-            raise Refused(
-                400,
-                "context_length_exceeded",
-                f"The context length is {self.engine.context} tokens; the message takes {len(prompt)}. Shorten it.",
-                f"上下文长度为 {self.engine.context} 个 token；消息占 {len(prompt)} 个。请缩短消息。",
-                "messages",
-            )
+            raise self.too_long(len(prompt), "messages")
         return kept, prompt
+
+    def too_long(self, count: int, param: str) -> Refused:
+        return Refused(
+            400,
+            "context_length_exceeded",
+            f"The context length is {self.engine.context} tokens; the message takes {count}. Shorten it.",
+            f"上下文长度为 {self.engine.context} 个 token；消息占 {count} 个。请缩短消息。",
+            param,
+        )
 
     async def look_up(self, plan: Plan) -> Found:
         """The passages and sentences that bear on the question. The search runs in a thread: nobody else waits for it."""
@@ -202,16 +289,47 @@ class Assistant:
     async def generate(self, prompt: list[int], plan: Plan) -> AsyncGenerator[Piece, None]:
         """The model's own reply to a prompt."""
         decoder, parts = Decoder(self.tokenizer, self.hidden), Parts(plan.stops, self.opens_reasoning(prompt))
-        count, ended = 0, False
+        count, ended, told = 0, False, Told(self.tokenizer)
         async with aclosing(self.engine.tokens(prompt, plan.sampling)) as tokens:
             async for token in tokens:
                 count += 1
-                if ended := token in self.engine.end_tokens:
+                if ended := token.id in self.engine.end_tokens:
                     break
-                for kind, text in parts.add(decoder.add(token)):
-                    yield Piece(kind, text)
+                told.add(token)
+                for kind, text in parts.add(decoder.add(token.id)):
+                    yield Piece(kind, text, logprobs=told.new())
                 if parts.stopped:
                     break
         for kind, text in [*parts.add(decoder.rest()), *parts.rest()]:
-            yield Piece(kind, text)
+            yield Piece(kind, text, logprobs=told.new())
         yield Piece(finish="stop" if ended or parts.stopped else "length", prompt_tokens=len(prompt), completion_tokens=count)
+
+
+def not_found(field: str, zh: str, what: str, there: list[str]) -> Refused:
+    return Refused(
+        404,
+        f"{field}_not_found",
+        f"Unknown {field} {what!r}; this service has {', '.join(there)}.",
+        f"{zh} {what!r} 不存在；本服务提供：{'、'.join(there)}。",
+        field,
+    )
+
+
+class Told:
+    """What is told of tokens whose logprobs were asked for, with the text that they belong to."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        self._tokenizer, self._held = tokenizer, list[dict[str, Any]]()
+
+    def add(self, token: Token) -> None:
+        if token.logprob is not None:
+            top = [self._entry(id, logprob) for id, logprob in token.top]
+            self._held.append({**self._entry(token.id, token.logprob), "top_logprobs": top})
+
+    def new(self) -> list[dict[str, Any]]:
+        held, self._held = self._held, []
+        return held
+
+    def _entry(self, id: int, logprob: float) -> dict[str, Any]:
+        text = str(self._tokenizer.decode([id], skip_special_tokens=False))
+        return {"token": text, "logprob": max(logprob, -9999.0), "bytes": list(text.encode())}

@@ -1,66 +1,91 @@
-"""Inference engines behind one interface, so that another engine (OpenVINO, vLLM over HTTP) can replace the default."""
+"""Inference engines behind one protocol, so that another engine (OpenVINO, vLLM over HTTP) can replace the default."""
 
 import asyncio
+import logging
 import os
 import threading
 from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-COLD = 1e-3  # logits divided by less overflow
+from lingyu.serve.choosing import Chooser, Sampling, Token
 
-
-@dataclass(frozen=True)
-class Sampling:
-    """Sampling parameters. A temperature below COLD is greedy decoding; seed None is not reproducible."""
-
-    max_tokens: int
-    temperature: float
-    top_p: float
-    seed: int | None
+log = logging.getLogger("bentoml.lingyu")
 
 
 class Engine(Protocol):
+    name: str  # as /v1/models tells it
     context: int  # tokens of prompt and reply together
     end_tokens: frozenset[int]  # a reply ends with one of these, which is also yielded
+    at_once: int  # replies that are made together; further ones are queued
     waiting: int  # requests in progress or queued
 
-    def tokens(self, prompt: list[int], sampling: Sampling) -> AsyncGenerator[int, None]:
+    def tokens(self, prompt: list[int], sampling: Sampling) -> AsyncGenerator[Token, None]:
         """Streams the tokens of the reply. Closing the generator stops generation."""
         ...
+
+    def close(self) -> None:
+        """Ends the engine's threads."""
+        ...
+
+
+def load(folder: Path) -> Any:
+    """The model as evaluate computed with it, on a CPU in fp32."""
+    # Otherwise idle OpenMP threads spin and take CPU time; read when torch is first imported.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    import torch
+    from transformers import AutoModelForCausalLM, GenerationConfig
+    from transformers.utils.logging import disable_progress_bar
+
+    from lingyu.model.attached import know
+
+    disable_progress_bar()
+    know(folder)
+    safe = {"local_files_only": True, "use_safetensors": True, "trust_remote_code": False}
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, **safe)
+    published = model.generation_config
+    # Of what the base's publisher set only the marks count: a repetition penalty would give other replies than those evaluated.
+    model.generation_config = GenerationConfig(eos_token_id=published.eos_token_id, pad_token_id=published.pad_token_id)
+    return model
+
+
+def end_tokens(model: Any) -> frozenset[int]:
+    ends = model.generation_config.eos_token_id
+    return frozenset([ends] if isinstance(ends, int) else ends or [])
+
+
+def start(folder: Path, at_once: int) -> Engine:
+    """The engine that makes replies together; where the model cannot be run so, the one that makes them one by one. The log says why."""
+    from lingyu.serve.batching import BatchingEngine, Unsuitable
+
+    if at_once > 1:
+        try:
+            return BatchingEngine(load(folder), at_once)
+        except Unsuitable as reason:
+            log.warning("replies are made one by one: %s", reason)
+    return TransformersEngine(folder)
 
 
 class TransformersEngine:
     """transformers' generate in its own thread; one request at a time, the others are queued."""
 
+    name, at_once = "one-by-one", 1
+
     def __init__(self, folder: Path) -> None:
-        # Otherwise idle OpenMP threads spin and take CPU time; read when torch is first imported.
-        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-        import torch
-        from transformers import AutoModelForCausalLM, GenerationConfig
-        from transformers.utils.logging import disable_progress_bar
-
-        from lingyu.model.attached import know
-
-        disable_progress_bar()
-        know(folder)
-        safe = {"local_files_only": True, "use_safetensors": True, "trust_remote_code": False}
-        self._model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, **safe)  # as evaluate computes on a CPU
+        self._model = load(folder)
         self.context = int(self._model.config.max_position_embeddings)
-        published = self._model.generation_config
-        ends = published.eos_token_id
-        self.end_tokens = frozenset([ends] if isinstance(ends, int) else ends or [])
-        # Of what the base's publisher set only the marks count: a repetition penalty would give other replies than those evaluated.
-        self._model.generation_config = GenerationConfig(eos_token_id=ends, pad_token_id=published.pad_token_id)
+        self.end_tokens = end_tokens(self._model)
         self.waiting = 0
         self._thread = ThreadPoolExecutor(1, "engine")
 
-    async def tokens(self, prompt: list[int], sampling: Sampling) -> AsyncGenerator[int, None]:
-        loop, queue, stop = asyncio.get_running_loop(), asyncio.Queue[list[int] | Exception | None](), threading.Event()
+    def close(self) -> None:
+        self._thread.shutdown(wait=False, cancel_futures=True)
 
-        def emit(got: list[int] | Exception | None) -> None:
+    async def tokens(self, prompt: list[int], sampling: Sampling) -> AsyncGenerator[Token, None]:
+        loop, queue, stop = asyncio.get_running_loop(), asyncio.Queue[Token | Exception | None](), threading.Event()
+
+        def emit(got: Token | Exception | None) -> None:
             loop.call_soon_threadsafe(queue.put_nowait, got)
 
         self.waiting += 1
@@ -69,8 +94,7 @@ class TransformersEngine:
             while (got := await queue.get()) is not None:
                 if isinstance(got, Exception):
                     raise got
-                for token in got:
-                    yield token
+                yield got
         finally:
             # Not awaited: a cancelled request must not wait. The next request starts when the thread is free.
             stop.set()
@@ -80,44 +104,36 @@ class TransformersEngine:
         """Runs in the thread; emits tokens, or an exception, and None at the end."""
         if stop.is_set():
             return
-        import torch
-        from transformers import StoppingCriteriaList
-
-        def stopped(input_ids: torch.Tensor, scores: torch.Tensor, **_: Any) -> torch.Tensor:
-            return torch.full((input_ids.shape[0],), stop.is_set(), dtype=torch.bool, device=input_ids.device)
-
-        chosen: dict[str, Any] = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
-        if sampling.temperature >= COLD:
-            chosen = {"do_sample": True, "temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": 0}
         try:
-            if sampling.seed is not None:
-                torch.manual_seed(sampling.seed)
-            ids = torch.tensor([prompt], device=self._model.device)
-            with torch.inference_mode():
-                self._model.generate(
-                    input_ids=ids,
-                    attention_mask=torch.ones_like(ids),
-                    max_new_tokens=sampling.max_tokens,
-                    streamer=Streamer(emit),
-                    stopping_criteria=StoppingCriteriaList([stopped]),
-                    **chosen,
-                )
+            generate(self._model, prompt, sampling, emit, stop)
         except Exception as error:
             emit(error)
         finally:
             emit(None)
 
 
-class Streamer:
-    """Emits each new token; generate passes the prompt first, which is skipped."""
+def generate(model: Any, prompt: list[int], sampling: Sampling, emit: Callable[[Token], None], stop: threading.Event) -> None:
+    """transformers' generate for one request."""
+    import torch
+    from transformers import LogitsProcessorList, StoppingCriteriaList
 
-    def __init__(self, emit: Callable[[Any], None]) -> None:
-        self._emit, self._prompt_seen = emit, False
+    chooser = Chooser(sampling, prompt)
 
-    def put(self, value: Any) -> None:
-        if self._prompt_seen:
-            self._emit(value.reshape(-1).tolist())
-        self._prompt_seen = True
+    def choose(input_ids: torch.Tensor, scores: torch.Tensor, **_: Any) -> torch.Tensor:
+        token = chooser.choose(scores[0], input_ids[0, len(prompt) :].tolist())
+        emit(token)
+        return torch.full_like(scores, -torch.inf).index_fill_(1, torch.tensor([token.id], device=scores.device), 0)
 
-    def end(self) -> None:
-        """Called by generate; the end is emitted by _generate, which also handles errors."""
+    def stopped(input_ids: torch.Tensor, scores: torch.Tensor, **_: Any) -> torch.Tensor:
+        return torch.full((input_ids.shape[0],), stop.is_set(), dtype=torch.bool, device=input_ids.device)
+
+    ids = torch.tensor([prompt], device=model.device)
+    with torch.inference_mode():
+        model.generate(
+            input_ids=ids,
+            attention_mask=torch.ones_like(ids),
+            max_new_tokens=sampling.max_tokens,
+            do_sample=False,
+            logits_processor=LogitsProcessorList([choose]),
+            stopping_criteria=StoppingCriteriaList([stopped]),
+        )

@@ -18,6 +18,7 @@ from lingyu.serve.protocol import Refused
 
 KEYS = "LINGYU_API_KEYS"  # separated by commas; each as it is, or as sha256:… of it
 OPEN = "LINGYU_OPEN"
+ORIGINS = "LINGYU_CORS_ORIGINS"  # of web pages that may ask from a browser, separated by commas; read when the service starts
 LARGEST_BODY = 1 << 20  # bytes
 SLOWEST_BODY = 20.0  # seconds
 THIS_MACHINE = {"localhost", "127.0.0.1", "[::1]"}
@@ -68,6 +69,10 @@ def with_headers(send: Send) -> Send:
 
 def header(scope: Scope, name: bytes) -> str:
     return next((value.decode("latin-1") for key, value in scope["headers"] if key == name), "")
+
+
+def origins() -> list[str]:
+    return [origin.strip() for origin in os.environ.get(ORIGINS, "").split(",") if origin.strip()]
 
 
 def keys() -> list[str]:

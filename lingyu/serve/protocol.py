@@ -1,11 +1,13 @@
-"""The supported part of OpenAI's chat protocol, and two additional fields: mode and reasoning.
+"""OpenAI's chat and completion requests, as its own client and those of others send them, and two additional fields: mode and reasoning.
 
-Unsupported fields that would change the answer are rejected by name; no field of a request is silently ignored.
+Three kinds of fields: those that are followed; those that change nothing here (`user`, `tools: []`, every null); those that cannot be
+followed. Of the last, one that promises the form of the answer (JSON, a tool call, sound) is refused; another is named in the reply's
+`warnings`, or refused, too, by `package.unsupported_fields: refuse`. No field is silently ignored.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 
 class Refused(Exception):
@@ -21,100 +23,213 @@ class Refused(Exception):
         return {"error": {"message": f"{self.en} / {self.zh}", "type": kind, "param": self.param, "code": self.code}}
 
 
-class Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
+class Lenient(BaseModel):
+    """Types are exact; fields that are not known here are kept, to be named."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
 
 
-class TextPart(Strict):
+class TextPart(Lenient):
     type: Literal["text"]
     text: str
 
 
-class ChatMessage(Strict):
+class ChatMessage(Lenient):
     role: Literal["system", "developer", "user", "assistant"]
-    content: str | list[TextPart]
+    content: str | list[TextPart] | None = None
     reasoning_content: str | None = None
     name: str | None = None
 
     def text(self) -> str:
-        return self.content if isinstance(self.content, str) else "".join(part.text for part in self.content)
+        if self.content is None or isinstance(self.content, str):
+            return self.content or ""
+        return "".join(part.text for part in self.content)
 
 
-class StreamOptions(Strict):
-    include_usage: bool = False
+class StreamOptions(Lenient):
+    include_usage: bool | None = None
 
 
-class TemplateOptions(Strict):
-    enable_thinking: bool = False
+class TemplateOptions(Lenient):
+    enable_thinking: bool | None = None
 
 
-class ResponseFormat(Strict):
-    type: Literal["text"]
+Kind = TypeVar("Kind", bound=BaseModel)
 
 
-class ChatRequest(Strict):
+def limit_of_tokens(value: Any) -> Any:
+    """-1 is "no limit" for clients that speak to llama.cpp or Ollama."""
+    return None if value == -1 and not isinstance(value, bool) else value
+
+
+Limit = Annotated[Annotated[int, Field(ge=1)] | None, BeforeValidator(limit_of_tokens)]
+
+
+class Sampled(Lenient):
+    """What chat and completion requests have in common."""
+
     model: str
-    messages: list[ChatMessage] = Field(min_length=1)
-    stream: bool = False
+    stream: bool | None = None
     stream_options: StreamOptions | None = None
     temperature: float | None = Field(default=None, ge=0, le=2)
-    top_p: float | None = Field(default=None, gt=0, le=1)
-    max_tokens: int | None = Field(default=None, ge=1)
-    max_completion_tokens: int | None = Field(default=None, ge=1)
+    top_p: float | None = Field(default=None, ge=0, le=1)  # 0: the likeliest token
+    top_k: int | None = Field(default=None, ge=-1)  # 0 and -1: all
+    min_p: float | None = Field(default=None, ge=0, le=1)
+    repetition_penalty: float | None = Field(default=None, gt=0, le=10)
+    frequency_penalty: float | None = Field(default=None, ge=-2, le=2)
+    presence_penalty: float | None = Field(default=None, ge=-2, le=2)
+    logit_bias: dict[str, Annotated[float, Field(ge=-100, le=100)]] | None = None
+    max_tokens: Limit = None
     # torch takes no larger seed.
     seed: int | None = Field(default=None, ge=-(2**63), le=2**63 - 1)
     stop: str | list[Annotated[str, Field(min_length=1)]] | None = Field(default=None, max_length=64)
+    n: int | None = Field(default=None, ge=1, le=8)
+
+    def stops(self) -> list[str]:
+        return [self.stop] if isinstance(self.stop, str) and self.stop else list(self.stop or [])
+
+    def wants_usage(self) -> bool:
+        return bool(self.stream_options and self.stream_options.include_usage)
+
+    def limit(self) -> int | None:
+        return self.max_tokens
+
+    def told_logprobs(self) -> int | None:
+        """How many of the likeliest tokens are told beside each; None: nothing."""
+        raise NotImplementedError
+
+
+class ChatRequest(Sampled):
+    messages: list[ChatMessage] = Field(min_length=1)
+    max_completion_tokens: Limit = None
+    logprobs: bool | None = None
+    top_logprobs: int | None = Field(default=None, ge=0, le=20)
+    reasoning_effort: str | None = None
 
     mode: str = "plain"  # lingyu.serve.modes
     reasoning: bool | None = None
     chat_template_kwargs: TemplateOptions | None = None
 
-    # Sent by many clients by default: only the value that has no effect is accepted.
-    n: Literal[1] | None = None
-    frequency_penalty: Literal[0] | None = None
-    presence_penalty: Literal[0] | None = None
-    logprobs: Literal[False] | None = None
-    response_format: ResponseFormat | None = None
-    user: str | None = None
-    metadata: dict[str, str] | None = None
-    store: Literal[False] | None = None
-
     def thinks(self) -> bool:
         if self.reasoning is not None:
             return self.reasoning
-        return self.chat_template_kwargs is not None and self.chat_template_kwargs.enable_thinking
-
-    def stops(self) -> list[str]:
-        return [self.stop] if isinstance(self.stop, str) and self.stop else list(self.stop or [])
+        if self.chat_template_kwargs is not None and self.chat_template_kwargs.enable_thinking is not None:
+            return self.chat_template_kwargs.enable_thinking
+        return self.reasoning_effort not in {None, "none", "minimal"}
 
     def limit(self) -> int | None:
         return self.max_completion_tokens or self.max_tokens
 
+    def told_logprobs(self) -> int | None:
+        return (self.top_logprobs or 0) if self.logprobs else None
+
+
+class CompletionRequest(Sampled):
+    prompt: str | list[str] | list[int] | list[list[int]]
+    logprobs: int | None = Field(default=None, ge=0, le=20)
+    echo: Literal[False] | None = None
+
+    def told_logprobs(self) -> int | None:
+        return self.logprobs
+
+    def prompts(self) -> list[str | list[int]]:
+        if isinstance(self.prompt, str):
+            return [self.prompt]
+        ids = [part for part in self.prompt if isinstance(part, int)]
+        return [ids] if ids else [part for part in self.prompt if not isinstance(part, int)]
+
+
+class EmbeddingRequest(Lenient):
+    model: str
+    input: str | list[str]
+    encoding_format: Literal["float", "base64"] | None = None
+    dimensions: int | None = None
+
+
+# Values of fields beyond those above that ask for nothing. Any: whatever is sent asks for nothing.
+ANY = object()
+HARMLESS: dict[str, Any] = {
+    "tools": [[]],
+    "tool_choice": ["none", "auto"],
+    "functions": [[]],
+    "function_call": ["none", "auto"],
+    "parallel_tool_calls": ANY,  # of tools that were not given
+    "response_format": [{"type": "text"}],
+    "modalities": [["text"]],
+    "user": ANY,
+    "metadata": ANY,
+    "store": [False],
+    "service_tier": ["auto", "default"],
+    "safety_identifier": ANY,
+    "prompt_cache_key": ANY,
+    "prompt_cache_retention": ANY,
+    "prompt_cache_options": ANY,
+    "prediction": ANY,  # makes an answer faster, not another
+    "best_of": [1],
+    "suffix": [""],
+}
+OF_MESSAGES: dict[str, Any] = {"refusal": [""], "annotations": ANY, "tool_calls": [[]], "function_call": [{}], "id": ANY}
+# Without these the answer has not the form that the client counts on.
+FORM = {"response_format", "modalities", "audio", "tool_choice", "function_call", "tool_calls", "suffix", "best_of", "dimensions"}
+
 
 def parsed(body: bytes) -> ChatRequest:
     """The request. Raises Refused with every invalid field and its value."""
+    request = read(body, ChatRequest)
+    check_turns(request)
+    return request
+
+
+def read(body: bytes, kind: type[Kind]) -> Kind:
+    """The same for any kind of request."""
     try:
-        request = ChatRequest.model_validate_json(body)
+        return kind.model_validate_json(body)
     except ValidationError as error:
         faults = list(dict.fromkeys(fault_of(fault) for fault in error.errors()))
         listed = "; ".join(f"{key}: {what}" for key, what in faults)
         raise Refused(400, "invalid_request", f"Invalid request: {listed}.", f"请求无效：{listed}。", faults[0][0]) from None
-    if request.messages[-1].role != "user":
-        found = request.messages[-1].role
+
+
+def check_turns(request: ChatRequest) -> None:
+    last = request.messages[-1]
+    if last.role != "user":
         raise Refused(
             400,
             "invalid_request",
-            f"The role of the last message must be user; found {found}.",
-            f"最后一条消息的 role 必须是 user，实际为 {found}。",
+            f"The role of the last message must be user; found {last.role}.",
+            f"最后一条消息的 role 必须是 user，实际为 {last.role}。",
             "messages",
         )
-    return request
+    for number, message in enumerate(request.messages):
+        if message.content is None and message.role != "assistant":
+            where = f"messages.{number}.content"
+            raise Refused(400, "invalid_request", f"Invalid request: {where} is null.", f"请求无效：{where} 为 null。", where)
 
 
 def fault_of(fault: Any) -> tuple[str, str]:
     key = ".".join(str(part) for part in fault["loc"]) or "body"
-    if fault["type"] == "extra_forbidden":
-        return key, "unsupported field (不支持此字段)"
     found = fault.get("input")
     value = f" (found {str(found)[:80]!r})" if isinstance(found, str | int | float | bool) and fault["type"] != "json_invalid" else ""
     return key, f"{fault['msg']}{value}"
+
+
+def unsupported(request: Lenient, refuse: bool) -> list[str]:
+    """The fields that ask for what the service does not have, as warnings in both languages.
+
+    Raises Refused for one that promises a form of the answer, and for any if `refuse`.
+    """
+    found = [name for name, value in (request.model_extra or {}).items() if asks(value, HARMLESS.get(name, []))]
+    if isinstance(request, ChatRequest):
+        for number, message in enumerate(request.messages):
+            extra = (message.model_extra or {}).items()
+            found += [f"messages.{number}.{name}" for name, value in extra if asks(value, OF_MESSAGES.get(name, []))]
+        if request.chat_template_kwargs:
+            found += [f"chat_template_kwargs.{name}" for name in request.chat_template_kwargs.model_extra or {}]
+    for name in found:
+        if refuse or name.rpartition(".")[2] in FORM:
+            raise Refused(400, "unsupported_parameter", f"Unsupported parameter: {name}.", f"不支持的参数：{name}。", name)
+    return [f"{name} has no effect here. / 本服务不支持 {name}，已忽略。" for name in found]
+
+
+def asks(value: Any, harmless: Any) -> bool:
+    return value is not None and harmless is not ANY and value not in harmless

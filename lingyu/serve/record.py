@@ -7,6 +7,7 @@ import logging
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 from time import monotonic
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily
@@ -25,7 +26,7 @@ class Figures:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self.load: dict[str, int] = {}
-        on = {"registry": self.registry}
+        on: Any = {"registry": self.registry}
         self.requests = Counter("lingyu_requests", "Requests answered.", ["route", "method", "status"], **on)
         self.seconds = Histogram("lingyu_request_seconds", "From request to the end of the reply.", ["route"], buckets=SECONDS, **on)
         self.refused = Counter("lingyu_refused", "Requests refused, by the code of the error.", ["code"], **on)

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from lingyu.records import Message
 from lingyu.retrieve.retrievers import Hit
-from lingyu.serve.engine import Sampling
+from lingyu.serve.choosing import Sampling
 from lingyu.serve.text import Kind
 
 AnswerSource = Literal["model", "quotation", "knowledge", "question", "none"]
@@ -21,6 +21,7 @@ class Piece:
 
     kind: Kind | None = None
     text: str = ""
+    logprobs: list[dict[str, Any]] = field(default_factory=list)  # of the tokens of this text, where they were asked for
     sources: list[dict[str, Any]] | None = None
     finish: Literal["stop", "length"] | None = None
     supported: bool | None = None
