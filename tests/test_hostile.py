@@ -85,7 +85,7 @@ def test_figures_need_the_key_where_keys_are_set(service):
     figures = httpx.get(f"{address}/metrics", headers=KEY).text
 
     assert httpx.get(f"{address}/metrics").status_code == 401
-    for name in ("requests_total", "first_token_seconds_count", "completion_tokens_total", "answers_total", "waiting"):
+    for name in ("requests_total", "first_token_seconds_count", "completion_tokens_total", "answers_total", "queued"):
         assert f"lingyu_{name}" in figures
 
 

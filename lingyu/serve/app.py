@@ -17,7 +17,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import BaseRoute, Match, Mount
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from lingyu.serve import describe
+from lingyu.serve import describe, feedback
 from lingyu.serve.assistant import Assistant
 from lingyu.serve.guard import Guard, check_key, origins, refusal
 from lingyu.serve.pages import PAGES
@@ -32,7 +32,7 @@ STREAMED = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 def make_app(assistant: Callable[[], Assistant], web: Path) -> FastAPI:
     """assistant: called at each request, because BentoML creates it after the app. web: the folder of the pages."""
     app = FastAPI(title="lingyu", docs_url=None, redoc_url=None, openapi_url="/openapi.json")
-    figures, queue = Figures(), Queue()
+    figures, queue, store = Figures(), Queue(), feedback.opened()
     if origins():
         app.add_middleware(CORSMiddleware, allow_origins=origins(), allow_methods=["GET", "POST"], allow_headers=["*"])
     app.add_middleware(Guard)
@@ -81,7 +81,7 @@ def make_app(assistant: Callable[[], Assistant], web: Path) -> FastAPI:
     @app.get("/v1/models", **describe.MODELS)
     async def models(request: Request) -> dict[str, Any]:
         check_key(request.headers.get("authorization", ""))
-        return {"object": "list", "data": assistant().models()}
+        return {"object": "list", "data": [{**one, "feedback": store is not None} for one in assistant().models()]}
 
     @app.get("/v1/models/{name:path}", **describe.MODEL)
     async def model(request: Request, name: str) -> dict[str, Any]:
@@ -123,6 +123,17 @@ def make_app(assistant: Callable[[], Assistant], web: Path) -> FastAPI:
         usage = {"prompt_tokens": tokens, "total_tokens": tokens}
         more = {"warnings": warnings} if warnings else {}
         return JSONResponse({"object": "list", "model": asked.model, "data": data, "usage": usage, **more})
+
+    @app.post("/v1/feedback", **describe.FEEDBACK)
+    async def vote(request: Request) -> dict[str, Any]:
+        check_key(request.headers.get("authorization", ""))
+        if store is None:
+            en, zh = f"This service keeps no feedback ({feedback.FOLDER}).", f"本服务未启用反馈（{feedback.FOLDER}）。"
+            raise Refused(404, "no_feedback", en, zh)
+        given = read(await request.body(), feedback.Feedback)
+        await asyncio.to_thread(store.keep, given)
+        figures.votes.labels(given.rating).inc()
+        return {"object": "feedback", "kept": True}
 
     @app.get("/metrics", include_in_schema=False)
     async def metrics(request: Request) -> Response:

@@ -9,7 +9,7 @@ its own (docs/decisions/0075-many-replies-at-once.md).
 import asyncio
 import itertools
 import threading
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -35,7 +35,7 @@ class Faults:
     def put(self, result: Any) -> None:
         job = self._jobs.get(result.request_id)
         if job and result.error:
-            job.emit(RuntimeError(result.error))
+            emit([(job, RuntimeError(result.error))])
 
     def empty(self) -> bool:
         return True
@@ -43,11 +43,24 @@ class Faults:
 
 @dataclass
 class Job:
-    """A request in the engine. emit: takes its tokens, or the error that ended it."""
+    """A request in the engine. got: its tokens, or the error that ended it, taken by the loop of whoever asked."""
 
     chooser: Chooser
     prompt: int
-    emit: Callable[[Token | Exception], None]
+    loop: asyncio.AbstractEventLoop
+    got: "asyncio.Queue[Token | Exception]"
+
+
+def emit(got: list[tuple[Job, Token | Exception]]) -> None:
+    """To be called in the engine's thread: to wake a loop costs more than a token, so each is woken once a step."""
+    for loop in {job.loop for job, _ in got}:
+        with suppress(RuntimeError):  # the loop is closed, and whoever asked is gone
+            loop.call_soon_threadsafe(deliver, [(job, one) for job, one in got if job.loop is loop])
+
+
+def deliver(got: list[tuple[Job, Token | Exception]]) -> None:
+    for job, one in got:
+        job.got.put_nowait(one)
 
 
 class BatchingEngine:
@@ -81,15 +94,9 @@ class BatchingEngine:
         self._manager.stop(block=True, timeout=5, hard_stop=True)
 
     async def tokens(self, prompt: list[int], sampling: Sampling) -> AsyncGenerator[Token, None]:
-        loop, queue, name = asyncio.get_running_loop(), asyncio.Queue[Token | Exception](), next(self._names)
-
-        def emit(got: Token | Exception) -> None:
-            with suppress(RuntimeError):  # the loop is closed, and whoever asked is gone
-                loop.call_soon_threadsafe(queue.put_nowait, got)
-
+        queue, name, left = asyncio.Queue[Token | Exception](), next(self._names), sampling.max_tokens
         self.waiting += 1
-        self._jobs[name] = Job(Chooser(sampling, prompt), len(prompt), emit)
-        left = sampling.max_tokens
+        self._jobs[name] = Job(Chooser(sampling, prompt), len(prompt), asyncio.get_running_loop(), queue)
         try:
             if not self._submit(prompt, name, left):
                 await asyncio.to_thread(self._restart)
@@ -204,13 +211,14 @@ def per_request(jobs: dict[str, Job]) -> Any:
             return torch.zeros(len(requests_with_new_token), dtype=torch.int32)
 
         def __call__(self, scores: torch.Tensor, tensor_arg: torch.Tensor) -> torch.Tensor:
-            likeliest = scores.argmax(-1).tolist()
+            likeliest, chosen = scores.argmax(-1).tolist(), list[tuple[Job, Token | Exception]]()
             for row, request in enumerate(self.now):
                 if job := jobs.get(request.state.request_id):
                     try:
-                        job.emit(self.token(job, request.state, scores[row], likeliest[row]))
+                        chosen.append((job, self.token(job, request.state, scores[row], likeliest[row])))
                     except Exception as error:  # of one request: the others go on
-                        job.emit(error)
+                        chosen.append((job, error))
+            emit(chosen)
             return scores
 
         @staticmethod

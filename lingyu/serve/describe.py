@@ -4,6 +4,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from lingyu.serve.feedback import Feedback
 from lingyu.serve.protocol import ChatRequest, CompletionRequest, EmbeddingRequest
 
 
@@ -30,5 +31,7 @@ COMPLETION = taking(CompletionRequest, "Go on with a text · 续写文本", {"mo
 EMBEDDING = taking(
     EmbeddingRequest, "Vectors of texts, by the embedder of the index · 文本向量", {"model": "lingyu", "input": "起飞前检查"}
 )
+VOTE = {"rating": "down", "messages": [QUESTION], "answer": "检查桨叶。", "correction": "检查桨叶和电池。"}
+FEEDBACK = taking(Feedback, "Say whether an answer was right, and what would be · 评价并更正回答", VOTE)
 MODELS: dict[str, Any] = {"summary": "The names that `model` takes · 可用的模型名"}
 MODEL: dict[str, Any] = {"summary": "One of them · 其中之一"}

@@ -35,6 +35,7 @@ class Figures:
         self.prompt_tokens = Counter("lingyu_prompt_tokens", "Tokens of prompts.", **on)
         self.completion_tokens = Counter("lingyu_completion_tokens", "Tokens of replies.", **on)
         self.answers = Counter("lingyu_answers", "Replies by whose words they are.", ["source"], **on)
+        self.votes = Counter("lingyu_votes", "Feedback on replies.", ["rating"], **on)
         self.registry.register(self)
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
