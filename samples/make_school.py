@@ -1,6 +1,7 @@
 """Generates samples/school from the hand-written files in samples/written/school; for developers only.
 
-Run: python samples/make_school.py [folder]     (the folder is samples/school by default)
+Run: python samples/make_school.py [folder]     (the folder is samples/school by default; beside it
+comes <folder>-checks, what is planted and what stands for a teacher)
 """
 
 import re
@@ -8,18 +9,31 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from making import SAMPLES, pick, read_yaml, shuffled, write_rows
+from making import SAMPLES, pick, read_yaml, shuffled, write_rows, write_yaml
 
 ELEMENTS = ["观察", "感受", "需要", "请求", "改写"]
+NVC = dict(zip(["observation", "feeling", "need", "request", "rewrite"], ELEMENTS, strict=True))
+HIGH = re.compile("[滚死猪狗]|废物|垃圾|恶心|没完|不要脸|后悔|讨厌|丑|没人要|倒霉|丢")  # insults and threats
 USEFUL = "√"  # before a search result that helps; × before one that does not
 
 
 def main(out: Path) -> None:
+    planted: list[dict[str, Any]] = []
     for skill in read_yaml("school/skills"):
         name = f"dialogues/{skill}.jsonl"
         given = dialogues(skill)
-        write_rows(out / name, shuffled([*given, *near_duplicates(name, given)], name))
-    write_rows(out / "letters/letters.jsonl", shuffled(letters(), "letters"))
+        near = near_duplicates(name, given)
+        rows = shuffled([*given, *(row for row, _ in near)], name)
+        write_rows(out / name, rows)
+        planted += [{"file": name, "line": rows.index(row) + 1, "of": rows.index(original) + 1} for row, original in near]
+    written = shuffled(letters(), "letters")
+    write_rows(out / "letters/letters.jsonl", [{"question": row["信"], "answer": row["回"]} for row in written])
+    planted += [
+        {"file": "letters/letters.jsonl", "line": line, "reason": row["why"]} for line, row in enumerate(written, start=1) if "why" in row
+    ]
+    checks = out.parent / f"{out.name}-checks"
+    write_rows(checks / "planted.jsonl", planted)
+    write_yaml(checks / "teacher.yaml", teacher())
     write_rows(out / "messages/messages.jsonl", shuffled(messages(), "messages"))
 
 
@@ -40,20 +54,20 @@ def dialogues(skill: str) -> list[dict[str, Any]]:
     return rows
 
 
-def near_duplicates(name: str, given: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The rows that planted.yaml asks for: another with a word or two changed."""
+def near_duplicates(name: str, given: list[dict[str, Any]]) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """The rows that planted.yaml asks for, a word or two of another changed, each with that other."""
     rows = []
     for file, opening, old, new in read_yaml("school/planted"):
         if file == name:
             (row,) = (row for row in given if opening in row["messages"][0]["content"])
             changed = [message | {"content": message["content"].replace(str(old), str(new))} for message in row["messages"]]
-            rows.append(row | {"messages": changed})
+            rows.append((row | {"messages": changed}, row))
     return rows
 
 
 def letters() -> list[dict[str, str]]:
-    """Letters with their replies; those of dropped.yaml are among them, to be dropped for privacy or safety."""
-    return [{"question": row["信"], "answer": row["回"]} for name in ("letters", "dropped") for row in read_yaml(f"school/{name}")]
+    """Letters with their replies; those of dropped.yaml are among them, to be dropped for the reason `why`."""
+    return [row for name in ("letters", "dropped") for row in read_yaml(f"school/{name}")]
 
 
 def harsh() -> list[dict[str, str]]:
@@ -71,6 +85,27 @@ def harsh() -> list[dict[str, str]]:
 
 def messages() -> list[dict[str, str]]:
     return [*harsh(), *({"text": text, "label": "平和"} for text in read_yaml("school/nvc")["mild"])]
+
+
+# What stands for the teacher (docs/generation.md, written answers)
+
+
+def teacher() -> list[dict[str, Any]]:
+    talks = [
+        {
+            "asked": ["一问一答改写成多轮对话", opening],
+            "answer": {"turns": [{"user": user, "assistant": said} for user, said in zip(turns[::2], turns[1::2], strict=True)]},
+        }
+        for opening, *turns in read_yaml("school/retold")
+    ]
+    rewritings = [
+        {
+            "asked": ["你用非暴力沟通改写消息", row["text"]],
+            "answer": {"risk": "high" if HIGH.search(row["text"]) else "medium"} | {name: row[element] for name, element in NVC.items()},
+        }
+        for row in harsh()
+    ]
+    return talks + rewritings
 
 
 if __name__ == "__main__":

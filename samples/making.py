@@ -57,6 +57,11 @@ def write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
     write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
 
 
+def write_yaml(path: Path, entries: list[dict[str, Any]]) -> None:
+    """One entry a line, as JSON: YAML that a reader can search, and a diff can show."""
+    write_text(path, "".join(f"- {json.dumps(entry, ensure_ascii=False)}\n" for entry in entries))
+
+
 def table(names: list[str], rows: Iterable[Iterable[str]], delimiter: str = ",") -> str:
     file = io.StringIO(newline="")
     writer = csv.writer(file, delimiter=delimiter, lineterminator="\n")
