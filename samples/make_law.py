@@ -1,15 +1,17 @@
 """Generates samples/law from the hand-written files in samples/written/law; for developers only.
 
-Run: python samples/make_law.py [folder]     (needs reportlab; the folder is samples/law by default)
+Run: python samples/make_law.py [folder]     (needs reportlab; the folder is samples/law by default;
+beside it comes <folder>-checks, what stands for a teacher)
 """
 
 import re
 import sys
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from making import SAMPLES, article, articles_of, pdf, read_yaml, shuffled, table, write_bytes, write_rows, write_text, written
+from making import SAMPLES, article, articles_of, pdf, read_yaml, shuffled, table, write_bytes, write_rows, write_text, write_yaml, written
 
 STATUTES = {"labour": "澜川劳动法", "lease": "澜川租赁法", "consumer": "澜川消费者保护法", "penal": "澜川刑罚法"}
 ENGLISH = "claims"
@@ -34,6 +36,7 @@ def main(out: Path) -> None:
     ranked = shuffled(read_yaml("law/answers"), "answers")
     write_rows(out / "answers/ranked.jsonl", [{"question": row["q"], "answers": row["a"]} for row in ranked])
     write_rows(out / "preference/pairs.jsonl", [pair for row in ranked for pair in pairs(row)])
+    write_yaml(out.parent / f"{out.name}-checks/teacher.yaml", teacher())
 
 
 @cache
@@ -110,6 +113,58 @@ def pairs(row: dict[str, Any]) -> list[dict[str, str]]:
     """The best answer against each of the others."""
     best, *others = row["a"]
     return [{"prompt": row["q"], "chosen": best, "rejected": other} for other in others]
+
+
+# What stands for the teacher (docs/generation.md, written answers)
+
+
+def teacher() -> list[dict[str, Any]]:
+    return [*grounded(), *inquiries(), *rewritten(), {"asked": "你是审核员", "answer": {"unsupported": "", "supported": True}}]
+
+
+def sentences(name: str, number: int) -> list[str]:
+    return re.findall("[^。]+。", articles(name)[number])
+
+
+def grounded() -> Iterator[dict[str, Any]]:
+    """Questions on articles, each answered with the sentence that it rests on (reliable, seeds)."""
+    for name, by_number in read_yaml("law/questions").items():
+        for number, items in by_number.items():
+            place = [f"{STATUTES[name]} / ", f" / {article(number)}\n"]
+            yield {"asked": ["请提出", *place], "answer": {"questions": [question for question, *_ in items]}}
+            for question, sentence, answer in items:
+                said = {"answerable": True, "evidence": sentences(name, number)[sentence - 1].strip(), "answer": answer}
+                yield {"asked": ["你依据给出的段落回答问题", f"问题：{question}\n"], "answer": said}
+
+
+def inquiries() -> Iterator[dict[str, Any]]:
+    """What to ask back before a consultation is answered (clarify)."""
+    for beginning, opening, missing, question in read_yaml("law/inquiries"):
+        yield {
+            "asked": ["先问清楚再回答的顾问", f"完整的问题：\n{beginning}"],
+            "answer": {"opening": opening, "missing": missing, "question": question},
+        }
+
+
+def rewritten() -> Iterator[dict[str, Any]]:
+    """The answer of a consultation with the words of the article that it rests on (replaced), the same as an opinion."""
+    for name, asked in read_yaml("law/consultations").items():
+        for numbers, question, answer in asked if name != ENGLISH else []:
+            right = [int(number) for number in str(numbers).split("+")]
+            said = with_citations(answer, name, right)
+            grounds = "".join(f"{cited(name, number)}规定：“{closest(said, name, number)}”" for number in right)
+            yield {"asked": ["你重写专业领域里的回答", f"问题：\n{question}\n"], "answer": {"answer": f"{said}\n依据：{grounds}"}}
+            opinion = f"本案适用{'和'.join(cited(name, number) for number in right)}。{grounds}据此答复：{said}"
+            yield {"asked": ["你依据给出的条文对一个案件写意见", f"案情：\n{question}\n"], "answer": {"applies": True, "opinion": opinion}}
+
+
+def closest(said: str, name: str, number: int) -> str:
+    """The sentence of the article that shares most with what is said."""
+
+    def shared(sentence: str) -> int:
+        return sum(sentence[place : place + 2] in said for place in range(len(sentence) - 1))
+
+    return max(sentences(name, number), key=shared).strip()
 
 
 if __name__ == "__main__":
