@@ -1,9 +1,11 @@
 """The chat page as a person meets it: a real browser, the real service."""
 
+import json
 import re
 import shutil
 import time
 
+import httpx
 import pytest
 from serving import ANSWERED, REASONED, TOP, served
 
@@ -39,8 +41,13 @@ def browser():
 
 
 @pytest.fixture(scope="module")
-def address(content, browser, tmp_path_factory):
-    with served(content, tmp_path_factory.mktemp("page")) as address:
+def votes(tmp_path_factory):
+    return tmp_path_factory.mktemp("votes")
+
+
+@pytest.fixture(scope="module")
+def address(content, browser, votes, tmp_path_factory):
+    with served(content, tmp_path_factory.mktemp("page"), LINGYU_FEEDBACK=str(votes)) as address:
         yield address
 
 
@@ -92,6 +99,84 @@ def test_a_person_sees_answer_sources_and_the_check(page):
     assert found(page, ".source[open] mark")[0].text == "云雀X3的最大飞行速度是21米每秒。"
     assert "knowledge/graph.jsonl · row 1" in found(page, ".source")[0].text
     assert page.get_log("browser") == []
+
+
+@pytest.mark.slow
+def test_a_reload_keeps_the_conversation_and_a_new_chat_ends_it(page):
+    ask(page, SPEED)
+    found(page, "[value=plain] + span")[0].click()
+    ask(page, FLYING_TIME)
+    before = [item.text for item in found(page, "#talk li")]
+
+    page.refresh()
+    wait(lambda: len(found(page, "#talk > li")) == 4)
+
+    assert [item.text for item in found(page, "#talk li")] == before
+    found(page, ".cite")[0].click()
+    assert found(page, ".source[open] mark")
+    found(page, "#new")[0].click()
+    page.refresh()
+    wait(lambda: found(page, "#model")[0].text == "tiny")
+    assert found(page, "#talk > li") == []
+
+
+@pytest.mark.slow
+def test_a_wrong_answer_is_corrected_and_the_correction_kept(page, votes):
+    ask(page, FLYING_TIME)
+    found(page, ".vote")[1].click()
+    found(page, ".correct textarea")[0].send_keys("云雀X3的续航时间是38分钟。")
+    found(page, ".correct .main")[0].click()
+    wait(lambda: word("thanks") in found(page, ".answer")[0].text)
+
+    row = json.loads((votes / "preferences.jsonl").read_text(encoding="utf-8").splitlines()[-1])
+    assert (row["question"], row["chosen"]) == (FLYING_TIME, "云雀X3的续航时间是38分钟。")
+    assert not found(page, ".vote")[0].is_enabled()
+    assert page.get_log("browser") == []
+
+
+MARKDOWN = """\
+# 限制 *H*
+**粗体** `a<b` 与 <img src=x onerror=alert(1)> [link](javascript:alert(1)) [1]
+| 项目 | 值 |
+|---|:-:|
+| 高度 | **120** 米 |
+1. 一
+   - 内
+2. 二
+
+```
+<script>alert(1)</script>
+```
+> 引用"""
+
+
+@pytest.mark.slow
+def test_markdown_is_shown_as_meant_and_nothing_in_it_becomes_html(page):
+    script = """
+        const done = arguments[1];
+        import('/static/chat/markdown.js').then((made) => {
+          const place = document.createElement('div');
+          place.append(...made.rendered(arguments[0], (number) => Object.assign(document.createElement('button'), {textContent: number})));
+          document.querySelector('#talk').append(place);
+          done(place.innerHTML);
+        });"""
+    html = page.execute_async_script(script, MARKDOWN)
+
+    for part in ("<h3>", "<em>H</em>", "<strong>粗体</strong>", "<code>a&lt;b</code>", "<th>项目</th>", "<td><strong>120</strong> 米</td>"):
+        assert part in html
+    assert "<ol><li>一<ul><li>内</li></ul></li><li>二</li></ol>" in html
+    assert "<button>1</button>" in html
+    assert "<blockquote><p>引用</p></blockquote>" in html
+    for never in ("<img", "<script", "<a ", "onerror=alert(1)>"):
+        assert never not in html
+    assert page.get_log("browser") == []
+
+
+@pytest.mark.slow
+def test_a_page_that_forgets_says_so(page, address):
+    turns = httpx.get(f"{address}/v1/models").json()["data"][0]["history_turns"]
+
+    assert found(page, "#forgets")[0].is_displayed() == (turns == 0)
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """What one client may do to the service that all share: the real process under requests that are meant to stop it."""
 
+import json
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -98,6 +99,32 @@ def test_odd_values_are_answered_or_refused_never_a_fault(service):
     assert set(statuses.values()) <= {200, 400}
     assert statuses["temperature", "1e-300"] == 200
     assert statuses["max_tokens", "True"] == 400
+
+
+def test_each_of_many_gets_the_own_answer_while_others_leave(service):
+    address, _ = service
+
+    def one(number):
+        question, answer = ANSWERED[number % len(ANSWERED)]
+        body = BODY | {"messages": [{"role": "user", "content": question}], "stream": number % 2 == 0}
+        if number % 5 == 4:
+            body |= {"stream": True, "temperature": 2, "max_tokens": 200}
+        with httpx.Client(headers=KEY, timeout=60) as client, client.stream("POST", f"{address}/v1/chat/completions", json=body) as reply:
+            if reply.status_code == 429 or number % 5 == 4:
+                next(reply.iter_bytes())
+                return reply.status_code  # leaves in the middle
+            text = reply.read().decode()
+        if body["stream"]:
+            chunks = [json.loads(line.removeprefix("data: ")) for line in text.splitlines() if line.startswith("data: {")]
+            return "".join(chunk["choices"][0]["delta"].get("content", "") for chunk in chunks) == answer
+        return json.loads(text)["choices"][0]["message"]["content"] == answer
+
+    with ThreadPoolExecutor(24) as threads:
+        results = list(threads.map(one, range(120)))
+
+    assert set(results) <= {True, 200, 429}
+    assert results.count(True) > 50
+    assert "lingyu_running 0.0" in httpx.get(f"{address}/metrics", headers=KEY).text
 
 
 def test_a_lost_worker_ends_its_streams_at_once_and_comes_back(service):

@@ -78,7 +78,7 @@ def test_the_chat_page_is_served_to_anyone(address):
     page = httpx.get(address)
 
     assert page.headers["content-security-policy"].startswith("default-src 'self'")
-    for name in ("chat.js", "api.js", "view.js", "words.js", "style.css", "favicon.svg"):
+    for name in ("chat.js", "api.js", "view.js", "words.js", "markdown.js", "style.css", "favicon.svg"):
         assert httpx.get(f"{address}/static/chat/{name}").is_success
     assert httpx.get(f"{address}/static/chat/../../service.py").status_code == 404
 

@@ -1,4 +1,4 @@
-// The service's two routes. `ask` calls onEvent for each event of the stream.
+// The service's routes. `ask` calls onEvent for each event of the stream.
 
 export class ServiceError extends Error {
   constructor(code, message) {
@@ -18,7 +18,10 @@ export async function ask(body, key, signal, onEvent) {
   const decoder = new TextDecoder();
   let rest = "", done = false;
   for (const reader = reply.body.getReader(); ;) {
-    const part = await reader.read();
+    const part = await reader.read().catch((error) => {
+      if (error.name === "AbortError") throw error;
+      throw new ServiceError("broken", "");
+    });
     if (part.done) break;
     const events = (rest + decoder.decode(part.value, { stream: true })).split("\n\n");
     rest = events.pop();
@@ -31,6 +34,11 @@ export async function ask(body, key, signal, onEvent) {
     }
   }
   if (!done) throw new ServiceError("broken", "");
+}
+
+export async function feedback(body, key) {
+  const headers = { "Content-Type": "application/json", ...bearer(key) };
+  await send("v1/feedback", { method: "POST", headers, body: JSON.stringify(body) });
 }
 
 async function send(path, options) {

@@ -1,5 +1,5 @@
 // The chat page: state, keyboard and buttons. api.js calls the service, view.js renders, words.js holds the UI texts.
-import { ServiceError, ask, models } from "./api.js";
+import { ServiceError, ask, feedback, models } from "./api.js";
 import { AnswerView, element, questionView } from "./view.js";
 import { WORDS } from "./words.js";
 
@@ -9,11 +9,12 @@ const storage = {
   set: (name, value) => { try { localStorage.setItem(name, value); } catch { /* not available in a private window */ } },
 };
 
+const KEPT = 30; // turns
 let language = storage.get("language") ?? (navigator.language.startsWith("zh") ? "zh" : "en");
 let words = WORDS[language];
 let served = null; // the model's entry in /v1/models
 let key = "";
-let turns = []; // finished turns: {question, answer}
+let turns = []; // finished turns: {question, answer, id, events}; kept in this browser only, until a new chat
 let running = null; // the AbortController of the current answer
 
 function applyLanguage() {
@@ -32,6 +33,7 @@ async function loadModel() {
   [served] = await models(key);
   at("model").textContent = served.id;
   for (const mode of document.querySelectorAll("[name=mode]")) mode.parentElement.hidden = !served.modes.includes(mode.value);
+  at("forgets").hidden = served.history_turns > 0;
   if (!served.modes.includes("professional")) document.querySelector("[value=plain]").checked = true;
 }
 
@@ -60,11 +62,20 @@ async function answer(question) {
       mode: document.querySelector("[name=mode]:checked").value,
       reasoning: at("reasoning").checked,
     };
-    await ask(body, key, controller.signal, (event) => show(event, view));
+    const events = [];
+    let id = null;
+    await ask(body, key, controller.signal, (event) => {
+      id = event.id;
+      events.push(event);
+      show(event, view);
+    });
     const near = atEnd();
-    view.end();
+    view.end(voteOn(body.messages, view, id));
     if (near) follow();
-    if (view.content) turns.push({ question, answer: view.content });
+    if (view.content) {
+      turns.push({ question, answer: view.content, id, messages: body.messages, events: short(events, view) });
+      storage.set("turns", JSON.stringify(turns.slice(-KEPT)));
+    }
   } catch (error) {
     if (error.name === "AbortError") {
       view.addRemark(words.stopped);
@@ -88,6 +99,31 @@ function show(event, view) {
   if (choice?.finish_reason === "length") view.addRemark(words.cut);
   if (event.answer_source !== undefined) view.setGrounds(event);
   if (near) follow();
+}
+
+// What rebuilds a finished answer: its text in one piece, and the events that carry more.
+function short(events, view) {
+  const parts = [{ reasoning_content: view.reasoning.textContent }, { content: view.content }];
+  const said = parts.filter((delta) => Object.values(delta)[0]).map((delta) => ({ choices: [{ delta }] }));
+  return [...said, ...events.filter((event) => event.sources || event.choices[0]?.finish_reason)];
+}
+
+function voteOn(messages, view, id) {
+  if (!served?.feedback) return null;
+  return (rating, correction = null, reason = null) => feedback({ rating, messages, answer: view.content, correction, reason, id }, key);
+}
+
+function restore() {
+  try { turns = JSON.parse(storage.get("turns") ?? "[]"); } catch { turns = []; }
+  if (!Array.isArray(turns) || !turns.length) { turns = []; return; }
+  at("welcome").hidden = true;
+  for (const turn of turns) {
+    const view = new AnswerView(words);
+    at("talk").append(questionView(turn.question, words), view.root);
+    for (const event of turn.events) show(event, view);
+    view.end(voteOn(turn.messages, view, turn.id));
+  }
+  follow();
 }
 
 // Do not scroll if the reader has scrolled up.
@@ -147,6 +183,7 @@ at("stop").onclick = () => running?.abort();
 at("new").onclick = () => {
   running?.abort();
   turns = [];
+  storage.set("turns", "[]");
   at("talk").replaceChildren();
   at("welcome").hidden = false;
   at("question").focus();
@@ -165,5 +202,5 @@ at("theme").onclick = () => {
 
 applyTheme(storage.get("theme"));
 applyLanguage();
-loadModel().catch(() => { /* shown once a question is asked */ });
+loadModel().catch(() => { /* shown once a question is asked */ }).finally(restore);
 at("question").focus();

@@ -1,4 +1,5 @@
 // Renders a conversation. Text is inserted as text, never as HTML.
+import { rendered } from "./markdown.js";
 
 export function element(tag, className, ...children) {
   const made = document.createElement(tag);
@@ -19,7 +20,7 @@ export class AnswerView {
     this.reasoning = element("p", "");
     this.thought = element("details", "thought", element("summary", "", words.thinking), this.reasoning);
     this.thought.hidden = true;
-    this.text = element("p", "text");
+    this.text = element("div", "text");
     this.foot = element("div", "foot");
     this.dots = element("span", "dots", element("i"), element("i"), element("i"));
     this.dots.setAttribute("role", "status");
@@ -37,7 +38,7 @@ export class AnswerView {
     this.thought.open = false;
     this.dots.remove();
     this.content += text;
-    this.text.append(text);
+    this.text.replaceChildren(...rendered(this.content));
   }
 
   setSources(sources) {
@@ -59,10 +60,12 @@ export class AnswerView {
     this.foot.append(element("span", "remark", text));
   }
 
-  end() {
+  // vote: takes the rating, the right answer and the reason; null where the service keeps no feedback.
+  end(vote = null) {
     this.dots.remove();
     this.thought.open = false;
     if (this.content) this.foot.append(copyButton(this.content, this.words));
+    if (this.content && vote) this.foot.append(...voteButtons(this.root, vote, this.words));
     if (!this.sources) return;
     this.root.append(this.sources);
     if (this.citations) this.cite();
@@ -72,8 +75,7 @@ export class AnswerView {
   cite() {
     const views = [...this.sources.querySelectorAll(".source")];
     views.forEach((view, at) => highlight(view.querySelector("blockquote"), this.citations.filter((each) => each.source === at + 1)));
-    const parts = this.content.split(/ \[(\d+)\]/);
-    this.text.replaceChildren(...parts.map((part, at) => (at % 2 ? citeButton(views[part - 1], part, this.words) : part)));
+    this.text.replaceChildren(...rendered(this.content, (number) => views[number - 1] && citeButton(views[number - 1], String(number), this.words)));
   }
 
   fail(message, detail, action) {
@@ -118,6 +120,41 @@ function citeButton(source, number, words) {
     source.querySelector("summary").focus({ preventScroll: true });
   };
   return button;
+}
+
+function voteButtons(root, vote, words) {
+  const button = (sign, label) => {
+    const made = element("button", "quiet small vote", sign);
+    Object.assign(made, { type: "button", title: label, ariaLabel: label, ariaPressed: "false" });
+    return made;
+  };
+  const up = button("👍", words.good), down = button("👎", words.bad);
+  const cast = async (pressed, ...given) => {
+    try {
+      await vote(...given);
+      pressed.ariaPressed = "true";
+      up.disabled = down.disabled = true;
+      pressed.after(element("span", "remark", words.thanks));
+    } catch {
+      pressed.after(element("span", "remark", words.not_kept));
+    }
+  };
+  up.onclick = () => cast(up, "up");
+  down.onclick = () => {
+    if (root.querySelector(".correct")) return;
+    const right = element("textarea"), reason = element("input"), send = element("button", "main", words.send);
+    Object.assign(right, { rows: 2, maxLength: 20000, placeholder: words.right_answer, ariaLabel: words.right_answer });
+    Object.assign(reason, { maxLength: 2000, placeholder: words.reason, ariaLabel: words.reason });
+    const form = element("form", "correct", right, reason, send);
+    form.onsubmit = (event) => {
+      event.preventDefault();
+      form.remove();
+      cast(down, "down", right.value.trim() || null, reason.value.trim() || null);
+    };
+    root.append(form);
+    right.focus();
+  };
+  return [up, down];
 }
 
 function copyButton(text, words) {

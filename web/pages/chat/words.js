@@ -19,6 +19,8 @@ export const WORDS = {
     internal_error: "服务内部错误，请稍后重试。如果问题持续出现，请联系管理员。",
     broken: "连接中断，回答不完整。",
     other_error: "请求失败。",
+    good: "回答正确", bad: "回答有误", thanks: "感谢反馈", not_kept: "反馈未能保存", right_answer: "正确答案（选填）", reason: "原因（选填）",
+    forgets: "每个问题单独回答，模型不记得前面的对话。",
   },
   en: {
     other: "中文", language: "Change language", theme: "Switch between light and dark mode", fresh: "New chat", mode: "Answer mode",
@@ -39,5 +41,7 @@ export const WORDS = {
     internal_error: "Internal error. Please try again later; if it persists, contact the administrator.",
     broken: "The connection was interrupted; the answer is incomplete.",
     other_error: "The request failed.",
+    good: "Right answer", bad: "Wrong answer", thanks: "Thank you", not_kept: "Your feedback could not be kept", right_answer: "The right answer (optional)", reason: "Why (optional)",
+    forgets: "Each question is answered on its own: the model does not remember earlier ones.",
   },
 };
