@@ -2,9 +2,11 @@
 
 import io
 import os
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -232,6 +234,18 @@ def test_metrics_stand_side_by_side_by_stage(tmp_path):
     assert "total" not in table  # of ledgers
     assert "| facts.broken.unit | 3 | – |" in table
     assert "| fact_exact | 0.500 [0.400, 0.600], n = 100 | – |" in table
+
+
+@pytest.mark.slow
+def test_without_a_server_the_history_has_every_stage(project):
+    done = command(project)
+
+    assert done.returncode == 0, done.stderr
+    with closing(sqlite3.connect(project / ".lingyu/prefect/prefect.db")) as history:
+        assert history.execute("select name, state_name from task_run order by name").fetchall() == [
+            (name, "Completed") for name in ("clean", "select", "sft@full", "sft@lora")
+        ]
+        assert history.execute("select state_name from flow_run").fetchall() == [("Completed",)]
 
 
 @pytest.mark.slow
