@@ -130,7 +130,9 @@ def grounded() -> Iterator[dict[str, Any]]:
     """Questions on each passage of the guide, each answered with the sentence that it rests on (reliable, seeds)."""
     texts = passages()
     for heading, items in read_yaml("clinic/questions").items():
-        yield {"asked": ["请提出", f" / {heading}\n"], "answer": {"questions": [question for question, *_ in items]}}
+        questions = [question for question, *_ in items]
+        yield {"asked": ["请提出", f" / {heading}\n"], "answer": {"questions": questions}}
+        yield {"asked": ["扩充一个专业领域助手的指令库", f" / {heading}\n"], "answer": {"instructions": questions}}
         sentences = re.findall("[^。]+。", texts[heading])
         for question, number, answer in items:
             said = {"answerable": True, "evidence": sentences[number - 1], "answer": answer}

@@ -131,7 +131,9 @@ def grounded() -> Iterator[dict[str, Any]]:
     for name, by_number in read_yaml("law/questions").items():
         for number, items in by_number.items():
             place = [f"{STATUTES[name]} / ", f" / {article(number)}\n"]
-            yield {"asked": ["请提出", *place], "answer": {"questions": [question for question, *_ in items]}}
+            questions = [question for question, *_ in items]
+            yield {"asked": ["请提出", *place], "answer": {"questions": questions}}
+            yield {"asked": ["扩充一个专业领域助手的指令库", *place], "answer": {"instructions": questions}}
             for question, sentence, answer in items:
                 said = {"answerable": True, "evidence": sentences(name, number)[sentence - 1].strip(), "answer": answer}
                 yield {"asked": ["你依据给出的段落回答问题", f"问题：{question}\n"], "answer": said}

@@ -44,6 +44,7 @@ def asked(name, rows, folder, **counts):
         ("law", "replaced", {}, 150),
         ("law", "opinion", {}, 140),
         ("clinic", "reliable", {"questions": 3}, 180),
+        ("clinic", "seeds", {"records": 20, "rounds": 3, "instructions": 3}, 175),
         ("clinic", "replaced", {}, 300),
         ("school", "retold", {"turns": 3}, 60),
         ("school", "nvc", {}, 80),
