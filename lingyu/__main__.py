@@ -153,9 +153,9 @@ def show_diff(args: argparse.Namespace) -> int:
             print(f"  {title:44} {before:>8} → {after:>8}  {moved}  n = {change['count']}")
     for word, pairs in ((words[3], found.fixed), (words[4], found.broken)):
         print(f"{word}: {len(pairs)}")
-        for before, after in pairs[: args.show]:
-            print(f"  {before.id}  {one_line(before.prompt)}\n    = {one_line(before.answer)}")
-            print(f"    - {one_line(before.reply)}\n    + {one_line(after.reply)}")
+        for row, new in pairs[: args.show]:
+            print(f"  {row.id}  {one_line(row.prompt)}\n    = {one_line(row.answer)}")
+            print(f"    - {one_line(row.reply)}\n    + {one_line(new.reply)}")
     return 0
 
 

@@ -18,6 +18,7 @@ import json
 from array import array
 from contextlib import ExitStack
 from dataclasses import asdict
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import IO, Any
 
@@ -47,6 +48,11 @@ class Params(StageParams):
     )
     min_opening: int = Field(
         8, ge=0, description="With by: dialogue, characters of the person's first message that distinguish one dialogue; 你好 does not."
+    )
+    test_sources: list[str] = Field(
+        [],
+        description="Patterns of files that are a test of your own: all their rows are of the test, whatever the shares are. "
+        "generate.test.given and .exams say how many of them are asked.",
     )
     leaks: Bounds = Field(Bounds(), description="When a row gives a held-out one away.")
 
@@ -85,7 +91,7 @@ def part_of_rows(table: str, tables: Path, params: Params, frozen: Frozen) -> by
     texts = set(before["texts"])
     units = units_of(table, tables, params.min_files, before["units"], texts) if parting.by == "auto" else {}
 
-    result, numbers, groups, known = bytearray(), array("Q"), array("L"), dict[str, int]()
+    result, numbers, groups, known, own = bytearray(), array("Q"), array("L"), dict[str, int](), list[int]()
     hashes, days = [], []
     by_text = parting.by != "row"  # then the same text may return in another file, so it is also tracked by its content
     for row in read_table(tables / f"{table}.parquet", TABLES[table]):
@@ -97,6 +103,8 @@ def part_of_rows(table: str, tables: Path, params: Params, frozen: Frozen) -> by
             hashes.append(short_hash(place_key(text_of_row(row))))
         if unit == "time":
             days.append(date_of(row))
+        if any(fnmatchcase(row.source, pattern) for pattern in params.test_sources):
+            own.append(len(numbers) - 1)
 
     if parting.by == "time":
         result.extend(NONE if day is None else 2 if day >= str(parting.test) else 1 if day >= str(parting.dev) else 0 for day in days)
@@ -112,6 +120,8 @@ def part_of_rows(table: str, tables: Path, params: Params, frozen: Frozen) -> by
     for place, text in enumerate(hashes):
         if text in texts and result[place] != NONE:
             result[place] = PARTS.index("test")
+    for place in own:
+        result[place] = PARTS.index("test")
     frozen.record(table, parting.by, units, held, (text for place, text in enumerate(hashes) if result[place] == PARTS.index("test")))
     return result
 

@@ -54,6 +54,20 @@ def test_every_row_goes_to_one_part_and_the_ledger_adds_up(tmp_path):
     assert sum(total["changed"].values()) == 120
 
 
+def test_a_test_of_ones_own_is_in_the_test_whole_and_what_gives_it_away_is_dropped(tmp_path):
+    others = [dialogue(n, sentence(n), f"答{n}") for n in range(40)]
+    quiz = [dialogue(100 + n, sentence(100 + n), f"答{n}", source="quiz/own.csv") for n in range(10)]
+    leak = dialogue(99, quiz[0].messages[0].content, "答0")
+
+    parts = run(tmp_path, params().model_copy(update={"test_sources": ["quiz/*"]}), dialogues=[*others, leak, *quiz])
+
+    asked = [row.id for row in parts["test"]["dialogues"]]
+    assert {row.id for row in quiz} <= set(asked)
+    assert not {row.id for row in quiz} & {row.id for part in ("train", "dev") for row in parts[part]["dialogues"]}
+    assert leak.id not in {row.id for part in ("train", "dev") for row in parts[part]["dialogues"]}
+    assert len(asked) < 30
+
+
 def test_each_class_of_a_task_is_in_every_part(tmp_path):
     parts = run(tmp_path, labels=[label(n, sentence(n), ["低", "中", "高"][n % 3]) for n in range(9)])
 

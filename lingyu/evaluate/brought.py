@@ -82,6 +82,6 @@ def questions_of(rows: Sequence[Any], record: Record, found: Brought) -> Iterato
             if not question.answer.strip():
                 found.leave("no answer", record.place)
             elif question.task == scored.TASK and not scored.right_options(question):
-                found.leave("its right option is none of the options", record.place, question.answer)
+                found.leave("right option not among the options", record.place, question.answer)
             else:
                 yield question.model_copy(update={"id": own or question.id})

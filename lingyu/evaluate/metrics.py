@@ -115,7 +115,8 @@ def moved(metric: Metric, before: Sequence[Prediction], after: Sequence[Predicti
     rows = [one for one, _ in pairs], [other for _, other in pairs]
     if metric.kind in {"macro_f1", "weighted_f1"}:
         labels = labels_of([*rows[0], *rows[1]])
-        return moved_f1(metric.kind, *(per_group_confusion(side, labels) for side in rows), len(pairs), resamples, seed)
+        one, other = (per_group_confusion(side, labels) for side in rows)
+        return moved_f1(metric.kind, one, other, len(pairs), resamples, seed)
     return moved_sums(metric, (*sums(metric, rows[0]), *sums(metric, rows[1])), len(pairs), resamples, seed)
 
 

@@ -1,4 +1,4 @@
-"""Asking a model behind an endpoint that speaks OpenAI's chat protocol. Answers are kept as they come: a run that broke off goes on."""
+"""Asking a model behind an endpoint that speaks OpenAI's chat protocol. Answers are kept as they come: an interrupted run goes on."""
 
 import asyncio
 import json

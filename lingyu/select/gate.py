@@ -15,6 +15,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import numpy as np
+
 from lingyu import statistics
 from lingyu.evaluate import metrics
 from lingyu.evaluate.metrics import Change, Metric, Moved, Prediction
@@ -157,7 +159,7 @@ def score(before: Sequence[Prediction], after: Sequence[Prediction], rules: Rule
     values = tuple(sum(part * moves[name].change[side] for name, part in parts.items()) for side in ("before_value", "after_value"))
     difference = values[1] - values[0]
     half = statistics.Z * sum((part * moves[name].error) ** 2 for name, part in parts.items()) ** 0.5
-    swapped = sum(part * moves[name].swapped() for name, part in parts.items())
+    swapped = sum((part * moves[name].swapped() for name, part in parts.items()), start=np.zeros(1))
     chance = statistics.share_as_large(swapped, difference)
     count = sum(found.change["count"] for found in moves.values())
     return metrics.changed((values[0], values[1]), (difference - half, difference + half), chance, count)

@@ -253,7 +253,7 @@ def format_p(chance: float) -> str:
     return "< 0.001" if chance < 0.001 else f"= {chance:.3f}"
 
 
-def movement(change: Change, metric: str, level: float) -> str:
+def movement(change: Change, metric: str, level: float) -> Literal["better", "worse", "same"]:
     """Whether a metric became significantly "better" or "worse" in its paired test; else "same"."""
     if change["chance"] >= level:
         return "same"
