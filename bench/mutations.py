@@ -251,7 +251,7 @@ MUTATIONS = [
     Mutation(
         "select: guarded pairs not guarded",
         "stages/select.py",
-        "if pair.guarded and pair.after == name:",
+        "if pair.guarded and pair.after == name and pair.before != reference:",
         "if False:",
         "tests/test_select.py",
     ),
@@ -259,11 +259,11 @@ MUTATIONS = [
         "select: unguarded pairs guarded", "stages/select.py", "if pair.guarded and pair.after", "if pair.after", "tests/test_select.py"
     ),
     Mutation(
-        "select: the best wins without a difference",
-        "stages/select.py",
-        "name == best or chances.get(name, 1.0) >= params.level",
-        "name == best",
-        "tests/test_select.py",
+        "gate: the better one wins whatever it lost",
+        "lingyu/select/gate.py",
+        '"lost" if lost else "not shown" if unshown else "promoted"',
+        '"promoted"',
+        "tests/test_gate.py",
     ),
     Mutation("Holm: no correction", "lingyu/statistics.py", "chance * (len(chances) - rank)", "chance", "tests/test_judge.py"),
     Mutation(

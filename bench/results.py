@@ -74,11 +74,11 @@ WORDS: dict[Language, dict[str, str]] = {
         "winner": "winner",
         "metric": "metric",
         "short note": "Value (95% CI); n: test items; ↓: lower is better.",
-        "note": "Value (95% CI); n: test items, the same for every checkpoint; ↓: lower is better.",
+        "note": "Value (95% CI); n: test items, asked of the winner and of what it is compared with; ↓: lower is better.",
         "stage": "stage",
         "added": "effect",
-        "moved": "Effect: value before → after (95% CI of the paired difference, in percentage points for percentages), only where the "
-        "paired test is significant (p < {level}, not corrected for multiple comparisons).",
+        "moved": "Effect on dev items: before → after (95% CI of the paired difference, in percentage points for percentages), only "
+        "where the paired test is significant (p < {level}, not corrected for multiple comparisons).",
         "better": "better",
         "worse": "worse",
         "same": "no significant difference",
@@ -93,10 +93,11 @@ WORDS: dict[Language, dict[str, str]] = {
         "winner": "胜出",
         "metric": "指标",
         "short note": "数值（95% 置信区间）；n 为测试题数；↓ 表示越低越好。",
-        "note": "数值（95% 置信区间）；n 为测试题数，所有检查点使用相同题目；↓ 表示越低越好。",
+        "note": "数值（95% 置信区间）；n 为测试题数，只评测胜出模型及其对比模型；↓ 表示越低越好。",
         "stage": "阶段",
         "added": "效果",
-        "moved": "仅列出显著的变化（配对检验 p < {level}，未做多重比较校正）：前 → 后（配对差值的 95% 置信区间，百分比指标以百分点计）。",
+        "moved": "开发集上"
+        "仅列出显著的变化（配对检验 p < {level}，未做多重比较校正）：前 → 后（配对差值的 95% 置信区间，百分比指标以百分点计）。",
         "better": "变好",
         "worse": "变差",
         "same": "差异不显著",

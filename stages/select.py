@@ -194,7 +194,7 @@ def run(params: Params, made: Path, test: Path, reward: Path, answers: Path, tab
         pairs=[(pair, changes[pair.before, pair.after]) for pair in pairs],
         unanswered=unanswered,
         headline=report.headline(winner, rules, tests, params.general_reference) if winner else None,
-        against=report.against(winner, {**asked, **external}, params.level, params.resamples, params.seed),
+        against=report.against(winner, {**asked, **external}, rules.primary, params.level, params.resamples, params.seed),
         curves={name: checkpoint["curve"] for name, checkpoint in about.items() if checkpoint["curve"]},
         confusions={name: metrics.confusion_rows(rows) for name, rows in {**asked, **external}.items()},
         items=shown,

@@ -154,15 +154,17 @@ class Move(TypedDict):
 
 
 def against(
-    winner: str | None, asked: Mapping[str, Sequence[Prediction]], level: float, resamples: int, seed: int
+    winner: str | None, asked: Mapping[str, Sequence[Prediction]], primary: str, level: float, resamples: int, seed: int
 ) -> dict[str, list[Move]]:
-    """What the winner does better and worse on the test than each other checkpoint that was asked it: paired tests, Holm-corrected over
-    the metrics, without those that are shown in detail only."""
+    """What the winner does better and worse on the test than each other checkpoint that was asked it, by what decides and what is
+    guarded: paired tests, Holm-corrected over these metrics."""
     found: dict[str, list[Move]] = {}
     for name, rows in asked.items():
         if winner is None or name == winner:
             continue
-        changes = {one.name: change(one, rows, asked[winner], resamples, seed) for one in all_metrics(rows) if not one.detail}
+        changes = {
+            one.name: change(one, rows, asked[winner], resamples, seed) for one in all_metrics(rows) if one.guarded or one.name == primary
+        }
         moved = {metric: each for metric, each in changes.items() if each}
         chances = holm({metric: each["chance"] for metric, each in moved.items()})
         directions = {metric: movement({**each, "chance": chances[metric]}, metric, level) for metric, each in moved.items()}
@@ -192,10 +194,10 @@ def headline(winner: str, rules: Rules, tests: Mapping[str, Mapping[str, Measure
             "en": f"{winner} is selected; the test has no items of the primary metric.",
         }
     title, value = name_of(metric), figure(tests[winner][metric]["value"], metric)
-    zh, en = f"{winner} 在测试集上的{title.zh}为 {value}", f"{winner} scores {value} on {title.en} in the test"
+    zh, en = f"{winner} 在测试集上的{title.zh}为 {value}", f"{winner} scores {value} in {title.en} on the test"
     if reference != winner and metric in tests.get(reference, {}):
         other = figure(tests[reference][metric]["value"], metric)
-        zh, en = f"{zh}，{reference} 为 {other}", f"{en}; {reference}, {other}"
+        zh, en = f"{zh}，{reference} 为 {other}", f"{en}, {reference} {other}"
     return {"zh": f"{zh}。", "en": f"{en}."}
 
 

@@ -20,7 +20,7 @@
     item.open = true;
     item.scrollIntoView({ block: "center" });
   };
-  form.addEventListener("input", filter);
+  for (const event of ["input", "change"]) form.addEventListener(event, filter);
   form.addEventListener("submit", (event) => event.preventDefault());
   window.addEventListener("hashchange", open);
   open();
