@@ -88,10 +88,10 @@ def test_requests_of_all_kinds_at_once_keep_to_their_own_parameters(engine):
 
 
 def test_logprobs_are_those_of_the_model(engine):
-    async def told():
+    async def listed():
         return [token async for token in engine.tokens([5, 6, 7], Sampling(4, 0.0, 1.0, None, logprobs=3))]
 
-    for token in asyncio.run(told()):
+    for token in asyncio.run(listed()):
         assert token.top[0] == (token.id, token.logprob)
         assert token.logprob <= 0
         assert [logprob for _, logprob in token.top] == sorted((logprob for _, logprob in token.top), reverse=True)

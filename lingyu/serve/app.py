@@ -17,11 +17,11 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import BaseRoute, Match, Mount
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from lingyu.serve import describe, feedback
+from lingyu.serve import describe, feedback, rewrite
 from lingyu.serve.assistant import Assistant
 from lingyu.serve.guard import Guard, check_key, origins, refusal
 from lingyu.serve.pages import PAGES
-from lingyu.serve.protocol import CompletionRequest, EmbeddingRequest, Refused, parsed, read, unsupported
+from lingyu.serve.protocol import ChatRequest, CompletionRequest, EmbeddingRequest, Refused, parsed, read, unsupported
 from lingyu.serve.record import Figures, Record
 from lingyu.serve.reply import Plan
 from lingyu.serve.wire import Chat, Form, Replies, Sent, Text, broken, stream, whole
@@ -123,6 +123,24 @@ def make_app(assistant: Callable[[], Assistant], web: Path) -> FastAPI:
         usage = {"prompt_tokens": tokens, "total_tokens": tokens}
         more = {"warnings": warnings} if warnings else {}
         return JSONResponse({"object": "list", "model": asked.model, "data": data, "usage": usage, **more})
+
+    @app.post("/v1/rewrite", **describe.REWRITE)
+    async def say_otherwise(request: Request) -> dict[str, Any]:
+        check_key(request.headers.get("authorization", ""))
+        asked, served = read(await request.body(), rewrite.RewriteRequest), assistant()
+
+        async def by_served(text: str) -> str:
+            fields = {"model": asked.model or served.settings.model, "max_tokens": rewrite.TOKENS, "temperature": 0}
+            chat = ChatRequest.model_validate({**fields, "messages": [{"role": "user", "content": rewrite.question_of(text)}]})
+            plan = await asyncio.to_thread(served.plan, chat)
+            reply = figures.counted(served.reply(plan), time.monotonic())
+            return str((await whole([reply], Sent(Chat(), {}), request))["choices"][0]["message"]["content"])
+
+        place = queue.place(1, served.settings.max_waiting + served.engine.at_once)
+        try:
+            return await rewrite.rewritten(asked.text, rewrite.endpoint() or by_served)
+        finally:
+            place.leave()
 
     @app.post("/v1/feedback", **describe.FEEDBACK)
     async def vote(request: Request) -> dict[str, Any]:

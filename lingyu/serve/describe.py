@@ -6,6 +6,7 @@ from pydantic import BaseModel
 
 from lingyu.serve.feedback import Feedback
 from lingyu.serve.protocol import ChatRequest, CompletionRequest, EmbeddingRequest
+from lingyu.serve.rewrite import RewriteRequest
 
 
 def taking(kind: type[BaseModel], summary: str, example: dict[str, Any]) -> dict[str, Any]:
@@ -33,5 +34,6 @@ EMBEDDING = taking(
 )
 VOTE = {"rating": "down", "messages": [QUESTION], "answer": "检查桨叶。", "correction": "检查桨叶和电池。"}
 FEEDBACK = taking(Feedback, "Say whether an answer was right, and what would be · 评价并更正回答", VOTE)
+REWRITE = taking(RewriteRequest, "Whether a message may hurt, and the same said without · 非暴力沟通改写", {"text": "你怎么又没做完？"})
 MODELS: dict[str, Any] = {"summary": "The names that `model` takes · 可用的模型名"}
 MODEL: dict[str, Any] = {"summary": "One of them · 其中之一"}

@@ -54,18 +54,18 @@ class Chat:
         message: dict[str, Any] = {"role": "assistant", "content": made.content}
         if made.reasoning:
             message["reasoning_content"] = made.reasoning
-        return {"index": index, "message": message, "logprobs": self.told(made.logprobs), "finish_reason": made.last.finish}
+        return {"index": index, "message": message, "logprobs": self.logprobs(made.logprobs), "finish_reason": made.last.finish}
 
     def opening(self, index: int) -> dict[str, Any] | None:
         return {"index": index, "delta": {"role": "assistant", "content": ""}, "logprobs": None, "finish_reason": None}
 
     def part(self, index: int, piece: Piece) -> dict[str, Any]:
         delta = {} if piece.kind is None else {"reasoning_content" if piece.kind == "reasoning" else "content": piece.text}
-        told = self.told(piece.logprobs if piece.kind == "content" else [])
-        return {"index": index, "delta": delta, "logprobs": told, "finish_reason": piece.finish}
+        listed = self.logprobs(piece.logprobs if piece.kind == "content" else [])
+        return {"index": index, "delta": delta, "logprobs": listed, "finish_reason": piece.finish}
 
     @staticmethod
-    def told(logprobs: list[dict[str, Any]]) -> dict[str, Any] | None:
+    def logprobs(logprobs: list[dict[str, Any]]) -> dict[str, Any] | None:
         return {"content": logprobs, "refusal": None} if logprobs else None
 
 
@@ -76,16 +76,16 @@ class Text:
 
     def choice(self, index: int, made: Choice) -> dict[str, Any]:
         text = made.content or made.reasoning
-        return {"index": index, "text": text, "logprobs": self.told(made.logprobs), "finish_reason": made.last.finish}
+        return {"index": index, "text": text, "logprobs": self.logprobs(made.logprobs), "finish_reason": made.last.finish}
 
     def opening(self, index: int) -> dict[str, Any] | None:
         return None
 
     def part(self, index: int, piece: Piece) -> dict[str, Any]:
-        return {"index": index, "text": piece.text, "logprobs": self.told(piece.logprobs), "finish_reason": piece.finish}
+        return {"index": index, "text": piece.text, "logprobs": self.logprobs(piece.logprobs), "finish_reason": piece.finish}
 
     @staticmethod
-    def told(logprobs: list[dict[str, Any]]) -> dict[str, Any] | None:
+    def logprobs(logprobs: list[dict[str, Any]]) -> dict[str, Any] | None:
         if not logprobs:
             return None
         tokens = [entry["token"] for entry in logprobs]
