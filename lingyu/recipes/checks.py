@@ -203,6 +203,20 @@ class Questions(Bounds):
         return self.within(right / len(rows)), f"{right}/{len(rows)}"
 
 
+class Rewrite(Check):
+    """Whether the service takes a message for one that may hurt, and then offers all four elements and a rewriting."""
+
+    kind: Literal["rewrite"]
+    text: str
+    hurts: bool
+
+    def look(self, run: Run) -> tuple[bool, str]:
+        reply = run.service.rewrite(self.text)
+        offered = [*reply["elements"].values(), reply["rewrite"]]
+        holds = reply["hurts"] is self.hurts and (not self.hurts or (len(offered) >= 5 and all(offered)))
+        return holds, f"{reply['risk'] or '-'}: {reply['rewrite'][:60] or '-'}"
+
+
 class File(Check):
     """A file of the recipe's folder, and a regular expression for its text."""
 
@@ -216,7 +230,7 @@ class File(Check):
         return found is not None, " ".join(found[0].split())[:80] if found else f"{self.path}: -"
 
 
-AnyCheck = Annotated[Rows | Dropped | Value | Metric | Better | Compared | Answer | Questions | File, Field(discriminator="kind")]
+AnyCheck = Annotated[Rows | Dropped | Value | Metric | Better | Compared | Answer | Questions | Rewrite | File, Field(discriminator="kind")]
 
 
 def places_of(reply: dict[str, Any]) -> list[str]:

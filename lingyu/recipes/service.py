@@ -48,6 +48,10 @@ class Service:
             messages.append({"role": "assistant", "content": reply["choices"][0]["message"]["content"] or ""})
         return reply
 
+    def rewrite(self, text: str) -> dict[str, Any]:
+        found: dict[str, Any] = self._get("/v1/rewrite", {"text": text})
+        return found
+
     def stop(self) -> None:
         self._process.terminate()
         try:
