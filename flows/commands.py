@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import sys
 import threading
 import time
@@ -11,9 +12,11 @@ from subprocess import Popen
 from typing import IO
 
 from prefect import get_run_logger
+from pydantic import Field, NonNegativeFloat, NonNegativeInt
 
+from lingyu.errors import UNAVAILABLE
 from lingyu.runtime import supervised
-from lingyu.stage import StageError
+from lingyu.stage import StageError, StageParams
 
 LAST_LINES = 12  # of a failed command, in the message; the full output is in the log of its task
 # DVC prints after every stage how to commit it; not useful in a log.
@@ -26,6 +29,15 @@ lock_files: list[int] = []  # inherited by every command, so that the lock of th
 
 class Ended(Exception):
     """The run is being cancelled, so that its commands were ended or not started."""
+
+
+class Retries(StageParams):
+    retries: NonNegativeInt = Field(
+        3,
+        description="Further tries of what may pass by itself: an endpoint, a hub or a DVC remote that does not answer, a stage that was "
+        "killed, a file that another DVC command holds. A broken expectation or a wrong parameter is not tried again.",
+    )
+    retry_delay_seconds: NonNegativeFloat = Field(30, description="Before the first further try; doubled before each of the next.")
 
 
 @contextmanager
@@ -106,3 +118,29 @@ def lines(output: IO[bytes], every: float = 30.0) -> Iterator[str]:
                     shown, pending = time.monotonic(), ""
     if pending:
         yield pending
+
+
+def retried(params: Retries, *words: str) -> list[str]:
+    """The output of the command, after as many tries as it takes where its error may pass by itself."""
+    for attempt in range(params.retries):
+        try:
+            return logged(*words)
+        except StageError as error:
+            if not may_pass(words, str(error)):
+                raise
+            seconds = params.retry_delay_seconds * 2**attempt
+            get_run_logger().warning("%s\nNext try in %g s (%d of %d).", error, seconds, attempt + 1, params.retries)
+            wait(seconds)
+    return logged(*words)
+
+
+def may_pass(words: tuple[str, ...], message: str) -> bool:
+    """Whether the failure of a command may pass by itself, by what DVC says of it."""
+    return bool(re.search(STAGE if "repro" in words else REMOTE, message) or re.search(LOCKED, message))
+
+
+STAGE = rf"exited with ({UNAVAILABLE}|-\d+|1[34]\d)\b"  # it says so (lingyu.errors), or a signal killed it
+REMOTE = (
+    r"(?i)connection|timed? ?out|temporar|unreachable|name resolution|\b(429|50[0234])\b"  # what DVC's remotes say, or data.dvc's source
+)
+LOCKED = r"Unable to acquire lock|it is being blocked by"  # another DVC command is at work

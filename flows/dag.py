@@ -28,6 +28,43 @@ class Step:
         return self.name.partition("@")[0]
 
 
+@dataclass(frozen=True)
+class Job:
+    """A stage that runs here (pool is empty), or stages that a runner gets together."""
+
+    pool: str
+    steps: tuple[Step, ...]
+
+    @property
+    def name(self) -> str:
+        first, last = self.steps[0].name, self.steps[-1].name
+        return first if len(self.steps) == 1 else f"{self.pool}: {first} … {last}"
+
+    def stale(self, changed: list[str], upstream: list[list[str]]) -> list[str]:
+        """The steps that changed, or read from what was rerun before them."""
+        rerun, found = {name for names in upstream for name in names}, []
+        for step in self.steps:
+            if step.name in changed or rerun & set(step.upstream):
+                rerun.add(step.name)
+                found.append(step.name)
+        return found
+
+
+def jobs(every: list[Step], pools: dict[str, str]) -> list[Job]:
+    """The steps in an order that changes between runners as seldom as possible. pools: the work pool of a runner; others run here."""
+    left, done, found = list(every), set[str](), list[Job]()
+    known = {step.name for step in every}
+    while left:
+        pool, taken = pools.get(left[0].runner, ""), list[Step]()
+        for step in left:
+            if pools.get(step.runner, "") == pool and done.issuperset(known & set(step.upstream)):
+                taken.append(step)
+                done.add(step.name)
+        found += [Job(pool, tuple(taken))] if pool else [Job("", (step,)) for step in taken]
+        left = [step for step in left if step.name not in done]
+    return found
+
+
 def steps() -> list[Step]:
     """The whole DAG in topological order, otherwise in the order of dvc.yaml."""
     import networkx

@@ -130,7 +130,7 @@ def finished(runs: list[FlowRun]) -> list[FlowRun]:
                     stop(client, runs)
                 time.sleep(POLL_SECONDS)  # the last log lines arrive after the state
                 for number, run in enumerate(runs):
-                    forwarded[number] += forward_logs(client, number, run, forwarded[number])
+                    forwarded[number] += forward_logs(client, f"node {number}", run, forwarded[number])
                 if over:
                     return now
         except BaseException:
@@ -138,13 +138,13 @@ def finished(runs: list[FlowRun]) -> list[FlowRun]:
             raise
 
 
-def forward_logs(client: SyncPrefectClient, number: int, run: FlowRun, forwarded: int) -> int:
-    """Forward the log lines of a node after the first `forwarded`; returns the number of new lines."""
+def forward_logs(client: SyncPrefectClient, name: str, run: FlowRun, forwarded: int) -> int:
+    """Forward the log lines of a run after the first `forwarded`; returns the number of new lines."""
     mine = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[run.id]))
     lines = client.read_logs(mine, offset=forwarded, limit=200, sort=LogSort.TIMESTAMP_ASC)
     for line in lines:
         if line.name == "prefect.flow_runs":  # not the worker's own messages
-            get_run_logger().log(line.level, "node %d: %s", number, line.message)
+            get_run_logger().log(line.level, "%s: %s", name, line.message)
     return len(lines)
 
 

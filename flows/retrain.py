@@ -12,7 +12,6 @@ Writes  data.dvc, dvc.lock and the outputs of the stages; changes, metrics, repo
 
 import argparse
 import os
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,32 +24,30 @@ from prefect.client.schemas.objects import State
 from prefect.input import RunInput
 from prefect.states import Cancelled, Completed
 from prefect.task_runners import ThreadPoolTaskRunner
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt
 
-from flows import champion, commands, dag, start
-from flows.commands import logged
+from flows import champion, commands, dag, runners, start
+from flows.commands import retried
 from flows.release import release as release_flow
-from lingyu.errors import UNAVAILABLE
 from lingyu.files import read_json
 from lingyu.release import compare
 from lingyu.retrain import commits, lock, tree
 from lingyu.retrain.champion import Decision
-from lingyu.stage import StageError, StageParams
+from lingyu.stage import StageError
 
 LOCK = Path(".lingyu/retrain/lock")
 POLL_SECONDS = 5
 
 
-class Params(StageParams):
+class Params(commands.Retries):
     limit: PositiveInt = Field(
         1, description="Stages at a time. DVC allows several that share no file, but on one machine they share its cores."
     )
-    retries: NonNegativeInt = Field(
-        3,
-        description="Further tries of what may pass by itself: an endpoint, a hub or a DVC remote that does not answer, a stage that was "
-        "killed, a file that another DVC command holds. A broken expectation or a wrong parameter is not tried again.",
+    pools: dict[str, str] = Field(
+        {},
+        description="Runner (dvc.yaml, meta.runner) and the Prefect work pool that runs its stages in a clone of its own: {gpu: gpu}. "
+        "Stages of other runners run here.",
     )
-    retry_delay_seconds: NonNegativeFloat = Field(30, description="Before the first further try; doubled before each of the next.")
     branch: str = Field("retrain", min_length=1, description="Where a run that commits puts data.dvc and dvc.lock.")
     approval_hours: PositiveFloat = Field(72, description="How long a run waits for a person: over a weekend.")
 
@@ -151,7 +148,11 @@ def updated(params: Params, target: str | None, pull: bool, limit: int | None, c
     for report in (path for step in steps for path in step.outputs if path.name == "report.html" and path.exists()):
         create_link_artifact(key="report", link=report.resolve().as_uri(), link_text="Report 报告")
     refuse_failures(states)
-    decision = champion.decision() if "package" in states else Decision(False, "The package was not part of this run. 本次未更新发布包。")
+    decision = (
+        champion.decision()
+        if any(step.name == "package" for step in steps)
+        else Decision(False, "The package was not part of this run. 本次未更新发布包。")
+    )
     publish("comparison", f"**{decision.why}**\n\n{decision.table}")
     return decision
 
@@ -183,19 +184,23 @@ def recorded(branch: str) -> list[str]:
     return [f"release-{version}"]
 
 
+ENDED = "The run was cancelled; a training goes on from its last checkpoint in the next run."
 NOTHING = "Nothing new: data and stages are up to date. 没有新内容：数据和所有阶段均为最新。"
 
 
 def run(params: Params, steps: list[dag.Step], changed: dict[str, list[Any]], limit: int) -> dict[str, State[Any]]:
-    """Run what is stale in order; the final state of each stage."""
+    """Run what is stale in order; the final state of each stage, or of the stages that a runner gets together."""
+    jobs = dag.jobs(steps, params.pools)
+    job_of = {step.name: job.name for job in jobs for step in job.steps}
     runs: dict[str, Any] = {}
     runner: ThreadPoolTaskRunner[Any]
     with ThreadPoolTaskRunner(max_workers=limit) as runner:
         try:
-            for step in steps:
-                once: Any = reproduce.with_options(name=step.name, task_run_name=step.name)
-                upstream = [runs[name] for name in step.upstream]
-                runs[step.name] = runner.submit(once, {"params": params, "step": step, "stale": step.name in changed, "upstream": upstream})
+            for job in jobs:
+                once: Any = (elsewhere if job.pool else reproduce).with_options(name=job.name, task_run_name=job.name)
+                needed = dict.fromkeys(job_of[name] for step in job.steps for name in step.upstream)
+                upstream = [runs[name] for name in needed if name != job.name]
+                runs[job.name] = runner.submit(once, {"params": params, "job": job, "changed": [*changed], "upstream": upstream})
             for each in runs.values():
                 each.wait()
         except BaseException:
@@ -205,52 +210,40 @@ def run(params: Params, steps: list[dag.Step], changed: dict[str, list[Any]], li
 
 
 @task(cache_policy=NO_CACHE)
-def reproduce(params: Params, step: dag.Step, stale: bool, upstream: list[bool]) -> bool | State[bool]:
-    """Bring one stage up to date; returns whether its outputs may be new. The run of an unchanged stage ends as 'Cached'."""
-    if not stale and not any(upstream):
-        return Completed(name="Cached", message="fresh", data=False)
+def reproduce(params: Params, job: dag.Job, changed: list[str], upstream: list[list[str]]) -> list[str] | State[list[str]]:
+    """Bring one stage up to date; returns its name if its outputs may be new. The run of an unchanged stage ends as 'Cached'."""
+    (step,) = job.steps
+    if not job.stale(changed, upstream):
+        return Completed(name="Cached", message="fresh", data=[])
     if step.runner != dag.HERE:
-        get_run_logger().info("%s requests the runner %r; running here", step.name, step.runner)
+        get_run_logger().info("%s requests the runner %r, which retrain.pools does not name; running here", step.name, step.runner)
     try:
         said = retried(params, "dvc", "repro", "--single-item", step.name)
     except commands.Ended:
-        return Cancelled(message="The run was cancelled; a training goes on from its last checkpoint in the next run.")
+        return Cancelled(message=ENDED)
     if f"Stage '{step.name}' didn't change, skipping" in said:
-        return Completed(name="Cached", message="its dependencies did not change", data=False)
+        return Completed(name="Cached", message="its dependencies did not change", data=[])
     if f"Stage '{step.name}' is cached - skipping run, checking out outputs" in said:
-        return Completed(name="Restored", message="from an earlier run with the same dependencies", data=True)
-    return True
+        return Completed(name="Restored", message="from an earlier run with the same dependencies", data=[step.name])
+    return [step.name]
+
+
+@task(cache_policy=NO_CACHE)
+def elsewhere(params: Params, job: dag.Job, changed: list[str], upstream: list[list[str]]) -> list[str] | State[list[str]]:
+    """Have a runner bring these stages up to date; returns the names of those whose outputs may be new."""
+    stale = job.stale(changed, upstream)
+    if not stale:
+        return Completed(name="Cached", message="fresh", data=[])
+    try:
+        runners.given(params, job, stale, tracked())
+    except commands.Ended:
+        return Cancelled(message=ENDED)
+    return stale
 
 
 @task(cache_policy=NO_CACHE)
 def dvc(params: Params, *arguments: str) -> None:
     retried(params, "dvc", *arguments)
-
-
-def retried(params: Params, *words: str) -> list[str]:
-    """The output of the command, after as many tries as it takes where its error may pass by itself."""
-    for attempt in range(params.retries):
-        try:
-            return logged(*words)
-        except StageError as error:
-            if not may_pass(words, str(error)):
-                raise
-            seconds = params.retry_delay_seconds * 2**attempt
-            get_run_logger().warning("%s\nNext try in %g s (%d of %d).", error, seconds, attempt + 1, params.retries)
-            commands.wait(seconds)
-    return logged(*words)
-
-
-def may_pass(words: tuple[str, ...], message: str) -> bool:
-    """Whether the failure of a command may pass by itself, by what DVC says of it."""
-    return bool(re.search(STAGE if "repro" in words else REMOTE, message) or re.search(LOCKED, message))
-
-
-STAGE = rf"exited with ({UNAVAILABLE}|-\d+|1[34]\d)\b"  # it says so (lingyu.errors), or a signal killed it
-REMOTE = (
-    r"(?i)connection|timed? ?out|temporar|unreachable|name resolution|\b(429|50[0234])\b"  # what DVC's remotes say, or data.dvc's source
-)
-LOCKED = r"Unable to acquire lock|it is being blocked by"  # another DVC command is at work
 
 
 def refuse_failures(states: dict[str, State[Any]]) -> None:

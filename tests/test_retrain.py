@@ -189,7 +189,7 @@ def test_a_target_that_does_not_exist_is_named_with_those_that_do():
     ],
 )
 def test_what_may_pass_by_itself_is_known_by_what_dvc_says(words, message, passes):
-    assert retrain.may_pass(tuple(words.split()), message) == passes
+    assert commands.may_pass(tuple(words.split()), message) == passes
 
 
 @pytest.mark.parametrize(

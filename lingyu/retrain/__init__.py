@@ -1,1 +1,1 @@
-"""What the flow `retrain` needs besides DVC and Prefect: a lock, the tree as it was, the comparison with the champion."""
+"""What the flow `retrain` needs besides DVC and Prefect: a lock, the folder as it was, commits, the comparison with the champion."""

@@ -1,6 +1,8 @@
 """What a run made, in git: data.dvc and dvc.lock on a branch, a tag, both pushed where there is a remote."""
 
+import os
 import subprocess
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -32,16 +34,30 @@ def committed(branch: str, files: Sequence[Path], message: str) -> str | None:
     return git("rev-parse", "--short", "HEAD")
 
 
+def snapshot(files: Sequence[Path], message: str) -> str:
+    """A commit of HEAD with these files as they are now, on no branch; neither index nor branch change."""
+    with tempfile.TemporaryDirectory() as folder:
+        index = {"GIT_INDEX_FILE": str(Path(folder, "index"))}
+        git("read-tree", "HEAD", **index)
+        git("add", "--force", "--", *(str(file) for file in files if file.exists()), **index)
+        return git("commit-tree", git("write-tree", **index), "-p", "HEAD", "-m", message)
+
+
+def remote() -> str:
+    """The git remote, origin if there are several; "" if there is none."""
+    remotes = git("remote").splitlines()
+    return "origin" if "origin" in remotes else next(iter(remotes), "")
+
+
 def tagged(name: str, message: str) -> None:
     git("tag", "--annotate", "--force", "--message", message, name)
 
 
 def pushed(branch: str, *tags: str) -> bool:
     """Push branch and tags; whether there is a remote."""
-    remotes = git("remote").splitlines()
-    if not remotes:
+    if not (to := remote()):
         return False
-    git("push", "--quiet", "origin" if "origin" in remotes else remotes[0], branch, *(f"refs/tags/{tag}" for tag in tags))
+    git("push", "--quiet", to, branch, *(f"refs/tags/{tag}" for tag in tags))
     return True
 
 
@@ -50,8 +66,9 @@ def current() -> str:
     return git("branch", "--show-current")
 
 
-def git(*words: str) -> str:
-    done = subprocess.run(["git", *words], capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+def git(*words: str, **environment: str) -> str:
+    more = {**os.environ, **environment}
+    done = subprocess.run(["git", *words], capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, env=more)
     if done.returncode:
         raise StageError(f"`git {' '.join(words)}` failed: {(done.stderr or done.stdout).strip()}")
     return done.stdout.rstrip()

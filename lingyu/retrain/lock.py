@@ -41,6 +41,20 @@ def held(path: Path, name: str) -> Iterator[int]:
             file.truncate(0)
 
 
+def abandoned(path: Path) -> str | None:
+    """The name of a run that was killed while it held the lock; None if there is none, or a run is active."""
+    if not path.exists():
+        return None
+    with path.open("a+", encoding="utf-8") as file:
+        try:
+            take(file)
+        except Busy:
+            return None
+        holder = read(file)
+        file.truncate(0)
+        return str(holder["name"]) if holder else None
+
+
 def take(file: TextIO) -> None:
     end = time.monotonic() + PATIENCE
     while True:
