@@ -301,6 +301,14 @@ def test_the_openapi_page_describes_every_route_of_the_protocol(app):
 
     paths = asyncio.run(page())["paths"]
 
-    assert set(paths) == {"/v1/models", "/v1/models/{name}", "/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/rewrite", "/v1/feedback"}
+    assert set(paths) == {
+        "/v1/models",
+        "/v1/models/{name}",
+        "/v1/chat/completions",
+        "/v1/completions",
+        "/v1/embeddings",
+        "/v1/rewrite",
+        "/v1/feedback",
+    }
     fields = paths["/v1/chat/completions"]["post"]["requestBody"]["content"]["application/json"]["schema"]["properties"]
     assert {"messages", "mode", "n", "logprobs", "min_p"} <= set(fields)
