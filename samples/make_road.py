@@ -68,6 +68,7 @@ def main(out: Path) -> None:
         checks / "planted.jsonl",
         [{"id": r.id, "kind": kind, "value": value} for r in listed for kind, values in r.planted.items() for value in values],
     )
+    write_rows(checks / "teacher.jsonl", teacher())
 
 
 def written(name: str) -> str:
@@ -205,6 +206,24 @@ def pairs() -> list[dict[str, str]]:
         {"prompt": prompt, "chosen": chosen, "rejected": rejected} for prompt, chosen, *worse in words("preferences") for rejected in worse
     ]
     return shuffled(rows, "pairs")
+
+
+def teacher() -> list[dict[str, Any]]:
+    """What a teacher is asked in the loop of seeds, and what it answers: `asked` are texts that the request contains under these names."""
+    articles = dict(re.findall(r"^第([一二三四五六七八九十]+)条 (.+(?:\n(?!\n|#).+)*)", written("rules.zh.md"), flags=re.MULTILINE))
+    sections = dict(re.findall(r"^## (.+)\n\n((?:(?!## ).*\n)+)", written("leaflet.en.md"), flags=re.MULTILINE))
+    listed = [(list(articles.values())[number - 1], lines) for number, lines in words("teacher")["articles"].items()]
+    listed += [(sections[heading].strip(), lines) for heading, lines in words("teacher")["leaflet"].items()]
+    rows = []
+    for passage, lines in listed:
+        evidence = passage.split("\n")[0]
+        for kind, instruction, answer, *fault in lines:
+            marks = {"fault": fault[0]} if fault else {}
+            answers = {"instructions": [instruction]}
+            rows.append({"prompt": "seeds/1-instructions", "asked": {"passage": evidence, "kind": kind}, "answer": answers} | marks)
+            answers = {"answerable": True, "evidence": evidence, "answer": answer}
+            rows.append({"prompt": "reliable/2-answer", "asked": {"passage": evidence, "question": instruction}, "answer": answers} | marks)
+    return rows
 
 
 def answered(report: Report, model: str, wrong: float, unformed: float) -> dict[str, str]:

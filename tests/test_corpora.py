@@ -13,7 +13,11 @@ import yaml
 
 from lingyu.clean.pii import mask
 from lingyu.files import read_table
-from lingyu.records import TABLES
+from lingyu.generate.llm.checks import Candidate, Limits, Seen, finding
+from lingyu.generate.llm.method import source_of
+from lingyu.generate.provenance import provenance
+from lingyu.records import TABLES, Dialogue, Message
+from lingyu.retrieve.support import squeezed
 from stages import ingest
 
 SAMPLES = Path(__file__).parent.parent / "samples"
@@ -209,3 +213,39 @@ def test_a_flight_is_allowed_exactly_if_the_thought_finds_nothing_wrong(tables):
             assert wrong == bool(re.match("不|No|Stay", conclusion)), row
 
     assert min(found.values()) >= 25
+
+
+def test_the_teacher_of_road_is_right_but_for_the_planted_faults(tables):
+    written = [json.loads(line) for line in (SAMPLES / "road-checks/teacher.jsonl").read_text(encoding="utf-8").splitlines()]
+    asked = [row for row in written if row["prompt"] == "reliable/2-answer"]
+    limits = Limits()
+    seen = Seen(limits.near)
+    for dialogue in tables["road"]["dialogues"]:
+        seen.near(dialogue.messages[0].content)
+
+    found = Counter()
+    for row in asked:
+        [document] = [one for one in tables["road"]["documents"] if squeezed(row["asked"]["passage"]) in squeezed(source_of(one))]
+        messages = [Message(role="user", content=row["asked"]["question"]), Message(role="assistant", content=row["answer"]["answer"])]
+        fields = provenance(document, method="seeds", task="passage", asked=row["asked"]["question"])
+        made = finding(
+            Candidate(Dialogue(**fields, messages=messages), [source_of(document)], grounded_question=True, new_question=True), limits, seen
+        )
+        found[row.get("fault", ""), made.reason if made else ""] += 1
+        assert squeezed(row["answer"]["evidence"]) in squeezed(document.text)
+
+    assert found.pop(("", "")) >= 200
+    # A name passes the checks of an answer: masking and people are there for it.
+    assert set(found) == {(fault, fault) for fault, _ in found if fault != "personal_data"} | {("personal_data", "")}
+    assert len(found) == 6
+    assert [mask(row["asked"]["question"], "zh", ["name"])[1]["name"] for row in asked if row.get("fault") == "personal_data"] == [1, 1]
+
+
+def test_the_teacher_of_road_has_an_instruction_of_every_kind_for_every_passage(tables):
+    written = [json.loads(line) for line in (SAMPLES / "road-checks/teacher.jsonl").read_text(encoding="utf-8").splitlines()]
+    kinds = Counter(row["asked"]["passage"] for row in written if row["prompt"] == "seeds/1-instructions")
+    answered = {row["asked"]["question"] for row in written if row["prompt"] == "reliable/2-answer"}
+
+    assert set(kinds.values()) == {4}
+    assert len(kinds) == len(tables["road"]["documents"])
+    assert {one for row in written if row["prompt"] == "seeds/1-instructions" for one in row["answer"]["instructions"]} == answered
