@@ -3,7 +3,7 @@
 transformers keeps the pages of the cache and decides who takes part in a step. Two things are replaced. Its processors know temperature,
 top_k and top_p, with one seed for all: here each request has its Chooser, and the token it chose is the only one left in the scores. Its
 attention on a CPU compares every token of a step with the cache of all requests and masks most of it: here each request is compared with
-its own (docs/decisions/0075-many-replies-at-once.md).
+its own (docs/decisions/0072-many-replies-at-once.md).
 """
 
 import asyncio
