@@ -18,7 +18,8 @@ class Text(BaseModel):
 
 
 class Recipe(BaseModel):
-    """corpus: a folder of samples/. general: everyday text, which becomes general/ beside it. teacher: answers that people wrote, for
+    """corpus: a folder of samples/. beside: more folders, each by its name under data/, such as
+    general/ with everyday text. teacher: answers that people wrote, for
     the methods that ask a language model. published: what the original reported, never a bar for the tiny model. extends: the recipe
     whose values come first, usually those of the corpus."""
 
@@ -28,7 +29,7 @@ class Recipe(BaseModel):
     rebuilds: str
     about: Text
     corpus: Path
-    general: Path | None = None
+    beside: dict[str, Path] = {}
     teacher: Path | None = None
     needs: list[str] = []
     published: Text | None = None

@@ -24,7 +24,7 @@ FLOWS = ("retrain", "release")
 
 def prepared(recipe: Recipe, profile: str = "tiny") -> Path:
     """The folder, made anew but for what DVC and the stages keep there. Raises StageError where the corpus or the profile is missing."""
-    for corpus in filter(None, (recipe.corpus, recipe.general)):
+    for corpus in (recipe.corpus, *recipe.beside.values()):
         if not corpus.is_dir():
             raise StageError(f"recipe {recipe.name}: its corpus {corpus} is not there.")
     sizes = PROFILES / f"{profile}.yaml"
@@ -36,9 +36,9 @@ def prepared(recipe: Recipe, profile: str = "tiny") -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     for name in CODE:
         replaced(Path(name), folder / name)
-    replaced(recipe.corpus, folder / "data", keep={"general"} if recipe.general else ())
-    if recipe.general:
-        replaced(recipe.general, folder / "data/general")
+    replaced(recipe.corpus, folder / "data", keep=recipe.beside)
+    for name, more in recipe.beside.items():
+        replaced(more, folder / "data" / name)
     text, _ = rewritten(skeleton(), sizes)
     text, _ = rewritten(text, RECIPES / f"{recipe.name}.yaml", sample=True)
     if recipe.teacher:
