@@ -31,6 +31,10 @@ def asked(client, question, **more):
     return client.chat.completions.create(model="tiny", messages=[{"role": "user", "content": question}], **more)
 
 
+def test_the_service_makes_replies_together(client):
+    assert client.models.list().data[0].engine == "continuous-batching"
+
+
 def test_the_client_gets_an_answer_in_chinese_and_english(client):
     for question, answer in (ANSWERED[0], ANSWERED[2]):
         assert asked(client, question).choices[0].message.content == answer

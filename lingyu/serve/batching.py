@@ -10,6 +10,7 @@ import asyncio
 import itertools
 import threading
 from collections.abc import AsyncGenerator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -82,7 +83,7 @@ class BatchingEngine:
         except Exception as error:
             raise Unsuitable(f"transformers cannot batch {type(model).__name__} ({error})") from error
         try:
-            made = asyncio.run(self._together([prompt for prompt, _ in trials], len(trials[0][1])))
+            made = self._tried([prompt for prompt, _ in trials], len(trials[0][1]))
         except Exception as error:
             self.close()
             raise Unsuitable(f"transformers cannot batch {type(model).__name__} ({error})") from error
@@ -135,6 +136,11 @@ class BatchingEngine:
         starter = threading.Thread(target=self._manager.start, daemon=True)
         starter.start()
         starter.join()
+
+    def _tried(self, prompts: list[list[int]], count: int) -> list[list[int]]:
+        """The replies of `_together`, in a thread of their own: a service is made inside a running loop."""
+        with ThreadPoolExecutor(1) as thread:
+            return thread.submit(lambda: asyncio.run(self._together(prompts, count))).result()
 
     async def _together(self, prompts: list[list[int]], count: int) -> list[list[int]]:
         async def reply(prompt: list[int]) -> list[int]:
