@@ -7,7 +7,7 @@ import sys
 import time
 
 import pytest
-from retraining import begun, dvc_locks, environment, git, gone, processes, project, tree, wait_until
+from retraining import ROOT, begun, dvc_locks, environment, git, gone, processes, project, tree, wait_until
 
 from lingyu.retrain import lock
 from lingyu.retrain import tree as as_it_was
@@ -91,6 +91,7 @@ def test_a_command_gives_back_its_output_and_status():
 
 def test_a_lock_names_its_holder_and_is_free_when_the_holder_is_killed(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
     file = tmp_path / ".lingyu/lock"
     code = "import pathlib, sys, time\nfrom lingyu.retrain import lock\n"
     code += "with lock.held(pathlib.Path(sys.argv[1]), 'first'): print(1, flush=True); time.sleep(600)"

@@ -56,6 +56,7 @@ def project(tmp_path, monkeypatch, tiny_model):
     """A project whose winner, `full`, was packaged and asked the test."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DVC_NO_ANALYTICS", "1")
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent.parent))
     subprocess.run(["git", "init", "--quiet"], check=True)
     dvc("init", "--quiet")
     lengths = dict.fromkeys(("fact", "preferred", "classify", "reason", "recall", "cite", "chat", "other"), 2)

@@ -35,7 +35,8 @@ class Change:
 
 def known(folder: Path) -> dict[str, str]:
     """Each profile or recipe of a folder, and the first line that it says of itself."""
-    return {path.stem: path.read_text(encoding="utf-8").splitlines()[0].lstrip("# ") for path in sorted(folder.glob("*.yaml"))}
+    paths = sorted(folder.glob("*.yaml"), key=lambda path: path.stem)
+    return {path.stem: path.read_text(encoding="utf-8").splitlines()[0].lstrip("# ") for path in paths}
 
 
 def chain(path: Path) -> list[Path]:

@@ -25,7 +25,7 @@ def started(
 ) -> subprocess.Popen[bytes]:
     """Start the command; closing `stdin` of the result ends it. Its messages and errors come in one stream"""
     return subprocess.Popen(
-        [sys.executable, "-m", __name__, *words],
+        [sys.executable, "-P", __file__, *words],  # by its file: the folder it runs in need not have lingyu
         stdin=subprocess.PIPE,
         stdout=output,
         stderr=output and subprocess.STDOUT,
