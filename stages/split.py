@@ -107,7 +107,8 @@ def part_of_rows(table: str, tables: Path, params: Params, frozen: Frozen) -> by
             own.append(len(numbers) - 1)
 
     if parting.by == "time":
-        result.extend(NONE if day is None else 2 if day >= str(parting.test) else 1 if day >= str(parting.dev) else 0 for day in days)
+        without = PARTS.index("train") if parting.undated == "train" else NONE
+        result.extend(without if day is None else 2 if day >= str(parting.test) else 1 if day >= str(parting.dev) else 0 for day in days)
         chosen: dict[int, Part] = {}
     else:
         dev, test = parting.sizes()

@@ -236,6 +236,16 @@ def test_by_time_what_is_newer_is_held_out_and_what_has_no_date_is_left_out(tmp_
     assert [(row["id"], row["reason"]) for row in read_jsonl(tmp_path / "out/dropped.jsonl")] == [(undated.id, "no_date")]
 
 
+def test_what_has_no_date_may_be_trained_on(tmp_path):
+    rows = [document(n, sentence(n), source=f"news/{2020 + n % 6}年3月.md") for n in range(24)]
+    by_time = {"by": "time", "dev": "2024-01-01", "test": "2025-01-01", "undated": "train"}
+
+    parts = run(tmp_path, params(documents=by_time), documents=[*rows, document(99, sentence(99), source="news/old.md")])
+
+    assert "news/old.md" in {row.source for row in parts["train"]["documents"]}
+    assert list(read_jsonl(tmp_path / "out/dropped.jsonl")) == []
+
+
 @pytest.mark.parametrize(
     ("source", "place", "day"),
     [

@@ -234,7 +234,8 @@ AnyCheck = Annotated[Rows | Dropped | Value | Metric | Better | Compared | Answe
 
 
 def places_of(reply: dict[str, Any]) -> list[str]:
-    return [f"{one.get('title', '')} {one.get('place', '')} {one.get('source', '')}" for one in reply.get("sources") or []]
+    """What each source of a reply says of where it is: title, headings, place and file."""
+    return [" ".join(str(value) for key, value in one.items() if key != "text") for one in reply.get("sources") or []]
 
 
 def paired(run: Run, before: str, after: str, metric: str) -> Any:

@@ -32,6 +32,9 @@ class Parting(BaseModel):
     by: Unit = Field(description=BY)
     dev: float | int | date = Field(description=SIZE)
     test: float | int | date = Field(description=SIZE)
+    undated: Literal["leave_out", "train"] = Field(
+        "leave_out", description="With by: time, rows without a date. train: such as a set of labels that says nothing of when."
+    )
 
     @model_validator(mode="after")
     def is_valid(self) -> "Parting":
