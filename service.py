@@ -39,6 +39,6 @@ class Assistant:
         settings = Settings.read(CONTENT)
         self.answers = Answers(CONTENT, start(CONTENT / "model", settings.at_once))
 
-    @bentoml.on_shutdown  # type: ignore[untyped-decorator]
+    @bentoml.on_shutdown  # type: ignore[untyped-decorator]  # bentoml is untyped
     def stop(self) -> None:
         self.answers.engine.close()

@@ -47,7 +47,8 @@ def kept(stack: ExitStack, *words: str) -> subprocess.Popen[bytes]:
     """A command of Prefect that runs until the stack is closed."""
     command = supervised.started((sys.executable, "-m", "prefect", *words), environment(), output=None)
     stack.callback(command.wait)
-    stack.callback(command.stdin.close)  # type: ignore[union-attr]
+    assert command.stdin is not None
+    stack.callback(command.stdin.close)
     return command
 
 

@@ -8,7 +8,7 @@ from test_select import made, selected  # noqa: F401  (fixtures)
 
 
 @pytest.fixture
-def page(tmp_path, made, browser):  # noqa: F811
+def page(tmp_path, made, browser):  # noqa: F811  (the fixtures)
     selected(made(tmp_path, {"base": (0, 10), "sft-full": (20, 10), "align-dpo": (35, 10)}))
     browser.set_window_size(1100, 900)
     browser.get((tmp_path / "select/report.html").as_uri())

@@ -7,7 +7,7 @@ import httpx
 import pytest
 from openai_server import Reply, serving
 from serving import TOP, served
-from test_browser import browser, found, wait  # noqa: F401
+from test_browser import browser, found, wait  # noqa: F401  (a fixture)
 
 from lingyu.generate.llm.nvc import WORDINGS
 from lingyu.serve import rewrite
@@ -100,14 +100,14 @@ class Nobody:
 
 
 @pytest.fixture(scope="module")
-def address(content, browser, tmp_path_factory):  # noqa: F811
+def address(content, browser, tmp_path_factory):  # noqa: F811  (the fixture)
     folder = tmp_path_factory.mktemp("nvc")
     with serving(script) as teacher, served(content, folder, **{rewrite.URL: teacher.url, rewrite.MODEL: "big"}) as address:
         yield address
 
 
 @pytest.fixture
-def page(browser, address):  # noqa: F811
+def page(browser, address):  # noqa: F811  (the fixture)
     browser.get(f"{address}/nvc")
     browser.execute_script("localStorage.setItem('language', 'zh')")
     browser.refresh()

@@ -23,7 +23,7 @@ class Items:
 
     @classmethod
     def read(cls, folder: Path) -> "Items":
-        return cls(**{name: list(read_table(folder / f"{name}.parquet", row_type)) for name, row_type in TYPES.items()})  # type: ignore[arg-type]
+        return cls(**{name: list(read_table(folder / f"{name}.parquet", row_type)) for name, row_type in TYPES.items()})  # type: ignore[arg-type]  # by name
 
     def __bool__(self) -> bool:
         return any(getattr(self, field.name) for field in fields(self))

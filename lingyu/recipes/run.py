@@ -74,8 +74,10 @@ def reproduced(folder: Path, echo: bool) -> int:
 def run_all(chosen: Sequence[Recipe], jobs: int, profile: str = "tiny") -> list[Verdict]:
     """The recipes, so many at a time; a line for each that ends. The first of each corpus comes before the others, which then find
     in DVC's cache what they share with it."""
-    seen: set[Path] = set()
-    first = [one for one in chosen if one.corpus not in seen and not seen.add(one.corpus)]  # type: ignore[func-returns-value]
+    of_corpus: dict[Path, Recipe] = {}
+    for one in chosen:
+        of_corpus.setdefault(one.corpus, one)
+    first = list(of_corpus.values())
     made: dict[str, Verdict] = {}
     for part in (first, [one for one in chosen if one not in first]):
         with ThreadPoolExecutor(jobs) as pool:

@@ -202,7 +202,7 @@ def per_request(jobs: dict[str, Job]) -> Any:
     import torch
     from transformers.generation.continuous_batching.cb_logits_processors import ContinuousBatchingLogitsProcessor
 
-    class PerRequest(ContinuousBatchingLogitsProcessor):  # type: ignore[misc]
+    class PerRequest(ContinuousBatchingLogitsProcessor):  # type: ignore[misc]  # transformers is untyped
         supported_kwargs: ClassVar[dict[str, type]] = {}
         ignored_kwargs = ()
 

@@ -5,6 +5,7 @@ followed. Of the last, one that promises the form of the answer (JSON, a tool ca
 `warnings`, or refused, too, by `package.unsupported_fields: refuse`. No field is silently ignored.
 """
 
+from abc import ABC, abstractmethod
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -65,7 +66,7 @@ def limit_of_tokens(value: Any) -> Any:
 Limit = Annotated[Annotated[int, Field(ge=1)] | None, BeforeValidator(limit_of_tokens)]
 
 
-class Sampled(Lenient):
+class Sampled(Lenient, ABC):
     """What chat and completion requests have in common."""
 
     model: str
@@ -94,9 +95,9 @@ class Sampled(Lenient):
     def limit(self) -> int | None:
         return self.max_tokens
 
+    @abstractmethod
     def told_logprobs(self) -> int | None:
         """How many of the likeliest tokens are told beside each; None: nothing."""
-        raise NotImplementedError
 
 
 class ChatRequest(Sampled):
