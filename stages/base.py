@@ -19,6 +19,7 @@ from lingyu.files import read_json, read_table, write_json
 from lingyu.launch import is_first
 from lingyu.model.chat import Chat, unescaped
 from lingyu.model.load import load_tokenizer, prepare, save
+from lingyu.model.portable import make_portable
 from lingyu.records import TABLES, Dialogue, Document, Exam, Fact, Label, Message, Preference, Row, Scope
 from lingyu.stage import StageError, StageParams, start
 from lingyu.train.checkpoints import finish, restored, workplace
@@ -146,6 +147,7 @@ def complete(model: Path, source: Source) -> None:
     if template != tokenizer.chat_template or not (model / "chat_template.jinja").is_file() or not same_tokens(tokenizer, model):
         tokenizer.chat_template = template
         tokenizer.save_pretrained(model)
+        make_portable(model)
     end_replies(tokenizer, model)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from lingyu.files import read_json
 from lingyu.launch import WORKER
 from lingyu.model.attached import know
+from lingyu.model.portable import make_portable
 from lingyu.stage import StageError
 
 SHARD = "5GB"  # transformers' own default is 50 GB
@@ -131,6 +132,7 @@ def save(model: Any, tokenizer: Any, folder: Path, start: Path | None = None) ->
     model.config._name_or_path = ""
     model.save_pretrained(folder, max_shard_size=SHARD)
     tokenizer.save_pretrained(folder)
+    make_portable(folder)
     (folder / "README.md").unlink(missing_ok=True)
     for left in folder.rglob(".tmp*"):  # what safetensors was writing when an earlier run was killed
         left.unlink()
