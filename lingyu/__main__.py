@@ -9,6 +9,7 @@ lingyu recipes [NAME…|--all]                  list the systems that recipes re
 lingyu plan [STAGE]                           memory, disk and time of each training, before it starts
 lingyu evaluate TARGET --items FILE           a model's folder, an endpoint or a file of answers, asked the questions of a file
 lingyu diff RUN RUN                           which items two evaluations answer differently, and whether that is chance
+lingyu compare A B [C…]                       a page on which people compare answers blind; win rates, Bradley–Terry, Elo, kappa
 lingyu checkpoints [--remove STAGE|all]       what trainings that were killed or have ended left under .lingyu
 """
 
@@ -18,6 +19,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from lingyu.judge import command as compare
 from lingyu.ledger_report import WORDS, disagreements, is_outdated, read_account, render
 from lingyu.stage import PARAMS_FILE, StageError, read_params
 
@@ -82,6 +84,7 @@ def main(arguments: list[str] | None = None) -> int:
     checkpoints.add_argument("--lang", choices=["zh", "en"], default=language)
     checkpoints.set_defaults(run=show_checkpoints)
     add_evaluation(commands, language)
+    compare.add(commands.add_parser("compare", help="answers side by side, blind: people vote · 盲评：并排比较回答"), language)
     args = parser.parse_args(arguments)
     try:
         status: int = args.run(args)
