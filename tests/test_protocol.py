@@ -3,10 +3,12 @@
 import asyncio
 import json
 from pathlib import Path
+from typing import Literal
 
 import httpx
 import openai
 import pytest
+from pydantic import BaseModel
 from serving import ANSWERED, REASONED
 
 from lingyu.serve import guard
@@ -158,8 +160,7 @@ def test_a_field_without_effect_is_named_in_the_reply_or_refused_by_the_setting(
 @pytest.mark.parametrize(
     "fields",
     [
-        {"response_format": {"type": "json_object"}},
-        {"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": {}}}},
+        {"response_format": {"type": "json_object"}, "extra_body": {"mode": "professional"}},
         {"tool_choice": "required", "tools": [{"type": "function", "function": {"name": "look"}}]},
         {"modalities": ["text", "audio"], "audio": {"voice": "alloy", "format": "wav"}},
     ],
@@ -172,6 +173,27 @@ def test_a_promised_form_that_cannot_be_kept_is_refused(app, fields):
     assert refused.value.param in fields
 
 
+def test_a_reply_has_the_form_that_was_asked_for_whole_and_streamed(app):
+    class Reading(BaseModel):
+        数值: Literal["21", "46", "120"]
+        单位: Literal["米每秒", "分钟", "metres"]
+
+    async def both(client):
+        messages = [{"role": "user", "content": SPEED}]
+        whole = await client.chat.completions.parse(model="tiny", messages=messages, response_format=Reading)
+        async with client.chat.completions.stream(model="tiny", messages=messages, response_format=Reading) as stream:
+            return whole.choices[0], (await stream.get_final_completion()).choices[0]
+
+    whole, streamed = by_client(app, both)
+    free = asked(app, response_format={"type": "json_object"}, max_tokens=30).choices[0]
+
+    assert isinstance(whole.message.parsed, Reading)
+    assert streamed.message.parsed == whole.message.parsed
+    assert whole.finish_reason == "stop"
+    assert free.message.content[0] == "{"
+    assert free.finish_reason == "length" or isinstance(json.loads(free.message.content), dict)
+
+
 @pytest.mark.parametrize(
     ("fields", "param"),
     [
@@ -180,7 +202,10 @@ def test_a_promised_form_that_cannot_be_kept_is_refused(app, fields):
         ({"logit_bias": {"x": 1}}, "logit_bias"),
         ({"top_logprobs": 21, "logprobs": True}, "top_logprobs"),
         ({"messages": [{"role": "user", "content": None}]}, "messages.0.content"),
-        ({"messages": [{"role": "tool", "content": "1", "tool_call_id": "a"}]}, "messages.0.role"),
+        ({"messages": [{"role": "tool", "content": "1", "tool_call_id": "a"}]}, "messages"),
+        ({"messages": [{"role": "user", "content": "x"}, {"role": "tool", "content": "1", "tool_call_id": "a"}]}, "messages.1.role"),
+        ({"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "strin"}}}}, "response_format"),
+        ({"response_format": {"type": "grammar"}}, "response_format.type"),
         ({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:"}}]}]}, "messages.0.content.str"),
     ],
 )

@@ -272,7 +272,7 @@ def test_max_tokens_and_stop_words_end_an_answer(ask):
         ({"n": 0}, 400, "n: Input should be greater than or equal to 1"),
         ({"mode": "expert"}, 404, "'expert'; this service has plain, professional, knowledge, consult, router."),
         ({"messages": []}, 400, "messages"),
-        ({"messages": [{"role": "assistant", "content": "x"}]}, 400, "must be user; found assistant"),
+        ({"messages": [{"role": "assistant", "content": "x"}]}, 400, "must be user or tool; found assistant"),
     ],
 )
 def test_what_cannot_be_served_is_refused_in_both_languages(ask, fields, status, says):

@@ -10,7 +10,9 @@ from collections.abc import Iterable, Sequence
 from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
+
+from pydantic import Field
 
 from lingyu.files import read_json
 from lingyu.records import Message
@@ -41,6 +43,13 @@ ANCHOR = "\ufdd1"  # a special token in front of a piece, so that no tokenizer t
 WRITTEN_MARKS = ("[INST]", "[/INST]", "<<SYS>>", "<</SYS>>")
 ZERO_WIDTH_SPACE = "\u200b"
 SPECIAL_NAMES = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
+
+
+class ToolTurn(Message):
+    """A turn of a conversation with tools: calls of the assistant, their arguments as objects, or what a tool gave back."""
+
+    role: Literal["system", "user", "assistant", "tool"]  # type: ignore[assignment]
+    tool_calls: list[dict[str, Any]] = Field([])
 
 
 class TemplateFault(ValueError):
@@ -85,19 +94,27 @@ class Chat:
 
     # Text
 
-    def render(self, messages: Sequence[Message], *, add_generation_prompt: bool = False, enable_thinking: bool = False) -> str:
+    def render(
+        self, messages: Sequence[Message], *, add_generation_prompt: bool = False, enable_thinking: bool = False, tools: Sequence[Any] = ()
+    ) -> str:
         """The text of a conversation; what the template raises where it cannot write it."""
         from transformers.utils.chat_template_utils import render_jinja_template
 
         turns = [self._turn(message) for message in messages]
+        more = {"tools": [self._escaped_in(tool) for tool in tools]} if tools else {}
         texts, _ = render_jinja_template(
-            [turns], chat_template=self.template, add_generation_prompt=add_generation_prompt, enable_thinking=enable_thinking, **self.names
+            [turns],
+            chat_template=self.template,
+            add_generation_prompt=add_generation_prompt,
+            enable_thinking=enable_thinking,
+            **more,
+            **self.names,
         )
         return str(texts[0])
 
-    def prompt(self, messages: Sequence[Message], thinks: bool = False) -> str:
-        """The text that a reply follows."""
-        return self.render(messages, add_generation_prompt=True, enable_thinking=thinks)
+    def prompt(self, messages: Sequence[Message], thinks: bool = False, tools: Sequence[Any] = ()) -> str:
+        """The text that a reply follows. tools: as OpenAI's protocol has them."""
+        return self.render(messages, add_generation_prompt=True, enable_thinking=thinks, tools=tools)
 
     def prompt_and_reply(self, messages: Sequence[Message], whole: str | None = None) -> tuple[str, str]:
         """The text up to the last assistant's turn, as the service would send it, and the reply to learn, up to its end mark.
@@ -203,7 +220,16 @@ class Chat:
         turn = {"role": message.role, "content": self._escaped(message.content, message.role)}
         if message.reasoning is not None:
             turn["reasoning_content"] = self._escaped(message.reasoning, message.role)
+        if isinstance(message, ToolTurn) and message.tool_calls:
+            turn["tool_calls"] = self._escaped_in(message.tool_calls)
         return turn
+
+    def _escaped_in(self, value: Any) -> Any:
+        if isinstance(value, dict):
+            return {self._escaped_in(key): self._escaped_in(one) for key, one in value.items()}
+        if isinstance(value, list):
+            return [self._escaped_in(one) for one in value]
+        return self._escaped(value, "user") if isinstance(value, str) else value
 
     def _escaped(self, text: str, role: str) -> str:
         """With every control token in it marked. Think marks in a reply are left to the template, which may part them from the answer."""

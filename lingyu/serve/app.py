@@ -76,7 +76,7 @@ def make_app(assistant: Callable[[], Assistant], web: Path) -> FastAPI:
         refuse = assistant().settings.unsupported_fields == "refuse"
         prefix = "chatcmpl" if isinstance(form, Chat) else "cmpl"
         head = {"id": f"{prefix}-{secrets.token_hex(12)}", "created": int(time.time()), "model": asked.model}
-        return Sent(form, head, asked.n or 1, asked.wants_usage(), unsupported(asked, refuse))
+        return Sent(form, head, asked.n or 1, asked.wants_usage(), unsupported(asked, refuse, assistant().knows_tools))
 
     @app.get("/v1/models", **describe.MODELS)
     async def models(request: Request) -> dict[str, Any]:

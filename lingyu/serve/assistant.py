@@ -1,6 +1,7 @@
 """From messages to an answer. What every mode shares is here: the prompt, generation, and the search for passages and facts."""
 
 import asyncio
+import json
 from bisect import bisect_left
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from lingyu.files import read_json
-from lingyu.model.chat import THINK, Chat
+from lingyu.model.chat import THINK, Chat, ToolTurn
 from lingyu.records import Message
 from lingyu.retrieve.cases import Case, Cases, to_ask
 from lingyu.retrieve.chunks import Chunk
@@ -23,11 +24,13 @@ from lingyu.retrieve.index import Hit, Knowledge
 from lingyu.retrieve.prompt import is_chinese, with_passages
 from lingyu.retrieve.support import known_terms
 from lingyu.serve.choosing import Sampling, Token
+from lingyu.serve.constrained import Form, Forms, NoForm
 from lingyu.serve.engine import Engine
 from lingyu.serve.modes import MODES
-from lingyu.serve.protocol import ChatRequest, CompletionRequest, Refused, Sampled
+from lingyu.serve.protocol import ChatMessage, ChatRequest, CompletionRequest, FunctionTool, Refused, Sampled
 from lingyu.serve.reply import Piece, Plan, source_of
 from lingyu.serve.text import Decoder, Parts
+from lingyu.serve.tools import BEGIN, calls_grammar, template_knows_tools, with_calls
 
 # A passage whose best sentence is less close to the question than this, measured by the closest, is not shown.
 RELEVANT = 0.5
@@ -72,6 +75,9 @@ class Assistant:
         self.engine = engine
         self.chat = Chat.read(content / "model")
         self.tokenizer = self.chat.tokenizer
+        special = {token.content for token in self.tokenizer.get_added_tokens_decoder().values() if token.special}
+        self.knows_tools = BEGIN not in special and template_knows_tools(self.chat.template)
+        self.forms = Forms(self.tokenizer, engine.end_tokens)
         self.hidden = frozenset(
             id for id, token in self.tokenizer.get_added_tokens_decoder().items() if token.special and "think" not in token.content
         )
@@ -90,18 +96,41 @@ class Assistant:
     def plan(self, request: ChatRequest) -> Plan:
         """Raises Refused if the model name is unknown or the last message alone is too long; earlier turns that do not fit are left out."""
         mode, skill = self.named(request)
-        messages = [
-            Message(role="system" if m.role == "developer" else m.role, content=m.text(), reasoning=m.reasoning_content)
-            for m in request.messages
-        ]
+        messages = [turn_of(message) for message in request.messages]
         if skill:
             messages.insert(0, Message(role="system", content=skill))
+        tools = request.tools or [] if self.knows_tools and request.choice() != "none" else []
         wanted = request.limit() or self.settings.max_tokens
         # A client's limit is mostly a habit: it must not push earlier turns out of the context.
         room = min(wanted, self.settings.max_tokens, self.engine.context - 1)
-        fitting, prompt = self.fitting(messages, request.thinks(), room)
-        sampling = self.sampling(request, wanted, prompt)
-        return Plan(mode, messages, fitting, prompt, sampling, request.stops(), request.thinks(), is_chinese(messages[-1].content))
+        fitting, prompt = self.fitting(messages, request.thinks(), room, tools)
+        form = self.form(request, mode, tools, prompt)
+        sampling = replace(self.sampling(request, wanted, prompt), form=form)
+        chinese = is_chinese(messages[-1].content)
+        return Plan(mode, messages, fitting, prompt, sampling, request.stops(), request.thinks(), chinese, bool(tools))
+
+    def form(self, request: ChatRequest, mode: str, tools: list[FunctionTool], prompt: list[int]) -> Form | None:
+        """What the reply must look like. Raises Refused for what llguidance cannot follow, and where the words are not the model's own."""
+        schema = request.response_format.schema_of() if request.response_format else None
+        field = "response_format" if schema else "tools"
+        if schema is None and not tools:
+            return None
+        if mode != "plain":
+            raise Refused(
+                400,
+                "unsupported_parameter",
+                f"{field}: only in mode plain, where the reply is the model's own; this is {mode}.",
+                f"{field} 只用于 plain 模式（回答由模型直接给出），当前为 {mode} 模式。",
+                field,
+            )
+        reasons = (request.thinks() and THINK in self.chat.template) or self.opens_reasoning(prompt)
+        try:
+            if schema is not None:
+                return self.forms.of_schema(schema, reasons)
+            return self.forms.of_grammar(calls_grammar(tools, request.choice(), request.parallel_tool_calls is not False), reasons)
+        except NoForm as reason:
+            en, zh = f"{field}: a reply cannot follow this schema: {reason}.", f"{field}：无法按该 schema 生成：{reason}。"
+            raise Refused(400, "invalid_json_schema", en, zh, field) from reason
 
     def sampling(self, request: Sampled, wanted: int, prompt: list[int]) -> Sampling:
         """Raises Refused if logit_bias names no token of the vocabulary."""
@@ -203,7 +232,9 @@ class Assistant:
         more = [*(mode for mode in self.modes() if mode != "plain"), *self.settings.skills]
         return [self.settings.model, *(f"{self.settings.model}:{name}" for name in more)]
 
-    def fitting(self, messages: list[Message], thinks: bool, wanted: int) -> tuple[list[Message], list[int]]:
+    def fitting(
+        self, messages: list[Message], thinks: bool, wanted: int, tools: Sequence[FunctionTool] = ()
+    ) -> tuple[list[Message], list[int]]:
         """The messages with as many of the latest turns as leave room for the reply, and their prompt.
 
         Raises Refused if the last message alone does not fit.
@@ -214,12 +245,12 @@ class Assistant:
             return [m for number, m in enumerate(messages) if number >= turns[turn] or (m.role == "system" and turn > 0) or turn == 0]
 
         def fits(turn: int) -> bool:
-            return len(self.encode(since(turn), thinks)) + wanted <= self.engine.context
+            return len(self.encode(since(turn), thinks, tools)) + wanted <= self.engine.context
 
         # Fewer turns are shorter: few prompts are encoded, however many turns were sent.
         first = bisect_left(range(len(turns) - 1), True, key=fits)
         kept = since(first)
-        prompt = self.encode(kept, thinks)
+        prompt = self.encode(kept, thinks, tools)
         if len(prompt) >= self.engine.context:
             raise self.too_long(len(prompt), "messages")
         return kept, prompt
@@ -274,8 +305,8 @@ class Assistant:
                     return prompt
         return plan.prompt
 
-    def encode(self, messages: list[Message], thinks: bool) -> list[int]:
-        return self.chat.encode(self.chat.prompt(messages, thinks))
+    def encode(self, messages: list[Message], thinks: bool, tools: Sequence[FunctionTool] = ()) -> list[int]:
+        return self.chat.encode(self.chat.prompt(messages, thinks, [tool.model_dump(exclude_none=True) for tool in tools]))
 
     def opens_reasoning(self, prompt: list[int]) -> bool:
         """Whether the chat template itself ends with the opening think tag, as those of R1 distillations do."""
@@ -284,7 +315,7 @@ class Assistant:
     def reply(self, plan: Plan) -> AsyncGenerator[Piece, None]:
         """The pieces of the reply in the mode of the request; the last has `finish`."""
         reply: AsyncGenerator[Piece, None] = MODES[plan.mode].reply(self, plan)
-        return reply
+        return with_calls(reply) if plan.calls else reply
 
     async def generate(self, prompt: list[int], plan: Plan) -> AsyncGenerator[Piece, None]:
         """The model's own reply to a prompt."""
@@ -303,6 +334,13 @@ class Assistant:
         for kind, text in [*parts.add(decoder.rest()), *parts.rest()]:
             yield Piece(kind, text, logprobs=told.new())
         yield Piece(finish="stop" if ended or parts.stopped else "length", prompt_tokens=len(prompt), completion_tokens=count)
+
+
+def turn_of(message: ChatMessage) -> Message:
+    role = "system" if message.role == "developer" else message.role
+    calls = [{**call.model_dump(), "function": {**call.function.model_dump(), "arguments": json.loads(call.function.arguments)}}
+             for call in message.tool_calls or []]  # fmt: skip
+    return ToolTurn(role=role, content=message.text(), reasoning=message.reasoning_content, tool_calls=calls)
 
 
 def not_found(field: str, zh: str, what: str, there: list[str]) -> Refused:

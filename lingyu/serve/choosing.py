@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from lingyu.serve.constrained import Form
+
 COLD = 1e-3  # logits divided by less overflow
 
 
@@ -32,6 +34,7 @@ class Sampling:
     presence_penalty: float = 0.0
     logit_bias: dict[int, float] = field(default_factory=dict)
     logprobs: int | None = None
+    form: "Form | None" = None  # that the reply must have
 
     @property
     def greedy(self) -> bool:
@@ -41,7 +44,7 @@ class Sampling:
     def likeliest(self) -> bool:
         """Whether the next token is simply the likeliest, and nothing is told of it."""
         weighs = self.frequency_penalty or self.presence_penalty or self.repetition_penalty != 1 or self.logit_bias
-        return self.greedy and not weighs and self.logprobs is None
+        return self.greedy and not weighs and self.logprobs is None and self.form is None
 
 
 class Token(NamedTuple):
@@ -61,6 +64,7 @@ class Chooser:
         from transformers.generation import logits_process as warp
 
         s = sampling
+        self._following = s.form.begun() if s.form else None
         self._random = torch.Generator()
         if s.seed is None:
             self._random.seed()
@@ -83,12 +87,16 @@ class Chooser:
 
         own = scores.detach().to("cpu", torch.float32)
         weighed = self._weighed(own, replied)[None]
+        if self._following is not None:
+            self._following.leave_out(weighed[0])
         for warper in self._warpers:
             weighed = warper(None, weighed)
         if self.sampling.greedy:
             chosen = int(weighed.argmax())
         else:
             chosen = int(torch.multinomial(weighed.softmax(-1)[0], 1, generator=self._random))
+        if self._following is not None:
+            self._following.take(chosen, replied)
         if self.sampling.logprobs is None:
             return Token(chosen)
         logprobs = own.log_softmax(-1)

@@ -1,10 +1,11 @@
 """OpenAI's chat and completion requests, as its own client and those of others send them, and two additional fields: mode and reasoning.
 
 Three kinds of fields: those that are followed; those that change nothing here (`user`, `tools: []`, every null); those that cannot be
-followed. Of the last, one that promises the form of the answer (JSON, a tool call, sound) is refused; another is named in the reply's
-`warnings`, or refused, too, by `package.unsupported_fields: refuse`. No field is silently ignored.
+followed. Of the last, one that promises the form of the answer (sound, a tool call of a model that was never shown one) is refused; another
+is named in the reply's `warnings`, or refused, too, by `package.unsupported_fields: refuse`. No field is silently ignored.
 """
 
+import json
 from abc import ABC, abstractmethod
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -35,16 +36,68 @@ class TextPart(Lenient):
     text: str
 
 
+class Call(Lenient):
+    """arguments: JSON, as text."""
+
+    name: str
+    arguments: str = "{}"
+
+
+class ToolCall(Lenient):
+    id: str | None = None
+    type: Literal["function"] = "function"
+    function: Call
+
+
 class ChatMessage(Lenient):
-    role: Literal["system", "developer", "user", "assistant"]
+    role: Literal["system", "developer", "user", "assistant", "tool"]
     content: str | list[TextPart] | None = None
     reasoning_content: str | None = None
     name: str | None = None
+    tool_calls: list[ToolCall] | None = None
+    tool_call_id: str | None = None
 
     def text(self) -> str:
         if self.content is None or isinstance(self.content, str):
             return self.content or ""
         return "".join(part.text for part in self.content)
+
+
+class Function(Lenient):
+    name: str = Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")
+    description: str | None = None
+    parameters: dict[str, Any] | None = None
+
+
+class FunctionTool(Lenient):
+    type: Literal["function"]
+    function: Function
+
+
+class NamedFunction(Lenient):
+    name: str
+
+
+class NamedTool(Lenient):
+    type: Literal["function"]
+    function: NamedFunction
+
+
+class Schema(Lenient):
+    name: str | None = None
+    # "schema" is a method of pydantic's models.
+    of: dict[str, Any] | None = Field(None, alias="schema")
+
+
+class ResponseFormat(Lenient):
+    type: Literal["text", "json_object", "json_schema"]
+    json_schema: Schema | None = None
+
+    def schema_of(self) -> dict[str, Any] | None:
+        """None where the reply may be any text."""
+        if self.type == "text":
+            return None
+        return (self.type == "json_schema" and self.json_schema and self.json_schema.of) or {"type": "object"}
 
 
 class StreamOptions(Lenient):
@@ -106,6 +159,10 @@ class ChatRequest(Sampled):
     logprobs: bool | None = None
     top_logprobs: int | None = Field(default=None, ge=0, le=20)
     reasoning_effort: str | None = None
+    response_format: ResponseFormat | None = None
+    tools: list[FunctionTool] | None = Field(None, max_length=128)
+    tool_choice: Literal["none", "auto", "required"] | NamedTool | None = None
+    parallel_tool_calls: bool | None = None
 
     mode: str = "plain"  # lingyu.serve.modes
     reasoning: bool | None = None
@@ -123,6 +180,12 @@ class ChatRequest(Sampled):
 
     def told_logprobs(self) -> int | None:
         return (self.top_logprobs or 0) if self.logprobs else None
+
+    def choice(self) -> str:
+        """Of tools: none, auto, required or the name of one."""
+        if not self.tools:
+            return "none"
+        return self.tool_choice.function.name if isinstance(self.tool_choice, NamedTool) else self.tool_choice or "auto"
 
 
 class CompletionRequest(Sampled):
@@ -150,12 +213,8 @@ class EmbeddingRequest(Lenient):
 # Values of fields beyond those above that ask for nothing. Any: whatever is sent asks for nothing.
 ANY = object()
 HARMLESS: dict[str, Any] = {
-    "tools": [[]],
-    "tool_choice": ["none", "auto"],
     "functions": [[]],
     "function_call": ["none", "auto"],
-    "parallel_tool_calls": ANY,  # of tools that were not given
-    "response_format": [{"type": "text"}],
     "modalities": [["text"]],
     "user": ANY,
     "metadata": ANY,
@@ -169,9 +228,9 @@ HARMLESS: dict[str, Any] = {
     "best_of": [1],
     "suffix": [""],
 }
-OF_MESSAGES: dict[str, Any] = {"refusal": [""], "annotations": ANY, "tool_calls": [[]], "function_call": [{}], "id": ANY}
+OF_MESSAGES: dict[str, Any] = {"refusal": [""], "annotations": ANY, "function_call": [{}], "id": ANY}
 # Without these the answer has not the form that the client counts on.
-FORM = {"response_format", "modalities", "audio", "tool_choice", "function_call", "tool_calls", "suffix", "best_of", "dimensions"}
+FORM = {"modalities", "audio", "tool_choice", "function_call", "tool_calls", "role", "suffix", "best_of", "dimensions"}
 
 
 def parsed(body: bytes) -> ChatRequest:
@@ -193,18 +252,38 @@ def read(body: bytes, kind: type[Kind]) -> Kind:
 
 def check_turns(request: ChatRequest) -> None:
     last = request.messages[-1]
-    if last.role != "user":
-        raise Refused(
-            400,
-            "invalid_request",
-            f"The role of the last message must be user; found {last.role}.",
-            f"最后一条消息的 role 必须是 user，实际为 {last.role}。",
+    if last.role not in {"user", "tool"}:
+        raise invalid(
             "messages",
+            f"The role of the last message must be user or tool; found {last.role}.",
+            f"最后一条消息的 role 必须是 user 或 tool，实际为 {last.role}。",
         )
+    if all(message.role != "user" for message in request.messages):
+        raise invalid("messages", "messages: one must be of the user.", "messages：须有一条 user 消息。")
     for number, message in enumerate(request.messages):
+        where = f"messages.{number}.content"
         if message.content is None and message.role != "assistant":
-            where = f"messages.{number}.content"
-            raise Refused(400, "invalid_request", f"Invalid request: {where} is null.", f"请求无效：{where} 为 null。", where)
+            raise invalid(where, f"Invalid request: {where} is null.", f"请求无效：{where} 为 null。")
+        for call in message.tool_calls or []:
+            check_arguments(call, f"messages.{number}.tool_calls")
+    there = [tool.function.name for tool in request.tools or []]
+    if request.choice() not in {"none", "auto", "required", *there} or (not there and request.tool_choice not in {None, "none", "auto"}):
+        raise invalid(
+            "tool_choice", f"tool_choice names none of the tools: {', '.join(there)}.", f"tool_choice 不在 tools 中：{'、'.join(there)}。"
+        )
+    if len(set(there)) < len(there):
+        raise invalid("tools", "tools: two have the same name.", "tools 中有重名。")
+
+
+def check_arguments(call: ToolCall, where: str) -> None:
+    try:
+        json.loads(call.function.arguments)
+    except ValueError:
+        raise invalid(where, f"{where}: arguments are no JSON.", f"{where}：arguments 不是 JSON。") from None
+
+
+def invalid(param: str, en: str, zh: str) -> Refused:
+    return Refused(400, "invalid_request", en, zh, param)
 
 
 def fault_of(fault: Any) -> tuple[str, str]:
@@ -214,8 +293,8 @@ def fault_of(fault: Any) -> tuple[str, str]:
     return key, f"{fault['msg']}{value}"
 
 
-def unsupported(request: Lenient, refuse: bool) -> list[str]:
-    """The fields that ask for what the service does not have, as warnings in both languages.
+def unsupported(request: Lenient, refuse: bool, tools: bool = False) -> list[str]:
+    """The fields that ask for what the service does not have, as warnings in both languages. tools: whether it has those.
 
     Raises Refused for one that promises a form of the answer, and for any if `refuse`.
     """
@@ -224,12 +303,21 @@ def unsupported(request: Lenient, refuse: bool) -> list[str]:
         for number, message in enumerate(request.messages):
             extra = (message.model_extra or {}).items()
             found += [f"messages.{number}.{name}" for name, value in extra if asks(value, OF_MESSAGES.get(name, []))]
+        found += [] if tools else asks_for_tools(request)
         if request.chat_template_kwargs:
             found += [f"chat_template_kwargs.{name}" for name in request.chat_template_kwargs.model_extra or {}]
     for name in found:
         if refuse or name.rpartition(".")[2] in FORM:
             raise Refused(400, "unsupported_parameter", f"Unsupported parameter: {name}.", f"不支持的参数：{name}。", name)
     return [f"{name} has no effect here. / 本服务不支持 {name}，已忽略。" for name in found]
+
+
+def asks_for_tools(request: ChatRequest) -> list[str]:
+    found = ["tool_choice"] if request.choice() not in {"none", "auto"} else ["tools"] if request.choice() == "auto" else []
+    for number, message in enumerate(request.messages):
+        found += [f"messages.{number}.role"] if message.role == "tool" else []
+        found += [f"messages.{number}.tool_calls"] if message.tool_calls else []
+    return found
 
 
 def asks(value: Any, harmless: Any) -> bool:

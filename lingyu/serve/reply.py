@@ -19,11 +19,12 @@ class Piece:
     back, or none where nothing was found. citations: for each sentence of the content that a source supports, that sentence's place in it.
     """
 
-    kind: Kind | None = None
+    kind: Kind | Literal["call"] | None = None
     text: str = ""
+    call: dict[str, Any] | None = None  # of a tool, with its number in the reply
     logprobs: list[dict[str, Any]] = field(default_factory=list)  # of the tokens of this text, where they were asked for
     sources: list[dict[str, Any]] | None = None
-    finish: Literal["stop", "length"] | None = None
+    finish: Literal["stop", "length", "tool_calls"] | None = None
     supported: bool | None = None
     answer_source: AnswerSource | None = None
     citations: list[dict[str, Any]] = field(default_factory=list)
@@ -48,6 +49,7 @@ class Plan:
     stops: list[str]
     thinks: bool
     chinese: bool
+    calls: bool = False  # whether the reply may call tools
 
     @property
     def question(self) -> str:

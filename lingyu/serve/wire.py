@@ -29,6 +29,7 @@ class Choice:
     content: str = ""
     reasoning: str = ""
     logprobs: list[dict[str, Any]] = field(default_factory=list)
+    calls: list[dict[str, Any]] = field(default_factory=list)
     extra: dict[str, Any] = field(default_factory=dict)
     last: Piece = field(default_factory=Piece)
 
@@ -39,6 +40,8 @@ class Choice:
             self.logprobs += piece.logprobs
         elif piece.kind == "reasoning":
             self.reasoning += piece.text
+        if piece.call is not None:
+            self.calls.append({key: value for key, value in piece.call.items() if key != "index"})
         if piece.sources is not None:
             self.extra |= {"sources": piece.sources, **piece.extra}
         if piece.finish is not None:
@@ -54,13 +57,19 @@ class Chat:
         message: dict[str, Any] = {"role": "assistant", "content": made.content}
         if made.reasoning:
             message["reasoning_content"] = made.reasoning
+        if made.calls:
+            message |= {"content": made.content or None, "tool_calls": made.calls}
         return {"index": index, "message": message, "logprobs": self.logprobs(made.logprobs), "finish_reason": made.last.finish}
 
     def opening(self, index: int) -> dict[str, Any] | None:
         return {"index": index, "delta": {"role": "assistant", "content": ""}, "logprobs": None, "finish_reason": None}
 
     def part(self, index: int, piece: Piece) -> dict[str, Any]:
-        delta = {} if piece.kind is None else {"reasoning_content" if piece.kind == "reasoning" else "content": piece.text}
+        delta: dict[str, Any] = {}
+        if piece.call is not None:
+            delta = {"tool_calls": [piece.call]}
+        elif piece.kind is not None:
+            delta = {"reasoning_content" if piece.kind == "reasoning" else "content": piece.text}
         listed = self.logprobs(piece.logprobs if piece.kind == "content" else [])
         return {"index": index, "delta": delta, "logprobs": listed, "finish_reason": piece.finish}
 
