@@ -1,12 +1,12 @@
 """Splits documents into chunks that are readable as a source: within one section, at sentence ends."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from lingyu.files import short_hash
 from lingyu.records import Document, Fact, Row
-from lingyu.text.sentences import clauses, sentences
+from lingyu.text.sentences import INTRODUCES, ITEM, MORE_ITEMS, clauses, sentences
 
 
 class Chunk(Row):
@@ -78,15 +78,33 @@ def plain(text: str) -> str:
 
 
 def prose(text: str, max_characters: int) -> list[str]:
-    """Sentences joined up to max_characters; a longer sentence is split at clauses, and a longer clause anywhere."""
+    """Sentences joined up to max_characters; a longer sentence is split at clauses, and a longer clause anywhere.
+
+    A list that is cut goes on under the sentence that introduces it: an item alone says neither of whom nor with what effect.
+    """
     found: list[str] = []
     current = ""
-    for piece in pieces(text, max_characters):
-        if current and len(current) + len(piece) > max_characters:
+    for piece, lead in under_leads(pieces(text, max_characters)):
+        if current and piece.strip() and len(current) + len(piece) > max_characters:
             found.append(current.strip())
-            current = ""
+            current = lead if len(lead) + len(piece) <= max_characters else ""
         current += piece
     return [passage for passage in [*found, current.strip()] if passage]
+
+
+def under_leads(parts: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Each piece of a text with the sentence that introduces the list it is in, or ""."""
+    lead, before, starts = "", "\n", True
+    for piece in parts:
+        # Where a line starts that is no item, the list has ended.
+        if starts and piece.strip() and not (INTRODUCES.search(before) or ITEM.match(piece) or MORE_ITEMS.search(before)):
+            lead = ""
+        yield piece, lead
+        if piece.strip():
+            before = piece
+        starts = piece.endswith("\n")
+        if starts and INTRODUCES.search(piece):
+            lead = piece
 
 
 def pieces(text: str, max_characters: int) -> Iterator[str]:

@@ -6,22 +6,31 @@ weight. The sentence that contains them must also be among those that are closes
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from lingyu.retrieve.chunks import Chunk
 from lingyu.retrieve.support import claims_of, contains, squeezed, supports
 from lingyu.retrieve.words import words
+from lingyu.text.asked_for import asked_for, has
+from lingyu.text.legal import cited
 from lingyu.text.limits import limits
 from lingyu.text.negation import denies
-from lingyu.text.sentences import sentences
+from lingyu.text.numerals import CHINESE
+from lingyu.text.sentences import INTRODUCES, ITEM, MORE_ITEMS, sentences
+
+if TYPE_CHECKING:
+    from lingyu.retrieve.graph import Graph
 
 Relevance = Callable[[str, Sequence[str]], Sequence[float]]
 """Of texts to a question, each from 0 to 1."""
 
 ENDED = re.compile(r"[。！？!?.][”’」』）)\"']*\s*$|\n\s*$")
+# A model's or part's name with a number in it, in folded text: what is told of another one answers nothing.
+CODE = re.compile(rf"[\u4e00-\u9fff]{{2}}(?<![月第])[{CHINESE}\d]+[号型]|(?<![a-z\d])[a-z]+-?\d+[a-z\d-]*")
 # An answer is checked against sentences that are at least this close to the question, measured by the closest.
 CLOSE = 0.75
-# The share of an answer's words that its sentence, its headings or the question must contain. Names, numbers, limits and negation must
+# The share of an answer's words that its sentence or its headings must contain. Names, numbers, limits and negation must
 # agree as a whole whatever this is.
 ENOUGH = 0.8
 # "可以。" contains too little to be checked, without a number or a name: the sentence itself is the better answer.
@@ -30,7 +39,10 @@ FEWEST_WORDS = 2
 
 @dataclass(frozen=True)
 class Evidence:
-    """A sentence of a passage. source: index of the passage; start, end: in its text; relevance: to the question, from 0 to 1."""
+    """A sentence of a passage. source: index of the passage; start, end: in its text; relevance: to the question, from 0 to 1.
+
+    lead: the sentence that introduces the list of which this one is an item.
+    """
 
     source: int
     start: int
@@ -38,20 +50,32 @@ class Evidence:
     text: str
     headings: str
     relevance: float
+    lead: str = ""
+
+    @property
+    def whole(self) -> str:
+        return f"{self.lead}{self.text}"
 
 
-def evidence(question: str, passages: Sequence[Chunk], terms: frozenset[str], relevance: Relevance) -> list[Evidence]:
-    """The sentences of the passages that name what the question names, most relevant first; ties in the order of the passages."""
+def evidence(
+    question: str, passages: Sequence[Chunk], terms: frozenset[str], relevance: Relevance, graph: "Graph | None" = None
+) -> list[Evidence]:
+    """The sentences of the passages that may answer the question, most relevant first; ties in the order of the passages.
+
+    They name what the question names, and have what it asks for: a person where it asks who, a number where it asks how many.
+    """
     found = [
-        (source, start, end, passage.text[start:end], headings_of(passage))
+        Evidence(source, start, end, passage.text[start:end], headings_of(passage), 0.0, lead)
         for source, passage in enumerate(passages)
-        for start, end in spans(passage.text)
-        if about(question, passage, passage.text[start:end], terms)
+        for start, end, lead in places(passage.text)
+        if about(question, passage, lead + passage.text[start:end], terms)
+        and answers(question, passage, lead + passage.text[start:end])
+        and (graph is None or not graph.another(question, passage, passage.text[start:end]))
     ]
     if not found:
         return []
-    scores = relevance(question, [f"{headings}\n{text}" for *_, text, headings in found])
-    ranked = [Evidence(*place, relevance=float(score)) for place, score in zip(found, scores, strict=True)]
+    scores = relevance(question, [f"{each.headings}\n{each.whole}" for each in found])
+    ranked = [replace(each, relevance=float(score)) for each, score in zip(found, scores, strict=True)]
     return sorted(ranked, key=lambda each: -each.relevance)
 
 
@@ -59,8 +83,28 @@ def headings_of(passage: Chunk) -> str:
     return " / ".join(filter(None, (passage.title, passage.section)))
 
 
+def places(text: str) -> list[tuple[int, int, str]]:
+    """Where the sentences of a text start and end, and the sentence that introduces the list that each is an item of, or "".
+
+    A sentence that introduces a list is none by itself, unless the text ends with it.
+    """
+    found, lead, before = [], "", ""
+    every = spans(text)
+    for start, end in every:
+        sentence = text[start:end]
+        if text[:start].endswith("\n") and not (INTRODUCES.search(before) or ITEM.match(sentence) or MORE_ITEMS.search(before)):
+            lead = ""
+        if INTRODUCES.search(sentence) and end < every[-1][1]:
+            lead = sentence
+        else:
+            found.append((start, end, lead))
+        before = sentence
+    return found
+
+
 def spans(text: str) -> list[tuple[int, int]]:
-    """Where the sentences of a text start and end. The items of a list, which end in ；, belong to the sentence that introduces them."""
+    """Where the sentences of a text start and end. The items of a list in one line, which end in ；, belong to the sentence that
+    introduces them."""
     found, start, at = [], 0, 0
     for piece in sentences(text):
         at += len(piece)
@@ -73,16 +117,28 @@ def spans(text: str) -> list[tuple[int, int]]:
 
 
 def about(question: str, passage: Chunk, sentence: str, terms: frozenset[str]) -> bool:
-    """Whether the sentence is about the names in the question.
+    """Whether the sentence is about the names, articles and codes in the question.
 
     A name may stand in a heading, or elsewhere in the passage if the sentence itself has no other name.
     """
-    names = names_in(question, terms)
     near = squeezed(f"{headings_of(passage)}\n{sentence}")
+    if not set(cited(question)) <= {*cited(passage.section), *cited(passage.text)}:
+        return False
+    if not all(contains(code, squeezed(f"{headings_of(passage)}\n{passage.text}")) for code in CODE.findall(squeezed(question))):
+        return False
+    names = names_in(question, terms)
     missing = [name for name in names if not contains(name, near)]
     if not missing:
         return True
     return not names_in(sentence, terms) and all(contains(name, squeezed(passage.text)) for name in missing)
+
+
+def answers(question: str, passage: Chunk, sentence: str) -> bool:
+    """Whether the sentence has what the question asks for. A fact has it where the question names its relation."""
+    kind = asked_for(question)
+    if kind is None or (passage.kind == "fact" and squeezed(passage.section) in squeezed(question)):
+        return True
+    return has(kind, sentence)
 
 
 def names_in(text: str, names: frozenset[str]) -> list[str]:
@@ -99,10 +155,14 @@ def proof(answer: str, question: str, ranked: Sequence[Evidence], terms: frozens
 
 
 def proves(each: Evidence, answer: str, question: str, terms: frozenset[str]) -> bool:
-    source = f"{each.headings}\n{each.text}"
+    source = f"{each.headings}\n{each.whole}"
     if not supports(source, answer, terms) or limits(answer) - limits(source):
         return False
-    if denies(answer) != denies(each.text) and denies(each.text):
+    if denies(answer) != denies(each.whole) and denies(each.whole):
         return False
     mine = set(words(answer))
-    return len(mine & {*words(source), *words(question)}) >= ENOUGH * len(mine)
+    asked = set(words(question)) - {word for name in names_in(question, terms) for word in words(name)}
+    # "提前1天。" has nothing of what was asked for: its sentence must.
+    if asked and not asked & set(words(source)):
+        return False
+    return len(mine & set(words(source))) >= ENOUGH * len(mine)

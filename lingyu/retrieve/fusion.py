@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from lingyu.retrieve.retrievers.dense import Vectors
 
 NO_RERANKER = RerankerChoice()
+EXACT = 500  # of many passages, how many of the best so far are compared exactly, and as many of the closest
 CLOSEST = 3  # everyday questions that a question is compared with
 # Weights of the known questions that are tried on them, each left out in turn; 0: they do not help.
 KEY_WEIGHTS = (0.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0)
@@ -57,8 +58,13 @@ class Parts:
             found += (1 - self.meaning if self.vectors else 1) * standard(scores)
             signals["words"] = float(scores.max(initial=0)) / max(asked, 1) ** 0.5
         if self.vectors is not None:
-            cosines = self.vectors.rows @ vector
+            cosines = self.vectors.cosines(vector)
             found += self.meaning * standard(cosines)
+            if self.vectors.nearly:
+                best = np.union1d(highest(found, EXACT), highest(cosines, EXACT))
+                exact = self.vectors.exact(best, vector)
+                found[best] += self.meaning * (exact - cosines[best]) / spread(cosines)
+                cosines = exact
             signals["meaning"] = float(cosines.max(initial=-1))
             if self.everyday is not None:
                 signals["elsewhere"] = float(np.sort(self.everyday @ vector)[-CLOSEST:].mean())
@@ -136,7 +142,7 @@ class Fused:
         if self._parts.vectors is None or not texts:
             return list(map(float, words))
         vector = self._parts.embedded([question])[0]
-        cosines = self._parts.vectors.rows @ vector
+        cosines = self._parts.vectors.cosines(vector)
         middle, closest = float(cosines.mean()), float(cosines.max())
         near = (self._parts.vectors.embedder.passages(texts) @ vector - middle) / max(closest - middle, 1e-6)
         share = self._parts.meaning if self._parts.words is not None else 1.0
@@ -217,8 +223,17 @@ def signals_of(parts: Parts, questions: Sequence[str]) -> list[tuple[str, Signal
 
 
 def standard(scores: Floats) -> Floats:
-    found: Floats = (scores - scores.mean()) / max(float(scores.std()), 1e-6)
+    found: Floats = (scores - scores.mean()) / spread(scores)
     return found
+
+
+def spread(scores: Floats) -> float:
+    return max(float(scores.std()), 1e-6)
+
+
+def highest(scores: Floats, count: int) -> NDArray[np.int64]:
+    """The places of the highest values, in no order."""
+    return np.argpartition(scores, -count)[-count:]
 
 
 def top(order: Floats, count: int) -> NDArray[np.int64]:

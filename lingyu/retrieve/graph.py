@@ -1,5 +1,6 @@
 """The facts of the knowledge base by entity and relation, looked up by a question in ordinary words."""
 
+import re
 from collections.abc import Sequence
 
 from lingyu.retrieve.chunks import Chunk
@@ -9,6 +10,7 @@ from lingyu.retrieve.words import words
 
 # A relation in other words than the graph's must be at least this close to the question.
 CLOSE = 0.5
+ASKS_WHICH = re.compile(r"哪|谁|\b(?:which|who)\b", re.IGNORECASE)
 # "介绍一下苍鹰五号": what is told of an entity without a relation.
 MOST = 12
 
@@ -22,6 +24,7 @@ class Graph:
             if chunk.kind == "fact":
                 self.facts.setdefault(squeezed(chunk.title), []).append(chunk)
         self.entities = known_terms(self.facts)
+        self.relations = known_terms(fact.section for facts in self.facts.values() for fact in facts)
 
     def __bool__(self) -> bool:
         return bool(self.facts)
@@ -34,6 +37,21 @@ class Graph:
             rest = squeezed(question).replace(name, " ")
             found += (asked_for(facts, rest, relevance) if words(rest) else facts)[:MOST]
         return found
+
+    def another(self, question: str, passage: Chunk, sentence: str) -> bool:
+        """Whether the question asks for a relation of the graph, of something else than what the sentence is about."""
+        if ASKS_WHICH.search(question) or not names_in(question, self.relations):
+            return False
+        names = [squeezed(passage.title)] if passage.kind == "fact" else names_in(sentence, self.entities)
+        asked = squeezed(question)
+        return bool(names) and not any(named(name, asked) for name in names)
+
+
+def named(name: str, question: str) -> bool:
+    """Whether a question in folded text names an entity, if only by a part that is a word: 电池 is 锂聚电池."""
+    if contains(name, question):
+        return True
+    return any(len(word) > 1 and word in name and contains(word, question) for word in words(question))
 
 
 def asked_for(facts: list[Chunk], rest: str, relevance: Relevance) -> list[Chunk]:

@@ -272,7 +272,7 @@ class Assistant:
         query = self.query(plan)
         hits = self.knowledge.search(query, self.passages)
         hits = hits if hits and hits[0].score >= self.min_score else []
-        ranked = evidence(query, [hit.chunk for hit in hits], self.terms, self.knowledge.relevance)
+        ranked = evidence(query, [hit.chunk for hit in hits], self.terms, self.knowledge.relevance, self.graph)
         best = ranked[0].relevance if ranked else 0.0
         kept = sorted({each.source for each in ranked if each.relevance >= RELEVANT * best})
         renumbered = [replace(each, source=kept.index(each.source)) for each in ranked if each.source in kept]

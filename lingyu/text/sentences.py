@@ -23,6 +23,11 @@ RULE = {"zh": re.compile(r"[^。\n]+"), "en": re.compile(r"[^.\n]+(?:\.(?=\d)[^.
 CUTS = (re.compile(r"\n"), re.compile(rf"[{STOPS}]|\.(?=\s)"), re.compile(rf"[{PAUSES}\s]"))
 HALVES = (r"\n\s*\n", r"\n", rf"(?<=[{STOPS}.])\s*", rf"(?<=[{PAUSES}])\s*|\s+", r"")
 
+# A line that introduces a list, and a line that is an item of one. An item without a mark follows one that ends in a semicolon.
+INTRODUCES = re.compile(r"[：:]\s*$")
+ITEM = re.compile(r"\s*(?:[-*•·]\s|[（(]?[一二三四五六七八九十\d]{1,3}(?:[)）]|[、.．](?!\d)))")
+MORE_ITEMS = re.compile(r"[；;]\s*(?:and|or|以及|或者?|和|及)?\s*$")
+
 
 def sentences(text: str) -> list[str]:
     """The sentences with everything up to the next one, so that joined they are the text."""

@@ -59,7 +59,7 @@ class BM25:
         if (folder / "bm25").is_dir():
             import bm25s
 
-            self._index = bm25s.BM25.load(folder / "bm25", show_progress=False)
+            self._index = bm25s.BM25.load(folder / "bm25", mmap=True, show_progress=False)
         self._vocabulary: dict[str, int] = self._index.vocab_dict if self._index is not None else {}
 
     def scores(self, question: str) -> tuple[Floats, int]:

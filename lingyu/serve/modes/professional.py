@@ -9,7 +9,8 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from lingyu.retrieve.evidence import Evidence
 from lingyu.retrieve.prompt import NOTHING_FOUND
@@ -60,9 +61,10 @@ async def reply(assistant: "Assistant", plan: Plan) -> AsyncGenerator[Piece, Non
     if checked.citations:
         yield checked.end(supported=True, answer_source="model", note=NOTES["cut"][plan.chinese] if checked.unsupported else None)
         return
-    for each in quotable(found):
-        yield Piece("content", ("\n" if checked.citations else "") + quotation(each, plan.chinese))
-        checked.citations.append(citation(each))
+    for number, each in enumerate(quotable(found)):
+        passage = found.hits[each.source].chunk.text
+        yield Piece("content", "\n" * bool(number) + quotation(each, plan.chinese, passage))
+        checked.citations += [*lead_of(each, passage), citation(each)]
     checked.last.finish = "stop"
     yield checked.end(supported=True, answer_source="quotation", note=NOTES["quoted"][plan.chinese])
 
@@ -72,7 +74,17 @@ def quotable(found: "Found") -> list[Evidence]:
     return [each for each in found.evidence if each.relevance >= ALMOST * best][:QUOTED]
 
 
-def quotation(each: Evidence, chinese: bool) -> str:
-    quoted = f"“{each.text}”"
+def quotation(each: Evidence, chinese: bool, passage: str) -> str:
+    """The sentence, after the one that introduces it where it is an item of a list; …… for what stands between them."""
+    lead = ""
+    for cited in lead_of(each, passage):
+        between = passage[cited["end"] : each.start].strip()
+        lead = each.lead + (("……" if chinese else " … ") if between else "\n")
     where = "" if not each.headings else f"《{each.headings}》" if chinese else f"{each.headings}: "
-    return f"{where}{quoted} [{each.source + 1}]"
+    return f"{where}“{lead}{each.text}” [{each.source + 1}]"
+
+
+def lead_of(each: Evidence, passage: str) -> list[dict[str, Any]]:
+    """The citation of the sentence that introduces it, if any."""
+    start = passage.find(each.lead)
+    return [citation(replace(each, start=start, end=start + len(each.lead), text=each.lead))] if each.lead else []
