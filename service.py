@@ -10,6 +10,7 @@ from pathlib import Path
 
 import bentoml
 
+from lingyu.serve import connections
 from lingyu.serve.app import make_app
 from lingyu.serve.assistant import Assistant as Answers
 from lingyu.serve.assistant import Settings
@@ -17,6 +18,7 @@ from lingyu.serve.engine import start
 
 HERE = Path(__file__).parent
 CONTENT = Path(os.environ.get("LINGYU_CONTENT", HERE))
+connections.install()
 
 
 def answers() -> Answers:

@@ -58,6 +58,22 @@ def test_bodies_that_never_arrive_hold_nobody_up_and_are_given_up(service):
         assert all(all_that_comes(one).startswith(b"HTTP/1.1 408") for one in half)
 
 
+def test_headers_that_never_arrive_are_given_up_and_a_new_request_on_an_old_connection_is_not(service):
+    address, _ = service
+    host, port = address.removeprefix("http://").split(":")
+    with ExitStack() as opened, httpx.Client(headers=KEY) as kept:
+        half = [opened.enter_context(socket.create_connection((host, int(port)))) for _ in range(200)]
+        for one in half:
+            one.sendall(b"GET / HTTP/1.1\r\nHost: loc")
+        for _ in range(4):
+            assert kept.get(f"{address}/v1/models").is_success
+            time.sleep(3)
+        for one in half:
+            one.settimeout(20)
+
+        assert not any(map(all_that_comes, half))
+
+
 def test_made_up_paths_leave_the_figures_small_and_the_log_whole(service):
     address, log = service
     before = worker().memory_info().rss
@@ -153,3 +169,20 @@ def test_a_lost_worker_ends_its_streams_at_once_and_comes_back(service):
     assert time.monotonic() - killed < 60
     with ThreadPoolExecutor(4) as threads:
         assert {reply.status_code for reply in threads.map(lambda _: ask(address), range(4))} == {200}
+
+
+def test_a_stop_lets_replies_end_and_waits_for_nobody_for_ever(content, tmp_path):
+    body = BODY | {"stream": True, "temperature": 2, "max_tokens": 200}
+    with served(content, tmp_path, LINGYU_API_KEYS="right") as address, httpx.Client(headers=KEY, timeout=30) as client:
+        host, port = address.removeprefix("http://").split(":")
+        with (
+            client.stream("POST", f"{address}/v1/chat/completions", json=body) as stream,
+            socket.create_connection((host, int(port))) as half,
+        ):
+            half.sendall(HALF_OPEN)
+            lines, answering = stream.iter_lines(), worker()
+            next(lines)
+            answering.terminate()
+            told = list(lines)
+            answering.wait(40)
+        assert told[-2] == "data: [DONE]"

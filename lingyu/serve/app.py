@@ -20,6 +20,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from lingyu.serve import describe, feedback, rewrite
 from lingyu.serve.assistant import Assistant
 from lingyu.serve.guard import Guard, check_key, origins, refusal
+from lingyu.serve.limits import Limits, spend
 from lingyu.serve.pages import PAGES
 from lingyu.serve.protocol import ChatRequest, CompletionRequest, EmbeddingRequest, Refused, parsed, read, unsupported
 from lingyu.serve.record import Figures, Record
@@ -35,6 +36,7 @@ def make_app(assistant: Callable[[], Assistant], web: Path) -> FastAPI:
     figures, queue, store = Figures(), Queue(), feedback.opened()
     if origins():
         app.add_middleware(CORSMiddleware, allow_origins=origins(), allow_methods=["GET", "POST"], allow_headers=["*"])
+    app.add_middleware(Limits)
     app.add_middleware(Guard)
     app.add_middleware(Record, figures=figures)
 
@@ -120,6 +122,7 @@ def make_app(assistant: Callable[[], Assistant], web: Path) -> FastAPI:
             for number, row in enumerate(rows)
         ]
         tokens = sum(map(len, texts))
+        spend(tokens)
         usage = {"prompt_tokens": tokens, "total_tokens": tokens}
         more = {"warnings": warnings} if warnings else {}
         return JSONResponse({"object": "list", "model": asked.model, "data": data, "usage": usage, **more})

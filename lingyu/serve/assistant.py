@@ -26,6 +26,7 @@ from lingyu.retrieve.support import known_terms
 from lingyu.serve.choosing import Sampling, Token
 from lingyu.serve.constrained import Form, Forms, NoForm
 from lingyu.serve.engine import Engine
+from lingyu.serve.limits import spend
 from lingyu.serve.modes import MODES
 from lingyu.serve.protocol import ChatMessage, ChatRequest, CompletionRequest, FunctionTool, Refused, Sampled
 from lingyu.serve.reply import Piece, Plan, source_of
@@ -321,9 +322,11 @@ class Assistant:
         """The model's own reply to a prompt."""
         decoder, parts = Decoder(self.tokenizer, self.hidden), Parts(plan.stops, self.opens_reasoning(prompt))
         count, ended, told = 0, False, Told(self.tokenizer)
+        spend(len(prompt))
         async with aclosing(self.engine.tokens(prompt, plan.sampling)) as tokens:
             async for token in tokens:
                 count += 1
+                spend(1)
                 if ended := token.id in self.engine.end_tokens:
                     break
                 told.add(token)

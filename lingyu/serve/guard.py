@@ -92,6 +92,17 @@ def check_key(authorization: str) -> None:
         raise Refused(401, "invalid_api_key", "The API key is missing or invalid.", "API 密钥缺失或无效。")
 
 
+def known_key(authorization: str, client: tuple[str, int] | None) -> str | None:
+    """Whom a request is counted for: its key as a hash, or the address where there are no keys; None where the key is unknown."""
+    if not keys():
+        return client[0] if client else "-"
+    try:
+        check_key(authorization)
+    except Refused:
+        return None
+    return sha256(authorization.partition(" ")[2].strip().encode()).hexdigest()
+
+
 def check_place(scope: Scope) -> None:
     if keys() or os.environ.get(OPEN) == "1":
         return

@@ -6,4 +6,5 @@ The resources of a page are in its folder, and are served from /static/<folder>/
 PAGES = {
     "/": "chat",
     "/nvc": "nvc",
+    "/docs": "docs",
 }
