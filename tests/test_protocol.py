@@ -2,10 +2,12 @@
 
 import asyncio
 import json
+import re
 from pathlib import Path
 from typing import Literal
 
 import httpx
+import jsonschema
 import openai
 import pytest
 from pydantic import BaseModel
@@ -324,7 +326,8 @@ def test_the_openapi_page_describes_every_route_of_the_protocol(app):
         async with http(app) as client:
             return (await client.get("/openapi.json")).json()
 
-    paths = asyncio.run(page())["paths"]
+    described = asyncio.run(page())
+    paths = described["paths"]
 
     assert set(paths) == {
         "/v1/models",
@@ -335,5 +338,13 @@ def test_the_openapi_page_describes_every_route_of_the_protocol(app):
         "/v1/rewrite",
         "/v1/feedback",
     }
-    fields = paths["/v1/chat/completions"]["post"]["requestBody"]["content"]["application/json"]["schema"]["properties"]
-    assert {"messages", "mode", "n", "logprobs", "min_p"} <= set(fields)
+    schemas = described["components"]["schemas"]
+    assert {"messages", "mode", "n", "logprobs", "min_p", "tools"} <= set(schemas["ChatRequest"]["properties"])
+    named = set(re.findall(r"#/components/schemas/(\w+)", json.dumps(described)))
+    assert named == set(schemas)
+    reply = post(app, {"model": "tiny:professional", "messages": [{"role": "user", "content": SPEED}]})
+    jsonschema.validate(reply.json(), {"$ref": "#/components/schemas/ChatReply", "components": described["components"]})
+
+
+def test_an_empty_list_of_prompts_is_refused(app):
+    assert post(app, {"model": "tiny", "prompt": []}, "/v1/completions").json()["error"]["code"] == "invalid_request"

@@ -165,6 +165,7 @@ def make_app(assistant: Callable[[], Assistant], web: Path) -> FastAPI:
     for path, folder in PAGES.items():
         app.add_api_route(path, page_of(web / folder / "index.html"), methods=["GET"], include_in_schema=False)
         app.mount(f"/static/{folder}", StaticFiles(directory=web / folder))
+    app.openapi = describe.completed(app)  # type: ignore[method-assign]
     # BentoML answers what matches no route by itself, in a form of its own and past the log.
     app.router.routes.append(Mount("/", app=unmatched(list(app.router.routes))))
     return app

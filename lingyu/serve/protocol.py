@@ -116,6 +116,8 @@ def limit_of_tokens(value: Any) -> Any:
     return None if value == -1 and not isinstance(value, bool) else value
 
 
+Item = TypeVar("Item")
+Several = Annotated[list[Item], Field(min_length=1)]
 Limit = Annotated[Annotated[int, Field(ge=1)] | None, BeforeValidator(limit_of_tokens)]
 
 
@@ -189,7 +191,7 @@ class ChatRequest(Sampled):
 
 
 class CompletionRequest(Sampled):
-    prompt: str | list[str] | list[int] | list[list[int]]
+    prompt: str | Several[str] | Several[int] | Several[list[int]]
     logprobs: int | None = Field(default=None, ge=0, le=20)
     echo: Literal[False] | None = None
 
@@ -205,7 +207,7 @@ class CompletionRequest(Sampled):
 
 class EmbeddingRequest(Lenient):
     model: str
-    input: str | list[str]
+    input: str | Several[str]
     encoding_format: Literal["float", "base64"] | None = None
     dimensions: int | None = None
 
