@@ -7,7 +7,12 @@ unexport PYTHONDONTWRITEBYTECODE
 # torch may lie in a folder of wheels that only pip is told of.
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
+# Nothing that runs here reports its use.
 export DVC_NO_ANALYTICS := 1
+export DO_NOT_TRACK := 1
+export BENTOML_DO_NOT_TRACK := True
+export PREFECT_SERVER_ANALYTICS_ENABLED := false
+export HF_HUB_DISABLE_TELEMETRY := 1
 # Most tests use one core; past four processes their imports cost more than they save. A file's tests stay together until one runs idle.
 TESTS := pytest -m "not real" --numprocesses logical --maxprocesses 4 --dist worksteal
 

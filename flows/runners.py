@@ -42,12 +42,12 @@ def given(params: Retries, job: dag.Job, names: list[str], files: list[Path]) ->
     sources = sources_of(names, {step.name: step for step in job.steps})
     if sources:
         retried(params, "dvc", "push", *sources)
-    branch = f"lingyu/{runtime.flow_run.name}-{job.steps[0].name.replace('@', '-')}"
+    branch = f"lingyu/{runtime.flow_run.id}-{job.steps[0].name.replace('@', '-')}"
     commit = commits.snapshot(files, f"For {job.pool}: {', '.join(names)}")
     commits.git("push", "--quiet", "--force", remote, f"{commit}:refs/heads/{branch}")
     try:
         for attempt in range(params.retries + 1):
-            run = finished(submitted(job.pool, names, branch), job.pool)
+            run = finished(submitted(job, names, branch), job.pool)
             state = cast(State[Any], run.state)
             if state.is_completed():
                 break
@@ -71,9 +71,10 @@ def sources_of(names: list[str], steps: dict[str, dag.Step]) -> list[str]:
     return list(sources)
 
 
-def submitted(pool: str, names: list[str], branch: str) -> FlowRun:
+def submitted(job: dag.Job, names: list[str], branch: str) -> FlowRun:
+    pool, what = job.pool, {"names": names, "branch": branch}
     try:
-        run: Any = run_deployment(f"stages/{pool}", parameters={"names": names, "branch": branch}, timeout=0, as_subflow=False)
+        run: Any = run_deployment(f"stages/{pool}", parameters=what, timeout=0, as_subflow=False, flow_run_name=job.name)
     except ObjectNotFound:
         raise StageError(f"the pool {pool} has no runner. On the runner, in its clone: `python -m flows.runners {pool}`.") from None
     get_run_logger().info("%s: run %s in the pool %s", ", ".join(names), run.name, pool)
@@ -155,7 +156,7 @@ def crashed(name: str) -> None:
     """Tell the server that this run is gone, so that `retrain` gives its stages to a runner again."""
     with get_client(sync_client=True) as client:
         for run in client.read_flow_runs(flow_run_filter=FlowRunFilter(name=FlowRunFilterName(any_=[name]))):
-            if run.state and not run.state.is_final():
+            if run.state and run.state.is_running():  # not one that waits, of the same name
                 client.set_flow_run_state(run.id, State(type=StateType.CRASHED, message="its machine was restarted"), force=True)
 
 

@@ -1,6 +1,7 @@
 """The command `lingyu` (`python -m lingyu` without installing).
 
 lingyu ledger [--source PATTERN]              row counts of every file through all stages
+lingyu ledger --since COMMIT                  what is new in the corpus since then: documents, and rows by part
 lingyu review FILE                            import a reviewer's file into the corpus; `make review FILE=…` then updates data/
 lingyu export --to llamafactory|datasets DIR  export the training data for other trainers
 lingyu params [STAGE]                         the values in force, and where each comes from
@@ -32,6 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
     ledger.add_argument("--source", metavar="PATTERN", help="only matching files, stage by stage; * also matches / · 只显示匹配的文件")
     ledger.add_argument("--out", type=Path, default=Path("out"), help="the outputs of the stages · 各阶段的输出目录")
     language = "zh" if os.environ.get("LANG", "").startswith("zh") else "en"
+    ledger.add_argument("--since", metavar="COMMIT", help="what is new since then, in documents and rows · 自该提交以来新增的文件与行")
     ledger.add_argument("--lang", choices=["zh", "en"], default=language)
     ledger.set_defaults(run=show_ledger)
     review = commands.add_parser("review", help="import a reviewer's file into the corpus · 导入审核结果文件")
@@ -169,6 +171,11 @@ def one_line(text: str, most: int = 100) -> str:
 
 
 def show_ledger(args: argparse.Namespace) -> int:
+    if args.since:
+        from lingyu.retrain.new_data import State, compared
+
+        print(compared(State.at(args.since), State.now(sorted(Path().glob("?*.dvc")))).markdown())
+        return 0
     words, account = WORDS[args.lang], read_account(args.out, args.source or "*")
     if not account.stages:
         print(words["none"].format(out=args.out), file=sys.stderr)

@@ -3,7 +3,7 @@
 Reads   out/ingest/tables             the rows as they were read
         lingyu/validate                 a suite a table, for people to read and extend
         lingyu/text/word_lists.yaml      word lists that the suites refer to
-Writes  out/validate/report           index.html, and the Data Docs page of each table
+Writes  out/validate/report           index.html, and the Data Docs page of each table; warnings.json, what is broken without stopping
         out/validate/metrics.json     by table: rows, files, expectations, met, broken (blocking), warned; rows failing each
 """
 
@@ -49,6 +49,7 @@ def run(params: Params, tables: Path, suites: Path, words: Path, out: Path) -> N
         outcomes += found
     metrics = {table: numbers([one for one in outcomes if one.table == table], paths[table]) for table in rows}
     write_report(out / "report", outcomes, metrics, pages)
+    write_json(out / "report" / "warnings.json", [warning(one) for one in outcomes if state_of(one) == "warned"])
     write_json(out / "metrics.json", metrics)
 
     if broken := [one for one in outcomes if state_of(one) == "broken"]:
@@ -73,6 +74,13 @@ def numbers(outcomes: list[Outcome], path: Path) -> dict[str, Any]:
         "warned": states.count("warned"),
         "failing": {one.expectation.name: one.broken for one in outcomes},
     }
+
+
+def warning(one: Outcome) -> dict[str, Any]:
+    """What `retrain` shows beside the verdict."""
+    said = one.expectation.sentence
+    extent = {"broken": one.broken, "rows": one.rows, "found": one.observed, "files": one.by_file}
+    return {"expectation": f"{one.table}.{one.expectation.name}", "en": said.en, "zh": said.zh, **extent}
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import pytest
 from pydantic import BaseModel
 from serving import ANSWERED, REASONED
 
+from lingyu.serve import asked as questions
 from lingyu.serve import guard
 from lingyu.serve.app import make_app
 from lingyu.serve.assistant import Assistant
@@ -348,3 +349,17 @@ def test_the_openapi_page_describes_every_route_of_the_protocol(app):
 
 def test_an_empty_list_of_prompts_is_refused(app):
     assert post(app, {"model": "tiny", "prompt": []}, "/v1/completions").json()["error"]["code"] == "invalid_request"
+
+
+@pytest.mark.parametrize("switched_on", [True, False])
+def test_what_kind_of_questions_are_asked_is_kept_only_where_it_is_switched_on(assistant, tmp_path, monkeypatch, switched_on):
+    if switched_on:
+        monkeypatch.setenv(questions.FOLDER, str(tmp_path / "asked"))
+    app = make_app(lambda: assistant, PAGES)
+
+    asked(app, max_tokens=1)
+    assert post(app, {"model": "nobody", "messages": [{"role": "user", "content": SPEED}]}).status_code == 404
+
+    count, rows = questions.read(tmp_path / "asked")
+    assert count == switched_on
+    assert [row.tolist() for row in rows] == [questions.sketch(SPEED).tolist()] * switched_on

@@ -15,7 +15,7 @@ from typing import Any
 from lingyu.evaluate import metrics
 from lingyu.evaluate.metrics import Prediction
 from lingyu.files import hashes, short_hash
-from lingyu.last_run import config
+from lingyu.retrain.cache import listed
 from lingyu.select import gate
 from lingyu.select.gate import Compared, Outcome, Rules
 
@@ -75,18 +75,14 @@ def output(stages: Mapping[str, Mapping[str, str]], path: str) -> str:
 
 def from_cache(md5: str, out: Path) -> bool:
     """Copy a folder out of DVC's cache; whether all of it is there."""
-    cache = Path(config()["cache"].get("dir") or Path(".dvc", "cache")) / "files" / "md5"
     shutil.rmtree(out, ignore_errors=True)
-    listed = cache / md5[:2] / md5[2:]
-    if not md5.endswith(".dir") or not listed.exists():
-        return False
-    for entry in json.loads(listed.read_text(encoding="utf-8")):
-        source, target = cache / entry["md5"][:2] / entry["md5"][2:], out / entry["relpath"]
+    files = listed(md5)
+    for path, (_, source) in (files or {}).items():
         if not source.exists():
             return False
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, target)
-    return True
+        (out / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, out / path)
+    return files is not None
 
 
 def decision(before: Sequence[Prediction], after: Sequence[Prediction], rules: Rules, resamples: int = 1000, seed: int = 0) -> Decision:

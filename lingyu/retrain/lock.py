@@ -41,6 +41,15 @@ def held(path: Path, name: str) -> Iterator[int]:
             file.truncate(0)
 
 
+def rename(path: Path, name: str) -> None:
+    """For the holder: go by another name from now on."""
+    with path.open("r+", encoding="utf-8") as file:
+        if holder := read(file):
+            file.seek(0)
+            file.truncate()
+            json.dump({**holder, "name": name}, file)
+
+
 def abandoned(path: Path) -> str | None:
     """The name of a run that was killed while it held the lock; None if there is none, or a run is active."""
     if not path.exists():

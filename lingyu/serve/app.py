@@ -17,6 +17,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import BaseRoute, Match, Mount
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from lingyu.serve import asked as questions
 from lingyu.serve import describe, feedback, rewrite
 from lingyu.serve.assistant import Assistant
 from lingyu.serve.guard import Guard, check_key, origins, refusal
@@ -33,7 +34,7 @@ STREAMED = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 def make_app(assistant: Callable[[], Assistant], web: Path) -> FastAPI:
     """assistant: called at each request, because BentoML creates it after the app. web: the folder of the pages."""
     app = FastAPI(title="lingyu", docs_url=None, redoc_url=None, openapi_url="/openapi.json")
-    figures, queue, store = Figures(), Queue(), feedback.opened()
+    figures, queue, store, kinds = Figures(), Queue(), feedback.opened(), questions.opened()
     if origins():
         app.add_middleware(CORSMiddleware, allow_origins=origins(), allow_methods=["GET", "POST"], allow_headers=["*"])
     app.add_middleware(Limits)
@@ -99,6 +100,9 @@ def make_app(assistant: Callable[[], Assistant], web: Path) -> FastAPI:
         asked = parsed(await request.body())
         sent = sent_as(Chat(), asked)
         plan = await asyncio.to_thread(assistant().plan, asked)
+        if kinds:
+            last = next((message.text() for message in reversed(asked.messages) if message.role == "user"), "")
+            await asyncio.to_thread(kinds.keep, last)
         return await answered(request, [plan], sent, bool(asked.stream))
 
     @app.post("/v1/completions", **describe.COMPLETION)
