@@ -29,6 +29,7 @@ def main(out: Path) -> None:
     write_bytes(out / "consultations/asked.csv", register().encode("gb18030"))
     write_text(out / "guides/guide.md", written("clinic/guide.md"))
     write_rows(out / "dialogues/dialogues.jsonl", shuffled(dialogues(), "dialogues"))
+    write_text(out / "inquiries/needed.csv", written("clinic/inquiries.csv"))
     write_text(out / "triples/tcm.tsv", table(["head", "relation", "tail"], triples(), "\t"))
     write_yaml(out.parent / f"{out.name}-checks/teacher.yaml", [*grounded(), *scenarios(), *tasks(), *replaced()])
 

@@ -5,6 +5,7 @@ Run: python samples/make_road.py [folder]     (samples/road by default; the chec
 
 import csv
 import io
+import json
 import re
 import sys
 from collections import Counter
@@ -68,7 +69,9 @@ def main(out: Path) -> None:
         checks / "planted.jsonl",
         [{"id": r.id, "kind": kind, "value": value} for r in listed for kind, values in r.planted.items() for value in values],
     )
-    write_rows(checks / "teacher.jsonl", teacher())
+    (checks / "teacher.yaml").write_text(
+        "\n".join(f"- {json.dumps(one, ensure_ascii=False)}" for one in teacher()) + "\n", encoding="utf-8"
+    )
 
 
 def written(name: str) -> str:
@@ -209,20 +212,22 @@ def pairs() -> list[dict[str, str]]:
 
 
 def teacher() -> list[dict[str, Any]]:
-    """What a teacher is asked in the loop of seeds, and what it answers: `asked` are texts that the request contains under these names."""
+    """What a teacher answers in the loop of seeds: entries as lingyu/generate/llm/written.py reads them."""
     articles = dict(re.findall(r"^第([一二三四五六七八九十]+)条 (.+(?:\n(?!\n|#).+)*)", written("rules.zh.md"), flags=re.MULTILINE))
     sections = dict(re.findall(r"^## (.+)\n\n((?:(?!## ).*\n)+)", written("leaflet.en.md"), flags=re.MULTILINE))
-    listed = [(list(articles.values())[number - 1], lines) for number, lines in words("teacher")["articles"].items()]
-    listed += [(sections[heading].strip(), lines) for heading, lines in words("teacher")["leaflet"].items()]
+    chinese = ("你在扩充一个专业领域助手的指令库", "题型：{}\n", "你依据给出的段落回答问题", "问题：{}\n")
+    english = ("You extend the pool of instructions", "Kind of task: {}\n", "You answer from the passage given", "Question: {}\n")
+    listed = [(list(articles.values())[number - 1], lines, chinese) for number, lines in words("teacher")["articles"].items()]
+    listed += [(sections[heading].strip(), lines, english) for heading, lines in words("teacher")["leaflet"].items()]
     rows = []
-    for passage, lines in listed:
+    for passage, lines, (extend, of_kind, answers, question) in listed:
         evidence = passage.split("\n")[0]
         for kind, instruction, answer, *fault in lines:
-            marks = {"fault": fault[0]} if fault else {}
-            answers = {"instructions": [instruction]}
-            rows.append({"prompt": "seeds/1-instructions", "asked": {"passage": evidence, "kind": kind}, "answer": answers} | marks)
-            answers = {"answerable": True, "evidence": evidence, "answer": answer}
-            rows.append({"prompt": "reliable/2-answer", "asked": {"passage": evidence, "question": instruction}, "answer": answers} | marks)
+            marks = {"note": fault[0]} if fault else {}
+            asked = [extend, of_kind.format(kind), evidence]
+            rows.append({"asked": asked, "answer": {"instructions": [instruction]}} | marks)
+            asked = [answers, question.format(instruction), evidence]
+            rows.append({"asked": asked, "answer": {"answerable": True, "evidence": evidence, "answer": answer}} | marks)
     return rows
 
 

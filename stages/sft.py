@@ -10,6 +10,7 @@ Writes  out/sft/${key}/model             the model, an adapter merged into it (a
 
 import sys
 from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -53,6 +54,7 @@ class Params(Training):
     task_weights: dict[str, PositiveFloat] = Field(
         {}, description="Weight of a task's tokens in the loss, where it is not 1: {classify: 2.0}."
     )
+    tasks: list[str] = Field([], description="Only rows of these tasks are learnt, to show what the others add; without entries, all rows.")
 
 
 def run(params: Params, models: Path, train_folder: Path, dev_folder: Path, work: Path, out: Path) -> None:
@@ -64,13 +66,15 @@ def run(params: Params, models: Path, train_folder: Path, dev_folder: Path, work
     check_model(params, model, tokenizer)
     tables = [folder / "sft.parquet" for folder in (train_folder, dev_folder)]
     tasks = Counter(row.task for row in read_table(tables[0], Dialogue))
-    check_tasks(params.task_weights, tasks)
+    check_tasks(params, tasks)
     place = workplace(work, params, [model, *tables], __file__)
     if restored(place, out):
         return
 
     def examples(table: Path) -> Any:
-        made = dialogues(read_table(table, Dialogue), tokenizer, params.max_length, params.loss_on, params.task_weights)
+        made = dialogues(
+            chosen(read_table(table, Dialogue), params.tasks), tokenizer, params.max_length, params.loss_on, params.task_weights
+        )
         return stored(grouped(made, params.max_length) if params.packing else made, place / f"{table.parent.name}.arrow")
 
     rows, dev = (examples(table) for table in tables)
@@ -92,16 +96,21 @@ def run(params: Params, models: Path, train_folder: Path, dev_folder: Path, work
 
     tuning.save(trainer.model, tokenizer, out / "model")
     write_curves(trainer.state.log_history, out / "curves.csv")
-    write_json(out / "metrics.json", {**metrics, "rows": tasks.total()})
+    write_json(out / "metrics.json", {**metrics, "rows": sum(count for task, count in tasks.items() if task in (params.tasks or tasks))})
     finish(place, out)
 
 
-def check_tasks(weights: dict[str, float], tasks: Counter[str]) -> None:
-    """Raise StageError where there is no row, or a weight is for a task of none."""
+def chosen(rows: Iterable[Dialogue], tasks: Sequence[str]) -> Iterator[Dialogue]:
+    return (row for row in rows if not tasks or row.task in tasks)
+
+
+def check_tasks(params: Params, tasks: Counter[str]) -> None:
+    """Raise StageError where there is no row, or a task of none is named."""
     if not tasks:
         raise StageError("mix left no dialogue to fine-tune on. See out/mix/ledger.json for the rows that were dropped, and why.")
-    if unknown := sorted(set(weights) - set(tasks)):
-        raise StageError(f"sft.task_weights names {', '.join(unknown)}, of which there is no row. Tasks here: {', '.join(sorted(tasks))}.")
+    for name, wanted in (("task_weights", params.task_weights), ("tasks", params.tasks)):
+        if unknown := sorted(set(wanted) - set(tasks)):
+            raise StageError(f"sft.{name} names {', '.join(unknown)}, of which there is no row. Tasks here: {', '.join(sorted(tasks))}.")
 
 
 if __name__ == "__main__":

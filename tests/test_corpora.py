@@ -215,9 +215,19 @@ def test_a_flight_is_allowed_exactly_if_the_thought_finds_nothing_wrong(tables):
     assert min(found.values()) >= 25
 
 
+def road_teacher():
+    """Its entries: those that ask for instructions, and those that answer one."""
+    entries = yaml.safe_load((SAMPLES / "road-checks/teacher.yaml").read_text(encoding="utf-8"))
+    extends = [one for one in entries if "instructions" in one["answer"]]
+    return extends, [one for one in entries if one not in extends]
+
+
+def after_colon(line):
+    return re.split("[：:]", line, maxsplit=1)[1].strip()
+
+
 def test_the_teacher_of_road_is_right_but_for_the_planted_faults(tables):
-    written = [json.loads(line) for line in (SAMPLES / "road-checks/teacher.jsonl").read_text(encoding="utf-8").splitlines()]
-    asked = [row for row in written if row["prompt"] == "reliable/2-answer"]
+    _, asked = road_teacher()
     limits = Limits()
     seen = Seen(limits.near)
     for dialogue in tables["road"]["dialogues"]:
@@ -225,27 +235,28 @@ def test_the_teacher_of_road_is_right_but_for_the_planted_faults(tables):
 
     found = Counter()
     for row in asked:
-        [document] = [one for one in tables["road"]["documents"] if squeezed(row["asked"]["passage"]) in squeezed(source_of(one))]
-        messages = [Message(role="user", content=row["asked"]["question"]), Message(role="assistant", content=row["answer"]["answer"])]
-        fields = provenance(document, method="seeds", task="passage", asked=row["asked"]["question"])
+        _, question, passage = row["asked"]
+        [document] = [one for one in tables["road"]["documents"] if squeezed(passage) in squeezed(source_of(one))]
+        messages = [Message(role="user", content=after_colon(question)), Message(role="assistant", content=row["answer"]["answer"])]
+        fields = provenance(document, method="seeds", task="passage", asked=after_colon(question))
         made = finding(
             Candidate(Dialogue(**fields, messages=messages), [source_of(document)], grounded_question=True, new_question=True), limits, seen
         )
-        found[row.get("fault", ""), made.reason if made else ""] += 1
+        found[row.get("note", ""), made.reason if made else ""] += 1
         assert squeezed(row["answer"]["evidence"]) in squeezed(document.text)
 
     assert found.pop(("", "")) >= 200
     # A name passes the checks of an answer: masking and people are there for it.
     assert set(found) == {(fault, fault) for fault, _ in found if fault != "personal_data"} | {("personal_data", "")}
     assert len(found) == 6
-    assert [mask(row["asked"]["question"], "zh", ["name"])[1]["name"] for row in asked if row.get("fault") == "personal_data"] == [1, 1]
+    personal = [mask(after_colon(row["asked"][1]), "zh", ["name"])[1]["name"] for row in asked if row.get("note") == "personal_data"]
+    assert personal == [1, 1]
 
 
 def test_the_teacher_of_road_has_an_instruction_of_every_kind_for_every_passage(tables):
-    written = [json.loads(line) for line in (SAMPLES / "road-checks/teacher.jsonl").read_text(encoding="utf-8").splitlines()]
-    kinds = Counter(row["asked"]["passage"] for row in written if row["prompt"] == "seeds/1-instructions")
-    answered = {row["asked"]["question"] for row in written if row["prompt"] == "reliable/2-answer"}
+    extends, asked = road_teacher()
+    kinds = Counter(row["asked"][2] for row in extends)
 
     assert set(kinds.values()) == {4}
     assert len(kinds) == len(tables["road"]["documents"])
-    assert {one for row in written if row["prompt"] == "seeds/1-instructions" for one in row["answer"]["instructions"]} == answered
+    assert {one for row in extends for one in row["answer"]["instructions"]} == {after_colon(row["asked"][1]) for row in asked}

@@ -3,6 +3,7 @@
 A kind of check is a class here: its fields are what a recipe writes, `look` says whether it holds and what was found.
 """
 
+import csv
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
@@ -115,19 +116,44 @@ class Value(Bounds):
         return self.within(float(value)), f"{value:,.4g}" if isinstance(value, float) else f"{value:,}"
 
 
-class Metric(Bounds):
-    """A metric of a checkpoint, on the items that the winner is chosen by."""
+class Asked(Check):
+    """part: dev, the items that the winner is chosen by, or test, which the winner is asked and what select.pairs compares it with."""
+
+    part: Literal["dev", "test"] = "dev"
+
+    def predictions(self, run: Run, checkpoint: str) -> list[Any]:
+        from lingyu.evaluate.metrics import Prediction
+        from lingyu.files import read_table
+
+        of = {"dev": f"evaluate/{checkpoint}/predictions.parquet", "test": f"select/test/{checkpoint}.parquet"}
+        return list(read_table(run.folder / "out" / of[self.part], Prediction))
+
+    def change(self, run: Run, before: str, after: str, metric: str) -> Any:
+        from lingyu.evaluate.metrics import change, named
+
+        found = change(named(metric), self.predictions(run, before), self.predictions(run, after), RESAMPLES, SEED)
+        if found is None:
+            raise ValueError(f"no items of {metric}")
+        return found
+
+
+class Metric(Bounds, Asked):
+    """A metric of a checkpoint."""
 
     kind: Literal["metric"]
     checkpoint: str
     metric: str
 
     def look(self, run: Run) -> tuple[bool, str]:
-        one = read_json(run.folder / "out/evaluate" / self.checkpoint / "metrics.json")[self.metric]
+        from lingyu.evaluate.metrics import measure, named
+
+        one = measure(named(self.metric), self.predictions(run, self.checkpoint), RESAMPLES, SEED)
+        if one is None:
+            raise ValueError(f"no items of {self.metric}")
         return self.within(one["value"]), f"{one['value']:.3f} ({one['low']:.3f}–{one['high']:.3f}, n = {one['count']})"
 
 
-class Better(Check):
+class Better(Asked):
     """A checkpoint is better than another in a metric, by the paired test on the same items."""
 
     kind: Literal["better"]
@@ -139,12 +165,12 @@ class Better(Check):
     def look(self, run: Run) -> tuple[bool, str]:
         from lingyu.evaluate.metrics import named
 
-        change = paired(run, self.than, self.checkpoint, self.metric)
+        change = self.change(run, self.than, self.checkpoint, self.metric)
         gained = (change["difference"] > 0) == (named(self.metric).better == "higher")
         return gained and change["chance"] < self.level, change_text(change)
 
 
-class Compared(Check):
+class Compared(Asked):
     """Checkpoints are compared with the first of them by paired tests on the same items; whichever wins."""
 
     kind: Literal["compared"]
@@ -153,8 +179,42 @@ class Compared(Check):
 
     def look(self, run: Run) -> tuple[bool, str]:
         first, *others = self.checkpoints
-        changes = {name: paired(run, first, name, self.metric) for name in others}
+        changes = {name: self.change(run, first, name, self.metric) for name in others}
         return True, "; ".join(f"{first} → {name} {change_text(change)}" for name, change in changes.items())
+
+
+class External(Asked):
+    """The table of two rows and columns against what a model of others answered to the same texts, with McNemar's exact test.
+
+    answers: JSON lines with a key and an answer, beside the corpus. source: the file of the corpus that the texts are rows of, and
+    column: its field with the key. at_least: items that both were asked."""
+
+    kind: Literal["external"]
+    answers: Path
+    source: Path
+    column: str
+    checkpoint: str
+    at_least: int = 1
+
+    def look(self, run: Run) -> tuple[bool, str]:
+        import numpy as np
+
+        from lingyu.records import Question
+        from lingyu.statistics import mcnemar
+
+        with (run.folder / "data" / self.source).open(encoding="utf-8-sig", newline="") as file:
+            keys = {f"row {number}": row[self.column] for number, row in enumerate(csv.DictReader(file), 2)}
+        theirs = {row["id"]: row["answer"] for row in read_jsonl(self.answers)}
+        rows = {row.id: row for row in self.predictions(run, self.checkpoint)}
+        asked = [Question.model_validate(row) for row in table(run.folder / "out/mix" / self.part / "questions.parquet")]
+        pairs = [
+            (float(rows[one.id].correct), float(theirs[keys[one.place]] == one.answer))
+            for one in asked
+            if one.id in rows and one.source == self.source.as_posix() and keys.get(one.place) in theirs
+        ]
+        ours, others = np.array(pairs).reshape(-1, 2).T
+        cells = [int(sum((ours == one) & (others == other))) for one in (1, 0) for other in (1, 0)]
+        return len(pairs) >= self.at_least, f"{' / '.join(map(str, cells))} of {len(pairs)}; McNemar p = {mcnemar(others, ours):.3f}"
 
 
 class Answer(Check):
@@ -230,23 +290,14 @@ class File(Check):
         return found is not None, " ".join(found[0].split())[:80] if found else f"{self.path}: -"
 
 
-AnyCheck = Annotated[Rows | Dropped | Value | Metric | Better | Compared | Answer | Questions | Rewrite | File, Field(discriminator="kind")]
+AnyCheck = Annotated[
+    Rows | Dropped | Value | Metric | Better | Compared | External | Answer | Questions | Rewrite | File, Field(discriminator="kind")
+]
 
 
 def places_of(reply: dict[str, Any]) -> list[str]:
     """What each source of a reply says of where it is: title, headings, place and file."""
     return [" ".join(str(value) for key, value in one.items() if key != "text") for one in reply.get("sources") or []]
-
-
-def paired(run: Run, before: str, after: str, metric: str) -> Any:
-    from lingyu.evaluate.metrics import Prediction, change, named
-    from lingyu.files import read_table
-
-    rows = [list(read_table(run.folder / "out/evaluate" / name / "predictions.parquet", Prediction)) for name in (before, after)]
-    found = change(named(metric), rows[0], rows[1], RESAMPLES, SEED)
-    if found is None:
-        raise ValueError(f"no items of {metric}")
-    return found
 
 
 def change_text(change: Any) -> str:

@@ -27,6 +27,7 @@ class Entry(BaseModel):
     asked: str | list[str]
     answer: Any = None
     answers: list[Any] = []
+    note: str = ""  # for people
 
     @model_validator(mode="after")
     def one_of_both(self) -> Self:
