@@ -31,6 +31,7 @@ def main(out: Path) -> None:
     write_rows(out / "dialogues/dialogues.jsonl", shuffled(dialogues(), "dialogues"))
     write_text(out / "inquiries/needed.csv", written("clinic/inquiries.csv"))
     write_text(out / "triples/tcm.tsv", table(["head", "relation", "tail"], triples(), "\t"))
+    write_rows(out.parent / f"{out.name}-checks/tests/bencao.jsonl", bencao())
     write_yaml(out.parent / f"{out.name}-checks/teacher.yaml", [*grounded(), *scenarios(), *tasks(), *replaced()])
 
 
@@ -50,6 +51,17 @@ def graph() -> list[dict[str, Any]]:
         for kind, names, rows in tables("graph")
         for cells in rows
     ]
+
+
+def bencao() -> list[dict[str, str]]:
+    """What another system was asked about the same graph."""
+    asked = [
+        {"question": f"{record['中心词']}的{name}是什么？", "answer": "、".join(values)}
+        for record in graph()
+        for name, values in record.items()
+        if name not in ("中心词", "类型")
+    ]
+    return shuffled(asked, "bencao")[:60]
 
 
 def triples() -> list[list[str]]:

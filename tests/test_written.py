@@ -51,7 +51,7 @@ def test_written_answers_are_checked_against_the_passage_as_any_others(tmp_path)
     [
         (ENTRIES, {"revision": "0123"}, "0123"),
         ([{"asked": "甲"}], {}, "either answer or answers"),
-        ([{"asked": "甲", "answer": "乙", "note": "丙"}], {}, "note"),
+        ([{"asked": "甲", "answer": "乙", "remark": "丙"}], {}, "remark"),
         ({"asked": "甲"}, {}, "list"),
     ],
 )

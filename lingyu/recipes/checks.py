@@ -8,6 +8,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -117,16 +118,23 @@ class Value(Bounds):
 
 
 class Asked(Check):
-    """part: dev, the items that the winner is chosen by, or test, which the winner is asked and what select.pairs compares it with."""
+    """part: dev, the items that the winner is chosen by, or test, which the winner is asked and what select.pairs compares it with.
+    sources: only items of files that match."""
 
     part: Literal["dev", "test"] = "dev"
+    sources: str = "*"
 
     def predictions(self, run: Run, checkpoint: str) -> list[Any]:
         from lingyu.evaluate.metrics import Prediction
         from lingyu.files import read_table
 
         of = {"dev": f"evaluate/{checkpoint}/predictions.parquet", "test": f"select/test/{checkpoint}.parquet"}
-        return list(read_table(run.folder / "out" / of[self.part], Prediction))
+        rows = list(read_table(run.folder / "out" / of[self.part], Prediction))
+        if self.sources == "*":
+            return rows
+        questions = table(run.folder / "out/mix" / self.part / "questions.parquet")
+        wanted = {one["id"] for one in questions if fnmatchcase(one["source"], self.sources)}
+        return [row for row in rows if row.id in wanted]
 
     def change(self, run: Run, before: str, after: str, metric: str) -> Any:
         from lingyu.evaluate.metrics import change, named
@@ -244,6 +252,28 @@ class Answer(Check):
         return holds, f"{reply.get('answer_source') or self.mode}: {shown[:80]}{'…' if len(shown) > 80 else ''}"
 
 
+class Prompts(Check):
+    """The service's prompts have as many tokens as training's, for the first questions of one turn that the model was trained on."""
+
+    kind: Literal["prompts"]
+    count: int = 20
+
+    def look(self, run: Run) -> tuple[bool, str]:
+        from lingyu.model.load import load_tokenizer
+        from lingyu.records import Dialogue
+        from lingyu.train.data import NOT_LEARNT, dialogues
+
+        rows = [Dialogue.model_validate(row) for row in table(run.folder / "out/mix/train/sft.parquet")]
+        asked = [row for row in rows if [message.role for message in row.messages] == ["user", "assistant"]][: self.count]
+        trained = [
+            sum(label == NOT_LEARNT for label in example["labels"])
+            for example in dialogues(asked, load_tokenizer(run.folder / "out/select/model"), 10_000)
+        ]
+        served = [run.service.converse([row.messages[0].content], "plain", tokens=1)["usage"]["prompt_tokens"] for row in asked]
+        same = sum(one == other for one, other in zip(trained, served, strict=True))
+        return same == len(asked) > 0, f"{same}/{len(asked)}"
+
+
 class Questions(Bounds):
     """The share of questions of a file for which professional mode shows the right source. file: JSON lines under data/; asked, source:
     the fields with the question and with what must stand in a source's title and place, such as 《Title》Article 8."""
@@ -291,7 +321,8 @@ class File(Check):
 
 
 AnyCheck = Annotated[
-    Rows | Dropped | Value | Metric | Better | Compared | External | Answer | Questions | Rewrite | File, Field(discriminator="kind")
+    Rows | Dropped | Value | Metric | Better | Compared | External | Answer | Prompts | Questions | Rewrite | File,
+    Field(discriminator="kind"),
 ]
 
 

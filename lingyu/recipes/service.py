@@ -36,14 +36,16 @@ class Service:
             raise
         self.model = self._get("/v1/models")["data"][0]["id"]
 
-    def converse(self, turns: list[str], mode: str, skill: str = "") -> dict[str, Any]:
-        """The last reply to these turns of a person."""
+    def converse(self, turns: list[str], mode: str, skill: str = "", tokens: int | None = None) -> dict[str, Any]:
+        """The last reply to these turns of a person. tokens: of a reply, at most."""
+        limit = {"max_tokens": tokens} if tokens else {}
         messages: list[dict[str, str]] = []
         reply: dict[str, Any] = {}
         for turn in turns:
             messages.append({"role": "user", "content": turn})
             reply = self._get(
-                "/v1/chat/completions", {"model": f"{self.model}:{skill}" if skill else self.model, "messages": messages, "mode": mode}
+                "/v1/chat/completions",
+                {"model": f"{self.model}:{skill}" if skill else self.model, "messages": messages, "mode": mode, **limit},
             )
             messages.append({"role": "assistant", "content": reply["choices"][0]["message"]["content"] or ""})
         return reply
