@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import cached_property
+from itertools import combinations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -225,6 +226,37 @@ class External(Asked):
         return len(pairs) >= self.at_least, f"{' / '.join(map(str, cells))} of {len(pairs)}; McNemar p = {mcnemar(others, ours):.3f}"
 
 
+class Ratings(Asked):
+    """Elo ratings and win rates: of two checkpoints the one with more of a value, such as exact, wins the item.
+
+    best: who must be ahead of all others."""
+
+    kind: Literal["ratings"]
+    checkpoints: list[str] = Field(min_length=2)
+    task: str
+    value: str = "exact"
+    best: str
+
+    def look(self, run: Run) -> tuple[bool, str]:
+        from lingyu.judge.ranking import Vote, ranked
+
+        values = {
+            name: {row.id: row.values[self.value] for row in self.predictions(run, name) if row.task == self.task}
+            for name in self.checkpoints
+        }
+        votes = [
+            Vote(item, one, other, 0.5 if values[one][item] == values[other][item] else float(values[one][item] > values[other][item]))
+            for one, other in combinations(values, 2)
+            for item in values[one]
+        ]
+        found = ranked(votes, list(values), RESAMPLES, SEED)
+        ratings = {name: rating["value"] for name, rating in found["elo"].items()}
+        order = sorted(ratings, key=lambda name: -ratings[name])
+        rates = [f"{one} : {other} {found['win_rates'][one][other]['value']:.2f}" for one, other in combinations(order, 2)]
+        shown = ", ".join(f"{name} {ratings[name]:.0f}" for name in order)
+        return bool(order) and order[0] == self.best, f"{shown}; {', '.join(rates)} (n = {len(values[self.checkpoints[0]])})"
+
+
 class Answer(Check):
     """The service answers a conversation. turns: the person's; the replies between them are the service's own. says, never: regular
     expressions for the last reply; source: for title or place of one of its sources; whose: its answer_source."""
@@ -321,7 +353,7 @@ class File(Check):
 
 
 AnyCheck = Annotated[
-    Rows | Dropped | Value | Metric | Better | Compared | External | Answer | Prompts | Questions | Rewrite | File,
+    Rows | Dropped | Value | Metric | Better | Compared | External | Ratings | Answer | Prompts | Questions | Rewrite | File,
     Field(discriminator="kind"),
 ]
 
