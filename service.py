@@ -43,4 +43,5 @@ class Assistant:
 
     @bentoml.on_shutdown  # type: ignore[untyped-decorator]  # bentoml is untyped
     def stop(self) -> None:
+        self.answers.library.close()
         self.answers.engine.close()

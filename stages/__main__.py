@@ -15,11 +15,12 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from lingyu.ingest.file import check_file
 from lingyu.ingest.readers import Unreadable
 from lingyu.params.page import Section
 from lingyu.stage import StageError, StageParams, mapping_at, read_params
 from stages import align, base, reward, select
-from stages.ingest import DATA, EMPTY, check_file, files_of, printable_name
+from stages.ingest import DATA, EMPTY, files_of, printable_name
 
 SHARED = ("training",)  # sections of params.yaml that several stages read
 

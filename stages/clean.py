@@ -5,6 +5,7 @@ Reads   out/ingest/tables           the rows as they were read
         out/validate/metrics.json   only so that nothing is cleaned before validation passes
 Writes  out/clean/tables            the rows kept, in their order
         out/clean/dropped.jsonl     the others, each with its table, the reason and the row that caused it
+        out/clean/rules.json        what is masked: the service does the same with documents that are uploaded
         out/clean/ledger.json       rows by table, file and reason; how many were normalised and what was masked in them
 """
 
@@ -26,7 +27,7 @@ from lingyu.clean.duplicates import KEPT, Answers, Duplicates, Facts, Labels, Ve
 from lingyu.clean.minhash import NearDuplicates
 from lingyu.clean.quality import LISTS, Limits
 from lingyu.clean.rows import Rules, Worked, work
-from lingyu.files import read_batches, schema_of, write_batches
+from lingyu.files import read_batches, schema_of, write_batches, write_json
 from lingyu.ledger import Ledger
 from lingyu.records import TABLES
 from lingyu.stage import StageError, StageParams, start
@@ -151,6 +152,7 @@ def run(params: Params, tables: Path, words: Path, validated: Path, out: Path) -
             "Loosen the rules in params.yaml, section clean, or add more documents."
         )
     judged.ledger.write(out / "ledger.json")
+    write_json(out / "rules.json", {"mask": params.mask, "simplified": params.simplified})
 
 
 def lists_for_clean(path: Path) -> dict[str, Words]:

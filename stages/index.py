@@ -1,12 +1,14 @@
 """index: cut the documents into chunks and index them for professional mode.
 
 Reads   out/clean/tables            documents and facts of the domain; general rows are not indexed
+        out/clean/rules.json        what is masked in documents that are uploaded to the service
+        out/ingest/metadata.json    of their files: kind, department, dates, groups that may see them
         out/split/train             questions that people asked, with the rows that answer them: search keys
         out/split/dev               the same, to calibrate when to refuse
         out/split/test              the same, to measure with
         out/review/approved         questions that a model made, and test questions about facts
 Writes  out/index/knowledge         chunks.parquet, retriever.json and its index, cases.parquet with consultations in which an adviser
-                                    asks first, settings.json with the settings of the service
+                                    asks first, settings.json and metadata.json with what the service goes by
         out/index/metrics.json      held-out questions: how often and how high the right passages are found, by the retriever, by BM25 and
                                     by always naming the most frequent; how many are wrongly refused, and how many on other things answered
 
@@ -69,7 +71,7 @@ class Test:
     rows: tuple[frozenset[str], ...]
 
 
-def run(params: Params, tables: Path, train: Path, dev: Path, test: Path, approved: Path, out: Path) -> None:
+def run(params: Params, tables: Path, rules: Path, metadata: Path, train: Path, dev: Path, test: Path, approved: Path, out: Path) -> None:
     documents = [row for row in read_table(tables / "documents.parquet", Document) if row.scope == "domain"]
     facts = [row for row in read_table(tables / "facts.parquet", Fact) if row.scope == "domain"]
     chunks_of = {row.id: list(chunks_of_document(row, params.max_characters)) for row in documents}
@@ -84,8 +86,12 @@ def run(params: Params, tables: Path, train: Path, dev: Path, test: Path, approv
     )
     knowledge = indexed(chunks, out / "knowledge", params.retriever, examples, params.threads)
     threshold = knowledge.threshold if params.min_score is None else params.min_score
-    keep(cases_of(read_table(train / "dialogues.parquet", Dialogue)), out / "knowledge")
-    write_json(out / "knowledge" / "settings.json", {"passages": params.passages, "min_score": threshold})
+    cases = list(cases_of(read_table(train / "dialogues.parquet", Dialogue)))
+    keep(cases, out / "knowledge")
+    served = {"passages": params.passages, "min_score": threshold, "max_characters": params.max_characters, **read_json(rules)}
+    write_json(out / "knowledge" / "settings.json", served)
+    cited = {row.source for row in (*documents, *facts)} | {case.source for case in cases}
+    write_json(out / "knowledge" / "metadata.json", {name: told for name, told in read_json(metadata).items() if name in cited})
 
     metrics: dict[str, Any] = {"chunks_of_documents": len(chunks) - len(facts), "chunks_of_facts": len(facts)}
     metrics |= {"known_questions": len(examples.learn), "calibrated_on": len(examples.choose), "threshold": threshold}
@@ -213,6 +219,8 @@ if __name__ == "__main__":
         run,
         Params,
         tables=Path("out/clean/tables"),
+        rules=Path("out/clean/rules.json"),
+        metadata=Path("out/ingest/metadata.json"),
         train=Path("out/split/train"),
         dev=Path("out/split/dev"),
         test=Path("out/split/test"),

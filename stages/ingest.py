@@ -3,10 +3,10 @@
 Reads   data                        any folders of files; params.yaml says what licence and scope each has
 Writes  out/ingest/tables           one table a kind of row (lingyu.records.TABLES), in the order of the files
         out/ingest/rejected.jsonl   files and parts of files that could not be used, each with its reason
+        out/ingest/metadata.json    what is known of a file beside its text, by its path: from its sidecar NAME.meta.yaml, else params.yaml
         out/ingest/ledger.json      rows by file and shape, and what was rejected by reason
 """
 
-import codecs
 import json
 import os
 from collections import Counter
@@ -16,56 +16,23 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, PositiveFloat, PositiveInt, field_validator
+from pydantic import Field, PositiveFloat, PositiveInt, ValidationError
 
-from lingyu.files import open_tables, read_table, write_table
-from lingyu.ingest.readers import Block, Fault, Reading, Record, Unreadable, scans
-from lingyu.ingest.readers.encoding import encoding_of
-from lingyu.ingest.readers.formats import format_of
-from lingyu.ingest.sections import Origin, documents, missing_articles
-from lingyu.ingest.shapes import SHAPES, TRIPLES, Mapping, Misfit, gathered, merged, rows_of
+from lingyu.files import open_tables, read_table, sha256, write_json, write_table
+from lingyu.ingest.file import UNREAD, Limits, Source, read
+from lingyu.ingest.readers import Fault, scans
 from lingyu.ingest.versions import Statute, Superseded, superseded
 from lingyu.ledger import Ledger
-from lingyu.records import REVIEWS, Document, Fact, Row, Scope
+from lingyu.metadata import SIDECAR, Metadata, beside, faults_of
+from lingyu.records import REVIEWS, Document
 from lingyu.stage import StageError, StageParams, start
-from lingyu.text.normalise import normal
 
-DVC_CACHE = ("files", "md5")  # where DVC keeps files if it is configured to link them into data/
 DATA = Path("data")
-UNREAD = ("field ", " not used")
 # Not `dvc update data.dvc`: by then DVC has recorded the empty folder and considers it up to date.
 EMPTY = (
     "data/ contains no files. Add your documents with `make data FROM=folder`, or the sample with `make data FROM=samples/drone`.\n"
     "data/ 中没有文件：请用 `make data FROM=目录` 导入自己的文件，或用 `make data FROM=samples/drone` 导入样例。"
 )
-
-
-class Source(Mapping):
-    """What holds for the files whose path under data/ matches, and how their records are read."""
-
-    pattern: str = Field(description="Of paths under data/; * matches / too. The first entry that matches a file counts.")
-    licence: str = Field(description="Of its text. The model card lists it.")
-    scope: Scope = Field(description="domain, or general: everyday text and questions, replayed against forgetting.")
-    task: str = Field("", description="What its questions or labels ask for, where the file does not say it.")
-    valid_from: date | None = Field(
-        None, description="Day from which its statutes hold, where neither name nor title says it. Of two versions the newer is taught."
-    )
-    encoding: str = Field("", description="Of its text, where detection fails: utf-8, gb18030, big5, utf-16 and others.")
-
-    @field_validator("shape")
-    @classmethod
-    def known_shape(cls, shape: str) -> str:
-        if shape and shape not in (names := [one.name for one in SHAPES]):
-            raise ValueError(f"unknown shape; must be one of {', '.join(names)}")
-        return shape
-
-    @field_validator("encoding")
-    @classmethod
-    def known_encoding(cls, name: str) -> str:
-        try:
-            return codecs.lookup(name).name if name else ""
-        except LookupError:
-            raise ValueError("unknown encoding; use for example utf-8, gb18030, big5 or utf-16") from None
 
 
 class Params(StageParams):
@@ -98,6 +65,7 @@ def run(params: Params, data: Path, out: Path) -> None:
             f"ocr: true requires the package rapidocr: {scans.EXTRA}. Or set ocr: false; scanned pages are then listed as rejected."
         )
 
+    limits = Limits(params.max_chars, params.max_record_mb, params.max_document_mb, params.ocr)
     failed: dict[str, str] = {}
     ledger = Ledger()
     statutes: list[Statute] = []
@@ -108,7 +76,7 @@ def run(params: Params, data: Path, out: Path) -> None:
             ids: set[str] = set()
             statute = Statute(source, valid_from(source, params))
             why = ""
-            for table, shape, row in read(path, source, params, notes, changes):
+            for table, shape, row in read(path, source, rule_of(source, params), limits, notes, changes):
                 if isinstance(row, Fault):
                     refused[row.reason] += 1
                     why = row.detail
@@ -144,6 +112,7 @@ def run(params: Params, data: Path, out: Path) -> None:
             ]
             print(f"{source}: {'; '.join(filter(None, summary))}", flush=True)
 
+    write_json(out / "metadata.json", metadata_of(files, data, params, {one.source: one.since for one in statutes}))
     leave_out(superseded(statutes), out, ledger)
     ledger.write(out / "ledger.json")
     if len(failed) > params.max_rejected * len(files):
@@ -185,6 +154,26 @@ def leave_out(older: list[Superseded], out: Path, ledger: Ledger) -> None:
             kept.replace(path)
 
 
+def metadata_of(files: list[Path], data: Path, params: Params, since: dict[str, date | None]) -> dict[str, dict[str, Any]]:
+    """By path under data/: the hash of the file, and its metadata. since: of statutes, the day of their version."""
+    found, faults = {}, []
+    for path in files:
+        source = printable_name(path.relative_to(data).as_posix())
+        rule = rule_of(source, params)
+        said = {name: getattr(rule, name) for name in Metadata.model_fields} if rule else {}
+        said["valid_from"] = said.get("valid_from") or since.get(source)
+        try:
+            told = Metadata.model_validate({**said, **beside(path)}).told()
+        except (StageError, ValidationError) as error:
+            faults.append(str(error) if isinstance(error, StageError) else f"{source}: {faults_of(error)}")
+            continue
+        if path.is_file():
+            found[source] = {"sha256": sha256(path), **told}
+    if faults:
+        raise StageError("metadata of documents:\n" + "\n".join(faults))
+    return found
+
+
 def rule_of(source: str, params: Params) -> Source | None:
     return next((rule for rule in params.sources if fnmatchcase(source, rule.pattern)), None)
 
@@ -200,117 +189,13 @@ def files_of(data: Path) -> list[Path]:
     for folder, folders, names in os.walk(data):
         folders[:] = [name for name in folders if not name.startswith(".") and Path(folder, name) != data / REVIEWS]
         found += [Path(folder, name) for name in folders if Path(folder, name).is_symlink()]
-        found += [Path(folder, name) for name in names if not name.startswith((".", "~$")) and not name.endswith(".dvc")]
+        found += [Path(folder, name) for name in names if not name.startswith((".", "~$")) and not name.endswith((".dvc", SIDECAR))]
     return sorted(found, key=lambda path: os.fsencode(path.relative_to(data)))
 
 
 def printable_name(name: str) -> str:
     """A file name as text, even if it is not UTF-8, as unpacked by zip programs of old Windows versions."""
     return os.fsencode(name).decode("utf-8", "backslashreplace")
-
-
-def read(
-    path: Path, source: str, params: Params, notes: Counter[str], changes: Counter[tuple[str, str]]
-) -> Iterator[tuple[str, str, Row | Fault]]:
-    """The rows of a file with their table and shape; a Fault for each part that could not be used.
-
-    Counts remarks on how the file was read in `notes`, and what was left out of records, by table, in `changes`: unused fields, turns
-    that are not learnt.
-    """
-    rule = rule_of(source, params)
-    try:
-        if rule is None:
-            raise Unreadable("no_rule", "no pattern of params.yaml, ingest.sources matches it; end the list with the pattern '*'")
-        check_file(path, source)
-        origin = Origin(source, rule.licence, rule.scope, rule.task)
-        most = int(params.max_document_mb * 1_000_000)
-        form = format_of(path, most)
-        encoding = rule.encoding or (encoding_of(path) if form.text else "")
-        if encoding not in ("", "utf-8", "utf-8-sig"):
-            notes[f"read as {encoding}"] += 1
-        how = Reading(encoding, int(params.max_record_mb * 1_000_000), most, tuple(rule.names), params.ocr)
-        if form.gives == "blocks":
-            yield from read_document(form.reader()(path, how), origin, normal(path.stem), params.max_chars)
-        else:
-            yield from read_records(form.reader()(path, how), origin, rule, changes)
-    except Unreadable as error:
-        yield "", "", Fault("", error.reason, error.detail)
-
-
-def check_file(path: Path, source: str) -> None:
-    """Raises Unreadable unless the path is a non-empty file under data/."""
-    if source != path.as_posix()[-len(source) :]:
-        raise Unreadable("name", "the file name is not UTF-8; rename the file")
-    if path.is_symlink():
-        if not path.exists():
-            raise Unreadable("unreadable", "broken link: the target file does not exist")
-        data, target = path.parents[source.count("/")].resolve(), path.resolve()
-        if not target.is_relative_to(data) and target.parts[-4:-2] != DVC_CACHE:
-            raise Unreadable("link_outside", "links to targets outside the folder are not followed; copy the file itself here")
-        if target.is_dir():
-            raise Unreadable("link", "links to folders are not followed; the files are read at their real location")
-    if not path.is_file():
-        raise Unreadable("unreadable", "not a regular file or folder")
-    if path.stat().st_size == 0:
-        raise Unreadable("empty_file", "the file is empty")
-
-
-def read_document(blocks: Iterator[Block | Fault], origin: Origin, title: str, max_chars: int) -> Iterator[tuple[str, str, Row | Fault]]:
-    kept, faulty = [], False
-    for block in blocks:
-        if isinstance(block, Fault):
-            faulty = True
-            yield "", "", block
-        else:
-            kept.append(block)
-    rows = list(documents(kept, origin, title, max_chars))
-    if not rows and not faulty:
-        raise Unreadable("empty_file", "the file contains no text")
-    yield from (("documents", "section", row) for row in rows)
-    if missing := missing_articles(rows):
-        yield (
-            "",
-            "",
-            Fault(
-                "", "articles_missing", f"articles are missing: {missing}; if Word or a scan dropped the numbers, type them into the file"
-            ),
-        )
-
-
-def read_records(
-    records: Iterator[Record | Fault], origin: Origin, mapping: Mapping, changes: Counter[tuple[str, str]]
-) -> Iterator[tuple[str, str, Row | Fault]]:
-    found = False
-    triples: list[Fact] = []
-    for record, rest in gathered(records, mapping):
-        found = True
-        if isinstance(record, Fault):
-            yield "", "", record
-            continue
-        try:
-            shaped = rows_of(record, origin, rest)
-        except Misfit as misfit:
-            yield "", "", Fault(record.place, misfit.reason, misfit.detail, printable(record.values))
-        else:
-            about = shaped.rows[-1][0]
-            changes.update((about, name.join(UNREAD)) for name in shaped.unread)
-            for note, count in shaped.notes.items():
-                changes[about, note] += count
-            for table, row in shaped.rows:
-                if isinstance(row, Fact) and shaped.shape in TRIPLES:
-                    triples.append(row)
-                else:
-                    yield table, shaped.shape, row
-    yield from (("facts", "triples", row) for row in merged(triples))
-    if not found:
-        raise Unreadable("empty_file", "the file contains no records")
-
-
-def printable(values: dict[str, Any]) -> dict[str, Any]:
-    """The values in a form that JSON can hold: spreadsheets also have dates and times."""
-    return {
-        name: value if isinstance(value, str | int | float | bool | list | dict | None) else str(value) for name, value in values.items()
-    }
 
 
 def format_counts(counts: Counter[str]) -> str:

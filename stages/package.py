@@ -5,8 +5,9 @@ Reads   out/select/model             the winner
         out/select/leaderboard.csv   its metrics and those of the base
         out/index/knowledge          the knowledge base of professional mode
         out/clean/tables             sources and licences for the card
-        service.py, bentofile.yaml, web/pages, lingyu/serve, lingyu/retrieve, lingyu/records.py, lingyu/files.py,
-        of lingyu/text legal.py, limits.py, negation.py, numerals.py, sentences.py,
+        service.py, bentofile.yaml, web/pages, lingyu/serve, lingyu/retrieve, lingyu/records.py, lingyu/files.py, lingyu/errors.py,
+        lingyu/metadata.py, lingyu/ingest, of lingyu/text asked_for.py, dates.py, legal.py, limits.py, marks.py, negation.py, normalise.py,
+        numerals.py, sentences.py, symbols.py, of lingyu/clean checksums.py, names.py, ner.py, pii.py, written.py,
         and of lingyu/model attached.py, bottleneck.py, chat.py, prefix.py: the code that goes into the Bento
 Writes  out/package/bento            a Bento: `bentoml serve out/package/bento`
         out/package/release          the model with README.md (its card) and manifest.json; a release adds its lineage to it
@@ -36,14 +37,28 @@ from lingyu.stage import StageError, StageParams, start
 CODE = (
     "service.py",
     "lingyu/__init__.py",
+    "lingyu/clean/__init__.py",
+    "lingyu/clean/checksums.py",
+    "lingyu/clean/names.py",
+    "lingyu/clean/ner.py",
+    "lingyu/clean/pii.py",
+    "lingyu/clean/written.py",
+    "lingyu/errors.py",
     "lingyu/files.py",
+    "lingyu/ingest",
+    "lingyu/metadata.py",
     "lingyu/records.py",
     "lingyu/text/__init__.py",
+    "lingyu/text/asked_for.py",
+    "lingyu/text/dates.py",
     "lingyu/text/legal.py",
     "lingyu/text/limits.py",
+    "lingyu/text/marks.py",
     "lingyu/text/negation.py",
+    "lingyu/text/normalise.py",
     "lingyu/text/numerals.py",
     "lingyu/text/sentences.py",
+    "lingyu/text/symbols.py",
     "lingyu/model/__init__.py",
     "lingyu/model/attached.py",
     "lingyu/model/bottleneck.py",

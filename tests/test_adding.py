@@ -13,7 +13,7 @@ from openai_server import Reply, serving
 from parameters import TINY
 from rows import document, fact
 
-from lingyu.files import read_json, read_jsonl, read_table, write_table, write_tables
+from lingyu.files import read_json, read_jsonl, read_table, write_json, write_table, write_tables
 from lingyu.generate.llm.prompts import FOLDER
 from lingyu.generate.tables import MADE
 from lingyu.records import Dialogue, Document
@@ -237,6 +237,8 @@ class Newest:
 
 def test_a_retriever(tree):
     write_tables(tree / "out/clean/tables", {"documents": [document(1, "甲。"), document(2, "乙。")]})
+    write_json(tree / "out/clean/rules.json", {"mask": [], "simplified": False})
+    write_json(tree / "out/ingest/metadata.json", {})
     for part in ("train", "dev", "test"):
         write_tables(tree / "out/split" / part, {})
     for name, row_type in MADE.items():

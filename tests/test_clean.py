@@ -306,7 +306,7 @@ def test_rows_in_many_batches_are_settled_as_in_one(tmp_path, monkeypatch):
 
     assert pieces == whole
     assert (tmp_path / "pieces/out/ledger.json").read_text(encoding="utf-8") == ledger
-    assert sorted(path.name for path in (tmp_path / "pieces/out").iterdir()) == ["dropped.jsonl", "ledger.json", "tables"]
+    assert sorted(path.name for path in (tmp_path / "pieces/out").iterdir()) == ["dropped.jsonl", "ledger.json", "rules.json", "tables"]
 
 
 def test_the_ledger_adds_up_by_file(tmp_path):

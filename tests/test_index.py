@@ -3,7 +3,7 @@
 import pytest
 from serving import DOCUMENT, FACTS
 
-from lingyu.files import read_json, write_table, write_tables
+from lingyu.files import read_json, write_json, write_table, write_tables
 from lingyu.generate.tables import MADE
 from lingyu.records import Dialogue, Message, Question
 from lingyu.retrieve.index import Knowledge
@@ -38,7 +38,9 @@ def run(folder, tables, params=PARAMS, **rows):
         write_tables(folder / part, {"dialogues": rows.get(part, [])})
     for name, row_type in MADE.items():
         write_table(folder / f"approved/{name}.parquet", rows.get(name, []), row_type)
-    parts = {name: folder / name for name in ("tables", "train", "dev", "test", "approved")}
+    write_json(folder / "rules", {"mask": ["email"], "simplified": False})
+    write_json(folder / "metadata", {DOCUMENT.source: {"sha256": "ab", "groups": ["crew"]}, "elsewhere.md": {"sha256": "cd"}})
+    parts = {name: folder / name for name in ("tables", "rules", "metadata", "train", "dev", "test", "approved")}
     index.run(params, **parts, out=folder / "out")
     return read_json(folder / "out/metrics.json")
 
@@ -51,7 +53,9 @@ def test_the_domain_is_indexed_and_what_is_general_is_not(tmp_path):
     knowledge = Knowledge(tmp_path / "out/knowledge")
     assert len(knowledge.chunks) == 4
     assert knowledge.terms == {"云雀X3", "21米每秒", "38分钟", "Lark X3", "120 metres"}
-    assert read_json(tmp_path / "out/knowledge/settings.json") == {"passages": 3, "min_score": knowledge.threshold}
+    settings = {"passages": 3, "min_score": knowledge.threshold, "max_characters": 200, "mask": ["email"], "simplified": False}
+    assert read_json(tmp_path / "out/knowledge/settings.json") == settings
+    assert read_json(tmp_path / "out/knowledge/metadata.json") == {DOCUMENT.source: {"sha256": "ab", "groups": ["crew"]}}
 
 
 def test_held_out_questions_measure_the_search_beside_bm25_and_the_most_frequent(tmp_path):

@@ -338,6 +338,10 @@ def test_the_openapi_page_describes_every_route_of_the_protocol(app):
         "/v1/embeddings",
         "/v1/rewrite",
         "/v1/feedback",
+        "/v1/files",
+        "/v1/files/{id}",
+        "/v1/files/{id}/content",
+        "/v1/files/{id}/restore",
     }
     schemas = described["components"]["schemas"]
     assert {"messages", "mode", "n", "logprobs", "min_p", "tools"} <= set(schemas["ChatRequest"]["properties"])

@@ -13,6 +13,8 @@ import pytest
 from corpus_files import CHINESE_FONT, docx, grid, level, paragraph, parquet, pdf, pictured_pdf, pptx, scanned_pdf, shape, xlsx, zipped
 
 from lingyu.files import read_jsonl, read_tables
+from lingyu.ingest.file import Limits
+from lingyu.ingest.file import read as read_file
 from lingyu.ingest.readers import Block, Fault, Reading, Record, Unreadable, scans
 from lingyu.ingest.readers.encoding import encoding_of
 from lingyu.ingest.readers.formats import format_of
@@ -756,7 +758,7 @@ def test_damage_gives_rows_and_faults_but_never_a_crash(tmp_path, name):
         path = data / name
         path.write_bytes(damaged(whole, rng) if number else whole)
 
-        found = [row for _, _, row in ingest.read(path, name, PARAMS, Counter(), Counter())]
+        found = [row for _, _, row in read_file(path, name, ingest.rule_of(name, PARAMS), Limits(), Counter(), Counter())]
 
         assert found
         faults = [row for row in found if isinstance(row, Fault)]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lingyu.clean.names import Span
-from lingyu.stage import StageError
+from lingyu.errors import StageError
 
 # Labels without B-, I-, E- and S- prefixes. Places (LOC, GPE) are not masked: a city is not an address.
 KINDS = {"PER": "name", "PERSON": "name", "NAME": "name", "NR": "name", "ADDRESS": "address", "ADDR": "address"}

@@ -3,25 +3,17 @@
 import hashlib
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from pydantic import BaseModel
 
-from lingyu.clean import pii
 from lingyu.clean.duplicates import sameness, statute, subject
 from lingyu.clean.minhash import Numbers, Signatures, signatures
 from lingyu.clean.quality import Limits, reason_to_drop
+from lingyu.clean.written import normalised
 from lingyu.files import schema_of
-from lingyu.records import TABLES, Dialogue, Document, Row
-from lingyu.text.normalise import key, normal, simplified
-
-# Fields with text of the corpus. The other fields are metadata and provenance.
-WRITTEN = {
-    "title", "section", "text", "entity", "kind", "relation", "values", "messages", "content", "reasoning", "chosen", "rejected",
-    "label", "question", "options",
-}  # fmt: skip
+from lingyu.records import TABLES, Dialogue, Document
+from lingyu.text.normalise import key
 
 
 @dataclass(frozen=True)
@@ -56,7 +48,7 @@ def work(rules: Rules, table: str, batch: pa.RecordBatch) -> Worked:
     worked = Worked(reasons=[], changes=Counter(), same=[], subjects=[], keys=[])
     rows, groups = [], []
     for values in batch.to_pylist():  # row by row, while its keys are cached
-        row, changed = normalised(row_type.model_validate(values), rules)
+        row, changed = normalised(row_type.model_validate(values), rules.mask, rules.simplified, rules.ner)
         rows.append(row.model_dump())
         worked.changes.update({(row.source, change): count for change, count in changed.items()})
         worked.reasons.append(reason_to_drop(row, rules.limits) or "")
@@ -75,29 +67,6 @@ def work(rules: Rules, table: str, batch: pa.RecordBatch) -> Worked:
     worked.groups = np.frombuffer(b"".join(groups), np.uint64)
     worked.signs = signatures(worked.keys)
     return worked
-
-
-def normalised(row: Row, rules: Rules) -> tuple[Row, Counter[str]]:
-    """The row with all its corpus text normalised and masked, and the changes made."""
-    masked = pii.Mask(row.language, rules.mask, rules.ner)
-
-    def cleaned(value: Any) -> Any:
-        if isinstance(value, BaseModel):
-            return value.model_copy(update={name: cleaned(getattr(value, name)) for name in type(value).model_fields if name in WRITTEN})
-        if isinstance(value, list):
-            return [cleaned(item) for item in value]
-        if not isinstance(value, str):
-            return value
-        text = normal(value)
-        if rules.simplified and row.language == "zh":
-            text = simplified(text)
-        return masked(text)
-
-    result: Row = cleaned(row)
-    changes = Counter({f"masked {kind}": count for kind, count in masked.counts.items()})
-    if result != row:
-        changes["normalised rows"] += 1
-    return result, changes
 
 
 def digest(*parts: str) -> bytes:

@@ -4,7 +4,7 @@ The cases closest to a new one tell what to ask in it: no list of questions by t
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from lingyu.files import read_table, write_table
@@ -63,10 +63,13 @@ class Cases:
         self.all = list(read_table(folder / FILE, Case)) if (folder / FILE).is_file() else []
         self._words = [set(grams(case.question)) for case in self.all]
 
-    def nearest(self, question: str, relevance: Relevance, limit: int) -> list[tuple[Case, float]]:
-        """The cases whose question is closest to this one, with their closeness, closest first."""
+    def nearest(
+        self, question: str, relevance: Relevance, limit: int, allows: Callable[[str], bool] = lambda source: True
+    ) -> list[tuple[Case, float]]:
+        """The cases whose question is closest to this one, with their closeness, closest first; of sources that are allowed."""
         mine = set(grams(question))
-        order = sorted(range(len(self.all)), key=lambda number: -len(mine & self._words[number]))[:LOOKED_AT]
+        allowed = [number for number, case in enumerate(self.all) if allows(case.source)]
+        order = sorted(allowed, key=lambda number: -len(mine & self._words[number]))[:LOOKED_AT]
         if not order:
             return []
         scores = relevance(question, [self.all[number].question for number in order])

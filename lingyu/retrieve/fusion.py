@@ -5,7 +5,8 @@ Each signal is standardised over the passages for each question, because BM25 sc
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from lingyu.retrieve.questions import MOST_QUESTIONS, Asked, Examples, Keys, eve
 from lingyu.retrieve.rerank import RerankerChoice
 
 if TYPE_CHECKING:
+    from lingyu.retrieve.added import Added
     from lingyu.retrieve.retrievers import Hit
     from lingyu.retrieve.retrievers.bm25 import BM25
     from lingyu.retrieve.retrievers.dense import Vectors
@@ -45,6 +47,7 @@ class Parts:
     keys: Keys | None = None
     key_weight: float = 0.0
     everyday: Floats | None = None
+    seen: NDArray[np.bool_] | None = None  # the passages that may be found, where not all may; the others count for nothing
 
     def embedded(self, questions: Sequence[str]) -> Floats:
         """[questions, size]; without an embedder a column of zeros."""
@@ -55,22 +58,37 @@ class Parts:
         found, learnt, signals = np.zeros(self.count, np.float32), np.zeros(self.count, np.float32), {}
         if self.words is not None:
             scores, asked = self.words.scores(question)
-            found += (1 - self.meaning if self.vectors else 1) * standard(scores)
-            signals["words"] = float(scores.max(initial=0)) / max(asked, 1) ** 0.5
+            found += (1 - self.meaning if self.vectors else 1) * self.standard(scores)
+            signals["words"] = float(self.visible(scores).max(initial=0)) / max(asked, 1) ** 0.5
         if self.vectors is not None:
             cosines = self.vectors.cosines(vector)
-            found += self.meaning * standard(cosines)
+            found += self.meaning * self.standard(cosines)
             if self.vectors.nearly:
-                best = np.union1d(highest(found, EXACT), highest(cosines, EXACT))
+                best = np.union1d(self.highest(found), self.highest(cosines))
                 exact = self.vectors.exact(best, vector)
-                found[best] += self.meaning * (exact - cosines[best]) / spread(cosines)
-                cosines = exact
-            signals["meaning"] = float(cosines.max(initial=-1))
+                found[best] += self.meaning * (exact - cosines[best]) / spread(self.visible(cosines))
+                signals["meaning"] = float(exact.max(initial=-1))
+            else:
+                signals["meaning"] = float(self.visible(cosines).max(initial=-1))
             if self.everyday is not None:
                 signals["elsewhere"] = float(np.sort(self.everyday @ vector)[-CLOSEST:].mean())
             if self.keys is not None:
                 learnt, signals["asked"] = self.keys.scores(vector, self.count)
         return found, learnt, signals
+
+    def visible(self, scores: Floats) -> Floats:
+        return scores if self.seen is None else scores[self.seen]
+
+    def standard(self, scores: Floats) -> Floats:
+        """Standardised over the passages that may be found."""
+        seen = self.visible(scores)
+        found: Floats = (scores - seen.mean()) / spread(seen)
+        return found
+
+    def highest(self, scores: Floats) -> NDArray[np.int64]:
+        """The places of the highest values that may be found, in no order."""
+        places = np.arange(self.count) if self.seen is None else np.flatnonzero(self.seen)
+        return places if len(places) <= EXACT else places[np.argpartition(scores[places], -EXACT)[-EXACT:]]
 
 
 class Fused:
@@ -91,6 +109,23 @@ class Fused:
         self._reranker = (loaded, choice) if loaded else None
         self._kinds = np.array([chunk.kind for chunk in chunks])
 
+    def over(self, added: "Sequence[Added]", seen: NDArray[np.bool_] | None = None) -> "Fused":
+        """The same search over further passages, too, and over those only that may be seen: a flag for each, the own first."""
+        from lingyu.retrieve.added import AddedVectors, AddedWords
+
+        more = [chunk for part in added for chunk in part.chunks]
+        made, parts = copy(self), replace(self._parts, count=len(self.chunks) + len(more), seen=seen)
+        if more and parts.words is not None:
+            parts.words = AddedWords(parts.words, self.chunks, [part.words for part in added])
+        if more and parts.vectors is not None:
+            parts.vectors = AddedVectors(parts.vectors, len(self.chunks), [part.rows for part in added if part.rows is not None])
+        made.chunks, made._parts = [*self.chunks, *more], parts
+        made._kinds = np.array([chunk.kind for chunk in made.chunks])
+        if made._calibration is None and more:  # an index without a passage has nothing to compare questions with
+            made._calibration, _ = fitted(outside(replace(parts, seen=None), []), [])
+            made.threshold = made._calibration.threshold
+        return made
+
     def search(self, question: str, limit: int, kind: str | None = None) -> "list[Hit]":
         """The best chunks, best first. Without an embedder only those that share a word with the question."""
         return self.search_all([question], limit, kind)[0]
@@ -109,11 +144,14 @@ class Fused:
     def _found(self, question: str, vector: Floats, limit: int, kind: str | None) -> "list[Hit]":
         from lingyu.retrieve.retrievers import Hit
 
-        if self._calibration is None or not question.strip():
+        seen = self._parts.seen
+        if self._calibration is None or not question.strip() or (seen is not None and not seen.any()):
             return []
         found, learnt, signals = self._parts.relevance(question, vector)
         order = found + self._parts.key_weight * learnt
         possible = self._kinds == kind if kind is not None else np.ones(len(order), bool)
+        if seen is not None:
+            possible &= seen
         if self._parts.vectors is None and self._parts.words is not None:
             possible &= self._parts.words.scores(question)[0] > 0
         wanted = max(limit, self._reranker[1].depth) if self._reranker else limit
@@ -142,7 +180,9 @@ class Fused:
         if self._parts.vectors is None or not texts:
             return list(map(float, words))
         vector = self._parts.embedded([question])[0]
-        cosines = self._parts.vectors.cosines(vector)
+        cosines = self._parts.visible(self._parts.vectors.cosines(vector))
+        if not len(cosines):
+            return list(map(float, words))
         middle, closest = float(cosines.mean()), float(cosines.max())
         near = (self._parts.vectors.embedder.passages(texts) @ vector - middle) / max(closest - middle, 1e-6)
         share = self._parts.meaning if self._parts.words is not None else 1.0
@@ -222,18 +262,8 @@ def signals_of(parts: Parts, questions: Sequence[str]) -> list[tuple[str, Signal
     return [(question, parts.relevance(question, vector)[2]) for question, vector in zip(questions, parts.embedded(questions), strict=True)]
 
 
-def standard(scores: Floats) -> Floats:
-    found: Floats = (scores - scores.mean()) / spread(scores)
-    return found
-
-
 def spread(scores: Floats) -> float:
     return max(float(scores.std()), 1e-6)
-
-
-def highest(scores: Floats, count: int) -> NDArray[np.int64]:
-    """The places of the highest values, in no order."""
-    return np.argpartition(scores, -count)[-count:]
 
 
 def top(order: Floats, count: int) -> NDArray[np.int64]:

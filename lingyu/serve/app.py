@@ -18,11 +18,12 @@ from starlette.routing import BaseRoute, Match, Mount
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from lingyu.serve import asked as questions
-from lingyu.serve import describe, feedback, rewrite
+from lingyu.serve import describe, feedback, files, rewrite
 from lingyu.serve.assistant import Assistant
 from lingyu.serve.guard import Guard, check_key, origins, refusal
 from lingyu.serve.limits import Limits, spend
 from lingyu.serve.pages import PAGES
+from lingyu.serve.people import reader_of
 from lingyu.serve.protocol import ChatRequest, CompletionRequest, EmbeddingRequest, Refused, parsed, read, unsupported
 from lingyu.serve.record import Figures, Record
 from lingyu.serve.reply import Plan
@@ -99,7 +100,8 @@ def make_app(assistant: Callable[[], Assistant], web: Path) -> FastAPI:
         check_key(request.headers.get("authorization", ""))
         asked = parsed(await request.body())
         sent = sent_as(Chat(), asked)
-        plan = await asyncio.to_thread(assistant().plan, asked)
+        reader = reader_of(request.headers.get("authorization", ""))
+        plan = await asyncio.to_thread(assistant().plan, asked, reader)
         if kinds:
             last = next((message.text() for message in reversed(asked.messages) if message.role == "user"), "")
             await asyncio.to_thread(kinds.keep, last)
@@ -166,6 +168,7 @@ def make_app(assistant: Callable[[], Assistant], web: Path) -> FastAPI:
         load = {"running": min(queue.taken, assistant().engine.at_once), "queued": max(0, queue.taken - assistant().engine.at_once)}
         return Response(await asyncio.to_thread(figures.text, load), media_type="text/plain; version=0.0.4")
 
+    app.include_router(files.router(assistant))
     for path, folder in PAGES.items():
         app.add_api_route(path, page_of(web / folder / "index.html"), methods=["GET"], include_in_schema=False)
         app.mount(f"/static/{folder}", StaticFiles(directory=web / folder))

@@ -22,12 +22,13 @@ from lingyu.retrieve.evidence import Evidence, evidence
 from lingyu.retrieve.graph import Graph
 from lingyu.retrieve.index import Hit, Knowledge
 from lingyu.retrieve.prompt import is_chinese, with_passages
-from lingyu.retrieve.support import known_terms
 from lingyu.serve.choosing import Sampling, Token
 from lingyu.serve.constrained import Form, Forms, NoForm
 from lingyu.serve.engine import Engine
+from lingyu.serve.library import NO_FILTER, Library, View
 from lingyu.serve.limits import spend
 from lingyu.serve.modes import MODES
+from lingyu.serve.people import EVERYBODY, Reader
 from lingyu.serve.protocol import ChatMessage, ChatRequest, CompletionRequest, FunctionTool, Refused, Sampled
 from lingyu.serve.reply import Piece, Plan, source_of
 from lingyu.serve.text import Decoder, Parts
@@ -64,9 +65,10 @@ class Found:
     query: str
     hits: list[Hit]
     evidence: list[Evidence]
+    view: View
 
     def sources(self) -> list[dict[str, Any]]:
-        return [source_of(hit) for hit in self.hits]
+        return [source_of(hit, self.view) for hit in self.hits]
 
 
 class Assistant:
@@ -82,19 +84,30 @@ class Assistant:
         self.hidden = frozenset(
             id for id, token in self.tokenizer.get_added_tokens_decoder().items() if token.special and "think" not in token.content
         )
-        self.knowledge = Knowledge(content / "knowledge")
-        self.graph = Graph(self.knowledge.chunks)
         self.cases = Cases(content / "knowledge")
-        self.terms = known_terms(self.knowledge.terms)
+        self.library = Library(Knowledge(content / "knowledge"), content / "knowledge", (case.source for case in self.cases.all))
         # Loading the word segmentation dictionary takes a second; do it before the first request.
         self.knowledge.search("预热", 1)
         found = read_json(content / "knowledge" / "settings.json")
         self.passages, self.min_score = int(found["passages"]), float(found["min_score"])
 
+    @property
+    def knowledge(self) -> Knowledge:
+        """Everything there is: to say what the service can do. What a request may see is its plan's view."""
+        return self.library.shelf().whole
+
+    @property
+    def graph(self) -> Graph:
+        return self.library.shelf().graph
+
+    @property
+    def terms(self) -> frozenset[str]:
+        return self.library.shelf().terms
+
     def modes(self) -> list[str]:
         return [name for name, mode in MODES.items() if mode.available(self)]
 
-    def plan(self, request: ChatRequest) -> Plan:
+    def plan(self, request: ChatRequest, reader: Reader = EVERYBODY) -> Plan:
         """Raises Refused if the model name is unknown or the last message alone is too long; earlier turns that do not fit are left out."""
         mode, skill = self.named(request)
         messages = [turn_of(message) for message in request.messages]
@@ -108,7 +121,8 @@ class Assistant:
         form = self.form(request, mode, tools, prompt)
         sampling = replace(self.sampling(request, wanted, prompt), form=form)
         chinese = is_chinese(messages[-1].content)
-        return Plan(mode, messages, fitting, prompt, sampling, request.stops(), request.thinks(), chinese, bool(tools))
+        view = self.library.view(reader, request.filter or NO_FILTER)
+        return Plan(mode, messages, fitting, prompt, sampling, request.stops(), request.thinks(), chinese, view, bool(tools))
 
     def form(self, request: ChatRequest, mode: str, tools: list[FunctionTool], prompt: list[int]) -> Form | None:
         """What the reply must look like. Raises Refused for what llguidance cannot follow, and where the words are not the model's own."""
@@ -175,7 +189,7 @@ class Assistant:
         if len(ids) >= self.engine.context:
             raise self.too_long(len(ids), "prompt")
         sampling = self.sampling(request, request.limit() or self.settings.max_tokens, ids)
-        return Plan("plain", [], [], ids, sampling, request.stops(), False, False)
+        return Plan("plain", [], [], ids, sampling, request.stops(), False, False, self.library.view())
 
     def models(self) -> list[dict[str, Any]]:
         """As /v1/models lists them."""
@@ -271,30 +285,30 @@ class Assistant:
 
     def _look_up(self, plan: Plan) -> Found:
         query = self.query(plan)
-        hits = self.knowledge.search(query, self.passages)
+        hits = plan.view.knowledge.search(query, self.passages)
         hits = hits if hits and hits[0].score >= self.min_score else []
-        ranked = evidence(query, [hit.chunk for hit in hits], self.terms, self.knowledge.relevance, self.graph)
+        ranked = evidence(query, [hit.chunk for hit in hits], self.terms, plan.view.knowledge.relevance, plan.view.graph)
         best = ranked[0].relevance if ranked else 0.0
         kept = sorted({each.source for each in ranked if each.relevance >= RELEVANT * best})
         renumbered = [replace(each, source=kept.index(each.source)) for each in ranked if each.source in kept]
-        return Found(query, [hits[number] for number in kept], renumbered)
+        return Found(query, [hits[number] for number in kept], renumbered, plan.view)
 
     async def look_up_facts(self, plan: Plan) -> tuple[str, list[Chunk]]:
         """What was looked up, and the facts found."""
         query = self.query(plan)
-        return query, await asyncio.to_thread(self.graph.look_up, query, self.knowledge.relevance)
+        return query, await asyncio.to_thread(plan.view.graph.look_up, query, plan.view.knowledge.relevance)
 
     def query(self, plan: Plan) -> str:
         """The last question as one that can be searched for: "那它的重量呢？" with what it refers to."""
-        return self.knowledge.question([message.content for message in plan.messages if message.role == "user"])
+        return plan.view.knowledge.question([message.content for message in plan.messages if message.role == "user"])
 
-    async def look_up_cases(self, told: list[str], asked: list[str], limit: int) -> tuple[list[tuple[Case, float]], list[str]]:
+    async def look_up_cases(self, plan: Plan, told: list[str], asked: list[str], limit: int) -> tuple[list[tuple[Case, float]], list[str]]:
         """The cases closest to what the person came with, their closeness, and what is still to ask."""
-        return await asyncio.to_thread(self._look_up_cases, told, asked, limit)
+        return await asyncio.to_thread(self._look_up_cases, plan.view, told, asked, limit)
 
-    def _look_up_cases(self, told: list[str], asked: list[str], limit: int) -> tuple[list[tuple[Case, float]], list[str]]:
-        near = self.cases.nearest(told[0], self.knowledge.relevance, limit)
-        return near, to_ask([case for case, _ in near], asked, "\n".join(told), self.knowledge.relevance)
+    def _look_up_cases(self, view: View, told: list[str], asked: list[str], limit: int) -> tuple[list[tuple[Case, float]], list[str]]:
+        near = self.cases.nearest(told[0], view.knowledge.relevance, limit, view.allows)
+        return near, to_ask([case for case, _ in near], asked, "\n".join(told), view.knowledge.relevance)
 
     def with_passages(self, plan: Plan, passages: Sequence[Chunk]) -> list[int]:
         """The prompt with as many of the passages before the question as fit, if the model was trained to read them."""

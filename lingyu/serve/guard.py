@@ -14,11 +14,12 @@ from ipaddress import ip_address
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from lingyu.serve.documents import largest
+from lingyu.serve.people import KEYS, OPEN, digest, listed, more_keys
 from lingyu.serve.protocol import Refused
 
-KEYS = "LINGYU_API_KEYS"  # separated by commas; each as it is, or as sha256:… of it
-OPEN = "LINGYU_OPEN"
 ORIGINS = "LINGYU_CORS_ORIGINS"  # of web pages that may ask from a browser, separated by commas; read when the service starts
+UPLOADS = "/v1/files"
 LARGEST_BODY = 1 << 20  # bytes
 SLOWEST_BODY = 20.0  # seconds
 THIS_MACHINE = {"localhost", "127.0.0.1", "[::1]"}
@@ -76,8 +77,7 @@ def origins() -> list[str]:
 
 
 def keys() -> list[str]:
-    """Read per request, so keys can be set later."""
-    return [key.strip() for key in os.environ.get(KEYS, "").split(",") if key.strip()]
+    return [*listed(KEYS), *more_keys()]
 
 
 def check_key(authorization: str) -> None:
@@ -87,7 +87,7 @@ def check_key(authorization: str) -> None:
         return
     scheme, _, given = authorization.partition(" ")
     hashed = sha256(given.strip().encode()).hexdigest()
-    wanted = [key.removeprefix("sha256:") if key.startswith("sha256:") else sha256(key.encode()).hexdigest() for key in known]
+    wanted = [digest(key) for key in known]
     if scheme.lower() != "bearer" or not any(hmac.compare_digest(hashed, one) for one in wanted):
         raise Refused(401, "invalid_api_key", "The API key is missing or invalid.", "API 密钥缺失或无效。")
 
@@ -127,7 +127,9 @@ def is_this_machine(client: str) -> bool:
 def check_kind(scope: Scope) -> None:
     """A form or plain text may be sent by any web page without asking; JSON may not."""
     kind = header(scope, b"content-type").partition(";")[0].strip().lower()
-    if scope["method"] == "POST" and kind != "application/json":
+    if is_upload(scope):
+        check_origin(scope)
+    elif scope["method"] == "POST" and kind != "application/json":
         raise Refused(
             415,
             "unsupported_media_type",
@@ -136,8 +138,44 @@ def check_kind(scope: Scope) -> None:
         )
 
 
+def is_upload(scope: Scope) -> bool:
+    kind = header(scope, b"content-type").partition(";")[0].strip().lower()
+    return bool(scope["method"] == "POST" and scope["path"] == UPLOADS and kind == "multipart/form-data")
+
+
+def check_origin(scope: Scope) -> None:
+    """A browser says which page sends a form; other clients say nothing."""
+    origin = header(scope, b"origin")
+    if origin and origin not in origins() and origin.partition("://")[2].lower() != header(scope, b"host").lower():
+        raise Refused(403, "wrong_origin", "Pages of other sites may not upload.", "不接受其他网站的页面上传文件。")
+
+
+def measured(scope: Scope, receive: Receive) -> Receive:
+    """An upload as it comes: it is written to the disk, and may take its time as long as something arrives."""
+    most, arrived = largest() + LARGEST_BODY, 0
+    length = header(scope, b"content-length")
+    if length.isdecimal() and int(length) > most:
+        raise too_large(most)
+
+    async def received() -> Message:
+        nonlocal arrived
+        try:
+            async with asyncio.timeout(SLOWEST_BODY):
+                message = await receive()
+        except TimeoutError:
+            raise Refused(408, "request_timeout", "The upload has stopped.", "上传已中断。") from None
+        arrived += len(message.get("body", b""))
+        if arrived > most:
+            raise too_large(most)
+        return message
+
+    return received
+
+
 async def whole_body(scope: Scope, receive: Receive) -> Receive:
     """The body, read within its limits, for the routes to receive. Raises Refused; a client that left gets no reply."""
+    if is_upload(scope):
+        return measured(scope, receive)
     if not header(scope, b"content-length") and not header(scope, b"transfer-encoding"):
         return receive
     length = header(scope, b"content-length")
@@ -166,10 +204,5 @@ async def whole_body(scope: Scope, receive: Receive) -> Receive:
     return received
 
 
-def too_large() -> Refused:
-    return Refused(
-        413,
-        "request_too_large",
-        f"The body is larger than {LARGEST_BODY >> 10} KiB.",
-        f"请求体超过 {LARGEST_BODY >> 10} KiB。",
-    )
+def too_large(most: int = LARGEST_BODY) -> Refused:
+    return Refused(413, "request_too_large", f"The body is larger than {most >> 10} KiB.", f"请求体超过 {most >> 10} KiB。")

@@ -11,6 +11,8 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from lingyu.metadata import Filter
+
 
 class Refused(Exception):
     """A rejected request, reported in the format of OpenAI's API, with the message in English and Chinese."""
@@ -169,6 +171,7 @@ class ChatRequest(Sampled):
     mode: str = "plain"  # lingyu.serve.modes
     reasoning: bool | None = None
     chat_template_kwargs: TemplateOptions | None = None
+    filter: Annotated[Filter | None, Field(strict=False)] = None
 
     def thinks(self) -> bool:
         if self.reasoning is not None:

@@ -1,12 +1,15 @@
 """What passes between the modes and the HTTP side: a request that has been checked, and the pieces of its reply."""
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from lingyu.records import Message
 from lingyu.retrieve.retrievers import Hit
 from lingyu.serve.choosing import Sampling
 from lingyu.serve.text import Kind
+
+if TYPE_CHECKING:
+    from lingyu.serve.library import View
 
 AnswerSource = Literal["model", "quotation", "knowledge", "question", "none"]
 
@@ -38,7 +41,7 @@ class Piece:
 class Plan:
     """A request that can be served.
 
-    conversation: all messages; messages: those that fit the context; prompt: the ids of these, without passages.
+    conversation: all messages; messages: those that fit the context; prompt: the ids of these, without passages; view: what may be found.
     """
 
     mode: str
@@ -49,6 +52,7 @@ class Plan:
     stops: list[str]
     thinks: bool
     chinese: bool
+    view: "View"
     calls: bool = False  # whether the reply may call tools
 
     @property
@@ -56,8 +60,9 @@ class Plan:
         return self.messages[-1].content
 
 
-def source_of(hit: Hit) -> dict[str, Any]:
-    chunk = hit.chunk
+def source_of(hit: Hit, view: "View") -> dict[str, Any]:
+    """file: what /v1/files calls the document."""
+    chunk, file = hit.chunk, view.files[hit.chunk.source]
     return {
         "title": chunk.title,
         "section": chunk.section,
@@ -66,4 +71,6 @@ def source_of(hit: Hit) -> dict[str, Any]:
         "licence": chunk.licence,
         "text": chunk.text,
         "score": round(hit.score, 4),
+        "file": file.id,
+        **({"metadata": told} if (told := file.metadata.told()) else {}),
     }

@@ -5,12 +5,17 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from lingyu.retrieve.chunks import Chunk
 from lingyu.retrieve.questions import Examples
+
+if TYPE_CHECKING:
+    from lingyu.retrieve.added import Added
 
 RETRIEVERS = {
     "bm25": "lingyu.retrieve.retrievers.bm25",
@@ -37,6 +42,9 @@ class Retriever(Protocol):
 
     def relevance(self, question: str, texts: Sequence[str]) -> Sequence[float]:
         """How close each text is to the question, from 0 to about 1: as close as the closest passage of the index."""
+
+    def over(self, added: "Sequence[Added]", seen: NDArray[np.bool_] | None = None) -> "Retriever":
+        """The same search over further passages, too, and only over those that may be seen: for uploads and permissions."""
 
 
 class RetrieverOptions(BaseModel):

@@ -79,8 +79,16 @@ class BM25:
 
     def _rarity(self, word: str) -> float:
         """BM25's IDF."""
-        if word not in self._vocabulary:
-            return math.log(1 + (self._count + 0.5) / 0.5)
-        starts, at = self._index.scores["indptr"], self._vocabulary[word]
-        holding = int(starts[at + 1] - starts[at])
+        holding = self.holding(word)
         return math.log(1 + (self._count - holding + 0.5) / (holding + 0.5))
+
+    def holding(self, word: str) -> int:
+        """How many passages have the word."""
+        if word not in self._vocabulary:
+            return 0
+        starts, at = self._index.scores["indptr"], self._vocabulary[word]
+        return int(starts[at + 1] - starts[at])
+
+    @property
+    def options(self) -> Options:
+        return Options(k1=self._index.k1, b=self._index.b) if self._index is not None else Options()

@@ -32,7 +32,7 @@ def available(assistant: "Assistant") -> bool:
 
 async def reply(assistant: "Assistant", plan: Plan) -> AsyncGenerator[Piece, None]:
     told, asked = conversation(plan.conversation)
-    near, open_questions = await assistant.look_up_cases(told, asked, CASES)
+    near, open_questions = await assistant.look_up_cases(plan, told, asked, CASES)
     confirming = CONFIRM[plan.chinese] in "".join(message.content for message in plan.conversation if message.role == "assistant")
     if near and not confirming and (asked or open_questions):
         question = open_questions[0] if open_questions and len(asked) < MOST else confirmation(told, plan.chinese)

@@ -29,12 +29,12 @@ def available(assistant: "Assistant") -> bool:
 
 async def reply(assistant: "Assistant", plan: Plan) -> AsyncGenerator[Piece, None]:
     query, facts = await assistant.look_up_facts(plan)
-    yield Piece(sources=[source_of(Hit(fact, 1.0)) for fact in facts], extra={"query": query})
+    yield Piece(sources=[source_of(Hit(fact, 1.0), plan.view) for fact in facts], extra={"query": query})
     if not facts:
         yield Piece("content", NOTHING_FOUND[plan.chinese])
         yield Piece(finish="stop", supported=False, answer_source="none", note=NOTHING_KNOWN[plan.chinese])
         return
-    passages = evidence(query, facts, assistant.terms, assistant.knowledge.relevance)
+    passages = evidence(query, facts, assistant.terms, plan.view.knowledge.relevance)
     checked = Checked(query, passages, assistant.terms)
     for number, fact in enumerate(facts, 1):
         yield Piece("content", f"{HEAD[plan.chinese]}{fact.text} [{number}]\n")

@@ -38,7 +38,7 @@ async def reply(assistant: "Assistant", plan: Plan) -> AsyncGenerator[Piece, Non
 async def suiting(assistant: "Assistant", plan: Plan) -> str:
     if consult.available(assistant):
         told, asked = consult.conversation(plan.conversation)
-        near, _ = await assistant.look_up_cases(told, asked, 1)
+        near, _ = await assistant.look_up_cases(plan, told, asked, 1)
         if asked or (near and near[0][1] >= CLOSE):
             return "consult"
     if knowledge.available(assistant) and (await assistant.look_up_facts(plan))[1]:
