@@ -22,7 +22,7 @@ from typing import Any
 
 from lingyu.judge import command as compare
 from lingyu.ledger_report import WORDS, disagreements, is_outdated, read_account, render
-from lingyu.stage import PARAMS_FILE, StageError, read_params
+from lingyu.stage import PARAMS_FILE, StageError, mapping_at, read_params
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -86,7 +86,10 @@ def main(arguments: list[str] | None = None) -> int:
     checkpoints.add_argument("--lang", choices=["zh", "en"], default=language)
     checkpoints.set_defaults(run=show_checkpoints)
     add_evaluation(commands, language)
-    compare.add(commands.add_parser("compare", help="answers side by side, blind: people vote · 盲评：并排比较回答"), language)
+    comparing = commands.add_parser("compare", help="answers side by side, blind: people vote · 盲评：并排比较回答")
+    compare.add(comparing, language)
+    add_judge(comparing)
+    comparing.set_defaults(judge_of=lambda args: judge_of(args, common_of()))
     args = parser.parse_args(arguments)
     try:
         status: int = args.run(args)
@@ -105,6 +108,7 @@ def add_evaluation(commands: Any, language: str) -> None:
     evaluate.add_argument("--model", default="", help="its name at the endpoint; the key is in LINGYU_EVALUATE_KEY · 接口中的模型名")
     evaluate.add_argument("--task", default="", help="what the questions are called, where the file does not say · 任务名")
     evaluate.add_argument("--column", action="append", default=[], metavar="OURS=THEIRS", help="question=题干 · 列名对应")
+    add_judge(evaluate)
     evaluate.add_argument("--out", type=Path, metavar="FOLDER", help="for the run; .lingyu/evaluate/… by default · 结果目录")
     evaluate.add_argument("--lang", choices=["zh", "en"], default=language)
     evaluate.set_defaults(run=run_evaluation)
@@ -116,16 +120,54 @@ def add_evaluation(commands: Any, language: str) -> None:
     diff.set_defaults(run=show_diff)
 
 
+def add_judge(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--judge",
+        nargs="?",
+        const="",
+        metavar="URL",
+        help="a language model judges, too: that of evaluate.common.judge, or at this address · 由语言模型评审",
+    )
+    command.add_argument("--judge-model", default="", help="its name there; the key is in LINGYU_JUDGE_KEY · 评审模型名")
+
+
+def common_of() -> dict[str, Any]:
+    sections = read_params() if PARAMS_FILE.exists() else {}
+    return mapping_at(sections, "evaluate", "common") if "common" in sections.get("evaluate", {}) else {}
+
+
+def judge_of(args: argparse.Namespace, common: dict[str, Any]) -> dict[str, Any]:
+    """The judge that the command asks for: none, that of params.yaml, or one at another address."""
+    if args.judge is None:
+        return {}
+    own = dict(common.get("judge") or {})
+    if args.judge:
+        own["base_url"] = args.judge
+    if args.judge_model:
+        own["model"] = args.judge_model
+    if not own.get("base_url") or not own.get("model"):
+        raise StageError("which judge? Write --judge URL --judge-model NAME, or set evaluate.common.judge in params.yaml.")
+    from pydantic import ValidationError
+
+    from lingyu.judge.rubric import Judge
+
+    try:
+        Judge.model_validate(own)
+    except ValidationError as error:
+        raise StageError(
+            f"the judge: {'; '.join('.'.join(map(str, fault['loc'])) + ': ' + fault['msg'] for fault in error.errors())}"
+        ) from None
+    return own
+
+
 def run_evaluation(args: argparse.Namespace) -> int:
     from lingyu.evaluate import run
     from lingyu.evaluate.settings import Settings
     from lingyu.files import read_json, short_hash
     from lingyu.select.names import name_of
-    from lingyu.stage import mapping_at
 
-    sections = read_params() if PARAMS_FILE.exists() else {}
-    common = mapping_at(sections, "evaluate", "common") if "common" in sections.get("evaluate", {}) else {}
-    settings = Settings.model_validate({"checkpoint": args.target, **common})
+    common = common_of()
+    settings = Settings.model_validate({"checkpoint": args.target, **common, "judge": judge_of(args, common)})
     if wrong := [column for column in args.column if "=" not in column]:
         raise StageError(f"--column {wrong[0]}: write OURS=THEIRS, such as question=题干.")
     columns = dict(column.split("=", 1) for column in args.column)

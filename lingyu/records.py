@@ -121,6 +121,14 @@ def is_task(task: str, named: str) -> bool:
     return task == named or task in {f"{named}-zh", f"{named}-en"}
 
 
+RUBRIC = "rubric"
+"""What the names of tasks begin with whose items have a rubric, by which a judge scores, where others have the right answer."""
+
+
+def is_rubric(task: str) -> bool:
+    return task == RUBRIC or task.startswith(f"{RUBRIC}_")
+
+
 class Exam(Row):
     """A question with options, of which one or more are correct. right: indices into options."""
 

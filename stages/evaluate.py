@@ -8,6 +8,7 @@ Reads   out/${item.checkpoint}/model               the checkpoint, as params.yam
 Writes  out/evaluate/${key}/predictions.parquet    a row for each dev item, in the same order for every checkpoint
         out/evaluate/${key}/confusion.csv          actual, predicted, count of the classification, "invalid" included
         out/evaluate/${key}/checkpoint.json        which checkpoint it is: the hash of each file, and its losses
+        out/evaluate/${key}/judge.jsonl            what a judge was asked and said of the replies; empty without one
         out/evaluate/${key}/metrics.json           each metric with its 95 % interval and count
 
 The test items are not read here: select asks them of the winner and of what it is compared with. A metric without items is left out.
@@ -21,6 +22,7 @@ from lingyu.evaluate import items, metrics
 from lingyu.evaluate.metrics import Prediction
 from lingyu.evaluate.settings import Settings
 from lingyu.files import hashes, write_json, write_table
+from lingyu.judge import scores
 from lingyu.model.load import is_model
 from lingyu.stage import StageError, start
 
@@ -39,7 +41,8 @@ def run(params: Params, models: Path, reward: Path, dev: Path, out: Path) -> Non
             "raise the dev share in section split."
         )
     folder = models / params.checkpoint
-    predictions = items.predictions(folder / "model", reward, asked, params)
+    answered = items.predictions(folder / "model", reward, asked, params)
+    predictions = scores.scored({params.checkpoint: answered}, asked.questions, params.judge, out / "judge.jsonl")[params.checkpoint]
     write_table(out / "predictions.parquet", predictions, Prediction)
     with (out / "confusion.csv").open("w", encoding="utf-8", newline="") as file:
         csv.writer(file, lineterminator="\n").writerows([("actual", "predicted", "count"), *metrics.confusion_rows(predictions)])

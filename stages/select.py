@@ -13,6 +13,7 @@ Reads   out/evaluate                dev predictions, metrics and file hashes of 
 Writes  out/select/model            a copy of the winner
         out/select/winner.json      the winner, the reasons and the tests
         out/select/test             what the checkpoints that were asked made of each test item, NAME.parquet
+        out/select/judge.jsonl      what a judge was asked and said of these replies; empty without one
         out/select/metrics.json     the winner's metrics on the test
         out/select/leaderboard.csv  a row for each checkpoint that was asked the test, and metric
         out/select/dev.csv          the same of all checkpoints, on the dev items that the choice rests on
@@ -39,6 +40,8 @@ from lingyu.evaluate.answers import read_answers
 from lingyu.evaluate.metrics import Change, Measure, Prediction
 from lingyu.evaluate.settings import Settings
 from lingyu.files import hashes, read_json, read_table, short_hash, write_json, write_table
+from lingyu.judge import scores
+from lingyu.judge.rubric import Judge
 from lingyu.records import Question
 from lingyu.select import evidence, gate, report
 from lingyu.select.gate import Round, Rules
@@ -160,6 +163,11 @@ def run(params: Params, made: Path, test: Path, reward: Path, answers: Path, tab
         asked = ask_test(tested(winner, pairs, params), winner, about, made, test, reward, out, params)
     questions = items.Items.read(test).questions if asked else []
     external, unanswered = others(answers, questions, params) if asked else ({}, {})
+    judge = next(iter(params.settings.values())).judge
+    scored = scores.scored({**asked, **external}, questions, judge if asked else Judge(), out / "judge.jsonl")
+    asked, external = ({name: scored[name] for name in rows} for rows in (asked, external))
+    for name, rows in asked.items():
+        write_table(out / "test" / f"{name}.parquet", rows, Prediction)
     tests = {name: metrics.measured(rows, params.resamples, params.seed) for name, rows in {**asked, **external}.items()}
     looks = counted_looks(out / "looks.json", test, {name: about[name]["files"] for name in asked})
 
@@ -271,7 +279,6 @@ def ask_test(
         if name != winner:
             check_model(folder, about[name]["files"], name)
         found[name] = items.predictions(folder, reward, asked, params.settings[name])
-        write_table(out / "test" / f"{name}.parquet", found[name], Prediction)
     return found
 
 

@@ -27,7 +27,7 @@ from pydantic import Field, PositiveInt
 from lingyu import last_run
 from lingyu.files import open_tables, read_table, short_hash
 from lingyu.ledger import Ledger
-from lingyu.records import TABLES
+from lingyu.records import TABLES, Dialogue, is_rubric
 from lingyu.split.frozen import Frozen
 from lingyu.split.groups import NONE, PARTS, Parting, Tables, date_of, group_of, key_of, place_key, text_of_row, units_of
 from lingyu.split.guard import COMPARED, Guard
@@ -105,6 +105,11 @@ def part_of_rows(table: str, tables: Path, params: Params, frozen: Frozen) -> by
             days.append(date_of(row))
         if any(fnmatchcase(row.source, pattern) for pattern in params.test_sources):
             own.append(len(numbers) - 1)
+        elif isinstance(row, Dialogue) and is_rubric(row.task):
+            raise StageError(
+                f"{row.source}, {row.place} is a question with a rubric, which would be learnt as its answer. "
+                f"Such files are a test as a whole: list {row.source!r} in params.yaml, split.test_sources."
+            )
 
     if parting.by == "time":
         without = PARTS.index("train") if parting.undated == "train" else NONE

@@ -139,7 +139,7 @@ def test_two_runs_give_the_same_bytes(tmp_path, models, tiny_reward_model):
         evaluate.run(PARAMS, models, tiny_reward_model, test, out=tmp_path / name)
 
     one, two = ({path.name: path.read_bytes() for path in (tmp_path / name).iterdir()} for name in ("one", "two"))
-    assert set(one) == {"predictions.parquet", "confusion.csv", "checkpoint.json", "metrics.json"}
+    assert set(one) == {"predictions.parquet", "confusion.csv", "checkpoint.json", "judge.jsonl", "metrics.json"}
     assert one == two
 
 

@@ -7,11 +7,12 @@ from typing import TypedDict
 import numpy as np
 
 from lingyu import statistics as sure
-from lingyu.evaluate import overlap
+from lingyu.evaluate import judged, overlap
 from lingyu.evaluate.scorer import Metric as Metric
 from lingyu.evaluate.scorer import Prediction as Prediction
 from lingyu.evaluate.scorer import share
 from lingyu.evaluate.scorers import SCORERS, WHOLE
+from lingyu.records import is_rubric
 
 INVALID = "invalid"
 DIGITS = 6  # beyond these, sums over floats depend on the machine
@@ -29,17 +30,20 @@ BY_NAME = {metric.name: metric for metric in METRICS}
 
 
 def all_metrics(rows: Sequence[Prediction]) -> list[Metric]:
-    """METRICS, exact match and character F1 of each task that is not measured by a scorer alone, and overlaps where they were measured."""
-    others = sorted({row.task for row in rows} - WHOLE)
+    """METRICS, exact match and character F1 of each task that is not measured by a scorer alone, overlaps and a judge's
+    scores where there are any."""
+    others = sorted(task for task in {row.task for row in rows} - WHOLE if not is_rubric(task))
     compared = sorted({row.task for row in rows if overlap.NAMES[0] in row.values})
     more = [*((exact(task), char_f1(task)) for task in others), *(overlap.metrics_of(task) for task in compared)]
-    return [*METRICS, *(metric for metrics in more for metric in metrics)]
+    return [*METRICS, *(metric for metrics in more for metric in metrics), *judged.metrics_of(rows)]
 
 
 def named(name: str) -> Metric:
     """The metric of this name, of METRICS or of a task that has none of its own there."""
     if name in BY_NAME:
         return BY_NAME[name]
+    if found := judged.named(name):
+        return found
     for value in overlap.NAMES:
         if (task := name.removesuffix(f"_{value}")) != name:
             return next(metric for metric in overlap.metrics_of(task) if metric.value == value)

@@ -1,6 +1,6 @@
 """`lingyu evaluate` and `lingyu diff`: measuring a model on a file of questions outside the DAG, and what changed between two runs.
 
-A run is a folder: predictions.parquet, metrics.json, run.json (what was asked of whom, and what was left out).
+A run is a folder: questions.parquet, predictions.parquet, metrics.json, run.json (what was asked of whom, and what was left out).
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,6 +13,7 @@ from lingyu.evaluate.answers import read_answers
 from lingyu.evaluate.metrics import Change, Measure, Prediction
 from lingyu.evaluate.settings import Settings
 from lingyu.files import read_table, sha256, write_json, write_table
+from lingyu.judge import scores
 from lingyu.records import Question
 from lingyu.stage import StageError
 
@@ -26,6 +27,10 @@ def evaluate(
     asked = brought.read_items(items, task, columns)
     rows, about = answered(target, asked.questions, out, settings, model)
     out.mkdir(parents=True, exist_ok=True)
+    if settings.judge.on:
+        rows = scores.scored({"": rows}, asked.questions, settings.judge, None, out / "judge.jsonl")[""]
+        about |= {"judge": {"model": settings.judge.model, "scale": settings.judge.scale, **scores.told(rows, settings.resamples)}}
+    write_table(out / "questions.parquet", asked.questions, Question)
     write_table(out / "predictions.parquet", rows, Prediction)
     write_json(out / "metrics.json", metrics.measured(rows, settings.resamples, settings.seed))
     record = {
@@ -125,5 +130,10 @@ def remarks(record: Mapping[str, Any]) -> Iterator[str]:
         yield f"{record['not_answered']} items without an answer count as answered wrong"
     if record.get("strange_ids"):
         yield f"{record['strange_ids']} answers have an id that no item has, and are ignored"
+    if judge := record.get("judge"):
+        yield f"judge {judge['model']}, scale {judge['scale']}: {judge['judged']} replies, {judge['lacking']} without scores"
+        for name, length in judge["length"].items():
+            if length["value"] is not None:
+                yield f"  {name} and length of the reply: rho {length['value']:.2f} [{length['low']:.2f}, {length['high']:.2f}]"
     if record["items"]["asked"] < FEW:
         yield f"{record['items']['asked']} items are few: an interval spans {FEW} points and more"

@@ -4,6 +4,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt
 
+from lingyu.judge.rubric import Judge
 from lingyu.stage import StageParams
 
 
@@ -52,4 +53,8 @@ class Settings(StageParams):
         ["recall"],
         description="Tasks whose replies are compared with the reference by BLEU-1 to 4, ROUGE-1, 2, L and F1 by words as well. jieba's "
         "dictionary takes a second to load.",
+    )
+    judge: Judge = Field(
+        Judge(),
+        description="A language model that scores replies by a rubric. Its scores are metrics, and decide only where `primary` names one.",
     )

@@ -37,10 +37,12 @@ def run(args: argparse.Namespace) -> int:
     compared = sources.read(args.targets, args.items, args.out, args.most)
     folder = args.folder or Path(".lingyu", "compare", short_hash(*sorted(compared.names), str(args.items or ""))[:8])
     file = folder / "votes.jsonl"
-    if not args.results and not args.preferences:
+    if not args.results and not args.preferences and args.judge is None:
         if not compared.pairings:
             raise StageError(f"{', '.join(compared.names)} answer all {len(compared.items)} items in the same words: nothing to compare.")
         serve(compared, file, args.port, args.lang)
+    if wanted := args.judge_of(args):
+        ask(compared, wanted, folder)
     given = votes.read([*([file] if file.exists() else []), *args.votes])
     found = results.results(compared, given, judged(folder), 1000, 0)
     print("\n".join(results.lines(found, args.lang)))
@@ -57,6 +59,18 @@ def run(args: argparse.Namespace) -> int:
         print(told[args.lang])
     print(folder)
     return 0
+
+
+def ask(compared: "Comparison", wanted: dict[str, Any], folder: Path) -> None:
+    """What a model says of all pairs, kept beside the votes."""
+    from lingyu.files import write_json
+    from lingyu.judge import pairs
+    from lingyu.judge.rubric import Judge
+
+    judge = Judge.model_validate(wanted)
+    found = pairs.judged(compared.pairings, judge, folder / "judge.jsonl")
+    (folder / "judges").mkdir(parents=True, exist_ok=True)
+    write_json(folder / "judges" / f"{judge.model.replace('/', '_')}.json", {"model": judge.model, **found})
 
 
 def serve(compared: "Comparison", file: Path, port: int, language: str) -> None:
@@ -81,4 +95,5 @@ def judged(folder: Path) -> dict[str, Any]:
     """What models that were asked before said."""
     from lingyu.files import read_json
 
-    return {path.stem: read_json(path) for path in sorted((folder / "judges").glob("*.json"))}
+    found = [read_json(path) for path in sorted((folder / "judges").glob("*.json"))]
+    return {one.pop("model"): one for one in found}

@@ -23,6 +23,10 @@ WORDS = {
         "kappa": "agreement (kappa)",
         "all": "all (Fleiss)",
         "none": "no votes yet",
+        "first_chosen": "chooses what it reads first",
+        "contradicts_itself": "contradicts itself when the order is reversed",
+        "longer_chosen": "chooses the longer answer",
+        "lacking": "pairs without a verdict",
     },
     "zh": {
         "people": "人工评审",
@@ -37,17 +41,24 @@ WORDS = {
         "kappa": "一致性（kappa）",
         "all": "全体（Fleiss）",
         "none": "还没有投票",
+        "first_chosen": "选择先读到的回答",
+        "contradicts_itself": "交换顺序后自相矛盾",
+        "longer_chosen": "选择较长的回答",
+        "lacking": "没有结论的对数",
     },
 }
 
 
 def results(
-    compared: Comparison, people: Mapping[str, Mapping[str, Choice]], judges: Mapping[str, Mapping[str, Any]], resamples: int, seed: int
+    compared: Comparison, people: Mapping[str, Mapping[str, Choice]], judges: Mapping[str, dict[str, Any]], resamples: int, seed: int
 ) -> dict[str, Any]:
     """judges: for each model that judged, its `votes`, and what else is to be told of it."""
     known = {pairing.key: pairing for pairing in compared.pairings}
     valid = {who: {key: choice for key, choice in given.items() if key in known} for who, given in people.items()}
     valid = {who: given for who, given in valid.items() if given}
+    judges = {
+        name: judge | {"votes": {key: choice for key, choice in judge["votes"].items() if key in known}} for name, judge in judges.items()
+    }
     everybody = {**valid, **{name: judge["votes"] for name, judge in judges.items()}}
     found: dict[str, Any] = {
         "candidates": compared.names,
@@ -140,8 +151,19 @@ def lines_of(title: str, ranked: Mapping[str, Any], language: str, who: Sequence
         yield f"  {words['kappa']} {pair}: {kappa(agreed)}"
     if fleiss := ranked.get("agreement", {}).get("fleiss"):
         yield f"  {words['kappa']} {words['all']}: {kappa(fleiss)}"
+    for name in ("first_chosen", "contradicts_itself"):
+        if counted := ranked.get("position", {}).get(name):
+            yield f"  {words[name]}: {percent(counted)}"
+    if counted := ranked.get("longer_chosen"):
+        yield f"  {words['longer_chosen']}: {percent(counted)}"
+    if lacking := ranked.get("lacking"):
+        yield f"  {words['lacking']}: {', '.join(f'{count} {reason}' for reason, count in lacking.items())}"
     if ranked.get("agreement_with_people"):
         yield f"  {words['kappa']} {words['people']}: {kappa(ranked['agreement_with_people'])}"
+
+
+def percent(told: Mapping[str, Any]) -> str:
+    return f"{100 * told['value']:.0f}% [{100 * told['low']:.0f}, {100 * told['high']:.0f}]  n = {told['count']}"
 
 
 def kappa(agreed: Mapping[str, Any]) -> str:

@@ -216,13 +216,25 @@ OVERLAPS = {
     "word_f1": ("词 F1", "word F1"),
     "char_f1": ("字符 F1", "character F1"),
     "exact": ("准确率", "accuracy"),
+    "judged": ("评审得分（自带评分细则）", "judge's score by its own rubrics"),
 }
+
+JUDGED = {
+    "accuracy": ("准确", "accuracy"),
+    "helpfulness": ("有用", "helpfulness"),
+    "safety": ("安全", "safety"),
+    "lacking": ("未给分", "no scores"),
+}
+JUDGED_NOTE = ("语言模型的打分", "points given by a language model")
 
 
 def name_of(metric: str) -> Name:
     """The name of a metric; one of the user's own task keeps the task's name."""
     if metric in NAMES:
         return NAMES[metric]
+    if metric.startswith("judged_"):
+        zh, en = JUDGED.get(metric.removeprefix("judged_"), (metric.removeprefix("judged_"),) * 2)
+        return Name(f"评审：{zh}", f"judge: {en}", *JUDGED_NOTE)
     for value, (zh, en) in OVERLAPS.items():
         if (task := metric.removesuffix(f"_{value}")) != metric:
             return Name(f"{task.replace('_', ' ')} {zh}", f"{task.replace('_', ' ')}: {en}", "", "")

@@ -4,7 +4,7 @@ from importlib import import_module
 
 from lingyu.evaluate.scorer import EVERY, Scorer, Values
 from lingyu.evaluate.scorers.stated import stated
-from lingyu.records import Question
+from lingyu.records import Question, is_rubric
 
 NAMES = (
     "facts",
@@ -26,7 +26,7 @@ WHOLE = frozenset(task for scorer in SCORERS if scorer.whole for task in scorer.
 
 def values_of(question: Question, reply: str) -> Values:
     """What all scorers of the question's task say of a reply."""
-    values = {} if question.task in WHOLE else stated(question, reply)
+    values = {} if question.task in WHOLE or is_rubric(question.task) else stated(question, reply)
     for scorer in SCORERS:
         if scorer.score is not None and {question.task, EVERY} & set(scorer.tasks):
             values |= scorer.score(question, reply)

@@ -52,17 +52,10 @@ class Budget(StageParams):
     money: NonNegativeFloat = Field(20.0, description="In price.currency.")
 
 
-class Settings(Address):
-    """The teacher: a model behind any endpoint that implements OpenAI's chat protocol, or none."""
+class Model(Address):
+    """A model behind any endpoint that implements OpenAI's chat protocol, and what it may cost."""
 
-    kind: Literal["rules", "openai", "written"] = Field(
-        "rules",
-        description="rules: templates and extraction only; every answer is taken from a record and hence right. openai: also the methods "
-        "of `asked`, by an endpoint (docs/generation.md). written: these methods, with answers that people wrote into `file`.",
-    )
     model: str = Field("", description="Its name at the endpoint.")
-    file: str = Field("", description="Of kind written: the YAML file with the answers, from the root of the project.")
-    revision: str = Field("", description="Of kind written: SHA-256 of the file, or its beginning. With it a changed file reruns generate.")
     answers: Literal["json_schema", "json_object", "text"] = Field(
         "json_schema", description="How JSON is requested, as far as the endpoint supports it. text: only the prompt says it."
     )
@@ -70,6 +63,18 @@ class Settings(Address):
     body: dict[str, Any] = Field({}, description="Further fields of the request, as the endpoint calls them; null leaves one of ours out.")
     price: Price = Field(Price(), description="Of a million tokens.")
     budget: Budget = Field(Budget(), description="What a run may spend.")
+
+
+class Settings(Model):
+    """The teacher: a model behind any endpoint that implements OpenAI's chat protocol, or none."""
+
+    kind: Literal["rules", "openai", "written"] = Field(
+        "rules",
+        description="rules: templates and extraction only; every answer is taken from a record and hence right. openai: also the methods "
+        "of `asked`, by an endpoint (docs/generation.md). written: these methods, with answers that people wrote into `file`.",
+    )
+    file: str = Field("", description="Of kind written: the YAML file with the answers, from the root of the project.")
+    revision: str = Field("", description="Of kind written: SHA-256 of the file, or its beginning. With it a changed file reruns generate.")
 
 
 class Answer(BaseModel):
@@ -143,13 +148,13 @@ class Teacher:
 
     def __init__(
         self,
-        settings: Settings,
+        settings: Model,
         record: Record,
         endpoint: Endpoint | Written | None = None,
         on_answer: Callable[[Spent], None] = lambda _: None,
     ) -> None:
         self._settings, self._record, self._endpoint, self._on_answer = settings, record, endpoint, on_answer
-        self.model = settings.model or settings.kind
+        self.model = settings.model or getattr(settings, "kind", "")
         self.spent, self.missing = Spent(settings.price), Spent(settings.price)  # missing: what is not recorded, as estimated
         self.refusals: list[str] = []
         self.fault: StageError | None = None
@@ -164,7 +169,10 @@ class Teacher:
         self, prompt: str, language: Language, like: A, fields: dict[str, str], *, variant: int = 0, judge: bool = False
     ) -> Given[A]:
         """The answer in the shape of `like`; Unusable where it has another. judge: not sampled, but the likeliest answer."""
-        messages = prompts.messages(prompt, language, fields)
+        return await self.put(prompt, prompts.messages(prompt, language, fields), like, variant=variant, judge=judge)
+
+    async def put(self, prompt: str, messages: list[dict[str, str]], like: A, *, variant: int = 0, judge: bool = False) -> Given[A]:
+        """The same for a prompt that is filled already; `prompt` is what the record calls it."""
         request = request_of(self._settings, messages, response_format(self._settings.answers, type(like)), variant=variant, judge=judge)
         id_ = hash_of(request, variant)
         exchange = self._record.get(id_)
@@ -207,7 +215,7 @@ class Teacher:
             except Refused as error:
                 self.refusals.append(str(error))
                 if not self._new and len(self.refusals) >= HOPELESS:
-                    raise self.stop(all_refused(self.refusals)) from None
+                    raise self.stop(all_refused(self.refusals, self._settings)) from None
                 raise Unusable("refused_by_the_endpoint", asked.id, str(error)) from None
             except StageError as error:
                 raise self.stop(error) from None
@@ -264,14 +272,14 @@ class Teacher:
     def _over_budget(self) -> StageError:
         budget = self._settings.budget
         return StageError(
-            f"the budget for the teacher is used up: {self.spent.shown()} of {budget.tokens:,} tokens, "
+            f"the budget for the {self._settings.who} is used up: {self.spent.shown()} of {budget.tokens:,} tokens, "
             f"{self._settings.price.currency} {budget.money:,.2f} ({self.spent.exchanges} answers), and the next answer may not fit. "
-            "Raise generate.teacher.budget, or ask less (generate.asked, params.yaml)."
+            f"Raise {self._settings.section}.budget, or ask less (params.yaml)."
         )
 
 
 def request_of(
-    settings: Settings, messages: list[dict[str, str]], form: dict[str, Any] | None, *, variant: int, judge: bool
+    settings: Model, messages: list[dict[str, str]], form: dict[str, Any] | None, *, variant: int, judge: bool
 ) -> dict[str, Any]:
     """What is sent: all that decides the answer, and nothing else."""
     sampling = settings.sampling
@@ -292,11 +300,11 @@ def within(spent: Spent, budget: Budget) -> bool:
     return spent.tokens <= budget.tokens and spent.money <= budget.money
 
 
-def all_refused(refusals: list[str]) -> StageError:
+def all_refused(refusals: list[str], settings: Model) -> StageError:
     return StageError(
-        f"the teacher refused the first {len(refusals)} requests, and answered none: {refusals[0]}. "
-        "See model, answers, sampling and body (params.yaml, generate.teacher): a field that an endpoint does not know can be left out by "
-        "`body: {field: null}`."
+        f"the {settings.who} refused the first {len(refusals)} requests, and answered none: {refusals[0]}. "
+        f"See model, answers, sampling and body (params.yaml, {settings.section}): a field that an endpoint does not know can be left "
+        "out by `body: {field: null}`."
     )
 
 

@@ -12,7 +12,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -32,7 +32,10 @@ LONGEST_PAUSE = 60.0  # seconds between two tries, where the endpoint does not s
 
 
 class Address(StageParams):
-    """Where the endpoint is, and what it can take."""
+    """Where the endpoint is, and what it can take. who, section: of whom messages speak, and where params.yaml has it."""
+
+    who: ClassVar[str] = "teacher"
+    section: ClassVar[str] = "generate.teacher"
 
     base_url: str = Field(
         "",
@@ -132,8 +135,8 @@ class Endpoint:
             else:
                 self._next = max(self._next, time.monotonic() + seconds)  # holds for all
         raise Unavailable(
-            f"the teacher at {self._address.base_url} does not answer: {problem} ({attempt + 1} tries). "
-            "Check that it runs and can handle generate.teacher.concurrency and requests_a_minute (params.yaml)."
+            f"the {self._address.who} at {self._address.base_url} does not answer: {problem} ({attempt + 1} tries). "
+            f"Check that it runs and can handle {self._address.section}.concurrency and requests_a_minute (params.yaml)."
         )
 
     async def _turn(self) -> None:
@@ -148,7 +151,7 @@ class Endpoint:
         except ValidationError:
             raise StageError(
                 f"{self._url} answers, but not as OpenAI's chat protocol does: {self._shown(body.decode(errors='replace'))!r}. "
-                "generate.teacher.base_url usually ends in /v1 (params.yaml)."
+                f"{self._address.section}.base_url usually ends in /v1 (params.yaml)."
             ) from None
         choice, usage = completion.choices[0], completion.usage or _Usage()
         message = choice.message
@@ -168,14 +171,17 @@ class Endpoint:
         answer = f"{status} {self._shown(message)}".strip()
         if status in {401, 403}:
             how = "The key in" if self._key else "No key was sent: set"
-            raise StageError(f"the teacher at {where} refuses access: {answer}. {how} the environment variable {self._address.key_from}.")
+            raise StageError(
+                f"the {self._address.who} at {where} refuses access: {answer}. {how} the environment variable {self._address.key_from}."
+            )
         if status == 402 or code in SPENT:
-            raise StageError(f"the teacher at {where} requires payment: {answer}. What was answered is kept; then run again.")
+            raise StageError(f"the {self._address.who} at {where} requires payment: {answer}. What was answered is kept; then run again.")
         if status in ONE:
             raise Refused(answer)
         if status not in AGAIN:
             raise StageError(
-                f"the teacher at {where} does not know this URL or model: {answer}. See base_url and model (params.yaml, generate.teacher)."
+                f"the {self._address.who} at {where} does not know this URL or model: {answer}. "
+                f"See base_url and model (params.yaml, {self._address.section})."
             )
         return answer
 
@@ -184,7 +190,8 @@ class Endpoint:
         wait = retry_after(header)
         if wait is not None and wait > self._address.max_wait_seconds:
             raise Unavailable(
-                f"the teacher at {self._address.base_url} wants {wait:.0f} s without requests, more than generate.teacher.max_wait_seconds "
+                f"the {self._address.who} at {self._address.base_url} wants {wait:.0f} s without requests, more than "
+                f"{self._address.section}.max_wait_seconds "
                 f"({self._address.max_wait_seconds:g}, params.yaml). What was answered is kept; run again later."
             )
         return wait

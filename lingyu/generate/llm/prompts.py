@@ -16,9 +16,9 @@ FOLDER = Path(__file__).parent / "prompts"
 BLANK = re.compile(r"\{\{(\w+)\}\}")
 
 
-def messages(name: str, language: Language, fields: dict[str, str]) -> list[dict[str, str]]:
+def messages(name: str, language: Language, fields: dict[str, str], folder: Path = FOLDER) -> list[dict[str, str]]:
     """The prompt as chat messages, every blank filled."""
-    roles = zip(("system", "user"), parts(name, language), strict=True)
+    roles = zip(("system", "user"), parts(name, language, folder), strict=True)
     return [{"role": role, "content": BLANK.sub(lambda blank: fields[blank[1]], text)} for role, text in roles]
 
 
@@ -38,6 +38,6 @@ def check(methods: dict[str, Sequence[str]]) -> None:
 
 
 @cache
-def parts(name: str, language: Language) -> tuple[str, str]:
-    system, _, user = (FOLDER / f"{name}.{language}.md").read_text(encoding="utf-8").partition("\n---\n")
+def parts(name: str, language: Language, folder: Path = FOLDER) -> tuple[str, str]:
+    system, _, user = (folder / f"{name}.{language}.md").read_text(encoding="utf-8").partition("\n---\n")
     return system.strip(), user.strip()

@@ -43,14 +43,15 @@ def hash_of(request: dict[str, Any], variant: int) -> str:
 class Record:
     """The exchanges of a journal and of earlier outputs. In memory are only their places."""
 
-    def __init__(self, journal: Path, earlier: Path | None = None) -> None:
+    def __init__(self, journal: Path, earlier: Path | None = None, wait: bool = False) -> None:
+        """wait: for another process that has the journal, instead of raising StageError."""
         journal.parent.mkdir(parents=True, exist_ok=True)
         self._file = os.open(journal, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(self._file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
             os.close(self._file)
-            raise StageError(f"{journal} is in use: another run is asking the teacher. Wait for it, or stop it.") from None
+            raise StageError(f"{journal} is in use: another run is asking. Wait for it, or stop it.") from None
         self._places: dict[str, tuple[int, int]] = {}
         self._end = 0
         for line in (line for line in all_lines(journal) if line.endswith(b"\n")):

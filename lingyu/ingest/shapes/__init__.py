@@ -26,12 +26,13 @@ from lingyu.ingest.shapes.talk import (
     from_messages,
     from_pair,
     from_question,
+    from_rubric,
     parsed,
 )
 from lingyu.ingest.shapes.texts import LABEL, from_label, from_text
 from lingyu.ingest.shapes.threads import AUTHOR, NESTED, POST, REPLIES, from_thread
 from lingyu.ingest.shapes.trees import ROOT, from_mapping, from_tree, gathered, has_mapping, has_replies, has_tree
-from lingyu.ingest.shapes.values import ANSWER, DATES, INPUT, QUESTION, REASONING, TEXT, TITLE, Common, Made, Misfit, Values, named
+from lingyu.ingest.shapes.values import ANSWER, DATES, INPUT, QUESTION, REASONING, RUBRICS, TEXT, TITLE, Common, Made, Misfit, Values, named
 from lingyu.records import Dialogue, Preference, Row
 from lingyu.text.dates import day_of_field
 
@@ -195,6 +196,7 @@ SHAPES = [
     Shape("conversation", (TALK,), from_messages, (SYSTEM,), has_talk),
     Shape("passages", (("paragraphs",),), from_passages, (TITLE,)),
     Shape("passage", (PAIRS, (*PASSAGE, *TEXT)), from_passage, (TITLE, ("answers", "答案")), has_pairs),
+    Shape("question with a rubric", ((*QUESTION, *STEM), RUBRICS), from_rubric, (ANSWER, *BEFORE)),
     Shape("exam", (STEM, OPTIONS, RIGHT), from_exam),
     Shape("exam in columns", (STEM, ("a",), ("b",), RIGHT), from_columns),
     Shape("consultation", (("laws",), QUESTION, ANSWER), from_laws, BEFORE),

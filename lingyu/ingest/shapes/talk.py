@@ -14,6 +14,7 @@ from lingyu.ingest.shapes.values import (
     INPUT,
     QUESTION,
     REASONING,
+    RUBRICS,
     Common,
     Made,
     Misfit,
@@ -24,8 +25,9 @@ from lingyu.ingest.shapes.values import (
     text_of,
     texts,
 )
-from lingyu.records import Dialogue, Document, Message, Preference
+from lingyu.records import RUBRIC, Dialogue, Document, Message, Preference, is_rubric
 from lingyu.text.legal import LAW
+from lingyu.text.normalise import language_of
 
 TALK = (
     "messages", "conversations", "conversation", "dialogue", "dialog", "dialogues", "dialogs", "chat", "turns", "utterances",
@@ -286,6 +288,17 @@ def from_question(values: Values, common: Common) -> Made:
         return
     answers = distinct(texts(answers_of(given), named(values, ANSWER)))
     yield from question_rows(values, questions, answers, common)
+
+
+def from_rubric(values: Values, common: Common) -> Made:
+    """A question with a rubric in place of the right answer, of which it may be a part. It is only asked, and never learnt."""
+    name, question = named(values, RUBRICS), text_of(values, *QUESTION, *STEM)
+    rubric = "\n".join(texts(values[name], name)).strip()
+    if answer := text_of(values, *ANSWER, required=False).strip():
+        rubric = f"{rubric}\n{'参考答案：' if language_of(rubric) == 'zh' else 'Right answer: '}{answer}"
+    fields = common.given("dialogues", question, "")
+    task = fields["task"] if is_rubric(fields["task"]) else f"{RUBRIC}_{fields['task']}".rstrip("_")
+    yield "dialogues", Dialogue(**fields | {"task": task}, messages=[*prompt_messages(values, question, common), assistant(rubric)])
 
 
 def from_item(values: Values, common: Common) -> Made:

@@ -16,6 +16,7 @@ Made = Iterator[tuple[str, Row]]  # the table and the row
 # Alternative names of a field. Case, and - or space for _, are ignored.
 QUESTION = ("question", "query", "ask", "prompt", "instruction", "questions", "问题", "提问")
 ANSWER = ("answer", "response", "output", "completion", "answers", "回答", "答案", "答复")
+RUBRICS = ("rubric", "rubrics", "评分标准", "评分细则", "评分规则")  # what a judge scores an answer by
 INPUT = ("input", "输入", "context")  # what an instruction is about
 REASONING = ("reasoning", "reasoning_content", "think", "thinking", "complex_cot", "推理", "思考")
 TEXT = ("text", "content", "sentence", "文本", "正文", "内容")
