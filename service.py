@@ -1,7 +1,7 @@
 """The service as BentoML runs it: `bentoml serve out/package/bento`.
 
-Model, knowledge base, settings and pages are next to this file in the Bento. LINGYU_CONTENT sets another folder with the same
-layout for development. If LINGYU_API_KEYS (comma-separated) is set, /v1 and /metrics require one of these keys.
+Model, knowledge base, settings, pages and the evaluation report are next to this file in the Bento. LINGYU_CONTENT sets another folder
+with the same layout for development. If LINGYU_API_KEYS (comma-separated) is set, /v1 and /metrics require one of these keys.
 """
 
 import os
@@ -29,7 +29,7 @@ def answers() -> Answers:
 # BentoML's own limit counts requests whose body has not arrived, its metrics keep every path that anybody makes up, and its access log
 # prints decoded paths, line breaks included. The app has a limit, figures and a log of its own (lingyu/serve/record.py).
 @bentoml.service(name="lingyu", workers=1, traffic={"timeout": 300}, metrics={"enabled": False}, logging={"access": {"enabled": False}})
-@bentoml.asgi_app(make_app(answers, HERE / "web" / "pages"), path="/")
+@bentoml.asgi_app(make_app(answers, HERE / "web" / "pages", CONTENT / "report"), path="/")
 class Assistant:
     """Answers questions in the domain its model was tuned for."""
 

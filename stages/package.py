@@ -3,6 +3,7 @@
 Reads   out/select/model             the winner
         out/select/winner.json       which checkpoint it is
         out/select/leaderboard.csv   its metrics and those of the base
+        out/select/report.html       the evaluation report, which the service shows at /report
         out/index/knowledge          the knowledge base of professional mode
         out/clean/tables             sources and licences for the card
         service.py, bentofile.yaml, web/pages, lingyu/serve, lingyu/retrieve, lingyu/records.py, lingyu/files.py, lingyu/errors.py,
@@ -29,8 +30,8 @@ from typing import Any, Literal
 import yaml
 from pydantic import Field, NonNegativeInt, PositiveInt, field_validator
 
-from lingyu.files import hashes, read_json, read_tables, write_json
-from lingyu.release import card, manifest
+from lingyu.files import hashes, read_json, read_tables, sha256, write_json
+from lingyu.release import card, manifest, report_page
 from lingyu.serve.modes import MODES
 from lingyu.stage import StageError, StageParams, start
 
@@ -103,6 +104,11 @@ class Params(StageParams):
         description="Professional mode. before: the passages found stand before the question, for models trained to read them "
         "(generate.retrieval). none: the model answers by itself, and the answer is checked against the passages.",
     )
+    report: bool = Field(
+        True,
+        description="The service shows the evaluation report of its model at /report: with the test questions and right answers, to "
+        "everybody who reaches its pages. false leaves it out.",
+    )
     skills: dict[str, str] = Field(
         {},
         description="System prompts by name: {summary: 用三句话概括。}. A request names one behind the model: lingyu-tiny-drone:summary.",
@@ -120,12 +126,14 @@ class Params(StageParams):
         return card.About(self.name, self.title, self.about_en, self.about_zh, self.licence, self.base_model, self.authors)
 
     def settings(self) -> dict[str, Any]:
-        served = self.model_dump(exclude={"name", "title", "about_en", "about_zh", "licence", "base_model", "authors"})
+        served = self.model_dump(exclude={"report", "name", "title", "about_en", "about_zh", "licence", "base_model", "authors"})
         return {"model": self.name, **served}
 
 
-def run(params: Params, model: Path, winner: Path, leaderboard: Path, knowledge: Path, tables: Path, top: Path, out: Path) -> None:
-    put_bento(params, model, knowledge, top, out / "bento")
+def run(
+    params: Params, model: Path, winner: Path, leaderboard: Path, report: Path, knowledge: Path, tables: Path, top: Path, out: Path
+) -> None:
+    put_bento(params, model, knowledge, report if params.report else None, top, out / "bento")
 
     best = read_json(winner)["checkpoint"]
     measured = read_leaderboard(leaderboard)
@@ -146,15 +154,17 @@ def run(params: Params, model: Path, winner: Path, leaderboard: Path, knowledge:
     )
 
 
-def put_bento(params: Params, model: Path, knowledge: Path, top: Path, bento: Path) -> None:
+def put_bento(params: Params, model: Path, knowledge: Path, report: Path | None, top: Path, bento: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         code, store = Path(folder, "code"), Path(folder, "store")
         put_code(top, code)
-        content = {"code": hashes(code), "model": hashes(model), "knowledge": hashes(knowledge)}
+        content = {"code": hashes(code), "model": hashes(model), "knowledge": hashes(knowledge), "report": sha256(report) if report else ""}
         built = build(code, params.name, manifest.digest([content, params.settings()]), store)
         shutil.copytree(built, bento)
     shutil.copytree(model, bento / "src" / "model")
     shutil.copytree(knowledge, bento / "src" / "knowledge")
+    if report:
+        report_page.put(report, bento / "src" / "report")
     write_json(bento / "src" / "settings.json", params.settings())
     description = yaml.safe_load((bento / "bento.yaml").read_text(encoding="utf-8"))
     description["creation_time"] = NO_TIME
@@ -206,6 +216,7 @@ if __name__ == "__main__":
         model=Path("out/select/model"),
         winner=Path("out/select/winner.json"),
         leaderboard=Path("out/select/leaderboard.csv"),
+        report=Path("out/select/report.html"),
         knowledge=Path("out/index/knowledge"),
         tables=Path("out/clean/tables"),
         top=Path("."),

@@ -7,7 +7,8 @@ those that the winner is compared with in `pairs`. Each such look at a test is c
 Reads   out/evaluate                dev predictions, metrics and file hashes of each checkpoint of params.yaml, evaluate.candidates
         out/mix/test                questions, domain, general, preference (.parquet)
         out/reward/model            scores replies to the test as evaluate does
-        answers                     what models of others answered to the test, NAME.jsonl; shown beside the rest, never chosen
+        answers                     what models of others answered to the test, NAME.jsonl; shown beside the rest, never chosen; in
+                                    compared/ results of `lingyu compare`, NAME.json, which the report shows
         out/clean/tables            the passages that right answers rest on, for the report
         web/report                  the template of the report
 Writes  out/select/model            a copy of the winner
@@ -35,12 +36,12 @@ from typing import Any, Self
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 
 from lingyu import last_run, statistics
-from lingyu.evaluate import items, metrics, predict
+from lingyu.evaluate import items, judged, metrics, predict
 from lingyu.evaluate.answers import read_answers
 from lingyu.evaluate.metrics import Change, Measure, Prediction
 from lingyu.evaluate.settings import Settings
 from lingyu.files import hashes, read_json, read_table, short_hash, write_json, write_table
-from lingyu.judge import scores
+from lingyu.judge import results, scores
 from lingyu.judge.rubric import Judge
 from lingyu.records import Question
 from lingyu.select import evidence, gate, report
@@ -205,6 +206,8 @@ def run(params: Params, made: Path, test: Path, reward: Path, answers: Path, tab
         against=report.against(winner, {**asked, **external}, rules.primary, params.level, params.resamples, params.seed),
         curves={name: checkpoint["curve"] for name, checkpoint in about.items() if checkpoint["curve"]},
         confusions={name: metrics.confusion_rows(rows) for name, rows in {**asked, **external}.items()},
+        judge=judged_by(judge, {**asked, **external}, tests, params),
+        compared=results.read(answers / "compared"),
         items=shown,
         worst=evidence.worst(shown, params.examples),
         level=params.level,
@@ -217,6 +220,16 @@ def run(params: Params, made: Path, test: Path, reward: Path, answers: Path, tab
             "Replay more general text (section mix), lower the learning rate (sft, align), or relax the gate (select.max_general_rise, "
             "select.margins)."
         )
+
+
+def judged_by(
+    judge: Judge, asked: Mapping[str, Sequence[Prediction]], tests: Mapping[str, Mapping[str, Measure]], params: Params
+) -> dict[str, Any] | None:
+    """What the report says of a judge and its scores; None where there was none."""
+    told = {name: scores.told(rows, params.resamples, params.seed) for name, rows in asked.items()}
+    told = {name: each for name, each in told.items() if each["judged"]}
+    names = dict.fromkeys(metric for name in told for metric in tests[name] if judged.is_score(metric))
+    return {"model": judge.model, "scale": judge.scale, "metrics": list(names), "told": told} if told else None
 
 
 def rules_of(params: Params, measured: Sequence[Mapping[str, Measure]]) -> Rules:

@@ -421,6 +421,8 @@ def test_the_bento_of_a_family_serves_it(out, knowledge, tmp_path):
     write_tables(tmp_path / "tables", {"documents": [DOCUMENT], "facts": FACTS})
     params = package.Params(name="gemma-test", title="G", about_en="A.", about_zh="答。", base_model="google/gemma-3-270m", licence="gemma")
     paths = {"winner": tmp_path / "winner.json", "leaderboard": tmp_path / "leaderboard.csv", "tables": tmp_path / "tables"}
+    (tmp_path / "report.html").write_text("<h1>Report</h1>")
+    paths["report"] = tmp_path / "report.html"
 
     package.run(params, model=model, knowledge=knowledge, **paths, top=TOP, out=tmp_path / "package")
 

@@ -26,6 +26,8 @@ def packed(content: Path, folder: Path) -> Path:
     (folder / "leaderboard.csv").write_text(LEADERBOARD)
     write_tables(folder / "tables", {"documents": [DOCUMENT], "facts": FACTS})
     paths = {"winner": folder / "winner.json", "leaderboard": folder / "leaderboard.csv", "tables": folder / "tables"}
+    (folder / "report.html").write_text("<style>\nh1 {}\n</style><h1>Report</h1><script>\n1;\n</script>")
+    paths["report"] = folder / "report.html"
     package.run(PARAMS, model=content / "model", knowledge=content / "knowledge", **paths, top=TOP, out=folder / "out")
     return folder / "out"
 
@@ -40,6 +42,8 @@ def test_the_same_input_gives_the_same_bento_and_release(content, tmp_path):
     assert str(tmp_path) not in (first / "bento/bento.yaml").read_text() + (first / "release/manifest.json").read_text()
     assert read_json(first / "bento/src/settings.json")["model"] == "tiny-test"
     assert (first / "bento/src/knowledge/chunks.parquet").is_file()
+    assert {path.name for path in (first / "bento/src/report").iterdir()} == {"index.html", "0.css", "1.js"}
+    assert 'href="static/report/0.css"' in (first / "bento/src/report/index.html").read_text()
 
     release = read_json(first / "release/manifest.json")
     files = hashes(first / "release")

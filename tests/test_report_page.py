@@ -1,10 +1,16 @@
 """The report as a person meets it: a real browser filters its items, follows a link to one, and reads it on a phone."""
 
+from pathlib import Path
+
 import pytest
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import Select
 from test_browser import browser  # noqa: F401  (a fixture)
 from test_select import made, selected  # noqa: F401  (fixtures)
+
+from lingyu.judge.server import Serving
+from lingyu.release import report_page
+from lingyu.serve.app import make_app
 
 
 @pytest.fixture
@@ -16,11 +22,26 @@ def page(tmp_path, made, browser):  # noqa: F811  (the fixtures)
     return browser
 
 
+@pytest.fixture(params=["file", "service"])
+def either(request, page, tmp_path):
+    """The report as a file, and as the service shows it under its Content-Security-Policy."""
+    if request.param == "file":
+        yield page
+        return
+    report_page.put(tmp_path / "select/report.html", tmp_path / "report")
+    with Serving(make_app(lambda: None, Path("web/pages"), tmp_path / "report"), 0) as serving:
+        page.get(f"{serving.url}report")
+        yield page
+
+
 def shown(page) -> int:
     return sum(item.is_displayed() for item in page.find_elements(By.CSS_SELECTOR, ".list > details"))
 
 
-def test_items_are_filtered_by_task_outcome_and_text_and_opened_by_a_link(page):
+def test_items_are_filtered_by_task_outcome_and_text_and_opened_by_a_link(either):
+    page = either
+    assert page.find_element(By.CSS_SELECTOR, ".bar rect").size["width"] > 5
+    assert page.find_element(By.CSS_SELECTOR, ".languages input").value_of_css_property("opacity") == "0"  # styled
     task, outcome = (Select(page.find_element(By.NAME, name)) for name in ("task", "outcome"))
     assert shown(page) == 11
 

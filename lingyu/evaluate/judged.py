@@ -25,3 +25,8 @@ def named(name: str) -> Metric | None:
         return Metric(name, name, unit="number")
     task = name.removesuffix(OF_TASK)
     return Metric(name, f"{PREFIX}{RUBRIC}", task, unit="number") if task != name and is_rubric(task) else None
+
+
+def is_score(name: str) -> bool:
+    """Whether a metric is the mean of a judge's points."""
+    return name != LACKING and (name.startswith(PREFIX) or named(name) is not None)

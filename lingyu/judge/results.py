@@ -1,12 +1,15 @@
 """The outcome of a comparison, of people and of models that judge alike: rankings, win rates, agreement. As JSON, and as lines to print."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from lingyu.files import read_json
 from lingyu.judge import agreement, ranking
 from lingyu.judge.ranking import Vote
 from lingyu.judge.sources import Comparison, Pairing
 from lingyu.judge.votes import Choice
+from lingyu.stage import StageError
 
 SCORES: Mapping[Choice, float] = {"one": 1.0, "other": 0.0, "tie": 0.5, "bad": 0.5}
 WORDS = {
@@ -82,6 +85,14 @@ def results(
                 "cohen"
             ].get(f"{name} · people"),
         }
+    return found
+
+
+def read(folder: Path) -> dict[str, dict[str, Any]]:
+    """The results in a folder, by the name of the file."""
+    found = {path.stem: read_json(path) for path in sorted(folder.glob("*.json"))}
+    if wrong := [name for name, each in found.items() if not isinstance(each, dict) or not {"pairs", "people", "judges"} <= each.keys()]:
+        raise StageError(f"{folder / wrong[0]}.json holds no results of `lingyu compare … --json FILE`.")
     return found
 
 

@@ -32,10 +32,12 @@ from lingyu.serve.wire import Chat, Form, Replies, Sent, Text, broken, stream, w
 STREAMED = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 
 
-def make_app(assistant: Callable[[], Assistant], web: Path) -> FastAPI:
-    """assistant: called at each request, because BentoML creates it after the app. web: the folder of the pages."""
+def make_app(assistant: Callable[[], Assistant], web: Path, report: Path | None = None) -> FastAPI:
+    """assistant: called at each request, because BentoML creates it after the app. web: the folder of the pages. report: that of the
+    evaluation report, which may be left out."""
     app = FastAPI(title="lingyu", docs_url=None, redoc_url=None, openapi_url="/openapi.json")
     figures, queue, store, kinds = Figures(), Queue(), feedback.opened(), questions.opened()
+    reported = report is not None and (report / "index.html").exists()
     if origins():
         app.add_middleware(CORSMiddleware, allow_origins=origins(), allow_methods=["GET", "POST"], allow_headers=["*"])
     app.add_middleware(Limits)
@@ -85,7 +87,8 @@ def make_app(assistant: Callable[[], Assistant], web: Path) -> FastAPI:
     @app.get("/v1/models", **describe.MODELS)
     async def models(request: Request) -> dict[str, Any]:
         check_key(request.headers.get("authorization", ""))
-        return {"object": "list", "data": [{**one, "feedback": store is not None} for one in assistant().models()]}
+        more = {"feedback": store is not None, "report": reported}
+        return {"object": "list", "data": [{**one, **more} for one in assistant().models()]}
 
     @app.get("/v1/models/{name:path}", **describe.MODEL)
     async def model(request: Request, name: str) -> dict[str, Any]:
@@ -172,6 +175,9 @@ def make_app(assistant: Callable[[], Assistant], web: Path) -> FastAPI:
     for path, folder in PAGES.items():
         app.add_api_route(path, page_of(web / folder / "index.html"), methods=["GET"], include_in_schema=False)
         app.mount(f"/static/{folder}", StaticFiles(directory=web / folder))
+    if report and reported:
+        app.add_api_route("/report", page_of(report / "index.html"), methods=["GET"], include_in_schema=False)
+        app.mount("/static/report", StaticFiles(directory=report))
     app.openapi = describe.completed(app)  # type: ignore[method-assign]
     # BentoML answers what matches no route by itself, in a form of its own and past the log.
     app.router.routes.append(Mount("/", app=unmatched(list(app.router.routes))))

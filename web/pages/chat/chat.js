@@ -34,6 +34,7 @@ async function loadModel() {
   at("model").textContent = served.id;
   for (const mode of document.querySelectorAll("[name=mode]")) mode.parentElement.hidden = !served.modes.includes(mode.value);
   at("forgets").hidden = served.history_turns > 0;
+  at("report").hidden = !served.report;
   if (!served.modes.includes("professional")) document.querySelector("[value=plain]").checked = true;
 }
 
