@@ -23,6 +23,7 @@ from lingyu.select.names import name_of
 REPORTS = Path(".lingyu/retrain/reports")
 ADDRESS = "LINGYU_REPORTS"  # where REPORTS is served; `make schedule` sets it
 KEPT = 20  # reports
+SHOWN = 30  # files
 OUT = Path("out")
 
 
@@ -104,35 +105,42 @@ def warnings_of_validate(out: Path = OUT) -> list[str]:
 
 
 def leaderboard(out: Path = OUT) -> str:
-    """The test figures of the checkpoints that were asked, a column for each."""
-    file = out / "select" / "leaderboard.csv"
+    """The test figures of the checkpoints that were asked, a column for each, the winner's with its interval. A page is narrow."""
+    file, winner = out / "select" / "leaderboard.csv", out / "select" / "winner.json"
     if not file.exists():
         return ""
+    won = read_json(winner)["checkpoint"] if winner.exists() else ""
     values: dict[str, dict[str, dict[str, str]]] = {}
     with file.open(encoding="utf-8", newline="") as rows:
         for row in csv.DictReader(rows):
             values.setdefault(row["metric"], {})[row["checkpoint"]] = row
     names = list(dict.fromkeys(checkpoint for by_name in values.values() for checkpoint in by_name))
     lines = [
-        f"| {name_of(metric).zh} {name_of(metric).en} | {' | '.join(figure(by_name.get(name)) for name in names)} |"
+        f"| {name_of(metric).zh} {name_of(metric).en} | {' | '.join(figure(by_name.get(name), name == won) for name in names)} |"
         for metric, by_name in values.items()
     ]
     return "\n".join([f"| metric 指标 | {' | '.join(names)} |", "| --- " + "| ---: " * len(names) + "|", *lines])
 
 
-def figure(row: dict[str, str] | None) -> str:
-    return f"{float(row['value']):.3f} [{float(row['low']):.3f}, {float(row['high']):.3f}]" if row else "–"
+def figure(row: dict[str, str] | None, with_interval: bool) -> str:
+    if row is None:
+        return "–"
+    value = f"{float(row['value']):.3f}"
+    return f"**{value}** {float(row['low']):.3f}–{float(row['high']):.3f}" if with_interval else value
 
 
 def rows(out: Path = OUT) -> str:
-    """The rows of each file, from reading to training."""
+    """The rows of each file, from reading to training; the sum first, then the largest files."""
     account = ledger_report.read_account(out)
     if not account.stages:
         return ""
-    words = {name: f"{ledger_report.WORDS['zh'][name]} {word}" for name, word in ledger_report.WORDS["en"].items()}
-    head, *lines = ledger_report.overview(account, words)
-    aligned = ["| " + " | ".join(head) + " |", "| --- " + "| ---: " * (len(head) - 2) + "| --- |"]
-    return "\n".join([*aligned, *("| " + " | ".join(line) + " |" for line in lines)])
+    _, *lines = ledger_report.overview(account, ledger_report.WORDS["en"])
+    files = sorted(lines[:-1], key=lambda line: -int(line[1] if line[1].isdigit() else 0))
+    # file, read, rejected, clean, train, dev, test, generated, approved, in training, in dev, in test, methods
+    shown = [(line[0], line[1], line[3], "/".join(line[4:7]), line[7], "/".join(line[9:12])) for line in (lines[-1], *files[:SHOWN])]
+    head = "| file 文件 | read 读入 | clean 清洗后 | train/dev/test | made 生成 | used 使用 |"
+    more = f"\n\nThe other {len(files) - SHOWN} files: `lingyu ledger`. 其余文件见该命令。" if len(files) > SHOWN else ""
+    return "\n".join([head, "| --- " + "| ---: " * 5 + "|", *(f"| {' | '.join(line)} |" for line in shown)]) + more
 
 
 def reports(run: str, address: str, out: Path = OUT) -> str:

@@ -222,7 +222,8 @@ def updated(params: Params, found: Found, target: str | None, pull: bool, limit:
         rename("nothing new")
         get_run_logger().info("%s\n%s", NOTHING, triggers.plain(found.looks))
         return None
-    rename(found.news.title() or f"changed: {', '.join(stale)}")
+    others = f" and {len(stale) - 3} more" if len(stale) > 3 else ""
+    rename(found.news.title() or f"changed: {', '.join(stale[:3])}{others}")
     looked = f"{triggers.markdown(found.looks)}\n\n{changes([step.name for step in steps], changed)}\n\n{found.news.markdown()}"
     publish("what-changed", looked, "Why this run began 本次运行的原因")
 

@@ -10,6 +10,8 @@ stages up to date, pushes their outputs, and commits its dvc.lock to that branch
 
 import argparse
 import os
+import subprocess
+import sys
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -32,6 +34,7 @@ from lingyu.stage import StageError
 
 LOCK, DVC_LOCK = Path(".lingyu/retrain/lock"), Path("dvc.lock")
 POLL_SECONDS = 2.0
+GPU = "gpu"  # meta.runner of the stages that want one
 
 
 def given(params: Retries, job: dag.Job, names: list[str], files: list[Path]) -> None:
@@ -110,13 +113,29 @@ def stages(names: list[str], branch: str) -> None:
     with lock.held(LOCK, f"stages {runtime.flow_run.name}") as held, commands.of_a_run(held):
         commits.git("fetch", "--quiet", remote, branch)
         commits.git("checkout", "--quiet", "--force", "--detach", "FETCH_HEAD")
-        if sources := sources_of(names, {step.name: step for step in dag.steps()}):
+        steps = {step.name: step for step in dag.steps()}
+        if any(steps[name].runner == GPU for name in names) and (fault := without_gpu()):
+            get_run_logger().warning("%s: %s", ", ".join(names), fault)
+        if sources := sources_of(names, steps):
             retried(params, "dvc", "pull", *sources)
         for name in names:
             stage.with_options(name=name, task_run_name=name)(params, name)
         retried(params, "dvc", "push", *names)
         commit = commits.snapshot([DVC_LOCK], f"Made by {runtime.flow_run.name}: {', '.join(names)}")
         commits.git("push", "--quiet", remote, f"{commit}:refs/heads/{branch}")
+
+
+def without_gpu() -> str:
+    """Why torch has no GPU on this runner; "" if it has one."""
+    code = "import torch; print(torch.__version__, torch.version.cuda or torch.version.hip or '-', torch.accelerator.is_available())"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False).stdout.split()
+    if len(said) != 3:
+        return "torch cannot be imported on this runner. `make setup` in its clone. 本节点无法导入 torch。"
+    version, build, available = said
+    if available == "True":
+        return ""
+    why = "is built for the processor alone" if build == "-" else f"(for {build}) finds no GPU: `nvidia-smi`"
+    return f"torch {version} of this runner {why}; the stages run on the processor. 本节点的 torch 无法使用 GPU，将使用 CPU 运行。"
 
 
 def own() -> dict[str, Any]:

@@ -83,7 +83,7 @@ def test_a_better_model_is_committed_pushed_released_and_tagged_and_a_worse_one_
     assert Path("releases", version, "model.safetensors").read_text() == "0.7"
     assert git(project, "branch", "--show-current") == "retrain"
     assert git(project, "status", "--porcelain") == ""
-    assert git(project, "log", "--format=%s", "-2").splitlines() == [f"Release {version}", "Retrain: data and models of the last run"]
+    assert git(project, "log", "--format=%s", "-2").splitlines() == [f"Release {version}", "Retrain: 1 changed document"]
     assert "Release recommended" in git(project, "log", "--format=%b", "-1", "HEAD~1")
     assert (
         git(tmp_path / "origin.git", "rev-parse", "retrain", f"release-{version}^{{}}").splitlines()

@@ -10,7 +10,7 @@ import yaml
 from retraining import begun, dvc, environment, git, log, wait_until
 from retraining import project as small_project
 
-from flows import dag, retrain
+from flows import dag, retrain, runners
 from flows.dag import Step
 from lingyu.stage import StageError
 
@@ -116,6 +116,9 @@ def test_each_stage_runs_in_the_clone_of_its_runner_and_a_runner_that_was_lost_g
         retrain.retrain(commit=True, push=True)
 
         assert (top / "out/report").read_text() == "a rule pretrain gpu sft gpu score lab\n"
+        if fault := runners.without_gpu():
+            assert log(tmp_path / "gpu").count(fault[:40]) == 1
+            assert fault[:40] not in log(tmp_path / "lab")
         assert git(top, "status", "--porcelain") == ""
         assert git(tmp_path / "origin.git", "branch", "--format=%(refname:short)").split() == ["main", "retrain"]
         assert not (tmp_path / "gpu/data").exists()

@@ -113,7 +113,7 @@ def incomparable(reason: str) -> str:
 
 
 def table(compared: Compared, rules: Rules) -> str:
-    head = ["| metric 指标 | champion 已发布 | challenger 新模型 | difference 差值 | items 题数 | may lose 允许下降 |", "| --- " * 6 + "|"]
+    head = ["| metric 指标 | champion 冠军 | challenger 新 | difference 差值 | items 题 | margin 限度 |", "| --- " * 6 + "|"]
     lines = [(rules.primary, compared.primary, "–"), *((name, one.change, f"{one.margin:g}") for name, one in compared.guarded.items())]
     return "\n".join(
         [

@@ -116,7 +116,7 @@ class News:
                 cells = [signs(self.rows.get((table, part), Counter())) for part in PARTS]
                 if any(cell != "–" for cell in cells):
                     lines.append(f"| {table} | {' | '.join(cells)} |")
-            lines += ["", "+ added 新增, ~ changed 修改, → moved here from another part 由其他部分移入, − gone 删除"]
+            lines += ["", "Signs 符号: + added 新增, ~ changed 修改, → moved here from another part 由其他部分移入, − gone 删除"]
         return "\n".join([*lines, *(f"\n> ⚠ {warning}" for warning in self.warnings())])
 
     def plain(self) -> str:
