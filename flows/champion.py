@@ -15,7 +15,7 @@ from lingyu.evaluate.scorer import Prediction
 from lingyu.evaluate.settings import Settings
 from lingyu.files import read_json, read_table, short_hash, write_table
 from lingyu.release import compare
-from lingyu.release import manifest as about
+from lingyu.release import lineage as about
 from lingyu.retrain import champion
 from lingyu.retrain.champion import Decision
 from lingyu.select import gate
@@ -37,7 +37,7 @@ def decision() -> Decision:
     last, now = entries[-1], {**about.lineage(Path()), **read_json(MANIFEST)}
     if compare.weights(last) == compare.weights(now):
         return Decision(False, "The winner is the released model; there is nothing to release. 胜出模型即已发布的模型，无需发布。")
-    answers = champion.kept_answers(last, now["stages"], scoring(now["winner"]), WORK / "answers") or asked(last, now)
+    answers = champion.kept_answers(last, now["stages"], scoring(now["winner"]), RECORD.parent, WORK / "answers") or asked(last, now)
     if answers is None:
         reason = f"the weights of {last['version']} are neither in DVC's cache nor in {RECORD.parent}"
         return Decision(False, champion.incomparable(reason))

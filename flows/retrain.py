@@ -36,7 +36,7 @@ from flows.commands import retried
 from flows.release import release as release_flow
 from lingyu.files import read_json
 from lingyu.retrain import commits, lock, new_data, tree, triggers, webhook
-from lingyu.retrain.champion import Decision
+from lingyu.retrain.champion import KEPT, Decision
 from lingyu.retrain.new_data import News, State
 from lingyu.review.import_decisions import corpus_of
 from lingyu.stage import StageError
@@ -294,7 +294,7 @@ def message(found: Found, decision: Decision, approval: Approval | None) -> str:
 def recorded(branch: str, found: Found) -> list[str]:
     """Commit the record of the release, and give the commit a tag; the tag."""
     version = found.released
-    commits.committed(branch, [champion.RECORD], f"Release {version}")
+    commits.committed(branch, [champion.RECORD, champion.RECORD.parent / KEPT], f"Release {version}")
     commits.tagged(f"release-{version}", "\n\n".join(filter(None, [f"Release {version}", found.news.plain()])))
     return [f"release-{version}"]
 

@@ -11,6 +11,8 @@ lingyu plan [STAGE]                           memory, disk and time of each trai
 lingyu evaluate TARGET --items FILE           a model's folder, an endpoint or a file of answers, asked the questions of a file
 lingyu diff RUN RUN                           which items two evaluations answer differently, and whether that is chance
 lingyu compare A B [C…]                       a page on which people compare answers blind; win rates, Bradley–Terry, Elo, kappa
+lingyu verify RELEASE [--key PUBLIC.pem]      whether the files, signature and lineage of a release hold
+lingyu rebuild RELEASE                        make a release again from git and the DVC remote, and compare
 lingyu checkpoints [--remove STAGE|all]       what trainings that were killed or have ended left under .lingyu
 """
 
@@ -22,6 +24,7 @@ from typing import Any
 
 from lingyu.judge import command as compare
 from lingyu.ledger_report import WORDS, disagreements, is_outdated, read_account, render
+from lingyu.release import commands as releases
 from lingyu.stage import PARAMS_FILE, StageError, mapping_at, read_params
 
 
@@ -90,6 +93,7 @@ def main(arguments: list[str] | None = None) -> int:
     compare.add(comparing, language)
     add_judge(comparing)
     comparing.set_defaults(judge_of=lambda args: judge_of(args, common_of()))
+    releases.add(commands, language)
     args = parser.parse_args(arguments)
     try:
         status: int = args.run(args)

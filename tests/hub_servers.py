@@ -69,6 +69,7 @@ class Server:
         async def endpoint(request: Request) -> Response:
             self.asked.append(f"{request.method} {request.url.path}")
             public = request.method in {"GET", "HEAD"} and "whoami" not in request.url.path and "/users/me" not in request.url.path
+            public = public or request.url.path.endswith("/info/refs")
             if not public and request.headers.get("authorization") != f"Bearer {TOKEN}":
                 return self.unauthorised()
             return await call(request)
@@ -240,6 +241,7 @@ class ModelScopeServer(Server):
             (api + "/repos/models/{owner}/{name}/info/lfs/objects/batch", self.batch, ["POST"]),
             (api + "/repos/models/{owner}/{name}/commit/{revision}", self.commit, ["POST"]),
             ("/blob/{oid}", self.put_blob, ["PUT"]),
+            ("/{owner}/{name}.git/info/refs", self.refs, ["GET"]),
         ]
 
     def good(self, data: object = None) -> Response:
@@ -279,6 +281,15 @@ class ModelScopeServer(Server):
     async def revisions(self, request: Request) -> Response:
         tags = [{"Revision": tag, "CreatedAt": 1} for tag in self.find(request).tags]
         return self.good({"RevisionMap": {"Branches": [{"Revision": "master", "CreatedAt": 1}], "Tags": tags}})
+
+    async def refs(self, request: Request) -> Response:
+        """What git's own protocol begins with."""
+        repository = self.find(request)
+        if repository is None:
+            return Response("not found", 404)
+        named = {"refs/heads/master": repository.head} | {f"refs/tags/{tag}": commit for tag, commit in repository.tags.items()}
+        lines = ["# service=git-upload-pack\n", *(f"{commit} {name}\n" for name, commit in named.items())]
+        return Response("".join(f"{len(line) + 4:04x}{line}" for line in lines) + "0000", media_type="application/x-git-upload-pack")
 
     async def files(self, request: Request) -> Response:
         repository = self.find(request)

@@ -1,14 +1,13 @@
-"""The model card and the manifest: what they say, and that they say the same twice."""
+"""The model card: what it says, and that it says the same twice."""
 
 import json
-import subprocess
 
 import pytest
 import yaml
 from serving import DOCUMENT, FACTS
 
 from lingyu.files import write_json
-from lingyu.release import card, manifest
+from lingyu.release import card
 from lingyu.select.names import heading
 
 ABOUT = card.About("tiny", "Tiny · 小", "Answers.", "回答。", "apache-2.0", "", "Somebody")
@@ -83,51 +82,3 @@ def test_the_card_says_how_a_model_with_an_attached_part_is_loaded(model):
     assert "know(Path(folder))\ntokenizer = " in page
     assert "（prefix）" in page
     assert "know" not in plain.split("## 训练数据")[0].split("## 使用")[1]
-
-
-@pytest.fixture
-def repository(tmp_path):
-    def git(*arguments):
-        name = ["-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false"]
-        return subprocess.run(["git", "-C", str(tmp_path), *name, *arguments], check=True, capture_output=True, text=True).stdout.strip()
-
-    git("init", "-q")
-    return tmp_path, git
-
-
-def change(repository, path, commit=True):
-    folder, git = repository
-    (folder / path).parent.mkdir(parents=True, exist_ok=True)
-    with (folder / path).open("a") as file:
-        file.write("x")
-    if commit:
-        git("add", "-A")
-        git("commit", "-qm", path)
-    return manifest.commit(folder)
-
-
-def test_the_commit_is_the_last_that_can_change_the_model(repository):
-    made = change(repository, "stages/clean.py")
-    head = repository[1]("rev-parse", "HEAD")
-
-    assert made == {"commit": head, "changed_since": False}
-    for path in ("dvc.lock", "README.md", "docs/a.md", "tests/test_a.py"):
-        assert change(repository, path) == made
-    assert change(repository, "samples/drone/documents/rules.md")["commit"] != head
-    assert change(repository, "params.yaml", commit=False)["changed_since"] is True
-
-
-def test_without_git_the_commit_is_not_known(tmp_path):
-    assert manifest.commit(tmp_path) == {"commit": None, "changed_since": None}
-
-
-def test_upstream_holds_every_stage_that_still_is_but_its_own(tmp_path):
-    (tmp_path / "dvc.yaml").write_text(yaml.safe_dump({"stages": {"clean": {}, "sft": {}, "package": {}}}))
-    outs = {"outs": [{"path": "out/x", "md5": "abc"}]}
-    locked = {"package": outs, "sft@lora": outs, "sft@gone": outs, "gone": outs, "clean": outs}
-    (tmp_path / "dvc.lock").write_text(yaml.safe_dump({"stages": locked}))
-
-    found = manifest.upstream(tmp_path / "dvc.lock", tmp_path / "dvc.yaml", {"sft": {"candidates": {"lora": {}}}}, own="package")
-
-    assert found == {"clean": {"out/x": "abc"}, "sft@lora": {"out/x": "abc"}}
-    assert manifest.upstream(tmp_path / "no.lock", tmp_path / "dvc.yaml", {}, own="package") == {}

@@ -14,7 +14,7 @@ from flows import champion as flow
 from flows.release import remember
 from lingyu.evaluate.scorer import Prediction
 from lingyu.files import hashes, read_json, read_table, write_json
-from lingyu.release import manifest as about
+from lingyu.release import lineage as about
 from lingyu.retrain import champion
 from lingyu.select.gate import Rules
 

@@ -23,6 +23,11 @@ SERVERS = {
 }
 
 
+@pytest.fixture(autouse=True)
+def no_waits(monkeypatch):
+    monkeypatch.setattr("lingyu.release.hubs.WAITS", [0.0, 0.0])
+
+
 @pytest.fixture(params=SERVERS)
 def server(request, tmp_path, monkeypatch):
     """A hub on loopback, with its client set to it."""

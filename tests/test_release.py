@@ -10,6 +10,7 @@ from miniature import dvc, git
 from flows import release as flow
 from flows.release import release
 from lingyu.files import hashes, read_json, write_json
+from lingyu.release.lineage import KEYS
 from lingyu.stage import StageError
 
 PARAMS = flow.Params(to=["folder"], folder=Path("releases"), huggingface="", modelscope="lab/drone", private=True, weights="all")
@@ -19,6 +20,7 @@ METRICS = {"fact_exact": {"value": 0.8, "low": 0.7, "high": 0.9, "count": 100}}
 @pytest.fixture
 def project(tmp_path, monkeypatch, prefect_server):
     """A project with a packaged model."""
+    monkeypatch.setattr("lingyu.release.hubs.WAITS", [0.0, 0.0])
     monkeypatch.chdir(tmp_path)
     write_json(Path("params.yaml"), {"release": PARAMS.model_dump(mode="json")})  # JSON is YAML too
     made = Path("out/package/release")
@@ -40,9 +42,30 @@ def test_a_release_is_named_by_its_content_and_written_down_once(project):
     packaged = hashes(Path("out/package/release"))
     assert {**hashes(released), "manifest.json": ""} == {**packaged, "manifest.json": ""}
     manifest = read_json(released / "manifest.json")
-    assert manifest.keys() == {"metrics", "files", "git", "stages", "parameters"}
+    assert manifest.keys() == {"metrics", "files", *KEYS}
     assert manifest["files"] == read_json(Path("out/package/release/manifest.json"))["files"]
     assert {path.name for path in Path("releases").iterdir()} == {entry["version"], "released.json"}
+    assert {path.stat().st_mode & 0o777 for path in released.iterdir()} == {0o644}
+
+
+@pytest.mark.slow
+def test_what_the_winner_made_of_the_test_is_kept_beside_the_record(project):
+    write_json(Path("out/package/release/manifest.json"), {**read_json(Path("out/package/release/manifest.json")), "winner": "sft-full"})
+    Path("out/select/test").mkdir(parents=True)
+    Path("out/select/test/sft-full.parquet").write_bytes(b"answers")
+
+    release(version="v1")
+
+    assert Path("releases/answers/v1.parquet").read_bytes() == b"answers"
+
+
+def test_without_git_nothing_is_released(project, monkeypatch):
+    monkeypatch.setenv("PATH", str(project))
+
+    with pytest.raises(StageError, match="git is not installed"):
+        release()
+
+    assert not Path("releases").exists()
 
 
 @pytest.mark.filterwarnings("ignore:_NoneStep:DeprecationWarning")  # of DVC's own index

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lingyu.files import read_json, sha256, write_json
+from lingyu.release import signature
+from lingyu.release.signature import SIGNATURE
 from lingyu.stage import StageError
 
 MANIFEST = "manifest.json"
@@ -20,12 +22,16 @@ Weights = Literal["all", "merged", "adapter"]
 
 
 @contextmanager
-def staged(package: Path, weights: Weights, root: Path, lineage: Mapping[str, Any]) -> Iterator[Path]:
-    """A clean folder with the files to release, verified against the output of `package`, and their manifest with the lineage."""
+def staged(package: Path, weights: Weights, root: Path, lineage: Mapping[str, Any], key: Path | None = None) -> Iterator[Path]:
+    """A clean folder with the files to release, verified against the output of `package`, their manifest with the lineage, and where a
+    private key is given their signature."""
     if not (package / MANIFEST).exists():
         raise StageError(f"{package / MANIFEST} is missing, so there is nothing to release. Run `dvc repro package` first.")
     manifest = read_json(package / MANIFEST)
     files = chosen(manifest["files"], weights, package)
+    # Named in the manifest, so that a release that lost its signature is not taken for one that had none.
+    signer = {"signer": signature.signer_of(key)} if key else {}
+    part = {} if weights == "all" else {"weights": weights}
     root.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=root, prefix=".staging-") as folder:
         stage = Path(folder) / "release"
@@ -33,11 +39,13 @@ def staged(package: Path, weights: Weights, root: Path, lineage: Mapping[str, An
             (stage / target).parent.mkdir(parents=True, exist_ok=True)
             link_or_copy(package / source, stage / target)
         digests = {target: manifest["files"][source] for target, source in files.items()}
-        write_json(stage / MANIFEST, {**manifest, **lineage, "files": digests})
+        write_json(stage / MANIFEST, {**manifest, **lineage, **part, **signer, "files": digests})
         if faults := differences(stage, stage):
             raise StageError(
                 "\n".join([f"{package} does not match its manifest:", *faults, "Run `dvc repro package`. Nothing was released."])
             )
+        if key:
+            signature.sign(stage, key)
         yield stage
 
 
@@ -67,17 +75,30 @@ def chosen(files: dict[str, str], weights: Weights, package: Path) -> dict[str, 
 
 
 def link_or_copy(source: Path, target: Path) -> None:
+    """A second name for the file where the disk allows it: weights are large. What is missing is reported by the comparison."""
+    if not source.exists():
+        return
     try:
         os.link(source.resolve(), target)
-    except FileNotFoundError:
-        pass  # reported by the comparison
     except OSError:
         shutil.copyfile(source, target)
 
 
+def readable(folder: Path) -> None:
+    """Modes as a web server or another account needs them: files that DVC linked are read-only for their owner alone."""
+    for path in (folder, *folder.rglob("*")):
+        path.chmod(0o755 if path.is_dir() else 0o644)
+
+
+def expected_files(folder: Path) -> dict[str, str]:
+    """The SHA-256 of every file that a release has, by its manifest."""
+    beside = [name for name in (MANIFEST, SIGNATURE) if (folder / name).is_file()]
+    return {**read_json(folder / MANIFEST)["files"], **{name: sha256(folder / name) for name in beside}}
+
+
 def differences(there: Path, ours: Path) -> list[str]:
     """A line for each file that is missing, changed or new in `there`, compared with the manifest in `ours`."""
-    expected = {**read_json(ours / MANIFEST)["files"], MANIFEST: sha256(ours / MANIFEST)}
+    expected = expected_files(ours)
     found = {path.relative_to(there).as_posix(): path for path in there.rglob("*") if path.is_file()}
     lines = []
     for path, digest in expected.items():

@@ -20,6 +20,7 @@ from lingyu.select import gate
 from lingyu.select.gate import Compared, Outcome, Rules
 
 TEST, ANSWERS, MODEL, REWARD = "out/mix/test", "out/select/test", "out/select/model", "out/reward/model"
+KEPT = "answers"  # beside the record of releases
 CODE = Path(__file__).parent.parent / "evaluate"
 
 WORDS: dict[Outcome, tuple[str, str]] = {
@@ -46,14 +47,20 @@ def scoring(settings: Mapping[str, Any]) -> str:
     return short_hash(*code, json.dumps(settings, sort_keys=True, default=str))
 
 
-def kept_answers(champion: Mapping[str, Any], now: Mapping[str, Mapping[str, str]], scored: str, out: Path) -> Path | None:
-    """The answers of the champion to today's test, copied to `out` from DVC's cache; None if they are of another test, or not there.
+def kept_answers(champion: Mapping[str, Any], now: Mapping[str, Mapping[str, str]], scored: str, releases: Path, out: Path) -> Path | None:
+    """The answers of the champion to today's test: those kept beside the record, or copied to `out` from DVC's cache. None if they are of
+    another test, or not there.
 
     champion: its entry in releases/released.json. now: the hashes of today's outputs, by stage.
     """
     then = champion.get("stages", {})
     same = all(output(then, path) == output(now, path) for path in (TEST, REWARD)) and champion.get("scoring") == scored
-    if not (same and output(then, TEST) and from_cache(output(then, ANSWERS), out)):
+    if not (same and output(then, TEST)):
+        return None
+    kept = releases / KEPT / f"{champion['version']}.parquet"
+    if kept.exists():
+        return kept
+    if not from_cache(output(then, ANSWERS), out):
         return None
     file = out / f"{champion.get('winner')}.parquet"
     return file if file.exists() else None
