@@ -6,12 +6,14 @@ Reads   out/select/model             the winner
         out/select/report.html       the evaluation report, which the service shows at /report
         out/index/knowledge          the knowledge base of professional mode
         out/clean/tables             sources and licences for the card
+        out/mix/dev                  questions (.parquet), by which an export in fewer bits is judged
         service.py, bentofile.yaml, web/pages, lingyu/serve, lingyu/retrieve, lingyu/records.py, lingyu/files.py, lingyu/errors.py,
         lingyu/metadata.py, lingyu/ingest, of lingyu/text asked_for.py, dates.py, legal.py, limits.py, marks.py, negation.py, normalise.py,
         numerals.py, sentences.py, symbols.py, of lingyu/clean checksums.py, names.py, ner.py, pii.py, written.py,
         and of lingyu/model attached.py, bottleneck.py, chat.py, prefix.py: the code that goes into the Bento
 Writes  out/package/bento            a Bento: `bentoml serve out/package/bento`
-        out/package/release          the model with README.md (its card) and manifest.json; a release adds its lineage to it
+        out/package/release          the model with README.md (its card) and manifest.json, and what package.export asks for; a release
+                                     adds its lineage to it
 
 bentoml builds the Bento from code alone; model and knowledge base are added afterwards because bentoml would copy them twice.
 """
@@ -30,6 +32,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import Field, NonNegativeInt, PositiveInt, field_validator
 
+from lingyu.export import gguf, quantized
 from lingyu.files import hashes, read_json, read_tables, sha256, write_json
 from lingyu.release import card, manifest, report_page
 from lingyu.serve.modes import MODES
@@ -109,6 +112,16 @@ class Params(StageParams):
         description="The service shows the evaluation report of its model at /report: with the test questions and right answers, to "
         "everybody who reaches its pages. false leaves it out.",
     )
+    export: list[Literal["gguf"]] = Field(
+        [],
+        description="Further forms of the model in out/package/release. gguf: one file for llama.cpp and Ollama, with the chat template.",
+    )
+    quantize: gguf.Quantize = Field(
+        "none", description="Of the export: none keeps the model's precision; q8_0 has 8 bits a weight, q4_0 has 4 (llama.cpp's names)."
+    )
+    most_changed: float = Field(
+        0.05, ge=0, le=1, description="Share of dev questions whose answer may change by quantize; more stops the stage."
+    )
     skills: dict[str, str] = Field(
         {},
         description="System prompts by name: {summary: 用三句话概括。}. A request names one behind the model: lingyu-tiny-drone:summary.",
@@ -126,12 +139,22 @@ class Params(StageParams):
         return card.About(self.name, self.title, self.about_en, self.about_zh, self.licence, self.base_model, self.authors)
 
     def settings(self) -> dict[str, Any]:
-        served = self.model_dump(exclude={"report", "name", "title", "about_en", "about_zh", "licence", "base_model", "authors"})
+        told = {"report", "export", "quantize", "most_changed"}
+        served = self.model_dump(exclude=told | {"name", "title", "about_en", "about_zh", "licence", "base_model", "authors"})
         return {"model": self.name, **served}
 
 
 def run(
-    params: Params, model: Path, winner: Path, leaderboard: Path, report: Path, knowledge: Path, tables: Path, top: Path, out: Path
+    params: Params,
+    model: Path,
+    winner: Path,
+    leaderboard: Path,
+    report: Path,
+    knowledge: Path,
+    tables: Path,
+    dev: Path,
+    top: Path,
+    out: Path,
 ) -> None:
     put_bento(params, model, knowledge, report if params.report else None, top, out / "bento")
 
@@ -142,6 +165,7 @@ def run(
     data = card.data_of(read_tables(tables))
     page = card.render(params.about(), model, data, best, measured.get(best, {}), measured.get("base", {}))
     (release / "README.md").write_text(page, encoding="utf-8")
+    exported = export(params, model, dev, release) if params.export else {}
     write_json(
         release / "manifest.json",
         {
@@ -149,9 +173,17 @@ def run(
             "winner": best,
             "libraries": manifest.libraries(),
             "metrics": measured.get(best, {}),
+            **exported,
             "files": hashes(release),
         },
     )
+
+
+def export(params: Params, model: Path, dev: Path, release: Path) -> dict[str, Any]:
+    """What the manifest says of it."""
+    changed = quantized.check(model, dev / "questions.parquet", params.quantize, params.max_tokens, params.most_changed)
+    gguf.write(model, release / f"{params.name}.gguf", params.name, params.quantize)
+    return {"gguf": {"quantize": params.quantize, **changed}}
 
 
 def put_bento(params: Params, model: Path, knowledge: Path, report: Path | None, top: Path, bento: Path) -> None:
@@ -219,6 +251,7 @@ if __name__ == "__main__":
         report=Path("out/select/report.html"),
         knowledge=Path("out/index/knowledge"),
         tables=Path("out/clean/tables"),
+        dev=Path("out/mix/dev"),
         top=Path("."),
         out=Path("out/package"),
     )

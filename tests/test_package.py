@@ -28,7 +28,7 @@ def packed(content: Path, folder: Path) -> Path:
     paths = {"winner": folder / "winner.json", "leaderboard": folder / "leaderboard.csv", "tables": folder / "tables"}
     (folder / "report.html").write_text("<style>\nh1 {}\n</style><h1>Report</h1><script>\n1;\n</script>")
     paths["report"] = folder / "report.html"
-    package.run(PARAMS, model=content / "model", knowledge=content / "knowledge", **paths, top=TOP, out=folder / "out")
+    package.run(PARAMS, model=content / "model", knowledge=content / "knowledge", **paths, dev=content / "dev", top=TOP, out=folder / "out")
     return folder / "out"
 
 
