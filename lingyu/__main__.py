@@ -113,6 +113,7 @@ def add_evaluation(commands: Any, language: str) -> None:
     evaluate.add_argument("--task", default="", help="what the questions are called, where the file does not say · 任务名")
     evaluate.add_argument("--column", action="append", default=[], metavar="OURS=THEIRS", help="question=题干 · 列名对应")
     add_judge(evaluate)
+    evaluate.add_argument("--people", type=Path, metavar="FILE", help="people's scores: id and a column each criterion · 人工打分文件")
     evaluate.add_argument("--out", type=Path, metavar="FOLDER", help="for the run; .lingyu/evaluate/… by default · 结果目录")
     evaluate.add_argument("--lang", choices=["zh", "en"], default=language)
     evaluate.set_defaults(run=run_evaluation)
@@ -143,6 +144,8 @@ def common_of() -> dict[str, Any]:
 def judge_of(args: argparse.Namespace, common: dict[str, Any]) -> dict[str, Any]:
     """The judge that the command asks for: none, that of params.yaml, or one at another address."""
     if args.judge is None:
+        if getattr(args, "people", None):
+            raise StageError("--people compares people's scores with a judge's: name one by --judge.")
         return {}
     own = dict(common.get("judge") or {})
     if args.judge:
@@ -176,7 +179,7 @@ def run_evaluation(args: argparse.Namespace) -> int:
         raise StageError(f"--column {wrong[0]}: write OURS=THEIRS, such as question=题干.")
     columns = dict(column.split("=", 1) for column in args.column)
     out = args.out or Path(".lingyu", "evaluate", short_hash(args.target, args.model, args.items.as_posix())[:8])
-    record = run.evaluate(args.target, args.items, out, settings, args.task, columns, args.model)
+    record = run.evaluate(args.target, args.items, out, settings, args.task, columns, args.model, args.people)
     for line in run.table(read_json(out / "metrics.json"), lambda metric: getattr(name_of(metric), args.lang)):
         print(line)
     for line in run.remarks(record):

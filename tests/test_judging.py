@@ -226,6 +226,25 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path, files):
     assert len(list(read_table(tmp_path / "run/questions.parquet", type(question())))) == 6
 
 
+def test_scores_are_compared_with_those_of_people(tmp_path, asked):
+    points = dict(zip(["c0", "c1", "c2", "c3", "c4", "c5"], (4, 4, 3, 5, 1, 4), strict=True))
+    write_jsonl(tmp_path / "people.jsonl", [{"id": id_, "accuracy": score, "remark": "x"} for id_, score in points.items()])
+    with serving(lambda body, _: Reply({"reason": "", **dict.fromkeys(form_of(body)[1:], 2 if "c4" in str(body) else 4)})) as server:
+        rows = scored(asked, judge_at(server), tmp_path)
+
+    found = scores.people_agree(rows, tmp_path / "people.jsonl", (1, 2, 3, 4, 5))
+
+    assert list(found) == ["accuracy"]
+    assert found["accuracy"]["kappa"] == pytest.approx(0.7692, abs=1e-4)  # of scikit-learn
+    assert found["accuracy"]["low"] <= found["accuracy"]["kappa"] <= found["accuracy"]["high"]
+    write_jsonl(tmp_path / "people.jsonl", [{"id": "c0", "accuracy": "好"}])
+    with pytest.raises(StageError, match="none of 1, 2, 3, 4, 5"):
+        scores.people_agree(rows, tmp_path / "people.jsonl", (1, 2, 3, 4, 5))
+    write_jsonl(tmp_path / "people.jsonl", [{"id": "elsewhere", "accuracy": 3}])
+    with pytest.raises(StageError, match="no score of an item that was judged"):
+        scores.people_agree(rows, tmp_path / "people.jsonl", (1, 2, 3, 4, 5))
+
+
 def test_a_judge_is_named_before_it_is_asked(files, capsys):
     assert main(["compare", *files, "--judge"]) == 1
     assert main(["compare", *files, "--judge", "example.com", "--judge-model", "x"]) == 1

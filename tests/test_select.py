@@ -399,7 +399,7 @@ def test_two_runs_give_the_same_bytes(tmp_path, made):
 
     selected(folder)
 
-    assert len(first) == 10 + len([*(folder / "align/dpo/model").iterdir()])
+    assert len(first) == 11 + len([*(folder / "align/dpo/model").iterdir()])
     assert first == {path: path.read_bytes() for path in (folder / "select").rglob("*") if path.is_file()}
 
 

@@ -21,15 +21,25 @@ FEW = 30  # items; below these an interval is so wide that it says little
 
 
 def evaluate(
-    target: str, items: Path, out: Path, settings: Settings, task: str = "", columns: Mapping[str, str] | None = None, model: str = ""
+    target: str,
+    items: Path,
+    out: Path,
+    settings: Settings,
+    task: str = "",
+    columns: Mapping[str, str] | None = None,
+    model: str = "",
+    people: Path | None = None,
 ) -> dict[str, Any]:
-    """Ask a folder with a model, an endpoint or a file of answers the questions of a file. Returns what run.json holds."""
+    """Ask a folder with a model, an endpoint or a file of answers the questions of a file. Returns what run.json holds. people: a file of
+    their scores of the same replies."""
     asked = brought.read_items(items, task, columns)
     rows, about = answered(target, asked.questions, out, settings, model)
     out.mkdir(parents=True, exist_ok=True)
     if settings.judge.on:
         rows = scores.scored({"": rows}, asked.questions, settings.judge, None, out / "judge.jsonl")[""]
         about |= {"judge": {"model": settings.judge.model, "scale": settings.judge.scale, **scores.told(rows, settings.resamples)}}
+        if people:
+            about["judge"]["people"] = scores.people_agree(rows, people, settings.judge.points)
     write_table(out / "questions.parquet", asked.questions, Question)
     write_table(out / "predictions.parquet", rows, Prediction)
     write_json(out / "metrics.json", metrics.measured(rows, settings.resamples, settings.seed))
@@ -132,6 +142,9 @@ def remarks(record: Mapping[str, Any]) -> Iterator[str]:
         yield f"{record['strange_ids']} answers have an id that no item has, and are ignored"
     if judge := record.get("judge"):
         yield f"judge {judge['model']}, scale {judge['scale']}: {judge['judged']} replies, {judge['lacking']} without scores"
+        for name, agreed in judge.get("people", {}).items():
+            told = "–" if agreed["kappa"] is None else f"{agreed['kappa']:.2f} [{agreed['low']:.2f}, {agreed['high']:.2f}]"
+            yield f"  {name} and people's scores: quadratic kappa {told}, n = {agreed['count']}"
         for name, length in judge["length"].items():
             if length["value"] is not None:
                 yield f"  {name} and length of the reply: rho {length['value']:.2f} [{length['low']:.2f}, {length['high']:.2f}]"

@@ -26,6 +26,14 @@ def cohen_of_scores(one: Sequence[int], other: Sequence[int], lowest: int, highe
     return weighted(counts, np.asarray((places[:, None] - places[None, :]) ** 2, dtype=np.float64))
 
 
+def of_scores(one: Sequence[int], other: Sequence[int], points: Sequence[int], resamples: int = 1000, seed: int = 0) -> dict[str, Any]:
+    """Quadratic kappa of two judges' scores, with its interval over the things judged."""
+    drawn = np.random.default_rng(seed).integers(0, len(one), (resamples, len(one)))
+    first, second = np.array(one), np.array(other)
+    spread = [cohen_of_scores(first[rows].tolist(), second[rows].tolist(), points[0], points[-1]) for rows in drawn]
+    return {**bounded(cohen_of_scores(one, other, points[0], points[-1]), spread), "count": len(one)}
+
+
 def table(one: Sequence[Hashable], other: Sequence[Hashable]) -> Numbers:
     places = {category: number for number, category in enumerate(dict.fromkeys([*one, *other]))}
     counts = np.zeros((len(places), len(places)))

@@ -180,4 +180,5 @@ def percent(told: Mapping[str, Any]) -> str:
 def kappa(agreed: Mapping[str, Any]) -> str:
     if agreed["kappa"] is None:
         return f"–  n = {agreed['count']}"
-    return f"{agreed['kappa']:.2f} [{agreed['low']:.2f}, {agreed['high']:.2f}]  n = {agreed['count']}"
+    same = f"  = {100 * agreed['agreed']:.0f}%" if "agreed" in agreed else ""
+    return f"{agreed['kappa']:.2f} [{agreed['low']:.2f}, {agreed['high']:.2f}]{same}  n = {agreed['count']}"

@@ -12,14 +12,18 @@ import numpy as np
 from pydantic import create_model
 
 from lingyu import statistics as sure
+from lingyu.evaluate.answers import ID, first, records_of
 from lingyu.evaluate.judged import LACKING, PREFIX
 from lingyu.evaluate.scorer import Prediction
 from lingyu.generate.llm import prompts
 from lingyu.generate.llm.client import Answer
 from lingyu.generate.stable_choice import number
+from lingyu.ingest.readers import Fault
+from lingyu.judge import agreement
 from lingyu.judge.asking import JOURNAL, Ask, ask_all, nothing_asked
 from lingyu.judge.rubric import Judge, texts, word
 from lingyu.records import RUBRIC, Language, Question, is_rubric
+from lingyu.stage import StageError
 from lingyu.statistics import Numbers
 
 PROMPTS = Path(__file__).with_name("prompts")
@@ -131,6 +135,34 @@ def by_length(rows: Sequence[Prediction], name: str, resamples: int, seed: int) 
     middle = math.atanh(max(-0.999999, min(0.999999, value)))
     low, high = math.tanh(middle - half), math.tanh(middle + half)
     return {"value": round(value, 4), "low": round(low, 4), "high": round(high, 4), "count": len(rows)}
+
+
+def people_agree(rows: Sequence[Prediction], path: Path, points: Sequence[int]) -> dict[str, dict[str, Any]]:
+    """By criterion how far a judge's scores agree with people's: a file with an id and a column for each criterion, in the same points.
+
+    Raises StageError where a score is none of the points, or the file speaks of no item that was judged."""
+    by_id = {row.id: row for row in rows}
+    pairs: dict[str, list[tuple[int, int]]] = {}
+    for record in records_of(path):
+        if isinstance(record, Fault):
+            raise StageError(f"{path}, {record.place}: {record.detail}")
+        row = by_id.get(first(record.values, ID) or "")
+        for name, value in record.values.items():
+            if row and value not in (None, "") and f"{PREFIX}{name}" in row.values:
+                pairs.setdefault(name, []).append((int(row.values[f"{PREFIX}{name}"]), point_of(value, points, f"{path}, {record.place}")))
+    if not pairs:
+        raise StageError(f"{path} has no score of an item that was judged: a line has the item's id, and a column named as each criterion.")
+    return {name: agreement.of_scores([one for one, _ in found], [two for _, two in found], points) for name, found in pairs.items()}
+
+
+def point_of(value: object, points: Sequence[int], place: str) -> int:
+    try:
+        number = float(str(value))
+    except ValueError:
+        number = math.nan
+    if number not in points:
+        raise StageError(f"{place} has the score {value!r}, which is none of {', '.join(map(str, points))}.")
+    return int(number)
 
 
 def ranks(values: Sequence[float]) -> Numbers:

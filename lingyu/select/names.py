@@ -171,7 +171,7 @@ HEADINGS = {
     "passage": Term("依据", "What it rests on"),
     "judged": Term("语言模型打分", "Scores by a language model"),
     "judged_replies": Term("已评回答", "Replies scored"),
-    "judged_length": Term("与长度的相关（ρ）", "Correlation with length (ρ)"),
+    "judged_length": Term("与长度的秩相关", "Rank correlation with length"),
     "compared": Term("并排盲评：", "Side by side: "),
     "people": Term("人工评审", "People"),
     "all_items": Term("全部测试题", "All test items"),
