@@ -82,8 +82,11 @@ def asked(last: dict[str, Any], now: dict[str, Any]) -> Path | None:
 
 def ask(model: Path, winner: str, out: Path) -> None:
     from lingyu.evaluate import items
+    from lingyu.evaluate.kept import FOLDER
 
-    found = items.predictions(model, Path(champion.REWARD), items.Items.read(Path(champion.TEST)), Settings.load("evaluate", winner))
+    found = items.predictions(
+        model, Path(champion.REWARD), items.Items.read(Path(champion.TEST)), Settings.load("evaluate", winner), FOLDER
+    )
     partial = out.with_suffix(".partial")
     write_table(partial, found, Prediction)
     partial.replace(out)

@@ -9,6 +9,7 @@ lingyu profile NAME, lingyu recipe NAME       write a profile or a recipe into p
 lingyu recipes [NAME…|--all]                  list the systems that recipes rebuild; run some on their sample corpora and check them
 lingyu plan [STAGE]                           memory, disk and time of each training, before it starts
 lingyu evaluate TARGET --items FILE           a model's folder, an endpoint or a file of answers, asked the questions of a file
+lingyu harness FOLDER --tasks NAME…           lm-evaluation-harness on a checkpoint, its results beside those of evaluate
 lingyu diff RUN RUN                           which items two evaluations answer differently, and whether that is chance
 lingyu compare A B [C…]                       a page on which people compare answers blind; win rates, Bradley–Terry, Elo, kappa
 lingyu verify RELEASE [--key PUBLIC.pem]      whether the files, signature and lineage of a release hold
@@ -117,6 +118,18 @@ def add_evaluation(commands: Any, language: str) -> None:
     evaluate.add_argument("--out", type=Path, metavar="FOLDER", help="for the run; .lingyu/evaluate/… by default · 结果目录")
     evaluate.add_argument("--lang", choices=["zh", "en"], default=language)
     evaluate.set_defaults(run=run_evaluation)
+    harness = commands.add_parser("harness", help="lm-evaluation-harness on a checkpoint · 用 lm-evaluation-harness 评测检查点")
+    harness.add_argument("model", type=Path, metavar="FOLDER", help="of a model: out/select/model, out/sft/lora/model · 模型目录")
+    harness.add_argument("--tasks", nargs="+", required=True, metavar="NAME", help="of the harness, or of --include · 任务名")
+    harness.add_argument("--include", type=Path, metavar="FOLDER", help="task YAMLs of your own · 自备任务的目录")
+    harness.add_argument("--python", default="", help="of another environment that has lm-eval · 装有 lm-eval 的其他环境的 Python")
+    harness.add_argument("--chat", action="store_true", help="ask by the chat template · 使用对话模板")
+    harness.add_argument("--shots", type=int, help="examples before each question; the task's own number by default · 示例数")
+    harness.add_argument("--limit", type=int, help="only so many items of a task, to try it · 每个任务的题目数")
+    harness.add_argument("--online", action="store_true", help="fetch data that are not on this machine · 允许下载数据")
+    harness.add_argument("--out", type=Path, metavar="FILE", help="JSON; .lingyu/harness/… by default · 结果文件")
+    harness.add_argument("--lang", choices=["zh", "en"], default=language)
+    harness.set_defaults(run=run_harness)
     diff = commands.add_parser("diff", help="what changed between two evaluations · 对比两次评测")
     diff.add_argument("before", type=Path, metavar="RUN", help="a folder of lingyu evaluate, or predictions (.parquet)")
     diff.add_argument("after", type=Path, metavar="RUN")
@@ -184,6 +197,26 @@ def run_evaluation(args: argparse.Namespace) -> int:
         print(line)
     for line in run.remarks(record):
         print(line)
+    print(out)
+    return 0
+
+
+def run_harness(args: argparse.Namespace) -> int:
+    from lingyu.evaluate import harness, run
+    from lingyu.files import short_hash
+    from lingyu.select.names import name_of
+
+    record = harness.run(args.model, args.tasks, args.include, args.python, args.chat, args.shots, args.limit, args.online)
+    mine = harness.ours(args.model, Path("out", "evaluate"))
+    out = args.out or Path(".lingyu", "harness", f"{short_hash(str(record['files']), *args.tasks)[:8]}.json")
+    harness.save({**record, "ours": {"checkpoint": mine[0], "dev": mine[1]} if mine else None}, out)
+    print(f"lm-evaluation-harness {record['harness']}, transformers {record['transformers']}")
+    for line in harness.lines(record):
+        print(line)
+    if mine:
+        print({"en": f"evaluate@{mine[0]}, dev items", "zh": f"evaluate@{mine[0]}，开发集"}[args.lang])
+        for line in run.table(mine[1], lambda metric: getattr(name_of(metric), args.lang)):
+            print(line)
     print(out)
     return 0
 

@@ -99,7 +99,21 @@ def read_params() -> dict[str, Any]:
 @lru_cache(maxsize=1)
 def parsed(text: str) -> Any:
     """Parsed YAML, by libyaml if available (ten times as fast), cached because every section of a file is loaded separately."""
-    return yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    return yaml.load(text, StrictLoader)
+
+
+class StrictLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # of either kind
+    """Refuses a key that occurs twice in a mapping, such as two candidates of one name: YAML would silently take the last."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+        seen = set()
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode) or key.tag == "tag:yaml.org,2002:merge":
+                continue
+            if key.value in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"{key.value!r} occurs twice", key.start_mark)
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
 
 
 def read_yaml(path: Path) -> Any:

@@ -7,8 +7,8 @@ Reads   out/${item.checkpoint}/model               the checkpoint, as params.yam
         out/mix/dev                                questions, domain, general, preference (.parquet)
 Writes  out/evaluate/${key}/predictions.parquet    a row for each dev item, in the same order for every checkpoint
         out/evaluate/${key}/confusion.csv          actual, predicted, count of the classification, "invalid" included
-        out/evaluate/${key}/checkpoint.json        which checkpoint it is: the hash of each file, and its losses
         out/evaluate/${key}/judge.jsonl            what a judge was asked and said of the replies; empty without one
+        out/evaluate/${key}/checkpoint.json        which checkpoint it is: the hash of each file, its losses, how similarity was calibrated
         out/evaluate/${key}/metrics.json           each metric with its 95 % interval and count
 
 The test items are not read here: select asks them of the winner and of what it is compared with. A metric without items is left out.
@@ -17,8 +17,10 @@ A question longer than the checkpoint's context counts as answered wrong.
 
 import csv
 from pathlib import Path
+from typing import Any
 
-from lingyu.evaluate import items, metrics
+from lingyu.evaluate import items, metrics, similarity
+from lingyu.evaluate.kept import FOLDER
 from lingyu.evaluate.metrics import Prediction
 from lingyu.evaluate.settings import Settings
 from lingyu.files import hashes, write_json, write_table
@@ -33,7 +35,7 @@ class Params(Settings):
     """Those of lingyu/evaluate/settings.py, which select asks the test by as well."""
 
 
-def run(params: Params, models: Path, reward: Path, dev: Path, out: Path) -> None:
+def run(params: Params, models: Path, reward: Path, dev: Path, out: Path, kept: Path | None = None) -> None:
     asked = items.Items.read(dev)
     if not asked:
         raise StageError(
@@ -41,12 +43,14 @@ def run(params: Params, models: Path, reward: Path, dev: Path, out: Path) -> Non
             "raise the dev share in section split."
         )
     folder = models / params.checkpoint
-    answered = items.predictions(folder / "model", reward, asked, params)
+    answered = items.predictions(folder / "model", reward, asked, params, kept)
     predictions = scores.scored({params.checkpoint: answered}, asked.questions, params.judge, out / "judge.jsonl")[params.checkpoint]
     write_table(out / "predictions.parquet", predictions, Prediction)
     with (out / "confusion.csv").open("w", encoding="utf-8", newline="") as file:
         csv.writer(file, lineterminator="\n").writerows([("actual", "predicted", "count"), *metrics.confusion_rows(predictions)])
-    about = {"checkpoint": params.checkpoint, "rewarded": is_model(reward), "files": hashes(folder / "model")}
+    about: dict[str, Any] = {"checkpoint": params.checkpoint, "rewarded": is_model(reward), "files": hashes(folder / "model")}
+    if calibrated := similarity.calibrated(params.similarity):
+        about["similarity"] = calibrated[1]
     write_json(out / "checkpoint.json", {**about, "curve": read_curve(folder / "curves.csv")})
     write_json(out / "metrics.json", metrics.measured(predictions, params.resamples, params.seed))
 
@@ -68,4 +72,5 @@ if __name__ == "__main__":
         reward=Path("out/reward/model"),
         dev=Path("out/mix/dev"),
         out=Path("out/evaluate/{item}"),
+        kept=FOLDER,
     )

@@ -160,7 +160,7 @@ def bits_per_byte(model: Any, tokenizer: Any, texts: list[str]) -> float:
     """What the model needs to foretell the texts, comparable between vocabularies; 0 where there is none."""
     model.to(device())
     context = min(model.config.max_position_embeddings, WINDOW)
-    nats = ask.nats_of_texts(ask.Checkpoint(model, tokenizer, context, frozenset(), 4 * WINDOW, "fp32"), texts, WINDOW // 4)
+    nats = ask.nats_of_texts(ask.Checkpoint(lambda: model, tokenizer, context, frozenset(), 4 * WINDOW, "fp32"), texts, WINDOW // 4)
     model.to("cpu")
     size = sum(len(text.encode()) for text in texts)
     return sum(nats) / math.log(2) / size if size else 0.0

@@ -30,21 +30,23 @@ evaluate.candidates is ordered from simple to complex: if two checkpoints do not
 import csv
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 
 from lingyu import last_run, statistics
-from lingyu.evaluate import items, judged, metrics, predict
+from lingyu.evaluate import items, judged, metrics, predict, similarity
 from lingyu.evaluate.answers import read_answers
+from lingyu.evaluate.kept import FOLDER
 from lingyu.evaluate.metrics import Change, Measure, Prediction
 from lingyu.evaluate.settings import Settings
 from lingyu.files import hashes, read_json, read_table, short_hash, write_json, write_table
 from lingyu.judge import results, scores
 from lingyu.judge.rubric import Judge
 from lingyu.records import Question
-from lingyu.select import evidence, gate, report
+from lingyu.select import evidence, gate, report, seeds
 from lingyu.select.gate import Round, Rules
 from lingyu.stage import StageError, StageParams, mapping_at, read_params, start
 
@@ -136,23 +138,39 @@ class Params(Section):
         named = {name: mapping_at(sections, "evaluate", "candidates", name).get("checkpoint") for name in candidates}
         if lacking := [name for name, checkpoint in named.items() if not isinstance(checkpoint, str)]:
             raise StageError("\n".join(["params.yaml:", *(f"  evaluate.candidates.{name}.checkpoint: missing" for name in lacking)]))
-        return cls(**own.model_dump(), checkpoints=named, settings={name: Settings.load("evaluate", name) for name in candidates})
+        settings = {name: Settings.load("evaluate", name) for name in candidates}
+        made = cls(**own.model_dump(), checkpoints=named, settings=settings)
+        seeds.check_repeats(seeds.families({name: one.seed_of for name, one in settings.items()}), made.checkpoints, sections)
+        return made
 
 
-def run(params: Params, made: Path, test: Path, reward: Path, answers: Path, tables: Path, template: Path, out: Path) -> None:
+def run(
+    params: Params,
+    made: Path,
+    test: Path,
+    reward: Path,
+    answers: Path,
+    tables: Path,
+    template: Path,
+    out: Path,
+    kept: Path | None = None,
+) -> None:
     remove_left_over(made / "evaluate", params.checkpoints)
     about: dict[str, dict[str, Any]] = {name: read_json(made / "evaluate" / name / "checkpoint.json") for name in params.checkpoints}
     predictions = {name: list(read_table(made / "evaluate" / name / "predictions.parquet", Prediction)) for name in params.checkpoints}
     measures: dict[str, dict[str, Measure]] = {name: read_json(made / "evaluate" / name / "metrics.json") for name in params.checkpoints}
     same_items(predictions)
-    eligible = [name for name in params.checkpoints if name not in params.shown_only]
+    repeated = seeds.families({name: params.settings[name].seed_of for name in params.checkpoints})
+    eligible = [name for name in params.checkpoints if name not in params.shown_only and not params.settings[name].seed_of]
     if not eligible:
         raise StageError(
             f"no checkpoint is eligible: all of evaluate.candidates ({', '.join(measures)}) are in select.shown_only. Remove one."
         )
     pairs = [pair for pair in params.pairs if {pair.before, pair.after} <= set(params.checkpoints)]
 
+    spreads = seeds.spreads(repeated, measures)
     rules = rules_of(params, [measures[name] for name in eligible])
+    rules = replace(rules, noise=seeds.floors(spreads, rules.weights, gate.SCORE))
     changes = {(pair.before, pair.after): changed(predictions[pair.before], predictions[pair.after], params) for pair in pairs}
     barred = {name: reasons_to_bar(name, measures, predictions, pairs, changes, rules, params) for name in eligible}
     admitted = [name for name in eligible if not barred[name]]
@@ -161,7 +179,7 @@ def run(params: Params, made: Path, test: Path, reward: Path, answers: Path, tab
     asked = {}
     if winner is not None:
         copy_model(made / params.checkpoints[winner] / "model", about[winner]["files"], out / "model", winner)
-        asked = ask_test(tested(winner, pairs, params), winner, about, made, test, reward, out, params)
+        asked = ask_test(tested(winner, pairs, params), winner, about, made, test, reward, out, params, kept)
     questions = items.Items.read(test).questions if asked else []
     external, unanswered = others(answers, questions, params) if asked else ({}, {})
     judge = next(iter(params.settings.values())).judge
@@ -173,8 +191,9 @@ def run(params: Params, made: Path, test: Path, reward: Path, answers: Path, tab
     looks = counted_looks(out / "looks.json", test, {name: about[name]["files"] for name in asked})
 
     why = report.why(winner, rounds, rules, tests, barred, measures, params.max_general_rise, params.general_reference)
-    if absent := report.not_part(about):
-        why = report.Text(zh=why["zh"] + absent["zh"], en=f"{why['en']} {absent['en']}")
+    for more in (report.seeds_said(spreads, rules.primary), report.not_part(about)):
+        if more:
+            why = report.Text(zh=why["zh"] + more["zh"], en=f"{why['en']} {more['en']}".strip())
     print(f"{why['en']}\n{why['zh']}", flush=True)
     verdict = {
         "checkpoint": winner,
@@ -184,6 +203,7 @@ def run(params: Params, made: Path, test: Path, reward: Path, answers: Path, tab
         "rounds": gate.as_json(rounds),
         "barred": {name: reasons for name, reasons in barred.items() if reasons},
         "looks": looks["now"],
+        "seeds": spreads,
     }
     write_json(out / "winner.json", verdict)
     write_json(out / "looks.json", looks["all"])
@@ -209,6 +229,7 @@ def run(params: Params, made: Path, test: Path, reward: Path, answers: Path, tab
         judge=judged_by(judge, {**asked, **external}, tests, params),
         compared=results.read(answers / "compared"),
         items=shown,
+        calibration=next((checkpoint["similarity"] for checkpoint in about.values() if "similarity" in checkpoint), []),
         worst=evidence.worst(shown, params.examples),
         level=params.level,
     )
@@ -280,6 +301,7 @@ def ask_test(
     reward: Path,
     out: Path,
     params: Params,
+    kept: Path | None,
 ) -> dict[str, list[Prediction]]:
     """What these checkpoints make of each test item."""
     found, asked = {}, items.Items.read(test)
@@ -291,7 +313,7 @@ def ask_test(
         folder = out / "model" if name == winner else made / params.checkpoints[name] / "model"
         if name != winner:
             check_model(folder, about[name]["files"], name)
-        found[name] = items.predictions(folder, reward, asked, params.settings[name])
+        found[name] = items.predictions(folder, reward, asked, params.settings[name], kept)
     return found
 
 
@@ -302,7 +324,8 @@ def others(folder: Path, questions: Sequence[Question], params: Params) -> tuple
         if path.stem in params.checkpoints or path.stem in found:
             raise StageError(f"{path}: {path.stem} is the name of another candidate. Rename the file.")
         given = read_answers(path, questions)
-        found[path.stem] = predict.given(questions, given.replies, next(iter(params.settings.values())).compared)
+        how = next(iter(params.settings.values()))
+        found[path.stem] = similarity.add(predict.given(questions, given.replies, how.compared), how.compared, how.similarity)
         unanswered[path.stem] = len(given.lacking)
         if given.lacking or given.strange:
             print(
@@ -432,4 +455,5 @@ if __name__ == "__main__":
         tables=Path("out/clean/tables"),
         template=Path("web/report"),
         out=Path("out/select"),
+        kept=FOLDER,
     )

@@ -12,12 +12,15 @@ from test_evaluate import question
 from lingyu.__main__ import main
 from lingyu.evaluate import brought, run
 from lingyu.evaluate.answers import read_answers
+from lingyu.evaluate.scorers import exams
 from lingyu.evaluate.settings import NewTokens, Settings
 from lingyu.files import read_json, write_jsonl, write_table
 from lingyu.records import Question
 from lingyu.stage import StageError
 
-SETTINGS = Settings(checkpoint="x", threads=1, resamples=20, max_new_tokens=dict.fromkeys(NewTokens.model_fields, 2), batch_tokens=512)
+SETTINGS = Settings(
+    checkpoint="x", threads=1, resamples=20, max_new_tokens=dict.fromkeys(NewTokens.model_fields, 2), batch_tokens=512, keep_mb=0
+)
 
 
 def sheet(path: Path, *rows: tuple) -> Path:
@@ -81,6 +84,40 @@ def test_an_exam_whose_right_option_is_none_of_the_options_is_left_out(tmp_path)
 
 
 @pytest.mark.parametrize(
+    ("options", "answer", "right"),
+    [
+        (("起飞 前", "降落\u00a0后", "巡航"), "降落 后", "B"),
+        (("起飞\u3000前", "降落\u2009后", "巡航\ufeff"), "巡航", "C"),
+        (("起飞", "降\u200b落", "巡航"), "降落", "B"),
+        (("甲", "乙", "丙"), "Ｂ", "B"),
+        (("甲", "乙", "丙"), "b.", "B"),
+        (("甲", "乙", "丙"), "A、C", "AC"),
+    ],
+)
+def test_spaces_and_width_do_not_part_the_right_option_from_the_options(tmp_path, options, answer, right):
+    path = sheet(tmp_path / "exam.xlsx", ("题目", "A", "B", "C", "答案"), ("选哪个？", *options, answer))
+
+    (item,) = brought.read_items(path).questions
+
+    assert exams.right_options(item) == frozenset(right)
+    assert exams.score(item, item.answer)["exact"] == 1
+
+
+def test_two_items_of_one_id_are_counted_once(tmp_path):
+    found = brought.read_items(csv_file(tmp_path / "q.csv", "id,题目,答案\n7,颜色？,红色\n7,重量？,九克\n"))
+
+    assert ([row.id for row in found.questions], found.left) == (["7"], {"asked twice": 1})
+
+
+def test_a_model_without_a_chat_template_is_refused(tmp_path, quiz, tiny_model):
+    model = shutil.copytree(tiny_model, tmp_path / "model")
+    (model / "chat_template.jinja").unlink()
+
+    with pytest.raises(StageError, match=r"no chat template.*chat_template\.jinja"):
+        run.evaluate(str(model), quiz, tmp_path / "run", SETTINGS)
+
+
+@pytest.mark.parametrize(
     ("name", "text", "why"),
     [
         ("q.csv", "题目,答案\n颜色？,\n", r"no question that can be asked: 1 "),
@@ -103,7 +140,8 @@ QUESTIONS = [question(asked=f"第{i}问？", answer="红色") for i in range(3)]
 
 def test_answers_are_met_by_id_or_by_question(tmp_path):
     write_jsonl(
-        tmp_path / "a.jsonl", [{"id": QUESTIONS[0].id, "reply": "红"}, {"question": "第1问？", "answer": "白"}, {"id": "?", "reply": ""}]
+        tmp_path / "a.jsonl",
+        [{"id": f" {QUESTIONS[0].id}\u00a0", "reply": "红"}, {"question": "第1问？", "answer": "白"}, {"id": "?", "reply": ""}],
     )
 
     found = read_answers(tmp_path / "a.jsonl", QUESTIONS)

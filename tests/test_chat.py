@@ -87,7 +87,10 @@ def row(messages, number=0):
 
 def test_a_thousand_conversations_have_the_ids_of_apply_chat_template_everywhere(family, tokenizer, tmp_path):
     tokenizer.save_pretrained(tmp_path)
-    served, asked = Chat.read(tmp_path), Checkpoint(None, PreTrainedTokenizerFast.from_pretrained(tmp_path), 512, frozenset(), 512, "fp32")
+    served, asked = (
+        Chat.read(tmp_path),
+        Checkpoint(lambda: None, PreTrainedTokenizerFast.from_pretrained(tmp_path), 512, frozenset(), 512, "fp32"),
+    )
     chance = random.Random(f"seed of {family}")
     rows = [row(conversation(chance), number) for number in range(1000)]
 

@@ -199,6 +199,39 @@ def test_the_likelihood_of_a_text_counts_each_token_once(checkpoint):
     assert together == pytest.approx([loss_of(checkpoint, text) for text in texts], rel=1e-4)
 
 
+@pytest.mark.parametrize("batch_tokens", [1, 60, 4096])
+def test_options_that_begin_alike_are_as_likely_as_alone(tiny_model, batch_tokens):
+    checkpoint = ask.load(tiny_model, batch_tokens, "fp32")
+    sequences = []
+    for prompt in ("起飞之前要检查哪些东西？", "夜里能不能飞？", "a"):
+        begin = checkpoint.encode(prompt)
+        sequences += [([*begin, *checkpoint.encode(option)], len(begin)) for option in ("桨叶", "电池和天气都要看", "心", "不")]
+
+    together = ask.log_likelihoods(checkpoint, [*sequences, ([1, 2, 3], 1)])
+
+    alone = [ask.likelihoods_of(checkpoint, [one])[0] for one in [*sequences, ([1, 2, 3], 1)]]
+    assert together == pytest.approx(alone, abs=1e-4)
+    # Those after "a" begin with too little to share.
+    assert [len(group) for group in ask.beginning_alike(sequences, range(len(sequences)), 4096)] == [4, 4, 1, 1, 1, 1]
+
+
+def test_as_many_tokens_are_computed_at_once_as_the_batch_allows(tiny_model):
+    checkpoint, seen = ask.load(tiny_model, 300, "fp32"), []
+
+    def watch(_, __, given):
+        if given.get("attention_mask") is not None:  # else the head alone is asked
+            seen.append(tuple(given["attention_mask"].shape))
+
+    checkpoint.model.base_model.register_forward_pre_hook(watch, with_kwargs=True)
+    begin = list(range(5, 45))
+    ask.log_likelihoods(
+        checkpoint, [([*begin, 1 + place % 300, 2, 3], 40) for place in range(100)] + [([place] * 30, 1) for place in range(50)]
+    )
+
+    assert max(rows * length for rows, length in seen) <= 300
+    assert len(seen) > 20
+
+
 def loss_of(checkpoint: ask.Checkpoint, text: str) -> float:
     """By the model's own loss, the mark between texts in front."""
     ids = torch.tensor([[checkpoint.tokenizer.pad_token_id, *checkpoint.encode(text)]])

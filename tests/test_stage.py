@@ -44,6 +44,14 @@ def test_a_candidate_overlays_what_all_have_in_common(params):
     assert Params.load("fly", "near") == Params(steps=3, name="near")
 
 
+@pytest.mark.parametrize("text", ["fly: {steps: 3, steps: 4}", "fly:\n  candidates:\n    near: {steps: 1}\n    near: {steps: 2}\n"])
+def test_two_candidates_of_one_name_are_an_error_with_its_line(params, text):
+    params(text)
+
+    with pytest.raises(StageError, match=r"(?s)'(steps|near)' occurs twice.*line \d"):
+        Params.load("fly", "near")
+
+
 def test_all_faults_are_told_at_once_with_key_and_value(params):
     params("fly: {steps: none, step: 3}")
 

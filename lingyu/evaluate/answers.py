@@ -47,7 +47,7 @@ def read_answers(path: Path, questions: Sequence[Question]) -> Answers:
     for record in records_of(path):
         if isinstance(record, Fault):
             raise StageError(f"{path}, {record.place}: {record.detail}")
-        id_ = first(record.values, ID)
+        id_ = (first(record.values, ID) or "").strip() or None
         asked = first(record.values, QUESTION)
         reply = first(record.values, REPLY)
         if reply is None or (id_ is None and asked is None):

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from lingyu.evaluate import ask, predict
+from lingyu.evaluate import ask, predict, similarity
 from lingyu.evaluate.scorer import Prediction
 from lingyu.evaluate.settings import Settings
 from lingyu.files import read_table, sha256
@@ -42,13 +42,15 @@ def hashes_of(folder: Path) -> dict[str, str]:
     return {name: sha256(folder / f"{name}.parquet") for name in TYPES}
 
 
-def predictions(model: Path, reward: Path, items: Items, settings: Settings) -> list[Prediction]:
-    """What the checkpoint makes of each item, in their order. reward: scores its replies, where it is a model."""
+def predictions(model: Path, reward: Path, items: Items, settings: Settings, kept: Path | None = None) -> list[Prediction]:
+    """What the checkpoint makes of each item, in their order. reward: scores its replies, where it is a model. kept: where answers are
+    kept, so that none is asked for twice."""
     prepare(settings.threads)
-    checkpoint = ask.load(model, settings.batch_tokens, settings.precision)
+    checkpoint = ask.load(model, settings.batch_tokens, settings.precision, kept, settings.keep_mb)
     answered = predict.answers(checkpoint, items.questions, settings.max_new_tokens.model_dump(), settings.compared)
     if is_model(reward):
-        answered = predict.with_rewards(answered, items.questions, reward, checkpoint.model.device)
+        answered = predict.with_rewards(answered, items.questions, reward, kept, settings.keep_mb)
+    answered = similarity.add(answered, settings.compared, settings.similarity)
     texts = {"domain": items.domain, "general": items.general}
     likely = [row for scope, rows in texts.items() for row in predict.likelihoods(checkpoint, rows, scope, settings.stride)]
     return [*answered, *likely, *predict.choices(checkpoint, items.preference)]

@@ -34,7 +34,12 @@ def all_metrics(rows: Sequence[Prediction]) -> list[Metric]:
     scores where there are any."""
     others = sorted(task for task in {row.task for row in rows} - WHOLE if not is_rubric(task))
     compared = sorted({row.task for row in rows if overlap.NAMES[0] in row.values})
-    more = [*((exact(task), char_f1(task)) for task in others), *(overlap.metrics_of(task) for task in compared)]
+    alike = sorted({row.task for row in rows if "similarity" in row.values})
+    more = [
+        *((exact(task), char_f1(task)) for task in others),
+        *(overlap.metrics_of(task) for task in compared),
+        *((similarity(task),) for task in alike),
+    ]
     return [*METRICS, *(metric for metrics in more for metric in metrics), *judged.metrics_of(rows)]
 
 
@@ -47,12 +52,18 @@ def named(name: str) -> Metric:
     for value in overlap.NAMES:
         if (task := name.removesuffix(f"_{value}")) != name:
             return next(metric for metric in overlap.metrics_of(task) if metric.value == value)
+    if (task := name.removesuffix("_similarity")) != name:
+        return similarity(task)
     task = name.removesuffix("_exact")
     return exact(task) if task != name else char_f1(name.removesuffix("_char_f1"))
 
 
 def exact(task: str) -> Metric:
     return share(f"{task}_exact", task, guarded=True)
+
+
+def similarity(task: str) -> Metric:
+    return Metric(f"{task}_similarity", "similarity", task)
 
 
 def char_f1(task: str) -> Metric:

@@ -1,15 +1,17 @@
 """What a checkpoint makes of each kind of test item: replies with their scores, likelihoods of texts, choices between replies."""
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from lingyu.evaluate import ask, metrics, overlap, rules
+from lingyu.evaluate import kept as keeping
+from lingyu.evaluate.kept import through
 from lingyu.evaluate.scorer import Prediction
 from lingyu.evaluate.scorers import classes, exams, reasoning, values_of
 from lingyu.model.chat import Chat, unescaped
-from lingyu.model.load import load_scorer, load_tokenizer
+from lingyu.model.load import device, load_scorer, load_tokenizer
 from lingyu.model.scoring import scored_text, scores
 from lingyu.records import Document, Message, Preference, Question
 
@@ -69,17 +71,25 @@ def with_likeliest(
     return made
 
 
-def with_rewards(rows: list[Prediction], questions: Sequence[Question], reward: Path, device: Any) -> list[Prediction]:
+def with_rewards(
+    rows: list[Prediction], questions: Sequence[Question], reward: Path, kept: Path | None = None, keep_mb: int = 0
+) -> list[Prediction]:
     """The replies with what the reward model thinks of them, read by its own tokenizer and template. It judges what it was
     trained on: replies to what people's pairs ask, and those about facts where there are no such pairs."""
     judged_task = "preferred" if any(row.task == "preferred" for row in rows) else "fact"
     places = [place for place, row in enumerate(rows) if row.task == judged_task]
     if not places:
         return rows
-    tokenizer, judge = load_tokenizer(reward), load_scorer(reward, ask.LONG).to(device)
+    tokenizer = load_tokenizer(reward)
     chat = Chat.of(tokenizer)
     texts = [scored_text(questions[place].messages, rows[place].reply, chat) for place in places]
-    found = dict(zip(places, scores(judge, tokenizer, texts, batch=64), strict=True))
+
+    def made(missing: list[int]) -> Iterator[tuple[list[int], list[float]]]:
+        if missing:
+            judge = load_scorer(reward, ask.LONG).to(device())
+            yield missing, scores(judge, tokenizer, [texts[place] for place in missing], batch=64)
+
+    found = dict(zip(places, through(keeping.of(reward, kept, keep_mb), "reward", texts, made), strict=True))
     return [with_value(row, "reward", found[place]) if place in found else row for place, row in enumerate(rows)]
 
 

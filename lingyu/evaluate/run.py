@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lingyu.evaluate import brought, metrics, outside, predict
+from lingyu.evaluate import brought, metrics, outside, predict, similarity
 from lingyu.evaluate.answers import read_answers
 from lingyu.evaluate.metrics import Change, Measure, Prediction
 from lingyu.evaluate.settings import Settings
@@ -34,6 +34,7 @@ def evaluate(
     their scores of the same replies."""
     asked = brought.read_items(items, task, columns)
     rows, about = answered(target, asked.questions, out, settings, model)
+    rows = similarity.add(rows, settings.compared, settings.similarity)
     out.mkdir(parents=True, exist_ok=True)
     if settings.judge.on:
         rows = scores.scored({"": rows}, asked.questions, settings.judge, None, out / "judge.jsonl")[""]
@@ -70,11 +71,11 @@ def answered(
     folder = path / "model" if (path / "model" / "config.json").exists() else path
     if not (folder / "config.json").exists():
         raise StageError(f"{target} is no folder with a model (config.json), no file of answers and no address of an endpoint (http://…).")
-    from lingyu.evaluate import ask
+    from lingyu.evaluate import ask, kept
     from lingyu.model.load import prepare
 
     prepare(settings.threads)
-    checkpoint = ask.load(folder, settings.batch_tokens, settings.precision)
+    checkpoint = ask.load(folder, settings.batch_tokens, settings.precision, kept.FOLDER, settings.keep_mb)
     return predict.answers(checkpoint, questions, settings.max_new_tokens.model_dump(), settings.compared), {}
 
 

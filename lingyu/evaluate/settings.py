@@ -5,6 +5,7 @@ from typing import ClassVar, Literal
 from pydantic import Field, NonNegativeInt, PositiveInt
 
 from lingyu.judge.rubric import Judge
+from lingyu.retrieve.embedders import EmbedderChoice
 from lingyu.stage import StageParams
 
 
@@ -28,6 +29,11 @@ class Settings(StageParams):
     renamed: ClassVar = {"new_tokens": "max_new_tokens"}
 
     checkpoint: str = Field(description="Folder under out/ whose model is measured: base, extend, pretrain, sft/NAME or align/NAME.")
+    seed_of: str = Field(
+        "",
+        description="The candidate that this one repeats with another seed of its training. It shows how far results differ by chance, and "
+        "never wins.",
+    )
     threads: PositiveInt = Field(
         2, description="CPU threads. Sums over floats depend on their number: another may change the last digit of a likelihood."
     )
@@ -49,6 +55,10 @@ class Settings(StageParams):
         128, description="Texts longer than the context are read in windows; each token has at least so many before it."
     )
     max_new_tokens: NewTokens = Field(NewTokens(), description="Tokens of the longest reply of each task.")
+    keep_mb: NonNegativeInt = Field(
+        1024,
+        description="Of what all checkpoints answered, under .lingyu/answers: what was asked before is not asked again. 0 keeps nothing.",
+    )
     compared: list[str] = Field(
         ["recall"],
         description="Tasks whose replies are compared with the reference by BLEU-1 to 4, ROUGE-1, 2, L and F1 by words as well. jieba's "
@@ -57,4 +67,9 @@ class Settings(StageParams):
     judge: Judge = Field(
         Judge(),
         description="A language model that scores replies by a rubric. Its scores are metrics, and decide only where `primary` names one.",
+    )
+    similarity: EmbedderChoice = Field(
+        EmbedderChoice(name="none"),
+        description="An embedder that tells how similar the replies of these tasks are to the reference in meaning. It is calibrated, "
+        "and refused where it rates negated sentences, wrong numbers or unrelated ones like paraphrases.",
     )

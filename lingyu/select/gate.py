@@ -2,7 +2,8 @@
 
 A challenger is promoted over an incumbent if both hold on the same items:
 
-better    the primary metric is significantly higher by its paired test (two-sided, Holm-corrected over the challengers of a round)
+better    the primary metric is significantly higher by its paired test (two-sided, Holm-corrected over the challengers of a round), and by
+          more than seeds of one training differ, where that was measured
 no worse  every guarded metric is shown to have lost less than its margin: a one-sided test of non-inferiority at the level. All of them
           must pass, so none needs a correction: a challenger that truly lost the margin passes its test with the level's probability
 
@@ -22,7 +23,7 @@ from lingyu.evaluate import metrics
 from lingyu.evaluate.metrics import Change, Metric, Moved, Prediction
 
 SCORE = "weighted_score"
-Outcome = Literal["promoted", "no difference", "worse", "lost", "not shown"]
+Outcome = Literal["promoted", "no difference", "worse", "lost", "not shown", "noise"]
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class Rules:
     margins: Mapping[str, float]
     weights: Mapping[str, float] = field(default_factory=dict)  # by metric
     level: float = 0.05
+    noise: Mapping[str, float] = field(default_factory=dict)  # by metric: how far seeds of one training differ
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,8 @@ def verdict(compared: Compared, rules: Rules, corrected: float | None = None) ->
         outcome = "no difference"
     elif compared.fell:
         outcome = "worse"
+    elif abs(compared.primary["difference"]) <= rules.noise.get(rules.primary, 0.0):
+        outcome = "noise"
     return Verdict(outcome, chance, lost, unshown, few)
 
 

@@ -140,6 +140,18 @@ HEADINGS = {
     "outcome no difference": Term("无显著差异", "no significant difference"),
     "outcome worse": Term("更差", "worse"),
     "outcome lost": Term("有损失", "lost something"),
+    "outcome noise": Term("在种子波动之内", "within what seeds differ by"),
+    "similarity": Term("语义相似度的校准", "Calibration of the similarity"),
+    "pair related": Term("同义", "paraphrase"),
+    "pair unrelated": Term("无关", "unrelated"),
+    "pair negated": Term("相反", "negated"),
+    "pair number": Term("数字不同", "wrong number"),
+    "pair value": Term("相似度", "Similarity"),
+    "pair apart": Term("低于同义句的比例", "Below paraphrases"),
+    "pair cosine": Term("仅余弦", "Cosine alone"),
+    "seeds": Term("不同随机种子的结果", "The same training with other seeds"),
+    "seed values": Term("各种子的取值", "By seed"),
+    "seed spread": Term("最大与最小之差", "Largest less smallest"),
     "outcome not shown": Term("未证明无损失", "no loss not shown"),
     "guard kept": Term("未变差", "no worse"),
     "guard lost": Term("显著下降", "significantly worse"),
@@ -240,7 +252,7 @@ def name_of(metric: str) -> Name:
     if metric.startswith("judged_"):
         zh, en = JUDGED.get(metric.removeprefix("judged_"), (metric.removeprefix("judged_"),) * 2)
         return Name(f"评审：{zh}", f"judge: {en}", *JUDGED_NOTE)
-    for value, (zh, en) in OVERLAPS.items():
+    for value, (zh, en) in {**OVERLAPS, "similarity": ("语义相似度", "similarity in meaning")}.items():
         if (task := metric.removesuffix(f"_{value}")) != metric:
             return Name(f"{task.replace('_', ' ')} {zh}", f"{task.replace('_', ' ')}: {en}", "", "")
     return Name(metric.replace("_", " "), metric.replace("_", " "), "", "")

@@ -8,6 +8,7 @@ from typing import Any, Literal, TypedDict
 from lingyu.evaluate.metrics import INVALID, Change, Measure, Prediction, all_metrics, change, named
 from lingyu.select.gate import Round, Rules
 from lingyu.select.names import heading, name_of
+from lingyu.select.seeds import Spread
 from lingyu.statistics import holm
 
 Curve = list[dict[str, float | None]]
@@ -125,6 +126,15 @@ def said_of(each: Round, rules: Rules) -> Iterable[Text]:
                 "en": f"{name} has a higher {title.en} ({gain}), but was not shown to have lost less than the margin against "
                 f"{each.incumbent}: {losses(each, name, found.unshown, 'en')}.",
             }
+    if noise := [name for name, found in each.verdicts.items() if found.outcome == "noise"]:
+        gains = [signed(each.compared[name].primary["difference"], rules.primary) for name in noise]
+        floor = figure(rules.noise[rules.primary], rules.primary)
+        yield {
+            "zh": f"{'、'.join(noise)} 的{title.zh}高于 {each.incumbent}（{'、'.join(gains)}），"
+            f"但同一训练换随机种子即可相差 {floor}，视为波动。",
+            "en": f"{', '.join(noise)}: more {title.en} than {each.incumbent} ({', '.join(gains)}), but no more than seeds of one training "
+            f"differ by ({floor}), hence noise.",
+        }
     if same:
         yield {
             "zh": f"{'、'.join(same)} 的{title.zh}与更简单的 {each.incumbent} 没有显著差异。",
@@ -135,6 +145,17 @@ def said_of(each: Round, rules: Rules) -> Iterable[Text]:
             "zh": f"{'、'.join(worse)} 的{title.zh}显著低于 {each.incumbent}。",
             "en": f"{', '.join(worse)}: significantly worse in {title.en} than {each.incumbent}.",
         }
+
+
+def seeds_said(spreads: Mapping[str, Mapping[str, Spread]], primary: str) -> Text:
+    """How far seeds of one training differ in the primary metric; nothing where none was repeated."""
+    zh, en = [], []
+    for name, metrics in spreads.items():
+        if primary in metrics:
+            title, spread, count = name_of(primary), figure(metrics[primary]["spread"], primary), len(metrics[primary]["values"])
+            zh.append(f"{name} 用 {count} 个随机种子训练，开发集上的{title.zh}相差 {spread}；更小的差异不足为据。")
+            en.append(f"{count} seeds of {name} differ by {spread} in {title.en} on dev: smaller differences are noise.")
+    return {"zh": "".join(zh), "en": " ".join(en)}
 
 
 def losses(each: Round, name: str, lost: Sequence[str], language: Literal["zh", "en"]) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 from lingyu.ingest.shapes.values import Common, Made, Misfit, Values, named, text, text_of
 from lingyu.records import Exam
+from lingyu.text.normalise import normal
 
 STEM = ("question", "stem", "statement", "问题", "题目", "题干")
 OPTIONS = ("options", "option", "choices", "option_list", "选项")
@@ -217,4 +218,4 @@ def named_by(piece: str, listed: dict[str, str], by_text: dict[str, str]) -> str
 
 
 def folded(option: str) -> str:
-    return unicodedata.normalize("NFKC", option).strip().strip("。.;；,，、").strip()
+    return normal(option).strip().strip("。.;；,，、").strip()
