@@ -10,6 +10,7 @@ lingyu recipes [NAME…|--all]                  list the systems that recipes re
 lingyu plan [STAGE]                           memory, disk and time of each training, before it starts
 lingyu evaluate TARGET --items FILE           a model's folder, an endpoint or a file of answers, asked the questions of a file
 lingyu harness FOLDER --tasks NAME…           lm-evaluation-harness on a checkpoint, its results beside those of evaluate
+lingyu track --to URI                         the last run in MLflow: parameters, metrics, report, registered model
 lingyu diff RUN RUN                           which items two evaluations answer differently, and whether that is chance
 lingyu compare A B [C…]                       a page on which people compare answers blind; win rates, Bradley–Terry, Elo, kappa
 lingyu verify RELEASE [--key PUBLIC.pem]      whether the files, signature and lineage of a release hold
@@ -130,6 +131,12 @@ def add_evaluation(commands: Any, language: str) -> None:
     harness.add_argument("--out", type=Path, metavar="FILE", help="JSON; .lingyu/harness/… by default · 结果文件")
     harness.add_argument("--lang", choices=["zh", "en"], default=language)
     harness.set_defaults(run=run_harness)
+    track = commands.add_parser("track", help="the last run in MLflow · 把最近一次运行记录到 MLflow")
+    track.add_argument("--to", default="", metavar="URI", help="http://… or sqlite:///…; else MLFLOW_TRACKING_URI · 服务地址")
+    track.add_argument("--experiment", default="lingyu", help="its name in MLflow · 实验名")
+    track.add_argument("--register", default="", metavar="NAME", help="also as a version of this registered model · 注册为该模型的一个版本")
+    track.add_argument("--out", type=Path, default=Path("out"), help="the outputs of the stages · 各阶段的输出目录")
+    track.set_defaults(run=run_track)
     diff = commands.add_parser("diff", help="what changed between two evaluations · 对比两次评测")
     diff.add_argument("before", type=Path, metavar="RUN", help="a folder of lingyu evaluate, or predictions (.parquet)")
     diff.add_argument("after", type=Path, metavar="RUN")
@@ -198,6 +205,14 @@ def run_evaluation(args: argparse.Namespace) -> int:
     for line in run.remarks(record):
         print(line)
     print(out)
+    return 0
+
+
+def run_track(args: argparse.Namespace) -> int:
+    from lingyu.track import track
+
+    run, new = track(args.out, Path("dvc.lock"), args.to, args.experiment, args.register)
+    print(f"{run} {'is new 新建' if new else 'was there already 已存在'}")
     return 0
 
 
