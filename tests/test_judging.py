@@ -81,7 +81,7 @@ def test_scores_are_metrics_and_a_second_run_asks_nothing(tmp_path, asked):
     assert not metrics.named("judged_accuracy").guarded
     assert [name_of(name).en for name in ("judged_accuracy", "rubric_quiz_judged")] == [
         "judge: accuracy",
-        "rubric quiz: judge's score by its own rubrics",
+        "rubric quiz: judge's score",
     ]
 
 

@@ -233,7 +233,7 @@ OVERLAPS = {
     "word_f1": ("词 F1", "word F1"),
     "char_f1": ("字符 F1", "character F1"),
     "exact": ("准确率", "accuracy"),
-    "judged": ("评审得分（自带评分细则）", "judge's score by its own rubrics"),
+    "judged": ("评审得分", "judge's score"),
 }
 
 JUDGED = {
@@ -241,6 +241,7 @@ JUDGED = {
     "helpfulness": ("有用", "helpfulness"),
     "safety": ("安全", "safety"),
     "lacking": ("未给分", "no scores"),
+    "rubric": ("自带细则", "own rubrics"),
 }
 JUDGED_NOTE = ("语言模型的打分", "points given by a language model")
 
