@@ -44,7 +44,7 @@ class Metadata(BaseModel):
             raise ValueError(f"valid_to {self.valid_to} is before valid_from {self.valid_from}")
         return self
 
-    def told(self) -> dict[str, Any]:
+    def filled(self) -> dict[str, Any]:
         """What is set, as JSON."""
         return {name: value for name, value in self.model_dump(mode="json").items() if value}
 

@@ -163,7 +163,7 @@ def metadata_of(files: list[Path], data: Path, params: Params, since: dict[str, 
         said = {name: getattr(rule, name) for name in Metadata.model_fields} if rule else {}
         said["valid_from"] = said.get("valid_from") or since.get(source)
         try:
-            told = Metadata.model_validate({**said, **beside(path)}).told()
+            told = Metadata.model_validate({**said, **beside(path)}).filled()
         except (StageError, ValidationError) as error:
             faults.append(str(error) if isinstance(error, StageError) else f"{source}: {faults_of(error)}")
             continue

@@ -247,7 +247,7 @@ def judged_by(
     judge: Judge, asked: Mapping[str, Sequence[Prediction]], tests: Mapping[str, Mapping[str, Measure]], params: Params
 ) -> dict[str, Any] | None:
     """What the report says of a judge and its scores; None where there was none."""
-    told = {name: scores.told(rows, params.resamples, params.seed) for name, rows in asked.items()}
+    told = {name: scores.summary_of(rows, params.resamples, params.seed) for name, rows in asked.items()}
     told = {name: each for name, each in told.items() if each["judged"]}
     names = dict.fromkeys(metric for name in told for metric in tests[name] if judged.is_score(metric))
     return {"model": judge.model, "scale": judge.scale, "metrics": list(names), "told": told} if told else None

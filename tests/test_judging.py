@@ -94,8 +94,8 @@ def test_without_a_judge_nothing_is_asked_and_the_output_is_empty(tmp_path, aske
 
 def test_prose_is_asked_again_with_the_form_named_and_then_counted(tmp_path, asked, capsys):
     def prose(body, number):
-        mends = len(body["messages"]) > 2 and "问题1" not in body["messages"][1]["content"]
-        return fair(body) if mends else Reply("我觉得这个回答很好！")
+        retried = len(body["messages"]) > 2 and "问题1" not in body["messages"][1]["content"]
+        return fair(body) if retried else Reply("我觉得这个回答很好！")
 
     with serving(prose) as server:
         rows = scored(asked, judge_at(server), tmp_path)
@@ -107,7 +107,7 @@ def test_prose_is_asked_again_with_the_form_named_and_then_counted(tmp_path, ask
     assert '"reason"' in again["messages"][3]["content"]
     assert [row.id for row in rows if row.values[LACKING]] == ["c1"]
     assert metrics.measured(rows, 100, 0)["judged_accuracy"]["count"] == 5
-    assert scores.told(rows)["lacking"] == 1
+    assert scores.summary_of(rows)["lacking"] == 1
     assert "1 of 8 replies: 1 not_the_json_asked_for" in capsys.readouterr().out
 
 
@@ -136,7 +136,7 @@ def test_what_the_judge_would_cost_is_weighed_before_it_is_asked(tmp_path, asked
 def test_scores_that_grow_with_length_alone_are_seen(tmp_path, asked):
     long = {one.id: "很" * (10 * place + 1) for place, one in enumerate(asked)}
     with serving(lambda body, _: Reply({"reason": "", **by_length(body)})) as server:
-        found = scores.told(scored(asked, judge_at(server), tmp_path, long))["length"]["accuracy"]
+        found = scores.summary_of(scored(asked, judge_at(server), tmp_path, long))["length"]["accuracy"]
     assert found["value"] == pytest.approx(0.9710, abs=1e-3)  # scipy.stats.spearmanr of these
     assert 0.4 < found["low"] < found["value"] < found["high"] <= 1
 

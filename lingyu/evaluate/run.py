@@ -38,7 +38,7 @@ def evaluate(
     out.mkdir(parents=True, exist_ok=True)
     if settings.judge.on:
         rows = scores.scored({"": rows}, asked.questions, settings.judge, None, out / "judge.jsonl")[""]
-        about |= {"judge": {"model": settings.judge.model, "scale": settings.judge.scale, **scores.told(rows, settings.resamples)}}
+        about |= {"judge": {"model": settings.judge.model, "scale": settings.judge.scale, **scores.summary_of(rows, settings.resamples)}}
         if people:
             about["judge"]["people"] = scores.people_agree(rows, people, settings.judge.points)
     write_table(out / "questions.parquet", asked.questions, Question)

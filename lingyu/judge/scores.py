@@ -112,7 +112,7 @@ def shape_of(names: tuple[str, ...], points: tuple[int, ...]) -> type[Answer]:
     return create_model("Scored", __base__=Answer, **fields)
 
 
-def told(rows: Sequence[Prediction], resamples: int = 1000, seed: int = 0) -> dict[str, Any]:
+def summary_of(rows: Sequence[Prediction], resamples: int = 1000, seed: int = 0) -> dict[str, Any]:
     """What the report says of a judge's scores of one candidate: how many it gave, and by criterion how they go with length."""
     judged = [row for row in rows if LACKING in row.values]
     names = dict.fromkeys(name for row in judged for name in row.values if name.startswith(PREFIX) and name != LACKING)

@@ -204,7 +204,7 @@ class Documents:
     def say(self, entry: Entry) -> None:
         """The sidecar that ingest reads."""
         sidecar = self.folder / (entry.name + SIDECAR)
-        if told := entry.metadata.told():
+        if told := entry.metadata.filled():
             write(sidecar, yaml.safe_dump(told, allow_unicode=True, sort_keys=False))
         else:
             sidecar.unlink(missing_ok=True)

@@ -54,7 +54,7 @@ def router(assistant: Callable[[], Assistant]) -> APIRouter:
         page = page_of(await asyncio.to_thread(all_files, assistant(), who), dict(request.query_params))
         documents = assistant().library.documents
         more = {"admin": who.admin and documents is not None, "largest": largest(), "endings": list(ENDINGS)}
-        return {**page, "data": [told(file, documents) for file in page["data"]], **more}
+        return {**page, "data": [described(file, documents) for file in page["data"]], **more}
 
     @routes.post(
         "/v1/files",
@@ -74,12 +74,12 @@ def router(assistant: Callable[[], Assistant]) -> APIRouter:
         except HTTPException as error:
             raise Refused(400, "invalid_request", f"Invalid form: {error.detail}", f"表单无效：{error.detail}") from None
         assistant().library.read_next()
-        return told(uploaded(documents, entry), documents)
+        return described(uploaded(documents, entry), documents)
 
     @routes.get("/v1/files/{id}", summary="One document, and how far its reading is · 文档详情")
     async def one(request: Request, id: str) -> dict[str, Any]:
         who = reader(request)
-        return told(await asyncio.to_thread(found, assistant(), who, id), assistant().library.documents)
+        return described(await asyncio.to_thread(found, assistant(), who, id), assistant().library.documents)
 
     @routes.get("/v1/files/{id}/content", summary="The original file · 原文件")
     async def content(request: Request, id: str) -> Response:
@@ -103,7 +103,7 @@ def router(assistant: Callable[[], Assistant]) -> APIRouter:
                 "Metadata of a packaged document is set in the corpus: ingest.sources or its .meta.yaml.",
                 "随模型打包的文档，其元数据在语料中设置：ingest.sources 或 .meta.yaml。",
             )
-        return told(uploaded(documents, await asyncio.to_thread(documents.describe, file.entry, metadata, who)), documents)
+        return described(uploaded(documents, await asyncio.to_thread(documents.describe, file.entry, metadata, who)), documents)
 
     @routes.delete("/v1/files/{id}", summary="Delete an uploaded document, hide one of the package · 删除或隐藏文档")
     async def delete(request: Request, id: str) -> dict[str, Any]:
@@ -117,7 +117,7 @@ def router(assistant: Callable[[], Assistant]) -> APIRouter:
         who, documents = admin(request)
         file = await asyncio.to_thread(found, assistant(), who, id)
         await asyncio.to_thread(restored, documents, file, who)
-        return told(await asyncio.to_thread(found, assistant(), who, id), documents)
+        return described(await asyncio.to_thread(found, assistant(), who, id), documents)
 
     return routes
 
@@ -211,7 +211,7 @@ def checked(said: dict[str, Any]) -> Metadata:
         raise Refused(400, "invalid_request", f"metadata: {faults_of(error)}.", f"metadata：{faults_of(error)}。", "metadata") from None
 
 
-def told(file: File, documents: Documents | None) -> dict[str, Any]:
+def described(file: File, documents: Documents | None) -> dict[str, Any]:
     entry = file.entry
     about = {
         "id": file.id,
@@ -221,7 +221,7 @@ def told(file: File, documents: Documents | None) -> dict[str, Any]:
         "filename": entry.name if entry else file.source,
         "purpose": "assistants",
         "status": entry.status if entry else "processed",
-        "metadata": file.metadata.told(),
+        "metadata": file.metadata.filled(),
         "passages": file.passages,
         "origin": "upload" if entry else "index",
         "hidden": file.hidden,

@@ -72,5 +72,5 @@ def source_of(hit: Hit, view: "View") -> dict[str, Any]:
         "text": chunk.text,
         "score": round(hit.score, 4),
         "file": file.id,
-        **({"metadata": told} if (told := file.metadata.told()) else {}),
+        **({"metadata": told} if (told := file.metadata.filled()) else {}),
     }
