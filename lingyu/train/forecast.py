@@ -72,7 +72,7 @@ class Job:
 
     @property
     def steps(self) -> int:
-        return max(1, math.ceil(math.ceil(self.rows.count / self.params.global_batch_size) * self.params.num_train_epochs))
+        return self.params.steps(self.rows.count)
 
     @property
     def setting(self) -> Setting:

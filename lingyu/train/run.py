@@ -25,7 +25,7 @@ SLOWER = "Lower learning_rate, or raise warmup_ratio."
 def arguments(params: Training, work: Path, examples: int) -> dict[str, Any]:
     """The settings as keyword arguments of TrainingArguments, and of TRL's configurations that extend it."""
     on_gpu = device() != "cpu"
-    steps = max(1, math.ceil(examples / params.global_batch_size) * params.num_train_epochs)
+    steps = params.steps(examples)
     every = math.ceil(steps / params.evaluations)
     logging = math.ceil(every / LOGS)
     every -= every % logging  # a checkpoint right after a log: what TRL averages between two logs is in no checkpoint
@@ -41,6 +41,7 @@ def arguments(params: Training, work: Path, examples: int) -> dict[str, Any]:
         "per_device_eval_batch_size": params.per_device_train_batch_size * 2,
         "gradient_accumulation_steps": params.gradient_accumulation_steps,
         "num_train_epochs": params.num_train_epochs,
+        "max_steps": steps if steps == params.max_steps else -1,
         "learning_rate": params.learning_rate,
         **scheduler(params.lr_scheduler_type, steps),
         "warmup_steps": params.warmup_ratio,

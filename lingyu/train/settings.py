@@ -1,5 +1,6 @@
 """The parameters that every training stage has. Names and meaning are those of transformers' TrainingArguments, where it has them."""
 
+import math
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Discriminator, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Tag, model_validator
@@ -92,6 +93,11 @@ class Training(StageParams):
         1, description="Parts in which the rows of an update are computed, one after the other. Raise it when memory is short."
     )
     num_train_epochs: PositiveFloat = Field(description="Times that the training rows are read.")
+    max_steps: PositiveInt | None = Field(
+        None,
+        description="Updates at most, which bounds the time whatever the corpus; the learning rate falls to its end within them. The rows "
+        "are in a random order, so those of a part of an epoch are a sample of all.",
+    )
     learning_rate: PositiveFloat = Field(description="The highest rate of the schedule. With muon it is that of the hidden matrices.")
     lr_scheduler_type: Schedule = Field(
         "cosine", description="How the rate falls after the warm-up. Two are mappings with keys of their own."
@@ -121,6 +127,11 @@ class Training(StageParams):
     tensorboard: bool = Field(
         False, description="Also write logs for TensorBoard, under .lingyu/tensorboard. `dvc plots show` draws the curves without it."
     )
+
+    def steps(self, examples: int) -> int:
+        """Updates, and so many rows are read."""
+        steps = max(1, math.ceil(math.ceil(examples / self.global_batch_size) * self.num_train_epochs))
+        return min(steps, self.max_steps or steps)
 
     @property
     def rows_at_once(self) -> int:
