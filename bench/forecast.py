@@ -1,7 +1,8 @@
 """forecast: what a training is said to need, beside what it takes. `python -m bench.forecast FOLDER [--case NAME …]`
 
-Twelve trainings of random weights, each stage in a process of its own as a person starts it. Measured is the most memory that this process
-had (ru_maxrss, which other processes do not change), and by bench/clock the processor's seconds of its steps but the first, of one thread.
+Trainings of random weights, each stage in a process of its own as a person starts it. Measured is the most memory that this process, or
+the larger of two, had (ru_maxrss, which other processes do not change), and by bench/clock the processor's seconds of its steps but the
+first, of one thread.
 """
 
 import argparse
@@ -21,6 +22,7 @@ CLOCK = ROOT / "bench" / "clock"
 STEPS = 2
 LORA = {"name": "lora", "r": 16, "lora_alpha": 32}
 FULL = {"name": "full"}
+SAMPLING = ("grpo", "ppo")
 
 
 @dataclass(frozen=True)
@@ -55,12 +57,17 @@ LARGE = shape(768, 14, 12, 4, 2048, tie_word_embeddings=True)
 GPT = {**MIDDLE, "tie_word_embeddings": False}
 GEMMA = shape(512, 8, 4, 1, 2048, head_dim=128, sliding_window=128)
 BF16, CHECKPOINTS = {"precision": "bf16"}, {"gradient_checkpointing": True}
-TWO_PARTS = {"gradient_accumulation_steps": 2}
+TWO_PARTS, TWO_PROCESSES = {"gradient_accumulation_steps": 2}, {"processes": 2}
+REPLIES = {"num_generations": 4, "max_completion_length": 48}
+PPO = {"name": "ppo", "rollout_batch_size": 32, "num_ppo_epochs": 2, "max_completion_length": 48}
 
 CASES = {
     "1.4M Qwen3, pretrain, muon": Case("pretrain", "Qwen3", TINY, 1280, 16, 64, training={"optim": "muon"}, steps=12),
     "14M Qwen3, sft": Case("sft", "Qwen3", SMALL, 4096, 16, 128),
-    "14M Qwen3, grpo": Case("align", "Qwen3", SMALL, 4096, 16, 96, {"name": "grpo", "num_generations": 4, "max_completion_length": 48}),
+    "14M Qwen3, grpo": Case("align", "Qwen3", SMALL, 4096, 16, 96, {"name": "grpo", **REPLIES}),
+    "14M Qwen3, ppo": Case("align", "Qwen3", SMALL, 4096, 16, 96, PPO),
+    "48M Llama, kto": Case("align", "Llama", GPT, 16_384, 4, 256, {"name": "kto"}),
+    "48M Llama, sft, 2 processes": Case("sft", "Llama", GPT, 16_384, 2, 256, training=TWO_PROCESSES),
     "14M Qwen3, reward, bf16": Case("reward", "Qwen3", SMALL, 4096, 4, 192, training=BF16),
     "48M Llama, dpo": Case("align", "Llama", GPT, 16_384, 2, 256, {"name": "dpo"}),
     "48M Llama, pretrain, 2 parts": Case("pretrain", "Llama", GPT, 16_384, 2, 384, training=TWO_PARTS),
@@ -96,7 +103,7 @@ def line(folder: Path, name: str) -> str:
     case = CASES[name]
     said = planned(folder, case)
     measured, seconds = trained(folder, case)
-    memory, step = said["memory"], said["step"]
+    memory, step = said["memory"] / 2**20, said["step"]
     cells = [name, f"{memory:,.0f}", f"{measured:,.0f}", f"{memory / measured - 1:+.0%}"]
     return f"| {' | '.join([*cells, f'{step:.2f}', f'{seconds:.2f}', f'{step / seconds:.2f} ×'])} |"
 
@@ -146,7 +153,7 @@ def make(folder: Path, case: Case) -> None:
     row = {"source": "made", "licence": "CC0-1.0", "scope": "domain", "language": "zh"}
     row |= {"task": "chat", "references": [], "method": "given", "teacher": "", "prompt_hash": "", "review": ""}
     accumulated = case.training.get("gradient_accumulation_steps", 1)
-    batch = case.rows * accumulated
+    batch = case.rows * accumulated * case.training.get("processes", 1)
     asked = "？"
     over = len(tokenizer.encode("User: ？\n\nAssistant:", add_special_tokens=False)) + 1
     for part, count in (("train", batch * case.steps), ("dev", 2 * case.rows)):
@@ -168,10 +175,10 @@ def make(folder: Path, case: Case) -> None:
             for n, text in enumerate(texts)
         ]
         write_table(to / "preference.parquet", preferences, Preference)
-    if case.method["name"] == "grpo":
-        made = case.method["num_generations"]
+    if case.method["name"] in SAMPLING:
+        made = case.method.get("num_generations", case.rows / case.method.get("rollout_batch_size", 1))
         room = case.width - case.method["max_completion_length"] - over
-        prompts = [known[n : n + room] for n in range(case.rows * case.steps // made + 4)]
+        prompts = [known[n : n + room] for n in range(int(case.rows * case.steps / made) + 4)]
         questions = [
             Question(**row, id=f"a{n}", place=str(n), messages=[Message(role="user", content=text)], answer="", wrong=[], known="")
             for n, text in enumerate(prompts)
@@ -180,7 +187,7 @@ def make(folder: Path, case: Case) -> None:
         build(folder / "out/reward/model", case, "SequenceClassification")
     training = {"threads": 1, "global_batch_size": batch, "max_length": case.width, "num_train_epochs": 1, "learning_rate": 1.0e-5}
     training |= {"evaluations": 1, **case.training}
-    method = case.method | ({"dev_prompts": 4} if case.method["name"] == "grpo" else {})
+    method = case.method | ({"dev_prompts": 4} if case.method["name"] in SAMPLING else {})
     sections: dict[str, Any] = {
         "pretrain": {"pretrain": {**training, "instructions": False, "method": method}},
         "reward": {"reward": {**training, "start": "start"}},

@@ -80,6 +80,7 @@ def main(arguments: list[str] | None = None) -> int:
         "stage", nargs="?", metavar="STAGE", help="pretrain, reward, sft or sft@lora; all by default · 阶段名，默认全部训练阶段"
     )
     plan.add_argument("--out", type=Path, default=Path("out"), help="the outputs of the stages · 各阶段的输出目录")
+    plan.add_argument("--gpu", type=float, metavar="GIB", help="plan for a GPU of this memory, here or not · 按这一显存的 GPU 预估")
     plan.add_argument("--json", action="store_true", help="bytes and seconds, a line each · 以 JSON 输出字节数与秒数")
     plan.add_argument("--lang", choices=["zh", "en"], default=language)
     plan.set_defaults(run=show_plan)
@@ -384,7 +385,9 @@ def show_recipes(args: argparse.Namespace) -> int:
 def show_plan(args: argparse.Namespace) -> int:
     """Exit status 1 also where a training cannot fit."""
     from lingyu.plan import STAGES, planned
+    from lingyu.train import machine
 
+    machine.assumed = args.gpu and args.gpu * 2**30
     # The command knows the stages; nothing else of lingyu does.
     from stages.__main__ import base_of, params_of
 
@@ -394,7 +397,7 @@ def show_plan(args: argparse.Namespace) -> int:
     sections, fits = read_params(), True
     base = base_of(sections) if "base" in sections else None
     for stage in [name] if name else [stage for stage in STAGES if stage in sections]:
-        for item in [only] if only else list(sections.get(stage, {}).get("candidates", {})) or [None]:
+        for item in [only] if only else list(sections[stage].get("candidates", [None]) if sections[stage] else [None]):
             made = planned(stage, item, params_of(stage).load(stage, item), args.out, base, args.lang)
             print(*made.as_lines(args.json), sep="\n", flush=True)
             fits = fits and made.fits

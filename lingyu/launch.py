@@ -90,6 +90,12 @@ def place() -> tuple[int, int, str]:
     return int(nodes), int(node), variables["RENDEZVOUS"]
 
 
+def nodes() -> int:
+    """The number of nodes that this process was told of."""
+    told = os.environ.get("LINGYU_NODES", "")
+    return int(told) if told.isdecimal() and int(told) else 1
+
+
 def is_first() -> bool:
     """Whether this is the process that writes outputs and messages."""
     return os.environ.get("RANK", "0") == "0" or WORKER not in os.environ

@@ -1,6 +1,7 @@
 """`lingyu plan`: what each training will need, from params.yaml and what earlier stages have left, without loading weights."""
 
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,8 +60,9 @@ def planned(stage: str, item: str | None, params: Any, out: Path, base: Any, lan
     fits = not any(forecast.too_much(made, there))
     if not fits:
         lines.append(f"{label}: {forecast.refusal(job, made, there)}")
-    numbers = {"label": label, "memory": made.memory, "parts": made.parts, "disk": made.disk, "step": made.step, "seconds": made.whole}
-    return Planned(lines, {**numbers, "steps": made.steps, "fits": fits}, fits)
+    step, seconds = (value if math.isfinite(value) else None for value in (made.step, made.whole))
+    numbers = {"label": label, "memory": made.memory, "processes": made.beside, "parts": made.parts, "disk": made.disk}
+    return Planned(lines, {**numbers, "step": step, "seconds": seconds, "steps": made.steps, "fits": fits}, fits)
 
 
 def shapes_of(folder: Path, out: Path, base: Any) -> tuple[Any, Path | str]:

@@ -95,7 +95,7 @@ def run(params: Params, model: Path, train_folder: Path, dev_folder: Path, work:
     rows = counted(examples["length"], len(dev))
     foretell(tokens_job("pretrain", load_config(model), params, params.method, rows, tokenizer), place)
 
-    tuning = Tuning(model, params.max_length, params.method, tokenizer)
+    tuning = Tuning(model, params.max_length, params.method, tokenizer, params.precision)
     trainer = causal_trainer(
         tuning.model,
         tokenizer,

@@ -18,7 +18,7 @@ from lingyu.align.preference import datasets, pairs_of, refuse_long
 from lingyu.files import write_json
 from lingyu.launch import is_first
 from lingyu.model.chat import Chat
-from lingyu.model.load import load_config, load_scorer, load_tokenizer, prepare, save
+from lingyu.model.load import load_config, load_scorer, load_tokenizer, prepare, raise_what_learns, save
 from lingyu.model.scoring import scored_text, scores
 from lingyu.records import Preference
 from lingyu.stage import start
@@ -61,7 +61,7 @@ def run(params: Params, models: Path, train_folder: Path, dev_folder: Path, work
     lengths = [max(map(len, row.values())) for row in rows]
     foretell(score_job(load_config(model), params, counted(lengths, len(held_rows)), tokenizer), place)
     trainer = optimised(RewardTrainer, params)(
-        model=load_scorer(model, params.max_length, pad_token_id=tokenizer.pad_token_id),
+        model=raise_what_learns(load_scorer(model, params.max_length, params.precision, pad_token_id=tokenizer.pad_token_id)),
         args=RewardConfig(**arguments(params, place, len(pairs)), max_length=None),
         **datasets(rows, held_rows),
         processing_class=tokenizer,

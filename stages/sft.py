@@ -79,7 +79,7 @@ def run(params: Params, models: Path, train_folder: Path, dev_folder: Path, work
 
     rows, dev = (examples(table) for table in tables)
     foretell(tokens_job(label, load_config(model), params, params.method, counted(rows["length"], len(dev)), tokenizer), place)
-    tuning = Tuning(model, params.max_length, params.method, tokenizer)
+    tuning = Tuning(model, params.max_length, params.method, tokenizer, params.precision)
     trainer = causal_trainer(
         tuning.model,
         tokenizer,

@@ -9,12 +9,12 @@ import torch
 from pydantic import ValidationError
 from training import ASK, LORA, SFT, TRAINING, begun, contents, ended, project, staged
 
-from lingyu.model.load import device, load_model, load_tokenizer
+from lingyu.model.load import device, load_tokenizer
 from lingyu.model.methods import Qlora
 from lingyu.model.tuning import check_method
 from lingyu.stage import StageError
 from lingyu.train.checkpoints import is_whole
-from lingyu.train.checks import check_machine, check_model, check_room, multiplies_bf16
+from lingyu.train.checks import check_machine, check_model, multiplies_bf16
 from lingyu.train.run import arguments
 from lingyu.train.settings import Training
 
@@ -150,17 +150,6 @@ def test_a_tokenizer_without_a_pad_token_pads_with_its_end_and_one_without_an_en
 
     with pytest.raises(StageError, match=r"the tokenizer in .* has no token that ends a text"):
         check_model(settings(), tmp_path / "model", loaded)
-
-
-def test_a_disk_without_room_for_checkpoints_is_told(tiny_model, tmp_path, monkeypatch):
-    model, work = load_model(tiny_model, 64), tmp_path / "work" / "sft" / "digest"
-    work.mkdir(parents=True)
-
-    check_room(model, work)
-    usage = shutil.disk_usage(work)
-    monkeypatch.setattr("shutil.disk_usage", lambda path: usage._replace(free=2**18))
-    with pytest.raises(StageError, match=r"two checkpoints need 1 MB, and the disk of .*work has 0 MB left\. Free some space"):
-        check_room(model, work)
 
 
 def test_a_checkpoint_cut_off_anywhere_is_not_whole(tmp_path):

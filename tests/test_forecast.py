@@ -1,5 +1,7 @@
 """The forecast before training: what it counts is what the model, its optimizer and its process take; what cannot fit is refused."""
 
+import json
+import math
 import re
 from dataclasses import replace
 
@@ -222,6 +224,52 @@ def test_a_small_model_is_not_traced(tiny_model, tmp_path, monkeypatch, capsys):
     assert "memory at most" in capsys.readouterr().err
 
 
+def test_a_small_model_on_a_full_disk_is_refused_unless_its_own_checkpoints_fill_it(tiny_model, tmp_path, monkeypatch):
+    asked = job(tiny_model)
+    needed = forecast.forecast(asked).stored
+    monkeypatch.setattr(machine, "room", lambda folder: Room(16 * GIB, needed / 2))
+
+    with pytest.raises(StageError, match="of disk"):
+        foretell(asked, tmp_path)
+    (tmp_path / "checkpoint-3").mkdir()
+    (tmp_path / "checkpoint-3" / "model.safetensors").write_bytes(bytes(int(needed * 0.6)))
+    foretell(asked, tmp_path)
+
+
+def test_processes_on_a_processor_share_its_memory(wide):
+    one, two = wide_job(wide), wide_job(wide, processes=2)
+    made = forecast.forecast(two)
+
+    assert forecast.forecast(one).needed == forecast.forecast(one).memory
+    assert made.needed == 2 * made.memory
+    assert too_much(made, Room(1.5 * made.memory, made.stored)) == (True, False)
+    assert f"2 × {forecast.size(made.memory)}" in forecast.shown(two, made, short_of(made), "en")[0]
+    assert made.parts["gradients"] == 2 * forecast.forecast(one).parts["gradients"]
+
+
+def test_on_a_gpu_what_learns_is_in_fp32_and_the_rest_as_it_came(tiny_model, monkeypatch):
+    monkeypatch.setattr(machine, "assumed", 16.0 * GIB)
+    config = load_config(tiny_model)
+    config.dtype = "bfloat16"
+    made = {
+        (method.name, precision): forecast.forecast(replace(job(tiny_model, method, precision=precision), config=config))
+        for method in METHODS[:2]
+        for precision in ("bf16", "fp32")
+    }
+    weights = {key: one.parts["weights"] for key, one in made.items()}
+
+    assert weights["full", "bf16"] == weights["full", "fp32"]
+    assert weights["lora", "bf16"] < 0.7 * weights["lora", "fp32"]
+    assert all(math.isnan(one.whole) for one in made.values())
+
+
+def test_a_step_of_ppo_is_a_rollout(tiny_model):
+    params = Training(**{**TRAINING, "global_batch_size": 8, "num_train_epochs": 1})
+    asked = Job("align@it", load_config(tiny_model), params, Full(), "replies", ROWS, None, replied=16, sampled=20, rollout=20, passes=4)
+
+    assert (asked.steps, asked.updates) == (2, 10)
+
+
 def test_the_bound_of_small_models_is_above_the_forecast(tiny_model, wide):
     for asked in (job(tiny_model), job(tiny_model, METHODS[1]), wide_job(wide)):
         assert forecast.at_most(asked) > forecast.forecast(asked).memory
@@ -269,6 +317,18 @@ def test_plan_tells_every_training_of_params_yaml(monkeypatch, capsys, tmp_path)
     for label in ("pretrain", "sft@full", "sft@lora", "sft@direct", "reward", "align@dpo", "align@grpo"):
         assert re.search(rf"^{label}  memory about [\d,.]+ [MG]iB of .*: weights \d+ MiB, .*process \d+ MiB$", told, re.M), label
         assert re.search(rf"^{label}  disk at most \d+ MiB of ", told, re.M), label
+
+
+def test_a_gpu_that_is_not_here_is_planned_for(monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(machine, "assumed", None)
+
+    assert main(["plan", "sft@full", "--lang", "en", "--out", str(tmp_path), "--gpu", "0.5"]) == 1
+    told = capsys.readouterr().out
+    assert re.search(r"memory about [\d,]+ MiB of 512 MiB: weights", told)
+    assert "seconds" not in told
+    assert main(["plan", "sft@full", "--lang", "en", "--out", str(tmp_path), "--gpu", "8", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["seconds"] is None
 
 
 def test_plan_names_the_trainings_that_there_are(monkeypatch, capsys):

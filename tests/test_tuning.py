@@ -375,3 +375,52 @@ def test_the_bench_sees_what_a_method_does(tiny_model, tmp_path):
     rows = {cells[0]: cells[3:] for cells in (line.strip("| ").split(" | ") for line in done.stdout.splitlines()[2:])}
     assert all(row.pop(3).startswith("yes, 2 kills, ") for row in rows.values())
     assert rows == {"LoRA": ["yes"] * 4, "prefix tuning": ["yes", "yes", "no: attached", "yes"]}
+
+
+def test_max_steps_ends_a_training_and_its_schedule(start, tmp_path):
+    out = trained(tmp_path, start, {"name": "full"}, max_steps=3)
+
+    assert read_json(out / "metrics.json")["steps"] == 3
+    assert [row["step"] for row in curves(out)] == ["1", "2", "3"]
+
+
+@pytest.fixture(scope="module")
+def in_bf16(start, tmp_path_factory):
+    """The folder of the same model as hubs have them."""
+    import torch
+
+    folder = tmp_path_factory.mktemp("bf16") / "model"
+    save(load_model(start, 64).to(torch.bfloat16), load_tokenizer(start), folder)
+    return folder
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_small_step_over_a_base_in_bf16_is_not_lost(name, in_bf16, monkeypatch):
+    import torch
+
+    monkeypatch.setattr("lingyu.model.load.device", lambda: "cuda")  # so that it is loaded as on a GPU
+    prepare(threads=1)
+    values = TypeAdapter(Method).validate_python(method(name, "new"))
+    model = Tuning(in_bf16, 64, values, load_tokenizer(in_bf16), "bf16").model
+    learning = [value for value in model.parameters() if value.requires_grad]
+    before = [value.detach().clone() for value in learning]
+    step = torch.optim.AdamW(learning, lr=1.0e-6)
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = model(input_ids=torch.tensor(IDS), labels=torch.tensor(IDS)).loss
+    loss.backward()
+    step.step()
+
+    assert {value.dtype for value in learning} == {torch.float32}
+    assert all((value != first).any() for value, first in zip(learning, before, strict=True) if value.grad is not None and value.grad.any())
+    held = {value.dtype for value in model.parameters() if not value.requires_grad}
+    assert held <= {torch.bfloat16}
+    assert bool(held) == (name != "full")
+    assert {value.dtype for value in Tuning(in_bf16, 64, values, load_tokenizer(in_bf16), "fp32").model.parameters()} == {torch.float32}
+
+
+def test_what_a_base_in_bf16_becomes_is_saved_in_bf16(in_bf16, tmp_path, monkeypatch):
+    monkeypatch.setattr("lingyu.model.load.device", lambda: "cuda")
+    out = trained(tmp_path, in_bf16, {"name": "full"}, precision="bf16", num_train_epochs=1, evaluations=1)
+
+    assert read_json(out / "model" / "config.json")["dtype"] == "bfloat16"
+    assert curves(out)[-1]["eval_loss"]

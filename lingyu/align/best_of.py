@@ -12,7 +12,7 @@ from lingyu.align.context import Given, Ready
 from lingyu.align.policy import Sampling, prompts_of, sampled
 from lingyu.align.rewards import Measure, Prompt, measures, together
 from lingyu.model.chat import Chat
-from lingyu.model.load import device, load_model
+from lingyu.model.load import device
 from lingyu.stage import StageError
 from lingyu.train.data import NOT_LEARNT, Example, stored
 from lingyu.train.run import causal_trainer
@@ -37,7 +37,7 @@ class BestOf(Sampling):
 def best_of(given: Given, method: BestOf) -> Ready:
     held, prompts = prompts_of(given, method)
     reward_fn = together(method.rewards, measures(method.rewards, [*held, *prompts], given))
-    model = load_model(given.model, given.params.max_length)
+    model = given.policy()
     drawn = draws(model, [*held, *prompts], reward_fn, given, method)
     best = [max(row, key=lambda draw: draw.reward) for row in drawn]
     good = [method.min_reward is None or draw.reward >= method.min_reward for draw in best]

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from lingyu.model.load import load_model, raise_what_learns
 from lingyu.train.run import boards, progress
 from lingyu.train.settings import Training
 
@@ -24,6 +25,10 @@ class Given:
     place: Path
     label: str
     out: Path
+
+    def policy(self) -> Any:
+        """The model that is to learn."""
+        return raise_what_learns(load_model(self.model, self.params.max_length, self.params.precision))
 
 
 @dataclass(frozen=True)

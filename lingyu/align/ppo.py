@@ -22,7 +22,7 @@ def ppo(given: Given, method: Ppo) -> Ready:
 
     held, prompts = prompts_of(given, method)
     reward_fn = together(method.rewards, measures(method.rewards, [*held, *prompts], given))
-    model, start = (load_model(given.model, given.params.max_length) for _ in range(2))
+    model, start = given.policy(), load_model(given.model, given.params.max_length, given.params.precision)
     disable_dropout_in_model(model)  # the ratio of old and new likelihoods is 1 at first only without
     model.critic = Critic(model.config.get_text_config().hidden_size, method.kl.init_kl_coef)
     a_step = given.params.model_copy(update={"global_batch_size": method.rollout_batch_size, "gradient_accumulation_steps": 1})

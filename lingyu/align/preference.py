@@ -11,7 +11,6 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, model_validator
 from lingyu.align.context import Given, Ready, watched
 from lingyu.files import read_table
 from lingyu.model.chat import Chat
-from lingyu.model.load import load_model
 from lingyu.records import Message, Preference
 from lingyu.stage import StageError, StageParams
 from lingyu.train.data import NOT_LEARNT
@@ -175,7 +174,7 @@ def over_pairs(trainer: Any, settings: Any, pairs: Sequence[Preference], held: S
 def built(trainer: Any, settings: Any, rows: Sequence[dict[str, Any]], held: Sequence[dict[str, Any]], given: Given, **more: Any) -> Any:
     """A trainer of TRL over these rows, that begins with the given model."""
     return optimised(trainer, given.params)(
-        model=load_model(given.model, given.params.max_length),
+        model=given.policy(),
         args=settings,
         **datasets(rows, held),
         processing_class=given.tokenizer,

@@ -24,7 +24,7 @@ def align_job(label: str, config: Any, params: Any, rows: Rows, tokenizer: Any, 
         return job
     reply = method.max_completion_length
     judged = any(reward.name == "model" for reward in method.rewards)
-    times = method.num_generations if isinstance(method, Grouped) else method.num_ppo_epochs if isinstance(method, Ppo) else 1
+    times = method.num_generations if isinstance(method, Grouped) else 1
     kept = max(0, rows.count - method.dev_prompts)
     rows = Rows(
         kept * times,
@@ -39,7 +39,8 @@ def align_job(label: str, config: Any, params: Any, rows: Rows, tokenizer: Any, 
     if isinstance(method, BestOf):
         return replace(job, loss="tokens", sampled=method.sampling_batch_size * method.num_generations)
     if isinstance(method, Ppo):
-        return replace(job, loss="replies", sampled=method.rollout_batch_size, reference=True)
+        rollout = method.rollout_batch_size
+        return replace(job, loss="replies", sampled=rollout, rollout=rollout, passes=method.num_ppo_epochs, reference=True)
     return job
 
 

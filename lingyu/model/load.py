@@ -59,22 +59,23 @@ def load_config(folder: Path) -> Any:
     return AutoConfig.from_pretrained(folder, local_files_only=True)
 
 
-def load_model(folder: Path, longest: int, **options: Any) -> Any:
+def load_model(folder: Path, longest: int, precision: str = "", **options: Any) -> Any:
     """The causal language model of a folder, in fp32 on a CPU and in the dtype it was saved in on an accelerator.
 
-    longest: tokens a row; below 256 eager attention beats SDPA on a CPU, forward and backward.
+    longest: tokens a row; below 256 eager attention beats SDPA on a CPU, forward and backward. precision: of the training that it is
+    loaded for; see raise_what_learns.
     """
     from transformers import AutoModelForCausalLM
 
     know(folder)
-    return AutoModelForCausalLM.from_pretrained(folder, **loading_options(folder, longest), **options)
+    return AutoModelForCausalLM.from_pretrained(folder, **loading_options(folder, longest, precision), **options)
 
 
-def load_scorer(folder: Path, longest: int, **settings: Any) -> Any:
+def load_scorer(folder: Path, longest: int, precision: str = "", **settings: Any) -> Any:
     """The same weights with one score on top instead of the vocabulary: a reward model. settings: of its configuration."""
     know(folder)
     config, causal = classes_of(folder, num_labels=1, **settings)
-    return scorer_class(config, causal).from_pretrained(folder, config=config, **loading_options(folder, longest))
+    return scorer_class(config, causal).from_pretrained(folder, config=config, **loading_options(folder, longest, precision))
 
 
 def scorer_class(config: Any, causal: Any) -> Any:
@@ -103,7 +104,7 @@ def classes_of(folder: Path, **settings: Any) -> tuple[Any, Any]:
     return config, MODEL_FOR_CAUSAL_LM_MAPPING.get(type(config), None)
 
 
-def loading_options(folder: Path, longest: int) -> dict[str, Any]:
+def loading_options(folder: Path, longest: int, precision: str = "") -> dict[str, Any]:
     import torch
 
     accelerated = device() != "cpu"
@@ -114,9 +115,22 @@ def loading_options(folder: Path, longest: int) -> dict[str, Any]:
         "local_files_only": True,
         "use_safetensors": True,
         "trust_remote_code": False,
-        "dtype": "auto" if accelerated else torch.float32,
+        "dtype": "auto" if accelerated and precision != "fp32" else torch.float32,
         "attn_implementation": "sdpa" if sdpa and (accelerated or longest > 256) else "eager",
     }
+
+
+def raise_what_learns(model: Any) -> Any:
+    """The model with the weights that learn in fp32, whatever the rest is in.
+
+    A step of 1e-5 is lost in bf16, which has three digits. Products stay in the precision of the training, by autocast.
+    """
+    import torch
+
+    for weight in model.parameters():
+        if weight.requires_grad and weight.is_floating_point():
+            weight.data = weight.data.to(torch.float32)
+    return model
 
 
 def save(model: Any, tokenizer: Any, folder: Path, start: Path | None = None) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from lingyu.model import adapters
 from lingyu.model.attached import adopt, is_attached
-from lingyu.model.load import device, load_model, save
+from lingyu.model.load import device, load_model, raise_what_learns, save
 from lingyu.model.methods import (
     Adapting,
     Bottleneck,
@@ -38,12 +38,12 @@ ATTACHING = (Prompt, Ptuning, Prefix, PtuningV2, Bottleneck)
 class Tuning:
     """A model that learns by a method, from the folder it starts from to the folder it is saved in."""
 
-    def __init__(self, folder: Path, longest: int, method: Method, tokenizer: Any) -> None:
+    def __init__(self, folder: Path, longest: int, method: Method, tokenizer: Any, precision: str = "") -> None:
         self.folder, self.method = folder, method
-        self.model = load_model(folder, longest, **quantised(method))
+        self.model = load_model(folder, longest, precision, **quantised(method))
         if faults := misfits(self.model, method):
             raise StageError("\n".join([f"method {method.name} does not fit the model in {folder}:", *faults]))
-        self.model = tuned(self.model, method, tokenizer)
+        self.model = raise_what_learns(tuned(self.model, method, tokenizer))
         self.first = adapters.first_of(self.model) if isinstance(method, Lora) and method.init_lora_weights == "pissa" else {}
 
     def save(self, model: Any, tokenizer: Any, out: Path) -> None:

@@ -1,7 +1,6 @@
-"""What a training would stumble over later, told before it starts: the machine, the model's context, the disk."""
+"""What a training would stumble over later, told before it starts: the machine, the model's context (memory: lingyu.train.forecast)."""
 
 import json
-import shutil
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -82,21 +81,3 @@ def end_of_turn(tokenizer: Any, model: Path) -> str:
         raise StageError(
             f"{model}: {error}. Put the token that ends a turn behind an assistant's content in chat_template.jinja, or take another base."
         ) from error
-
-
-def check_room(model: Any, work: Path) -> None:
-    """Raise StageError where two checkpoints, the best and the last, would not fit onto the disk."""
-    numbers = list(model.parameters())
-    weights = sum(number.numel() * number.element_size() for number in numbers if number.requires_grad or not keeps_what_learns(model))
-    state = sum(number.numel() * 8 for number in numbers if number.requires_grad)  # two numbers of fp32 in Adam's
-    needed, free = 2 * (weights + state), shutil.disk_usage(work).free
-    if free < needed:
-        raise StageError(
-            f"two checkpoints need {needed / 2**20:,.0f} MB, and the disk of {work.parents[1]} has {free / 2**20:,.0f} MB left. "
-            "Free some space: `python -m lingyu checkpoints` lists what earlier trainings left."
-        )
-
-
-def keeps_what_learns(model: Any) -> bool:
-    """Whether a checkpoint holds only what learns, as an adapter's does."""
-    return hasattr(model, "peft_config") or bool(getattr(model, "_keys_to_ignore_on_save", None))

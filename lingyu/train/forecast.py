@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lingyu.launch import is_first
+from lingyu.launch import is_first, nodes
 from lingyu.model.methods import Full, Lora, LowRank, Method, Qlora
 from lingyu.stage import StageError
 from lingyu.train import machine
@@ -28,6 +28,7 @@ PROCESS, PEFT, TRL = 620.0, 60.0, 60.0
 # few with checkpointing. From the trainings of docs/benchmarks.md.
 GAPS, GAPS_CHECKPOINTED = 0.8, 0.1
 CONTEXT, CACHED = 600.0, 1.05  # MiB of CUDA's context; blocks that its allocator keeps beyond what is alive
+MASTER = 4  # bytes of a weight that learns, and of each where precision is fp32
 FOUR_BITS, EIGHT_BITS = 0.516, 1.01  # bytes a weight under qlora, with the constants of its blocks
 SMALL = 0.25  # of the memory that is there: what certainly needs less is not traced
 RECORDS = 2**21  # bytes of a checkpoint or model beside its numbers: tokenizer, state, configuration
@@ -47,8 +48,9 @@ class Rows:
 @dataclass(frozen=True)
 class Job:
     """A training as its stage sets it up. rows_a_row: sequences that a row is (a pair is two). replied, sampled: tokens of a reply and
-    sequences that are sampled at once. reference: whether the start stays in memory beside the model. scorer: config of the reward model.
-    start_again: whether the start is loaded once more at the end. libraries: MiB of those that it imports."""
+    sequences that are sampled at once. rollout, passes: rows of a step, and times that it learns from them (PPO). reference: whether the
+    start stays in memory beside the model. scorer: config of the reward model. start_again: whether the start is loaded once more at the
+    end. libraries: MiB of those that it imports."""
 
     label: str
     config: Any
@@ -60,6 +62,8 @@ class Job:
     rows_a_row: int = 1
     replied: int = 0
     sampled: int = 0
+    rollout: int = 0
+    passes: int = 1
     reference: bool = False
     scorer: Any = None
     start_again: bool = False
@@ -72,18 +76,29 @@ class Job:
 
     @property
     def steps(self) -> int:
-        return self.params.steps(self.rows.count)
+        params = self.params.model_copy(update={"global_batch_size": self.rollout}) if self.rollout else self.params
+        return params.steps(self.rows.count)
+
+    @property
+    def parts(self) -> int:
+        """Forward passes with gradients of a step."""
+        return self.params.gradient_accumulation_steps * self.updates
+
+    @property
+    def updates(self) -> int:
+        return max(1, self.rollout * self.passes // self.params.global_batch_size)
 
     @property
     def setting(self) -> Setting:
         params, gpu = self.params, machine.on_gpu()
-        weights = str(getattr(self.config, "dtype", None) or "float32").removeprefix("torch.") if gpu else "float32"
+        own = str(getattr(self.config, "dtype", None) or "float32").removeprefix("torch.")
+        weights = own if gpu and params.precision != "fp32" else "float32"
         return Setting(
-            device="cuda" if gpu else "cpu",
+            device="cuda" if gpu and machine.assumed is None else "cpu",
             weights=weights,
             product={"fp32": weights, "bf16": "bfloat16", "fp16": "float16"}[params.precision],
             attention="sdpa" if gpu or params.max_length > 256 else "eager",
-            kernels=params.kernels == "auto",
+            kernels=params.kernels == "auto" and not gpu,
             checkpointing=params.gradient_checkpointing,
             parts=params.gradient_accumulation_steps > 1,
             optim=params.optim,
@@ -92,13 +107,20 @@ class Job:
 
 @dataclass(frozen=True)
 class Forecast:
-    """Bytes, and seconds. parts: of the peak of one process; disk: at most at once. step: of one update; whole: of the training."""
+    """Bytes, and seconds. parts: of the peak of one process, and beside: how many share the memory; disk: at most at once. step: of one
+    update; whole: of the training; not a number for a machine that is not here."""
 
     parts: dict[str, float]
     disk: dict[str, float]
     step: float
     whole: float
     steps: int
+    beside: int = 1
+
+    @property
+    def needed(self) -> float:
+        """Memory of all processes that share it."""
+        return self.memory * self.beside
 
     @property
     def memory(self) -> float:
@@ -127,7 +149,7 @@ def traced_for(job: Job, its: Pass, config: Any = None, learns: bool = True) -> 
 
 def forecast(job: Job) -> Forecast:
     params, rows, gpu = job.params, job.rows, machine.on_gpu()
-    its = Pass(job.loss, job.batch, rows.widest, job.replied)
+    its = Pass("whole" if job.loss == "tokens" and params.processes > 1 else job.loss, job.batch, rows.widest, job.replied)
     step = traced_for(job, its)
     state = step.state
     copies = copied(job, step)
@@ -142,6 +164,8 @@ def forecast(job: Job) -> Forecast:
     if gpu:
         parts = shared_out(job, {"weights": weights, "gradients": step.gradients.total, "optimizer": state.total})
         beyond = max(one.total for one in moments) - state.total - step.gradients.total
+        if isinstance(job.method, Qlora):
+            beyond += 2 * widest_linear(job.config)  # multiplied in 16 bits
         parts |= {"activations": max(0.0, beyond), "reference": copies}
         parts = {name: size * CACHED for name, size in parts.items()} | {"process": CONTEXT * MIB}
     else:
@@ -161,7 +185,7 @@ def forecast(job: Job) -> Forecast:
     seconds = seconds_of(job, step)
     mean = rows.tokens / max(1, rows.count) / rows.widest if rows.count else 1.0
     whole = job.steps * seconds * min(1.0, mean) + evaluating(job, step)
-    return Forecast(parts, disk, seconds, whole, job.steps)
+    return Forecast(parts, disk, seconds, whole, job.steps, 1 if gpu else max(1, params.processes // nodes()))
 
 
 def shared_out(job: Job, parts: dict[str, float]) -> dict[str, float]:
@@ -173,6 +197,12 @@ def shared_out(job: Job, parts: dict[str, float]) -> dict[str, float]:
     if params.sharding == "none":
         parts = {**parts, "gradients": parts["gradients"] * 2}
     return {name: size / (params.processes if name in divided else 1) for name, size in parts.items()}
+
+
+def widest_linear(config: Any) -> float:
+    """Numbers of the largest matrix of a layer."""
+    text = config.get_text_config()
+    return float(text.hidden_size * max(getattr(text, "intermediate_size", None) or 0, text.hidden_size))
 
 
 def updating(optim: str, step: Traced, gpu: bool) -> Held:
@@ -211,7 +241,7 @@ def weights_on_disk(job: Job, step: Traced) -> float:
 
 def copied(job: Job, step: Traced) -> float:
     """Bytes of other models that stay in memory, and of what is sampled."""
-    found = step.weights.total if job.reference else 0.0
+    found = step.parameters * (MASTER if job.setting.weights == "float32" else 2) if job.reference else 0.0
     if job.scorer is not None:
         found += traced_for(job, Pass("score", job.batch, job.rows.widest), job.scorer, learns=False).weights.total
     return found
@@ -241,25 +271,32 @@ def cache_of(config: Any, setting: Setting) -> float:
 def seconds_of(job: Job, step: Traced) -> float:
     """Of one update of the widest rows."""
     params, setting = job.params, job.setting
+    if machine.assumed is not None:
+        return math.nan
     speed = machine.speed(setting.product, params.threads)
 
     def taken(flops: float, moved: float, operators: float) -> float:
         return flops / speed.products / PRODUCTS + moved / speed.bytes + operators * speed.operator
 
     one = taken(step.flops, step.moved, step.operators)
+    sampling = 0.0
     if job.sampled:
-        token = taken(step.forward_flops / job.rows.widest, step.weights.total, step.forward_operators)
-        one += job.replied * token + 2 * taken(step.forward_flops, step.forward_moved, step.forward_operators)
+        batches = max(1.0, job.rollout / job.batch)
+        token = taken(step.forward_flops * batches / job.rows.widest, step.weights.total, step.forward_operators)
+        asked = 2 * batches * taken(step.forward_flops, step.forward_moved, step.forward_operators)
+        sampling = (job.replied * token + asked) * (1 if job.rollout else params.gradient_accumulation_steps)
     update = (2 * (step.trained + step.gradients + step.state).total) / speed.bytes
     if params.optim == "muon":
         update += 5 * 6 * step.hidden.total / 4 * min(job.config.get_text_config().hidden_size, 4096) / speed.products / PRODUCTS
-    return one * params.gradient_accumulation_steps + update
+    return one * job.parts + sampling + update * job.updates
 
 
 PRODUCTS = 0.8  # of the speed of a square product that those of a step reach
 
 
 def evaluating(job: Job, step: Traced) -> float:
+    if machine.assumed is not None:
+        return math.nan
     speed = machine.speed(job.setting.product, job.params.threads)
     one = step.forward_flops / speed.products / PRODUCTS + step.forward_moved / speed.bytes + step.forward_operators * speed.operator
     return job.params.evaluations * one * job.rows.held * job.rows_a_row / job.batch
@@ -267,7 +304,7 @@ def evaluating(job: Job, step: Traced) -> float:
 
 def too_much(made: Forecast, there: Room) -> tuple[bool, bool]:
     """Whether memory and disk are short by more than the forecast may err."""
-    memory = there.memory is not None and made.memory * (1 - ERROR) > there.memory
+    memory = there.memory is not None and made.needed * (1 - ERROR) > there.memory
     return memory, made.stored * (1 - ERROR) > there.disk
 
 
@@ -276,7 +313,7 @@ def remedies(job: Job, there: Room, most: int = 3) -> list[tuple[str, Forecast]]
     found: list[tuple[str, Forecast]] = []
     for text, other in changes(job):
         made = forecast(other)
-        if not any(too_much(made, there)) and made.memory <= (there.memory or math.inf):
+        if not any(too_much(made, there)) and made.needed <= (there.memory or math.inf):
             found.append((text, made))
         if len(found) == most:
             break
@@ -377,21 +414,22 @@ def shown(job: Job, made: Forecast, there: Room, lang: str) -> list[str]:
     def listed(sizes: dict[str, float]) -> str:
         return parts.join(f"{NAMES[name] if zh else name} {size(value)}" for name, value in sizes.items() if value >= MIB)
 
-    least, most = span(made.whole / LATE), span(made.whole * LATE)
+    least, most = (span(made.whole * factor) if math.isfinite(made.whole) else "?" for factor in (1 / LATE, LATE))
     has = size(there.memory) if there.memory is not None else "?"
+    times = f"{made.beside} × " if made.beside > 1 else ""
     if zh:
         lines = [
-            f"{job.label}  内存约 {size(made.memory)}（可用 {has}）：{listed(made.parts)}",
+            f"{job.label}  内存约 {times}{size(made.memory)}（可用 {has}）：{listed(made.parts)}",
             f"{job.label}  磁盘至多 {size(made.stored)}（可用 {size(there.disk)}）：{listed(made.disk)}",
         ]
         time = f"{job.label}  {made.steps:,} 步，约 {least} 至 {most}"
     else:
         lines = [
-            f"{job.label}  memory about {size(made.memory)} of {has}: {listed(made.parts)}",
+            f"{job.label}  memory about {times}{size(made.memory)} of {has}: {listed(made.parts)}",
             f"{job.label}  disk at most {size(made.stored)} of {size(there.disk)}: {listed(made.disk)}",
         ]
         time = f"{job.label}  {made.steps:,} steps in about {least} to {most}"
-    if job.rows.count:
+    if job.rows.count and math.isfinite(made.whole):
         lines.append(time)
     return lines
 
@@ -401,14 +439,14 @@ def refusal(job: Job, made: Forecast, there: Room) -> str:
     memory, disk = too_much(made, there)
     needs, needed = [], []
     if memory:
-        needs.append(f"about {size(made.memory)} of memory, and {size(there.memory or 0)} are there")
-        needed.append(f"约 {size(made.memory)} 内存，可用 {size(there.memory or 0)}")
+        needs.append(f"about {size(made.needed)} of memory, and {size(there.memory or 0)} are there")
+        needed.append(f"约 {size(made.needed)} 内存，可用 {size(there.memory or 0)}")
     if disk:
         needs.append(f"up to {size(made.stored)} of disk, and {size(there.disk)} are there")
         needed.append(f"至多 {size(made.stored)} 磁盘空间，可用 {size(there.disk)}")
     found = remedies(job, there)
-    fits = "; or ".join(f"{text} ({size(other.memory)})" for text, other in found)
-    zh = "；或 ".join(f"{text}（{size(other.memory)}）" for text, other in found)
+    fits = "; or ".join(f"{text} ({size(other.needed)})" for text, other in found)
+    zh = "；或 ".join(f"{text}（{size(other.needed)}）" for text, other in found)
     helps = f"It fits with {fits}" if found else "No setting of this stage makes it fit: take a smaller base, or a larger machine"
     zh_helps = f"以下设置可行：{zh}" if found else "本阶段的任何设置都不够：请换更小的基座或更大的机器"
     return (
@@ -425,7 +463,9 @@ def foretell(job: Job, folder: Path) -> None:
     if not is_first():
         return
     there = machine.room(folder)
-    if there.memory is not None and (bound := at_most(job)) < SMALL * there.memory:
+    kept = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())  # of this training, which goes on from there
+    there = replace(there, disk=there.disk + kept)
+    if there.memory is not None and (bound := at_most(job)) < SMALL * there.memory and bound < there.disk:
         print(f"{job.label}  memory at most {size(bound)} of {size(there.memory)}", file=sys.stderr, flush=True)
         return
     made = forecast(job)
@@ -438,7 +478,8 @@ def foretell(job: Job, folder: Path) -> None:
 
 
 def at_most(job: Job) -> float:
-    """A bound by sizes alone: every tensor of a layer kept several times over, and the scores of all tokens in four copies."""
+    """A bound of memory, and of disk, by sizes alone: weights twelve times, every tensor of a layer several times over, and the scores of
+    all tokens in four copies."""
     text = job.config.get_text_config()
     tokens, hidden, heads = job.batch * job.rows.widest, text.hidden_size, text.num_attention_heads
     wide = getattr(text, "intermediate_size", None) or 4 * hidden
@@ -446,4 +487,5 @@ def at_most(job: Job) -> float:
     weights = 4.0 * (2 * text.vocab_size * hidden + text.num_hidden_layers * hidden * (4 * inside + 3 * wide))
     layer = 24 * hidden + 8 * wide + 8 * inside + 6 * heads * job.rows.widest
     kept = 4.0 * tokens * (text.num_hidden_layers * layer + 4 * text.vocab_size)
-    return float(8 * weights + kept + (PROCESS + job.libraries) * MIB)
+    beside = max(1, job.params.processes // nodes())
+    return float((12 * weights + kept + (PROCESS + job.libraries) * MIB) * beside + 24 * job.rows.tokens)

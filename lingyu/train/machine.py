@@ -12,6 +12,7 @@ from typing import Any
 MEMINFO, CGROUP = Path("/proc/meminfo"), Path("/sys/fs/cgroup")
 LIMITS = (("memory.max", "memory.current"), ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"))
 PROBE = 0.2  # seconds for one of the two measurements
+assumed: float | None = None  # bytes of a GPU that is planned for (`lingyu plan --gpu`), whether one is here or not
 SQUARE, ARRAY = 1024, 1 << 24  # numbers a side of the product; numbers that are read and written
 
 
@@ -35,13 +36,13 @@ class Speed:
 def on_gpu() -> bool:
     import torch
 
-    return bool(torch.cuda.is_available())
+    return assumed is not None or bool(torch.cuda.is_available())
 
 
 def room(folder: Path) -> Room:
     """folder: where checkpoints and outputs go; it, or one above it, exists."""
     there = next(place for place in [folder.absolute(), *folder.absolute().parents] if place.exists())
-    return Room(gpu_memory() if on_gpu() else own_memory(), shutil.disk_usage(there).free)
+    return Room(assumed or (gpu_memory() if on_gpu() else own_memory()), shutil.disk_usage(there).free)
 
 
 def gpu_memory() -> float:
@@ -75,7 +76,7 @@ def speed(product: str, threads: int) -> Speed:
     """Measured once a process, in half a second of its own at most. product: the dtype of products, as torch calls it."""
     import torch
 
-    device, kind = "cuda" if on_gpu() else "cpu", getattr(torch, product)
+    device, kind = "cuda" if torch.cuda.is_available() else "cpu", getattr(torch, product)
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:

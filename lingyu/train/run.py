@@ -15,7 +15,6 @@ from lingyu.model.load import device
 from lingyu.stage import StageError
 from lingyu.train import processes
 from lingyu.train.checkpoints import continued, last_whole_checkpoint
-from lingyu.train.checks import check_room
 from lingyu.train.settings import CosineToFloor, Schedule, StableThenDecay, Training
 
 LOGS = 4  # between two evaluations
@@ -267,9 +266,7 @@ def train(trainer: Any, label: str, kernels: str) -> dict[str, float]:
     sizes = [(parameter.numel(), parameter.requires_grad) for parameter in trainer.model.parameters()]
     with trainer.accelerator.main_process_first():
         checkpoint = last_whole_checkpoint(work, trainer.args.world_size)
-    if checkpoint is None:
-        check_room(trainer.model, work)
-    elif is_first():
+    if checkpoint is not None and is_first():
         print(f"{label}  goes on from {checkpoint.name}", file=sys.stderr, flush=True)
     sharded = trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled
     whole = processes.outline(trainer.model) if sharded else None

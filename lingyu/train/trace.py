@@ -216,15 +216,16 @@ def built(config: Any, method: Method, its: Pass, setting: Setting, tokenizer: A
     """The model as the stage has it, with the method's own parameters."""
     from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
+    from lingyu.model.load import raise_what_learns
     from lingyu.model.tuning import tuned
 
     kind = AutoModelForSequenceClassification if its.loss == "score" else AutoModelForCausalLM
+    config = copy.deepcopy(config)  # transformers writes the dtype into it
     if its.loss == "score":
-        config = copy.deepcopy(config)
         config.num_labels = 1
     model = kind.from_config(config, dtype=getattr(torch, setting.weights), attn_implementation=setting.attention)
     model.config.pad_token_id = 0
-    model = tuned(model, method, tokenizer)
+    model = raise_what_learns(tuned(model, method, tokenizer))
     if setting.checkpointing:
         model.activation_checkpointing_enable()
         if isinstance(method, LowRank | Ia3 | Oft):
@@ -255,6 +256,9 @@ def loss_of(model: Any, its: Pass, setting: Setting) -> Any:
     with torch.autocast(setting.device, dtype=getattr(torch, setting.product)) if mixed else nullcontext():
         if its.loss == "score":
             return model(**inputs).logits.sum()
+        if its.loss == "whole":
+            logits = model(**inputs).logits[:, :-1].flatten(0, 1)  # a copy, as those that are picked out
+            return torch.nn.functional.cross_entropy(logits.float(), ids.new_ones(len(logits)), reduction="none").sum()
         if its.loss == "logits":
             return from_logits(model(**inputs).logits, ids)
         causal = model.get_base_model() if hasattr(model, "get_base_model") else model

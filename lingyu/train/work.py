@@ -5,15 +5,16 @@ from typing import Literal
 
 MAPPED = 1 << 25  # bytes from which glibc maps a block by itself (lingyu.runtime), and gives it back when it is freed
 
-Loss = Literal["tokens", "score", "fused", "logits", "replies"]
+Loss = Literal["tokens", "whole", "score", "fused", "logits", "replies"]
 
 
 @dataclass(frozen=True)
 class Pass:
     """One pass through a model. rows, width: of the batch, in sequences and tokens; replied: the last tokens, where only these count.
 
-    loss: how the trainer turns hidden states into a loss. tokens: lingyu.train.kernels, some tokens at a time. score: one number a row.
-    fused: TRL's, in tiles. logits: the whole vocabulary of all tokens, as TRL's older trainers. replies: that of the replies, as PPO here.
+    loss: how the trainer turns hidden states into a loss. tokens: lingyu.train.kernels, some tokens at a time. whole: the same of all
+    tokens at once, in several processes. score: one number a row. fused: TRL's, in tiles. logits: the whole vocabulary of all tokens, as
+    TRL's older trainers. replies: that of the replies, as PPO here.
     """
 
     loss: Loss
