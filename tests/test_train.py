@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from itertools import pairwise
 
 import pytest
 from rows import dialogue
@@ -379,3 +380,40 @@ start(lambda values: None, StageParams, heavy=True)
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
 
     assert subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True).stdout == "False\n"
+
+
+def test_groups_of_like_length_come_in_no_order_of_length():
+    import torch
+    from transformers.trainer_pt_utils import LengthGroupedSampler
+
+    from lingyu.train.run import mixed
+
+    lengths = [8 + number % 97 for number in range(403)]
+    plain = LengthGroupedSampler(16, lengths=lengths, generator=torch.Generator().manual_seed(1))
+    sampler = LengthGroupedSampler(16, lengths=lengths, generator=torch.Generator())
+    sampler.__class__ = mixed(LengthGroupedSampler, 4)
+    orders = []
+    for seed in (1, 1, 2):
+        sampler.generator.manual_seed(seed)
+        orders.append(list(sampler))
+    groups = [[lengths[row] for row in orders[0][first : first + 4]] for first in range(0, 400, 4)]
+    rising = sum(sum(one) < sum(other) for one, other in pairwise(groups))
+
+    assert sorted(orders[0]) == list(range(403))
+    assert orders[0] == orders[1] != orders[2]
+    assert orders[0][0] == next(iter(plain))
+    assert max(lengths) in groups[0]
+    assert sum(max(group) - min(group) for group in groups) / len(groups) < 8
+    assert 30 < rising < 70
+
+
+def test_a_table_of_fewer_rows_than_a_group_is_read_whole():
+    import torch
+    from transformers.trainer_pt_utils import LengthGroupedSampler
+
+    from lingyu.train.run import mixed
+
+    for count in (1, 3, 4, 5, 9):
+        sampler = LengthGroupedSampler(2, lengths=[3] * count, generator=torch.Generator().manual_seed(0))
+        sampler.__class__ = mixed(LengthGroupedSampler, 4)
+        assert sorted(sampler) == list(range(count))

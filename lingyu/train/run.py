@@ -4,7 +4,7 @@ import csv
 import math
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
@@ -196,6 +196,7 @@ def resumable(trainer: Any) -> Any:
             if hasattr(sampler, "lengths"):
                 sampler.lengths = list(sampler.lengths)  # out of the table, which is slow to ask for one
                 sampler.batch_size *= self.args.world_size
+                sampler.__class__ = mixed(type(sampler), self.args.train_batch_size * self.args.world_size)
             return sampler
 
         def _save_rng_state(self, output_dir: str) -> None:
@@ -204,6 +205,25 @@ def resumable(trainer: Any) -> Any:
                 torch.distributed.barrier()  # the first removes the checkpoint before as soon as its own part of this one is written
 
     return Resumable
+
+
+def mixed(sampler: Any, rows: int) -> Any:
+    """The class of sampler that groups rows by length, with the groups of so many rows in a random order, after the longest.
+
+    It goes from long rows to short ones, and in a small table does so twice or four times in all: a model of one kind of rows at a time
+    forgets the others, and the one that is kept is what the last evaluation happened upon.
+    """
+    import torch
+
+    class Mixed(sampler):
+        def __iter__(self) -> Iterator[int]:
+            order = list(super().__iter__())
+            parts = [order[first : first + rows] for first in range(0, len(order), rows)]
+            whole = len(order) // rows  # what is left over stays last
+            drawn = [0, *(1 + torch.randperm(max(0, whole - 1), generator=self.generator)).tolist(), *range(max(1, whole), len(parts))]
+            return (index for part in drawn[: len(parts)] for index in parts[part])
+
+    return Mixed
 
 
 def progress(label: str, curves: Path | None = None, columns: Sequence[str] = (), divergence_factor: float = math.inf) -> Any:
