@@ -96,7 +96,7 @@ def test_the_tree_names_what_exists_and_every_folder_and_room():
 def test_links_commands_files_and_parameters_exist(name):
     page, folder = text_of(name), (ROOT / name).parent
     targets = re.findall(r"^([a-z][a-z-]*):", text_of("Makefile"), re.MULTILINE)
-    commands = text_of("lingyu/__main__.py")
+    commands = text_of("lingyu/__main__.py") + text_of("lingyu/release/commands.py")
     missing = {
         "links": [link for link in re.findall(r"\]\((?!http)([^)#]+)\)", page) if not (folder / link).exists()],
         "headings": [

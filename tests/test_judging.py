@@ -238,7 +238,7 @@ def test_scores_are_compared_with_those_of_people(tmp_path, asked):
     assert found["accuracy"]["kappa"] == pytest.approx(0.7692, abs=1e-4)  # of scikit-learn
     assert found["accuracy"]["low"] <= found["accuracy"]["kappa"] <= found["accuracy"]["high"]
     write_jsonl(tmp_path / "people.jsonl", [{"id": "c0", "accuracy": "好"}])
-    with pytest.raises(StageError, match="none of 1, 2, 3, 4, 5"):
+    with pytest.raises(StageError, match="one of 1, 2, 3, 4, 5"):
         scores.people_agree(rows, tmp_path / "people.jsonl", (1, 2, 3, 4, 5))
     write_jsonl(tmp_path / "people.jsonl", [{"id": "elsewhere", "accuracy": 3}])
     with pytest.raises(StageError, match="no score of an item that was judged"):

@@ -51,7 +51,7 @@ def test_the_commit_is_the_last_that_can_change_the_model(repository):
     head = repository[1]("rev-parse", "HEAD")
 
     assert made == {"commit": head, "changed_since": False}
-    for path in ("dvc.lock", "README.md", "docs/a.md", "tests/test_a.py"):
+    for path in ("dvc.lock", "README.md", "docs/data.md", "tests/test_a.py"):
         assert change(repository, path) == made
     assert change(repository, "samples/drone/documents/rules.md")["commit"] != head
     assert change(repository, "params.yaml", commit=False)["changed_since"] is True

@@ -125,7 +125,7 @@ def answering_at_once(template: str) -> str:
 def split_of(tokenizer: dict[str, Any]) -> str:
     """llama.cpp's name of the pre-tokenizer. Raises StageError where it has none."""
     if tokenizer["model"]["type"] != "BPE" or tokenizer["model"].get("byte_fallback"):
-        raise refused("its tokenizer is none of byte pairs (GPT-2, Llama 3 and Qwen have those)")
+        raise refused("its tokenizer is not one of byte pairs (GPT-2, Llama 3 and Qwen have those)")
     kind = tokenizer["pre_tokenizer"] or {}
     parts = kind.get("pretokenizers", [kind])
     if [part.get("type") for part in parts] == ["ByteLevel"] and parts[0].get("use_regex", True) and not parts[0].get("add_prefix_space"):

@@ -140,7 +140,7 @@ def by_length(rows: Sequence[Prediction], name: str, resamples: int, seed: int) 
 def people_agree(rows: Sequence[Prediction], path: Path, points: Sequence[int]) -> dict[str, dict[str, Any]]:
     """By criterion how far a judge's scores agree with people's: a file with an id and a column for each criterion, in the same points.
 
-    Raises StageError where a score is none of the points, or the file speaks of no item that was judged."""
+    Raises StageError where a score is not one of the points, or the file speaks of no item that was judged."""
     by_id = {row.id: row for row in rows}
     pairs: dict[str, list[tuple[int, int]]] = {}
     for record in records_of(path):
@@ -161,7 +161,7 @@ def point_of(value: object, points: Sequence[int], place: str) -> int:
     except ValueError:
         number = math.nan
     if number not in points:
-        raise StageError(f"{place} has the score {value!r}, which is none of {', '.join(map(str, points))}.")
+        raise StageError(f"{place} has the score {value!r}, which is not one of {', '.join(map(str, points))}.")
     return int(number)
 
 
