@@ -3,6 +3,8 @@
 Reads   out/select/model             the winner
         out/select/winner.json       which checkpoint it is
         out/select/leaderboard.csv   its metrics and those of the base
+        out/select/test              what it made of the test, for the confusion matrix
+        out/evaluate                 the losses of its training
         out/select/report.html       the evaluation report, which the service shows at /report
         out/index/knowledge          the knowledge base of professional mode
         out/clean/tables             sources and licences for the card
@@ -27,16 +29,16 @@ import sys
 import tempfile
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import yaml
 from pydantic import Field, NonNegativeInt, PositiveInt, field_validator
 
 from lingyu.export import gguf, quantized
-from lingyu.files import hashes, read_json, read_tables, sha256, write_json
+from lingyu.files import hashes, read_json, read_table, read_tables, sha256, write_json
 from lingyu.release import card, manifest, report_page
 from lingyu.serve.modes import MODES
-from lingyu.stage import StageError, StageParams, start
+from lingyu.stage import StageError, StageParams, read_params, start
 
 CODE = (
     "service.py",
@@ -76,7 +78,9 @@ CODE = (
 NO_TIME = "1970-01-01T00:00:00+00:00"
 
 
-class Params(StageParams):
+class Section(StageParams):
+    """The section of params.yaml."""
+
     name: str = Field(
         pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$",
         max_length=60,
@@ -88,6 +92,11 @@ class Params(StageParams):
     licence: str = Field("apache-2.0", description="Of the released model; a base from a hub may demand its own.")
     base_model: str = Field("", description="Name of the base on its hub; empty where the model was built here from nothing.")
     authors: str = Field("", description="Who answers for the model, in the model card.")
+    repository: str = Field(
+        "",
+        pattern=r"^([\w.-]+/[\w.-]+)?$",
+        description="owner/name on the hub where the model will be, for the commands in its card; empty: those of a local folder.",
+    )
     max_tokens: PositiveInt = Field(160, description="Tokens of an answer. One of the tiny model is a sentence, its reasoning three.")
     temperature: float = Field(0.0, ge=0, le=2, description="0: always the likeliest token, so the same answer to the same question.")
     at_once: PositiveInt = Field(
@@ -136,12 +145,33 @@ class Params(StageParams):
         return skills
 
     def about(self) -> card.About:
-        return card.About(self.name, self.title, self.about_en, self.about_zh, self.licence, self.base_model, self.authors)
+        return card.About(self.name, self.title, self.about_en, self.about_zh, self.licence, self.base_model, self.authors, self.repository)
 
     def settings(self) -> dict[str, Any]:
-        told = {"report", "export", "quantize", "most_changed"}
-        served = self.model_dump(exclude=told | {"name", "title", "about_en", "about_zh", "licence", "base_model", "authors"})
-        return {"model": self.name, **served}
+        own = {
+            "report",
+            "export",
+            "quantize",
+            "most_changed",
+            "name",
+            "title",
+            "about_en",
+            "about_zh",
+            "licence",
+            "base_model",
+            "authors",
+            "repository",
+            "sections",
+        }
+        return {"model": self.name, **self.model_dump(exclude=own)}
+
+
+class Params(Section):
+    sections: dict[str, Any] = Field({}, description="All of params.yaml, for what the card says of the trainings.")
+
+    @classmethod
+    def load(cls, section: str, item: str | None = None) -> Self:
+        return cls(**Section.load(section, item).model_dump(), sections=read_params())
 
 
 def run(
@@ -149,6 +179,8 @@ def run(
     model: Path,
     winner: Path,
     leaderboard: Path,
+    answers: Path,
+    evaluated: Path,
     report: Path,
     knowledge: Path,
     tables: Path,
@@ -158,13 +190,30 @@ def run(
 ) -> None:
     put_bento(params, model, knowledge, report if params.report else None, top, out / "bento")
 
-    best = read_json(winner)["checkpoint"]
+    verdict = read_json(winner)
+    best = verdict["checkpoint"]
     measured = read_leaderboard(leaderboard)
     release = out / "release"
     shutil.copytree(model, release, ignore=shutil.ignore_patterns("README.md"))
     data = card.data_of(read_tables(tables))
-    page = card.render(params.about(), model, data, best, measured.get(best, {}), measured.get("base", {}))
+    drawn = pictures(answers / f"{best}.parquet", evaluated / best / "checkpoint.json")
+    for name, content in drawn.items():
+        (release / name).write_text(content, encoding="utf-8")
+    results = measured.get(best, {}), measured.get("base", {})
+    page = card.render(
+        params.about(),
+        model,
+        data,
+        best,
+        *results,
+        verdict,
+        card.chain(params.sections, verdict.get("folder") or ""),
+        list(drawn),
+        f"{params.name}.gguf" if params.export else "",
+    )
     (release / "README.md").write_text(page, encoding="utf-8")
+    # What ModelScope reads of a repository, and would otherwise write itself.
+    write_json(release / "configuration.json", {"framework": "pytorch", "task": "text-generation", "allow_remote": True})
     exported = export(params, model, dev, release) if params.export else {}
     write_json(
         release / "manifest.json",
@@ -177,6 +226,16 @@ def run(
             "files": hashes(release),
         },
     )
+
+
+def pictures(answers: Path, checkpoint: Path) -> dict[str, str]:
+    """The pictures of the card, by file name; those without anything to show are left out."""
+    from lingyu.evaluate.metrics import Prediction, confusion_rows
+
+    rows = confusion_rows(list(read_table(answers, Prediction))) if answers.is_file() else []
+    curve = read_json(checkpoint)["curve"] if checkpoint.is_file() else []
+    made = {"confusion.svg": card.confusion_picture(rows), "training.svg": card.curve_picture(curve)}
+    return {name: content for name, content in made.items() if content}
 
 
 def export(params: Params, model: Path, dev: Path, release: Path) -> dict[str, Any]:
@@ -248,6 +307,8 @@ if __name__ == "__main__":
         model=Path("out/select/model"),
         winner=Path("out/select/winner.json"),
         leaderboard=Path("out/select/leaderboard.csv"),
+        answers=Path("out/select/test"),
+        evaluated=Path("out/evaluate"),
         report=Path("out/select/report.html"),
         knowledge=Path("out/index/knowledge"),
         tables=Path("out/clean/tables"),

@@ -6,6 +6,7 @@ Run one with `with HuggingFaceServer() as hub:`; `hub.url` is the endpoint. Stat
 import base64
 import hashlib
 import json
+import re
 import threading
 import time
 from collections import Counter
@@ -39,8 +40,63 @@ class Repository:
         return commit if commit in self.commits else None
 
 
+@dataclass
+class Fault:
+    """What goes wrong with requests to this address: a status, or the connection cut before, after or amid the answer. times: so often."""
+
+    what: int | str
+    method: str
+    address: str
+    times: int = 1
+
+    def meets(self, method: str, path: str) -> bool:
+        return self.times > 0 and method == self.method and re.search(self.address, path) is not None
+
+
+class Faulty:
+    """The hub behind its faults."""
+
+    def __init__(self, app, server: "Server") -> None:
+        self.app, self.server = app, server
+
+    async def __call__(self, scope, receive, send) -> None:
+        path = scope.get("path", "")
+        fault = next((fault for fault in self.server.faults if fault.meets(scope.get("method", ""), path)), None)
+        if fault is None:
+            await self.app(scope, receive, send)
+            return
+        fault.times -= 1
+        self.server.met.append(f"{fault.what} {fault.method} {path}")
+        cycle = send.__self__  # uvicorn's, which holds the connection
+        if isinstance(fault.what, int):
+            answer = JSONResponse({"error": "out of order"}, fault.what, headers={"Retry-After": "0"} if fault.what == 429 else {})
+            await answer(scope, receive, send)
+        elif fault.what == "cut before":
+            cycle.transport.abort()
+        elif fault.what == "cut after":
+            await self.app(scope, receive, nowhere)
+            cycle.transport.abort()
+        else:
+
+            async def half(message) -> None:
+                body = message.get("body", b"")
+                await send({**message, "body": body[: len(body) // 2], "more_body": True} if body else message)
+                if body:
+                    cycle.transport.close()
+
+            await self.app(scope, receive, half)
+
+
+async def nowhere(message) -> None:
+    pass
+
+
 class Server:
-    """What both hubs share. refuse_after: blobs accepted before uploads fail; altered: paths that come back changed."""
+    """What both hubs share. refuse_after: blobs accepted before uploads fail; altered: paths that come back changed.
+
+    faults: what goes wrong, and met: what did. lost: paths that come back as if they were not there. before_tag: called when a tag is set;
+    mute_tags: tags are answered for, but not set.
+    """
 
     def __init__(self) -> None:
         self.repositories: dict[str, Repository] = {}
@@ -49,10 +105,17 @@ class Server:
         self.refuse_after: int | None = None
         self.altered: set[str] = set()
         self.asked: list[str] = []
+        self.faults: list[Fault] = []
+        self.met: list[str] = []
+        self.mute_tags = False
+        self.tag_head = False
+        self.before_tag = None
 
     def __enter__(self):
         app = Starlette(routes=[Route(path, self.noted(call), methods=methods) for path, call, methods in self.routes()])
-        config = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error", lifespan="off", ws="none", timeout_graceful_shutdown=1)
+        config = uvicorn.Config(
+            Faulty(app, self), host="127.0.0.1", port=0, log_level="error", lifespan="off", ws="none", timeout_graceful_shutdown=1
+        )
         self.server = uvicorn.Server(config)
         self.thread = threading.Thread(target=self.server.run, daemon=True)
         self.thread.start()
@@ -75,6 +138,12 @@ class Server:
             return await call(request)
 
         return endpoint
+
+    def set_tag(self, repository: Repository, tag: str, revision: str) -> None:
+        if self.before_tag:
+            self.before_tag(repository)
+        if not self.mute_tags:
+            repository.tags[tag] = repository.head if self.tag_head else repository.resolve(revision)
 
     def content(self, repository: Repository, commit: str, path: str) -> bytes:
         content = repository.commits[commit][path]
@@ -210,7 +279,7 @@ class HuggingFaceServer(Server):
             return found
         if tag in found[0].tags:
             return self.failure(409, "Tag exists")
-        found[0].tags[tag] = found[1]
+        self.set_tag(found[0], tag, found[1])
         return JSONResponse({})
 
     async def file(self, request: Request) -> Response:
@@ -321,7 +390,7 @@ class ModelScopeServer(Server):
 
     async def tag(self, request: Request) -> Response:
         repository, asked = self.find(request), await request.json()
-        repository.tags[asked["TagName"]] = repository.resolve(asked["Ref"])
+        self.set_tag(repository, asked["TagName"], asked["Ref"])
         return self.good()
 
     async def file(self, request: Request) -> Response:

@@ -82,3 +82,63 @@ def test_the_card_says_how_a_model_with_an_attached_part_is_loaded(model):
     assert "know(Path(folder))\ntokenizer = " in page
     assert "（prefix）" in page
     assert "know" not in plain.split("## 训练数据")[0].split("## 使用")[1]
+
+
+def test_the_card_says_how_the_winner_was_chosen_and_trained_and_names_its_repository(model):
+    about = card.About("tiny", "Tiny", "a", "b", "mit", "", "me", "lab/tiny")
+    sections = {
+        "training": {"optim": "muon"},
+        "extend": {},
+        "pretrain": {"learning_rate": 0.01},
+        "sft": {"common": {"max_length": 256}, "candidates": {"full": {"start": "pretrain", "teacher_url": "http://10.0.0.7"}}},
+    }
+    trained = card.chain(sections, "out/sft/full/model")
+    verdict = {"why": {"zh": "选出", "en": "Selected."}, "looks": {"models_ever_asked": 3}}
+
+    page = card.render(about, model, [], "sft-full", MEASURED, BASE, verdict, trained, ["confusion.svg"])
+
+    assert [step.stage for step in trained] == ["extend", "pretrain", "sft/full"]
+    for said in (
+        'folder = "lab/tiny"',
+        "vllm serve lab/tiny",
+        "| sft/full | `optim`: muon; `max_length`: 256 |",
+        "asked this test: 3",
+        "Selected.",
+    ):
+        assert said in page
+    assert "![confusion matrix](confusion.svg)" in page
+    assert "training.svg" not in page
+    assert "10.0.0.7" not in page
+
+
+def test_the_metadata_of_the_card_is_what_the_hub_reads(model, tmp_path):
+    from huggingface_hub import ModelCard
+
+    (tmp_path / "README.md").write_text(card.render(ABOUT, model, [], "sft-full", MEASURED, BASE), encoding="utf-8")
+
+    (result,) = ModelCard.load(tmp_path / "README.md").data.eval_results
+
+    assert (result.metric_type, result.metric_value, result.task_type) == ("exact_match", 0.9, "text-generation")
+
+
+def test_pictures_are_well_formed_and_the_same_twice():
+    from xml.etree import ElementTree
+
+    rows = [
+        ("低<风险", "低<风险", 3),
+        ("低<风险", "高", 1),
+        ("低<风险", "invalid", 0),
+        ("高", "低<风险", 0),
+        ("高", "高", 2),
+        ("高", "invalid", 1),
+    ]
+    curve = [{"step": 1.0, "train_loss": 2.0, "eval_loss": None}, {"step": 9.0, "train_loss": 1.0, "eval_loss": 1.5}]
+
+    for drawn, again in (
+        (card.confusion_picture(rows), card.confusion_picture(rows)),
+        (card.curve_picture(curve), card.curve_picture(curve)),
+    ):
+        assert drawn == again
+        assert ElementTree.fromstring(drawn).tag.endswith("svg")
+    assert "低&lt;风险" in card.confusion_picture(rows)
+    assert card.confusion_picture([]) == card.curve_picture([]) == ""

@@ -26,6 +26,7 @@ def packed(content: Path, folder: Path) -> Path:
     (folder / "leaderboard.csv").write_text(LEADERBOARD)
     write_tables(folder / "tables", {"documents": [DOCUMENT], "facts": FACTS})
     paths = {"winner": folder / "winner.json", "leaderboard": folder / "leaderboard.csv", "tables": folder / "tables"}
+    paths |= {"answers": folder / "none", "evaluated": folder / "none"}
     (folder / "report.html").write_text("<style>\nh1 {}\n</style><h1>Report</h1><script>\n1;\n</script>")
     paths["report"] = folder / "report.html"
     package.run(PARAMS, model=content / "model", knowledge=content / "knowledge", **paths, dev=content / "dev", top=TOP, out=folder / "out")

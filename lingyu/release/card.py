@@ -2,12 +2,17 @@
 
 import json
 from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from xml.sax.saxutils import escape
 
 from lingyu.records import Row
+from lingyu.release.private import public
 from lingyu.select.names import heading, name_of
+from lingyu.select.report import chart, matrices
+from lingyu.stage import layers_of, overlaid
 
 TEMPLATE = Path(__file__).with_name("card.md.jinja")
 
@@ -23,6 +28,15 @@ class About:
     licence: str
     base_model: str
     authors: str
+    repository: str = ""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A training that led to the model, and what params.yaml sets for it."""
+
+    stage: str
+    settings: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -65,9 +79,21 @@ def parameters_of(model: Path) -> int:
 
 
 def render(
-    about: About, model: Path, data: list[Data], winner: str, metrics: dict[str, dict[str, Any]], base: dict[str, dict[str, Any]]
+    about: About,
+    model: Path,
+    data: list[Data],
+    winner: str,
+    metrics: dict[str, dict[str, Any]],
+    base: dict[str, dict[str, Any]],
+    verdict: Mapping[str, Any] | None = None,
+    trained: Sequence[Trained] = (),
+    pictures: Sequence[str] = (),
+    gguf: str = "",
 ) -> str:
-    """The README.md of the release. metrics, base: results of the winner and of the untrained base, with intervals and counts."""
+    """The README.md of the release. metrics, base: results of the winner and of the untrained base, with intervals and counts.
+
+    verdict: how the winner was chosen (out/select/winner.json). trained: what led to it. pictures, gguf: files beside the card.
+    """
     from huggingface_hub import EvalResult, ModelCardData
     from jinja2 import Environment, StrictUndefined
 
@@ -95,11 +121,82 @@ def render(
         parameters=parameters_of(model),
         data=data,
         winner=winner,
+        why=(verdict or {}).get("why", {}),
+        looks=(verdict or {}).get("looks", {}).get("models_ever_asked"),
+        trained=trained,
+        shown=shown,
+        pictures=pictures,
+        gguf=gguf,
         metrics=metrics,
         base=base,
         with_interval=with_interval,
         heading=heading,
         name_of=name_of,
+    )
+
+
+def shown(value: Any) -> str:
+    """A setting in one line of a table."""
+    return json.dumps(value, ensure_ascii=False).replace("|", "\\|").strip('"')
+
+
+def chain(sections: dict[str, Any], folder: str) -> list[Trained]:
+    """The trainings from the base to the winner, each with what params.yaml sets for it. folder: out/sft/full/model, or ""."""
+    found: list[Trained] = []
+    place = folder.removeprefix("out/").removesuffix("/model")
+    while place and place != "base" and len(found) < 9:
+        stage, _, item = place.partition("/")
+        if stage not in sections:
+            break
+        values, _ = overlaid(layers_of(sections, stage, item or None, "training" if stage != "extend" else None))
+        start = str(values.pop("start", {"pretrain": "extend", "extend": "base"}.get(stage, "base")))
+        found.insert(0, Trained(place, public({key: value for key, value in values.items() if key not in {"candidates", "common"}})))
+        place = start
+    return found
+
+
+def confusion_picture(rows: Iterable[tuple[str, str, int]]) -> str:
+    """A confusion matrix of each set of classes as an SVG; "" without any."""
+    parts, top, wide = list[str](), 10, 0
+    for table in matrices(rows):
+        columns = [*table["columns"], "–"]
+        wide = max(wide, 170 + 84 * len(columns))
+        for place, name in enumerate(columns):
+            parts.append(f'<text x="{212 + 84 * place}" y="{top + 30}" text-anchor="middle">{escape(name)}</text>')
+        for line, (actual, cells) in enumerate(table["lines"]):
+            y = top + 40 + 34 * line
+            parts.append(f'<text x="162" y="{y + 22}" text-anchor="end">{escape(actual)}</text>')
+            for place, (count, share, right) in enumerate(cells):
+                colour = "#1a7f5a" if right else "#b3412e"
+                parts.append(
+                    f'<rect x="{172 + 84 * place}" y="{y}" width="80" height="30" fill="{colour}" fill-opacity="{0.9 * share:.2f}"/>'
+                )
+                ink = "#fff" if share > 0.55 else "#222"
+                parts.append(f'<text x="{212 + 84 * place}" y="{y + 20}" text-anchor="middle" fill="{ink}">{count}</text>')
+        top += 60 + 34 * len(table["lines"])
+    return picture(wide, top, parts) if parts else ""
+
+
+def curve_picture(curve: Sequence[Mapping[str, Any]]) -> str:
+    """The losses of the last training as an SVG; "" without any."""
+    drawn = chart([dict(row) for row in curve])
+    if not drawn:
+        return ""
+    parts = [f'<line x1="{drawn["left"]}" x2="{drawn["width"]}" y1="{y}" y2="{y}" stroke="#ddd"/>' for y, _ in drawn["losses"]]
+    parts += [f'<text x="{drawn["left"] - 6}" y="{y + 4}" text-anchor="end">{name}</text>' for y, name in drawn["losses"]]
+    parts += [f'<text x="{x}" y="{drawn["height"] - 4}" text-anchor="middle">{name}</text>' for x, name in drawn["steps"]]
+    for name, colour, place in (("train_loss", "#1f6feb", 0), ("eval_loss", "#b3412e", 1)):
+        if drawn["lines"][name]:
+            parts.append(f'<polyline points="{drawn["lines"][name]}" fill="none" stroke="{colour}" stroke-width="2"/>')
+            parts.append(f'<text x="{drawn["width"] - 16}" y="{22 + 16 * place}" text-anchor="end" fill="{colour}">{name}</text>')
+    return picture(drawn["width"], drawn["height"], parts)
+
+
+def picture(width: float, height: float, parts: Iterable[str]) -> str:
+    body = "\n".join(parts)
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}" '
+        f'font-family="sans-serif" font-size="13" fill="#222">\n<rect width="100%" height="100%" fill="#fff"/>\n{body}\n</svg>\n'
     )
 
 

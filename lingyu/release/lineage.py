@@ -15,12 +15,12 @@ from typing import Any
 
 import yaml
 
+from lingyu.release.private import public
+
 # Paths that do not change the model: dvc.lock, which follows from the rest, and files for people or tests only.
 ASIDE = ("dvc.lock", "docs", "tests", "bench", "flows", ".ci", ":(glob)*.md")
 FLOWS = {"retrain", "release"}  # sections that do not affect the content of a package
 RELEASE = "out/package/release"
-# Keys that say where a model of others is asked, with what, or by whom.
-PRIVATE = re.compile(r"url$|endpoint|^key|_key$|key_from|token$|secret|password|header|^proxy|^body$")
 KEYS = ("git", "data", "stages", "inputs", "parameters", "seeds", "base", "template", "machine")
 
 
@@ -87,19 +87,6 @@ def stages_of(lock: Path, stages: Path, parameters: Mapping[str, Any]) -> dict[s
 
 def hashes_of(entry: Mapping[str, Any], kind: str) -> dict[str, str]:
     return {each["path"]: each.get("md5", "") for each in entry.get(kind, [])}
-
-
-def public(value: Any) -> Any:
-    """The values without endpoints and keys; of an absolute path only its last part."""
-    if isinstance(value, dict):
-        return {key: public(one) for key, one in value.items() if not (PRIVATE.search(str(key).lower()) or is_address(one))}
-    if isinstance(value, list):
-        return [public(one) for one in value if not is_address(one)]
-    return re.split(r"[\\/]", value.rstrip("\\/"))[-1] if isinstance(value, str) and re.match(r"[/~]|[A-Za-z]:\\", value) else value
-
-
-def is_address(value: Any) -> bool:
-    return isinstance(value, str) and re.match(r"[a-z][a-z0-9+.-]*://|[\w.-]+@[\w.-]+:", value) is not None
 
 
 def machine() -> dict[str, Any]:

@@ -213,6 +213,14 @@ HEADINGS = {
     "checkpoint": Term("胜出的检查点", "Selected checkpoint"),
     "licence": Term("许可证", "Licence"),
     "usage": Term("使用方法", "How to use"),
+    "serving": Term("部署", "Serving"),
+    "not_for": Term("不适用的场合", "Out of scope"),
+    "method": Term("训练方法与参数", "Training"),
+    "stage": Term("阶段", "Stage"),
+    "settings": Term("参数", "Settings"),
+    "matrix": Term(
+        "混淆矩阵（测试集；行为实际类别，列为预测，– 为无效回答）", "Confusion matrix (test; rows: actual, columns: predicted, –: no class)"
+    ),
     "training_data": Term("训练数据", "Training data"),
     "table": Term("表", "Table"),
     "folder": Term("目录", "Folder"),
