@@ -10,7 +10,8 @@ Reads   out/select/model             the winner
         out/clean/tables             sources and licences for the card
         out/mix/dev                  questions (.parquet), by which an export in fewer bits is judged
         service.py, bentofile.yaml, web/pages, lingyu/serve, lingyu/retrieve, lingyu/records.py, lingyu/files.py, lingyu/errors.py,
-        lingyu/metadata.py, lingyu/ingest, of lingyu/text asked_for.py, dates.py, legal.py, limits.py, marks.py, negation.py, normalise.py,
+        lingyu/metadata.py, lingyu/ingest, of lingyu/text asked_for.py, dates.py, legal.py, limits.py, marks.py, negation.py, ngrams.py,
+        normalise.py,
         numerals.py, sentences.py, symbols.py, of lingyu/clean checksums.py, names.py, ner.py, pii.py, written.py,
         and of lingyu/model attached.py, bottleneck.py, chat.py, prefix.py: the code that goes into the Bento
 Writes  out/package/bento            a Bento: `bentoml serve out/package/bento`
@@ -61,6 +62,7 @@ CODE = (
     "lingyu/text/limits.py",
     "lingyu/text/marks.py",
     "lingyu/text/negation.py",
+    "lingyu/text/ngrams.py",
     "lingyu/text/normalise.py",
     "lingyu/text/numerals.py",
     "lingyu/text/sentences.py",

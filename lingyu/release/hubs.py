@@ -355,6 +355,8 @@ def plain_errors(place: str, variable: str = "", *kinds: type[Exception]) -> Ite
             ) from error
         message = f"the transfer of {place} was interrupted: {said}\nThe new version was not set. Run the release again: files already "
         message += "uploaded are not sent again."
+        if "E1003" in said:  # the client of ModelScope then does not tell what the hub answered
+            message += f" If it fails again, see whether the token in {variable} may write to this repository."
         if may_pass(status, links):
             raise Passing(message, next((wait for link in links if (wait := wait_of(link)) is not None), None)) from error
         raise StageError(message) from error
