@@ -21,6 +21,7 @@ from lingyu.release.staging import MANIFEST
 from lingyu.stage import StageError
 
 MADE = Path(lineage.RELEASE)
+CONTINUED = ("out/split/frozen.json", "out/select/looks.json")
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ def rebuild(release: Path, source: str, into: Path) -> Rebuilt:
     cloned(source, commit, into)
     borrow_settings(Path(source), into)
     run(into, "pull", "data.dvc", "the corpus could not be brought")
+    bring_state(into)
     run(into, "repro", "package", "the pipeline did not run through; what it made is there, and the next try goes on from it")
     return compared(told, into)
 
@@ -82,6 +84,14 @@ def borrow_settings(source: Path, into: Path) -> None:
     if local.is_file():
         shutil.copyfile(local, into / ".dvc" / "config.local")
     dvc(into, "config", "--local", "cache.dir", str((into / ".dvc" / "cache").absolute()))
+
+
+def bring_state(into: Path) -> None:
+    """What stages continue from, of the run that the commit's dvc.lock names. Where the remote has it no more, they start anew."""
+    lock = into / "dvc.lock"
+    if lock.exists() and dvc(into, "pull", *CONTINUED):
+        print(f"The DVC remote lacks {' or '.join(CONTINUED)}: split and looks start anew. 远端缺少这些文件，从头开始。", flush=True)
+        lock.unlink()
 
 
 def run(into: Path, verb: str, target: str, failed: str) -> None:
