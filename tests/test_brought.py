@@ -103,6 +103,24 @@ def test_spaces_and_width_do_not_part_the_right_option_from_the_options(tmp_path
     assert exams.score(item, item.answer)["exact"] == 1
 
 
+def test_labelled_texts_are_classified_among_the_labels_of_the_file(tmp_path):
+    found = brought.read_items(csv_file(tmp_path / "q.csv", "text,label\nshares fall,bearish\nshares rise,bullish\n"))
+
+    assert [(row.task, row.answer, row.wrong) for row in found.questions] == [
+        ("classify", "bearish", ["bullish"]),
+        ("classify", "bullish", ["bearish"]),
+    ]
+
+
+def test_the_articles_that_a_question_came_with_are_not_counted_as_left_out(tmp_path):
+    laws = ["《民法典》第一条：为了保护民事主体的合法权益，制定本法。"]
+    write_jsonl(tmp_path / "q.jsonl", [{"query": "立法目的是什么？", "laws": laws, "response": "保护合法权益。"}])
+
+    found = brought.read_items(tmp_path / "q.jsonl")
+
+    assert (len(found.questions), found.left) == (1, {})
+
+
 def test_two_items_of_one_id_are_counted_once(tmp_path):
     found = brought.read_items(csv_file(tmp_path / "q.csv", "id,题目,答案\n7,颜色？,红色\n7,重量？,九克\n"))
 

@@ -13,12 +13,12 @@ from typing import Any
 from lingyu.evaluate.answers import ID, records_of
 from lingyu.evaluate.scorers import exams as scored
 from lingyu.files import read_table
-from lingyu.generate.rules import exams, given
+from lingyu.generate.rules import classify, exams, given
 from lingyu.ingest.readers import Fault, Record
 from lingyu.ingest.sections import Origin
 from lingyu.ingest.shapes import Mapping as Columns
 from lingyu.ingest.shapes import Misfit, gathered, rows_of
-from lingyu.records import Dialogue, Exam, Question
+from lingyu.records import Dialogue, Exam, Label, Question
 from lingyu.stage import StageError
 
 TASK = "own"
@@ -41,17 +41,20 @@ def read_items(path: Path, task: str = "", columns: Mapping[str, Any] | None = N
     """The questions of a file. task: what they are called where the file does not say. Raises StageError where there are none."""
     if path.suffix == ".parquet":
         return Brought(list(read_table(path, Question)))
-    found, asked, ids = Brought([]), set[str](), set[str]()
+    found, asked, ids, read = Brought([]), set[str](), set[str](), list[tuple[Record, list[Any]]]()
     for record, rest in gathered(records_of(path), Columns(columns=dict(columns or {}))):
         if isinstance(record, Fault):
             found.leave(record.reason, record.place, record.detail)
             continue
         try:
-            rows = rows_of(record, Origin(path.name, "unstated", "domain", task or TASK), rest).rows
+            made = rows_of(record, Origin(path.name, "unstated", "domain", task or TASK), rest).rows
         except Misfit as misfit:
             found.leave(misfit.reason, record.place, misfit.detail)
             continue
-        for question in questions_of([row for _, row in rows], record, found):
+        read.append((record, [row for _, row in made]))
+    known = classify.classes_of((row for _, rows in read for row in rows if isinstance(row, Label)), 0)
+    for record, rows in read:
+        for question in questions_of(rows, record, found, known):
             if question.messages[-1].content in asked or question.id in ids:
                 found.leave("asked twice", record.place, question.messages[-1].content)
                 continue
@@ -65,7 +68,8 @@ def read_items(path: Path, task: str = "", columns: Mapping[str, Any] | None = N
     return found
 
 
-def questions_of(rows: Sequence[Any], record: Record, found: Brought) -> Iterator[Question]:
+def questions_of(rows: Sequence[Any], record: Record, found: Brought, known: Mapping[Any, classify.Classes]) -> Iterator[Question]:
+    """known: the classes of the file, from which a labelled text is to be given one."""
     own = str(next((record.values[name] for name in ID if record.values.get(name) not in (None, "")), ""))
     for row in rows:
         if isinstance(row, Exam):
@@ -75,8 +79,12 @@ def questions_of(rows: Sequence[Any], record: Record, found: Brought) -> Iterato
             made = list(exams.questions([row], 1))
         elif isinstance(row, Dialogue):
             made = list(given.questions([row], 1))
+        elif isinstance(row, Label) and len(known[row.task, row.language].options) > 1:
+            made = list(classify.questions([row], dict(known), 0, 0))
         else:
-            found.leave("no question with an answer", record.place, type(row).__name__)
+            # What a question came with, such as the articles that it rests on, is no item by itself.
+            if not any(isinstance(other, Exam | Dialogue) for other in rows):
+                found.leave("no question with an answer", record.place, type(row).__name__)
             continue
         for question in made:
             if not question.answer.strip():
