@@ -169,7 +169,7 @@ def killed(place: Place, kind: str, chance: random.Random) -> str:
                 kill(process)
         shutil.rmtree(clone)
         return f"machine: the clone {clone.name}"
-    words = {"flow": ("flow",), "worker": ("worker", "start"), "server": ("prefect",), "stage": ("stages.",)}[kind]
+    words = {"flow": ("prefect",), "worker": ("worker", "start"), "server": ("prefect",), "stage": ("stages.",)}[kind]
     found = [one for one in place.processes(*words) if fits(kind, one)]
     if not found:
         return ""
