@@ -7,6 +7,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel, ConfigDict
 
+from lingyu.metadata import Metadata
 from lingyu.serve.feedback import Feedback
 from lingyu.serve.protocol import ChatRequest, CompletionRequest, EmbeddingRequest, ToolCall
 from lingyu.serve.rewrite import RewriteRequest
@@ -62,6 +63,7 @@ class Source(Sent):
     licence: str
     text: str
     score: float
+    file: str
 
 
 class Citation(Sent):
@@ -142,6 +144,45 @@ class FeedbackReply(Sent):
     kept: Literal[True]
 
 
+class FileObject(Sent):
+    """passages: what can be searched; rejected: what could not be used, and why; origin: index where it came with the package."""
+
+    id: str
+    object: Literal["file"]
+    bytes: int
+    created_at: int
+    filename: str
+    purpose: str
+    status: Literal["uploaded", "processed", "error"]
+    metadata: Metadata
+    passages: int
+    origin: Literal["upload", "index"]
+    hidden: bool
+    status_details: str | None = None
+    rejected: list[dict[str, str]] = []
+    progress: dict[str, Any] | None = None
+
+
+class FileList(Sent):
+    object: Literal["list"]
+    data: list[FileObject]
+    first_id: str | None
+    last_id: str | None
+    has_more: bool
+
+
+class Described(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    metadata: dict[str, Any]
+
+
+class FileDeleted(Sent):
+    id: str
+    object: Literal["file"]
+    deleted: Literal[True]
+
+
 class RewriteReply(Sent):
     object: Literal["rewrite"]
     text: str
@@ -205,5 +246,20 @@ VOTE = {"rating": "down", "messages": [QUESTION], "answer": "检查桨叶。", "
 FEEDBACK = taking(Feedback, "Say whether an answer was right, and what would be · 评价并更正回答", VOTE, FeedbackReply)
 HURTS = {"text": "你怎么又没做完？"}
 REWRITE = taking(RewriteRequest, "Whether a message may hurt, and the same said without · 非暴力沟通改写", HURTS, RewriteReply)
+FILES = giving("The documents of the knowledge base · 知识库文档", FileList)
+FILE = giving("One document, and how far its reading is · 文档详情", FileObject)
+PARTS = {name: {"type": "string"} for name in ("purpose", "metadata", "replace")} | {"file": {"type": "string", "format": "binary"}}
+FORM = {"multipart/form-data": {"schema": {"type": "object", "required": ["file"], "properties": PARTS}}}
+UPLOAD = giving(
+    "Upload a document; metadata is JSON · 上传文档", FileObject, openapi_extra={"requestBody": {"required": True, "content": FORM}}
+)
+SAID = {"metadata": {"department": "运行", "groups": ["crew"]}}
+DESCRIBE = taking(Described, "Other metadata for an upload · 修改元数据", SAID, FileObject)
+DELETE = giving("Delete an upload, hide a packaged document · 删除或隐藏文档", FileDeleted)
+RESTORE = giving("Show a hidden document again · 恢复已隐藏的文档", FileObject)
+ORIGINAL: dict[str, Any] = {
+    "summary": "The original file · 原文件",
+    "responses": {200: {"content": {"application/octet-stream": {}}}, "4XX": FILE["responses"]["4XX"]},
+}
 MODELS = giving("The names that `model` takes · 可用的模型名", ModelList)
 MODEL = giving("One of them · 其中之一", Model)

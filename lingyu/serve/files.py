@@ -12,12 +12,13 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import FileResponse, Response
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 
 from lingyu.ingest.readers import ENDINGS
 from lingyu.metadata import Metadata, faults_of
+from lingyu.serve import describe
 from lingyu.serve.assistant import Assistant
 from lingyu.serve.documents import FOLDER, Deleted, Documents, Entry, largest
 from lingyu.serve.guard import check_key
@@ -27,12 +28,6 @@ from lingyu.serve.protocol import Refused, read
 
 MOST = 10_000  # in one list, as OpenAI has it
 BRACKETS = re.compile(r"metadata\[(\w+)\](?:\[\d*\])?")
-
-
-class Described(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-    metadata: dict[str, Any]
 
 
 def router(assistant: Callable[[], Assistant]) -> APIRouter:
@@ -48,7 +43,7 @@ def router(assistant: Callable[[], Assistant]) -> APIRouter:
         check_admin(who)
         return who, kept(assistant())
 
-    @routes.get("/v1/files", summary="The documents of the knowledge base · 知识库文档")
+    @routes.get("/v1/files", **describe.FILES)
     async def listed(request: Request) -> dict[str, Any]:
         who = reader(request)
         page = page_of(await asyncio.to_thread(all_files, assistant(), who), dict(request.query_params))
@@ -56,11 +51,7 @@ def router(assistant: Callable[[], Assistant]) -> APIRouter:
         more = {"admin": who.admin and documents is not None, "largest": largest(), "endings": list(ENDINGS)}
         return {**page, "data": [described(file, documents) for file in page["data"]], **more}
 
-    @routes.post(
-        "/v1/files",
-        summary="Upload a document: file, metadata, replace, as multipart/form-data · 上传文档",
-        openapi_extra={"requestBody": UPLOAD},
-    )
+    @routes.post("/v1/files", **describe.UPLOAD)
     async def upload(request: Request) -> dict[str, Any]:
         who, documents = admin(request)
         try:
@@ -76,12 +67,12 @@ def router(assistant: Callable[[], Assistant]) -> APIRouter:
         assistant().library.read_next()
         return described(uploaded(documents, entry), documents)
 
-    @routes.get("/v1/files/{id}", summary="One document, and how far its reading is · 文档详情")
+    @routes.get("/v1/files/{id}", **describe.FILE)
     async def one(request: Request, id: str) -> dict[str, Any]:
         who = reader(request)
         return described(await asyncio.to_thread(found, assistant(), who, id), assistant().library.documents)
 
-    @routes.get("/v1/files/{id}/content", summary="The original file · 原文件")
+    @routes.get("/v1/files/{id}/content", **describe.ORIGINAL)
     async def content(request: Request, id: str) -> Response:
         who = reader(request)
         file = await asyncio.to_thread(found, assistant(), who, id)
@@ -91,10 +82,10 @@ def router(assistant: Callable[[], Assistant]) -> APIRouter:
         # Never shown as a page of this service: what is inside was written by others.
         return FileResponse(path, filename=path.name, headers={"Content-Security-Policy": "sandbox; default-src 'none'"})
 
-    @routes.post("/v1/files/{id}", summary="Other metadata for a document · 修改元数据")
-    async def describe(request: Request, id: str) -> dict[str, Any]:
+    @routes.post("/v1/files/{id}", **describe.DESCRIBE)
+    async def changed(request: Request, id: str) -> dict[str, Any]:
         who, documents = admin(request)
-        metadata = checked(read(await request.body(), Described).metadata)
+        metadata = checked(read(await request.body(), describe.Described).metadata)
         file = await asyncio.to_thread(found, assistant(), who, id)
         if file.entry is None:
             raise Refused(
@@ -105,14 +96,14 @@ def router(assistant: Callable[[], Assistant]) -> APIRouter:
             )
         return described(uploaded(documents, await asyncio.to_thread(documents.describe, file.entry, metadata, who)), documents)
 
-    @routes.delete("/v1/files/{id}", summary="Delete an uploaded document, hide one of the package · 删除或隐藏文档")
+    @routes.delete("/v1/files/{id}", **describe.DELETE)
     async def delete(request: Request, id: str) -> dict[str, Any]:
         who, documents = admin(request)
         file = await asyncio.to_thread(found, assistant(), who, id)
         await asyncio.to_thread(deleted, documents, file, who)
         return {"id": id, "object": "file", "deleted": True}
 
-    @routes.post("/v1/files/{id}/restore", summary="Show a hidden document of the package again · 恢复已隐藏的文档")
+    @routes.post("/v1/files/{id}/restore", **describe.RESTORE)
     async def restore(request: Request, id: str) -> dict[str, Any]:
         who, documents = admin(request)
         file = await asyncio.to_thread(found, assistant(), who, id)
@@ -120,25 +111,6 @@ def router(assistant: Callable[[], Assistant]) -> APIRouter:
         return described(await asyncio.to_thread(found, assistant(), who, id), documents)
 
     return routes
-
-
-UPLOAD = {
-    "required": True,
-    "content": {
-        "multipart/form-data": {
-            "schema": {
-                "type": "object",
-                "required": ["file"],
-                "properties": {
-                    "file": {"type": "string", "format": "binary"},
-                    "purpose": {"type": "string"},
-                    "metadata": {"type": "string", "description": "JSON: kind, department, valid_from, valid_to, groups"},
-                    "replace": {"type": "string", "enum": ["true", "false"]},
-                },
-            }
-        }
-    },
-}
 
 
 def kept(assistant: Assistant) -> Documents:
