@@ -341,6 +341,7 @@ def test_the_openapi_page_describes_every_route_of_the_protocol(app):
         "/v1/files",
         "/v1/files/{id}",
         "/v1/files/{id}/content",
+        "/v1/files/{id}/page",
         "/v1/files/{id}/restore",
     }
     schemas = described["components"]["schemas"]

@@ -93,6 +93,7 @@ def test_the_professional_mode_shows_the_sources_that_hold_the_answer(ask):
     assert reply["supported"] is True
     assert reply["note"] is None
     assert reply["sources"][0].pop("file").startswith("index-")
+    assert reply["sources"][0].pop("kind") == "fact"
     assert reply["sources"][0] | {"score": 1} == {
         "title": "云雀X3",
         "section": "最大飞行速度",

@@ -17,7 +17,9 @@ SPEED, SPEED_ANSWER = ANSWERED[0]
 
 @pytest.fixture(scope="module")
 def address(content, tmp_path_factory):
-    with served(content, tmp_path_factory.mktemp("service"), LINGYU_API_KEYS="right") as address:
+    folder = tmp_path_factory.mktemp("service")
+    settings = {"LINGYU_API_KEYS": "right", "LINGYU_ADMIN_KEYS": "admin", "LINGYU_DOCUMENTS": str(folder / "documents")}
+    with served(content, folder, **settings) as address:
         yield address
 
 
@@ -99,3 +101,44 @@ def test_it_can_be_asked_as_a_teacher(address):
 
     assert (said.content, said.finish) == (SPEED_ANSWER, "stop")
     assert said.answered_tokens > 3
+
+
+def test_the_openai_client_lists_uploads_and_deletes_documents(client):
+    given = ("领用.md", "# 领用制度\n\n## 钥匙\n\n钥匙由保管员领用，当日归还。\n".encode())
+    question = "钥匙由谁领用？"
+    with openai.OpenAI(base_url=client.base_url, api_key="right", max_retries=0) as reader, pytest.raises(openai.PermissionDeniedError):
+        reader.files.create(file=given, purpose="assistants")
+
+    with openai.OpenAI(base_url=client.base_url, api_key="admin", max_retries=0) as admin:
+        file = admin.files.create(file=given, purpose="assistants", extra_body={"metadata": {"groups": ["crew"]}})
+        assert admin.files.wait_for_processing(file.id, poll_interval=0.2).status == "processed"
+        assert file.id in [one.id for one in admin.files.list(limit=1)]
+        assert admin.files.content(file.id).text.startswith("# 领用制度")
+        assert asked(admin, question, extra_body={"mode": "professional"}).sources[0]["file"] == file.id
+        assert "领用制度" not in str(asked(client, question, extra_body={"mode": "professional"}).sources)
+        assert admin.files.delete(file.id).deleted
+        assert "领用制度" not in str(asked(admin, question, extra_body={"mode": "professional"}).sources)
+
+
+def test_a_client_of_the_model_context_protocol_searches_and_asks(address):
+    from httpx2 import AsyncClient
+    from mcp import Client
+    from mcp.client.streamable_http import streamable_http_client
+
+    async def used(key):
+        headers = {"Authorization": f"Bearer {key}"}
+        async with AsyncClient(headers=headers) as http, Client(streamable_http_client(f"{address}/mcp", http_client=http)) as client:
+            tools = {tool.name for tool in (await client.list_tools()).tools}
+            found = await client.call_tool("search", {"question": SPEED, "limit": 2})
+            told = await client.call_tool("ask", {"question": SPEED})
+            wrong = await client.call_tool("search", {"question": SPEED, "filter": {"branch": "x"}})
+            return tools, found.structured_content, told.structured_content, wrong
+
+    tools, found, told, wrong = asyncio.run(used("right"))
+
+    assert tools == {"search", "ask"}
+    assert (found["passages"][0]["title"], found["answerable"]) == ("云雀X3", True)
+    assert told["sources"][0]["source"] == "knowledge/graph.jsonl"
+    assert wrong.is_error
+    assert "branch" in wrong.content[0].text
+    assert httpx.post(f"{address}/mcp", json={"jsonrpc": "2.0", "id": 1, "method": "tools/list"}).status_code == 401

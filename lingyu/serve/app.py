@@ -14,16 +14,16 @@ from fastapi.responses import FileResponse, JSONResponse, Response, StreamingRes
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
-from starlette.routing import BaseRoute, Match, Mount
+from starlette.routing import BaseRoute, Match, Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from lingyu.serve import asked as questions
-from lingyu.serve import describe, feedback, files, rewrite
+from lingyu.serve import describe, feedback, files, mcp, rewrite
 from lingyu.serve.assistant import Assistant
 from lingyu.serve.guard import Guard, check_key, origins, refusal
 from lingyu.serve.limits import Limits, spend
 from lingyu.serve.pages import PAGES
-from lingyu.serve.people import reader_of
+from lingyu.serve.people import Reader, reader_of
 from lingyu.serve.protocol import ChatRequest, CompletionRequest, EmbeddingRequest, Refused, parsed, read, unsupported
 from lingyu.serve.record import Figures, Record
 from lingyu.serve.reply import Plan
@@ -171,7 +171,16 @@ def make_app(assistant: Callable[[], Assistant], web: Path, report: Path | None 
         load = {"running": min(queue.taken, assistant().engine.at_once), "queued": max(0, queue.taken - assistant().engine.at_once)}
         return Response(await asyncio.to_thread(figures.text, load), media_type="text/plain; version=0.0.4")
 
+    async def asked_by_tool(chat: ChatRequest, reader: Reader, request: Request) -> dict[str, Any]:
+        plan = await asyncio.to_thread(assistant().plan, chat, reader)
+        place = queue.place(1, assistant().settings.max_waiting + assistant().engine.at_once)
+        try:
+            return await whole([figures.counted(assistant().reply(plan), time.monotonic())], sent_as(Chat(), chat), request)
+        finally:
+            place.leave()
+
     app.include_router(files.router(assistant))
+    app.router.routes.append(Route(mcp.PATH, mcp.Endpoint(mcp.endpoint(assistant, asked_by_tool))))
     for path, folder in PAGES.items():
         app.add_api_route(path, page_of(web / folder / "index.html"), methods=["GET"], include_in_schema=False)
         app.mount(f"/static/{folder}", StaticFiles(directory=web / folder))

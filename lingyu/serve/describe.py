@@ -1,11 +1,11 @@
 """What /openapi.json says of the routes: requests by the models that read them, and replies as they are sent."""
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from lingyu.metadata import Metadata
 from lingyu.serve.feedback import Feedback
@@ -177,6 +177,15 @@ class Described(BaseModel):
     metadata: dict[str, Any]
 
 
+class PageRequest(BaseModel):
+    """place: of a source; sentences: those to be marked."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    place: str = Field(max_length=2000)
+    sentences: list[Annotated[str, Field(max_length=4000)]] = Field([], max_length=20)
+
+
 class FileDeleted(Sent):
     id: str
     object: Literal["file"]
@@ -255,6 +264,9 @@ UPLOAD = giving(
 )
 SAID = {"metadata": {"department": "运行", "groups": ["crew"]}}
 DESCRIBE = taking(Described, "Other metadata for an upload · 修改元数据", SAID, FileObject)
+PLACE = {"place": "page 12, 第六章 附则 / 第六十二条", "sentences": ["微型无人驾驶航空器，是指……"]}
+PAGE = taking(PageRequest, "A page of a PDF as a picture, sentences marked · PDF 页面图片，标出引文", PLACE, FileObject)
+PAGE["responses"] = {200: {"content": {"image/png": {}}}, "4XX": FILE["responses"]["4XX"]}
 DELETE = giving("Delete an upload, hide a packaged document · 删除或隐藏文档", FileDeleted)
 RESTORE = giving("Show a hidden document again · 恢复已隐藏的文档", FileObject)
 ORIGINAL: dict[str, Any] = {

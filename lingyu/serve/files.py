@@ -8,6 +8,7 @@ import asyncio
 import json
 import re
 from collections.abc import Callable
+from subprocess import TimeoutExpired
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -24,6 +25,7 @@ from lingyu.serve.documents import FOLDER, Deleted, Documents, Entry, largest
 from lingyu.serve.guard import check_key
 from lingyu.serve.library import File
 from lingyu.serve.people import Reader, check_admin, reader_of
+from lingyu.serve.picture import NotDrawn, drawn_apart, page_in
 from lingyu.serve.protocol import Refused, read
 
 MOST = 10_000  # in one list, as OpenAI has it
@@ -31,7 +33,7 @@ BRACKETS = re.compile(r"metadata\[(\w+)\](?:\[\d*\])?")
 
 
 def router(assistant: Callable[[], Assistant]) -> APIRouter:
-    routes = APIRouter()
+    routes, drawing = APIRouter(), asyncio.Semaphore(2)
 
     def reader(request: Request) -> Reader:
         authorization = request.headers.get("authorization", "")
@@ -76,11 +78,29 @@ def router(assistant: Callable[[], Assistant]) -> APIRouter:
     async def content(request: Request, id: str) -> Response:
         who = reader(request)
         file = await asyncio.to_thread(found, assistant(), who, id)
-        path = assistant().library.original(file)
+        path = await asyncio.to_thread(assistant().library.original, file)
         if path is None:
             raise Refused(404, "no_content", f"The original of {file.source} is not kept here.", f"此处未保存 {file.source} 的原文件。")
         # Never shown as a page of this service: what is inside was written by others.
         return FileResponse(path, filename=path.name, headers={"Content-Security-Policy": "sandbox; default-src 'none'"})
+
+    @routes.post("/v1/files/{id}/page", **describe.PAGE)
+    async def picture(request: Request, id: str) -> Response:
+        who = reader(request)
+        asked = read(await request.body(), describe.PageRequest)
+        file = await asyncio.to_thread(found, assistant(), who, id)
+        path = await asyncio.to_thread(assistant().library.original, file)
+        number = page_in(asked.place)
+        if path is None or path.suffix.lower() != ".pdf" or number is None:
+            raise Refused(404, "no_page", f"{file.source} has no page to show.", f"{file.source} 没有可显示的页面。")
+        try:
+            async with drawing:
+                shown, png = await asyncio.to_thread(drawn_apart, path, number, asked.sentences)
+        except (NotDrawn, TimeoutExpired):
+            raise Refused(
+                404, "no_page", f"Page {number} of {file.source} cannot be shown.", f"{file.source} 第 {number} 页无法显示。"
+            ) from None
+        return Response(png, media_type="image/png", headers={"X-Page": str(shown), "Cache-Control": "private, max-age=600"})
 
     @routes.post("/v1/files/{id}", **describe.DESCRIBE)
     async def changed(request: Request, id: str) -> dict[str, Any]:
@@ -197,6 +217,7 @@ def described(file: File, documents: Documents | None) -> dict[str, Any]:
         "passages": file.passages,
         "origin": "upload" if entry else "index",
         "hidden": file.hidden,
+        "original": entry is not None or file.original is not None,
     }
     if not entry:
         return about

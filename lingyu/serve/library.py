@@ -4,17 +4,18 @@ A view is made before anything is ranked: what a reader's groups or the filter o
 """
 
 import json
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lingyu.files import read_json, read_table, short_hash
+from lingyu.files import read_json, read_table, sha256, short_hash
 from lingyu.metadata import Filter, Metadata
 from lingyu.retrieve.added import Added, Words
 from lingyu.retrieve.chunks import Chunk
@@ -27,6 +28,7 @@ from lingyu.serve.people import EVERYBODY, Reader
 from lingyu.serve.reading import How, NotRead, read_apart
 
 NO_FILTER = Filter()
+CORPUS = "LINGYU_CORPUS"
 VIEWS = 32  # kept: of other groups and filters the least used is made again
 EMBEDDED = 16  # passages at a time, so that answers get their turn
 
@@ -42,6 +44,7 @@ class File:
     sha256: str = ""
     entry: Entry | None = None
     hidden: bool = False
+    original: Path | None = None  # the file itself, where the service has it
 
 
 @dataclass(frozen=True)
@@ -134,7 +137,16 @@ class Library:
     def _shelved(self, entries: list[Entry], deleted: dict[str, Deleted]) -> Shelf:
         documents = self.documents if entries else None
         uploaded = [
-            File(entry.id, documents.source(entry), entry.metadata, len(self._loaded[entry.id][1].chunks), entry.sha256, entry)
+            File(
+                entry.id,
+                documents.source(entry),
+                entry.metadata,
+                len(self._loaded[entry.id][1].chunks),
+                entry.sha256,
+                entry,
+                False,
+                documents.original(entry),
+            )
             for entry in entries
             if documents
         ]
@@ -142,7 +154,9 @@ class Library:
         gone = {one.sha256 for one in deleted.values()} | {one.source for one in deleted.values()}
         # A file that was uploaded and then packaged with the corpus is one document: the upload, which can be changed.
         files = [
-            File(one.id, one.source, one.metadata, one.passages, one.sha256, None, bool({one.source, one.sha256} & (gone | live) - {""}))
+            replace(
+                one, hidden=bool({one.source, one.sha256} & (gone | live) - {""}), original=in_corpus(one.source) if one.sha256 else None
+            )
             for one in self._packaged
         ]
         places = {file.source: number for number, file in enumerate(files)}
@@ -173,11 +187,11 @@ class Library:
         return [file for file in self.shelf().files if (reader.admin or not file.hidden) and file.metadata.seen_by(reader.groups)]
 
     def original(self, file: File) -> Path | None:
-        """The file as it was uploaded; None where it is not kept."""
-        if file.entry and self.documents:
-            path = self.documents.original(file.entry)
-            return path if path.is_file() else None
-        return None
+        """The file itself, as it was when its passages were made; None where it is not there, or another by now."""
+        path = self.documents.original(file.entry) if file.entry and self.documents else file.original
+        if path is None or not path.is_file() or (not file.entry and file.sha256 != sha256(path)):
+            return None
+        return path
 
     def _waits(self, entry: Entry) -> bool:
         return entry.status == "uploaded" or entry.made_for != self._made_for
@@ -211,6 +225,13 @@ class Library:
             progress("embedding", start, len(chunks))
             rows.append(embedder.passages([embedded_text(chunk) for chunk in chunks[start : start + EMBEDDED]]).astype(np.float16))
         np.save(made / "vectors.npy", np.concatenate(rows), allow_pickle=False)
+
+
+def in_corpus(source: str) -> Path | None:
+    """The file of a packaged document in the folder that LINGYU_CORPUS names. It holds what clean has masked in the passages."""
+    folder = os.environ.get(CORPUS, "").strip()
+    path = Path(folder, source)
+    return path if folder and path.is_file() and path.resolve().is_relative_to(Path(folder).resolve()) else None
 
 
 def packaged(source: str, passages: int, told: dict[str, Any]) -> File:

@@ -7,4 +7,5 @@ PAGES = {
     "/": "chat",
     "/nvc": "nvc",
     "/docs": "docs",
+    "/documents": "documents",
 }

@@ -71,6 +71,8 @@ def source_of(hit: Hit, view: "View") -> dict[str, Any]:
         "licence": chunk.licence,
         "text": chunk.text,
         "score": round(hit.score, 4),
+        "kind": chunk.kind,
         "file": file.id,
+        **({"original": True} if file.original else {}),
         **({"metadata": told} if (told := file.metadata.filled()) else {}),
     }

@@ -41,6 +41,26 @@ export async function feedback(body, key) {
   await send("v1/feedback", { method: "POST", headers, body: JSON.stringify(body) });
 }
 
+// The original of a document, as a download: what is inside was written by others.
+export async function save(file, name, key) {
+  const reply = await send(`v1/files/${file}/content`, { headers: bearer(key) });
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(await reply.blob());
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60000);
+}
+
+// The page of a PDF on which a source stands, its cited sentences marked, as a data: URL.
+export async function page(file, place, sentences, key) {
+  const headers = { "Content-Type": "application/json", ...bearer(key) };
+  const reply = await send(`v1/files/${file}/page`, { method: "POST", headers, body: JSON.stringify({ place, sentences }) });
+  const reader = new FileReader();
+  reader.readAsDataURL(await reply.blob());
+  await new Promise((resolve) => { reader.onload = resolve; });
+  return { picture: reader.result, number: reply.headers.get("X-Page") };
+}
+
 async function send(path, options) {
   let reply;
   try {

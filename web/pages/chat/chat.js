@@ -1,6 +1,6 @@
 // The chat page: state, keyboard and buttons. api.js calls the service, view.js renders, words.js holds the UI texts.
 import { ServiceError, ask, feedback, models } from "./api.js";
-import { AnswerView, element, questionView } from "./view.js";
+import { AnswerView, element, questionView, secret } from "./view.js";
 import { WORDS } from "./words.js";
 
 const at = (id) => document.getElementById(id);
@@ -14,6 +14,7 @@ let language = storage.get("language") ?? (navigator.language.startsWith("zh") ?
 let words = WORDS[language];
 let served = null; // the model's entry in /v1/models
 let key = "";
+secret.key = () => key;
 let turns = []; // finished turns: {question, answer, id, events}; kept in this browser only, until a new chat
 let running = null; // the AbortController of the current answer
 

@@ -1,5 +1,9 @@
 // Renders a conversation. Text is inserted as text, never as HTML.
+import { page, save } from "./api.js";
 import { rendered } from "./markdown.js";
+
+// The key that the person entered, for what a source opens.
+export const secret = { key: () => "" };
 
 export function element(tag, className, ...children) {
   const made = document.createElement(tag);
@@ -88,14 +92,55 @@ export class AnswerView {
   }
 }
 
+// Where a passage stands, in the words of whoever wrote the document: "page 12, 第六章 / 第六十二条, part 1" is "第 12 页".
+function placeOf(source, words) {
+  const [, page] = source.place.match(/^page (\d+)/) ?? [];
+  const [, row] = source.place.match(/(?:^|, )(?:row|line) (\d+)/) ?? [];
+  const where = page ? words.page.replace("{0}", page) : row ? words.entry.replace("{0}", row) : "";
+  return [source.kind === "fact" ? words.graph : source.source.split("/").pop(), where].filter(Boolean).join(" · ");
+}
+
 function sourceView(source, number, words) {
   const heading = [source.title, source.section].filter(Boolean).join(" › ");
   const facts = element("dl", "");
-  for (const [name, value] of [[words.place, `${source.source} · ${source.place}`], [words.licence, source.licence]]) {
+  const about = source.metadata ?? {};
+  const validity = [about.valid_from, about.valid_to].some(Boolean) ? `${about.valid_from ?? ""} – ${about.valid_to ?? ""}` : "";
+  const told = [[words.place, placeOf(source, words)], [words.department, about.department], [words.validity, validity], [words.licence, source.licence]];
+  for (const [name, value] of told) {
     if (value) facts.append(element("div", "", element("dt", "", name), element("dd", "", value)));
   }
   const summary = element("summary", "", element("b", "", String(number)), element("span", "", heading));
-  return element("details", "source", summary, element("blockquote", "", source.text), facts);
+  const view = element("details", "source", summary, element("blockquote", "", source.text), facts);
+  if (source.original) view.append(originalView(view, source, words));
+  return view;
+}
+
+// The file itself, and of a PDF the page with the cited sentences marked; the page's key is asked for when it is used.
+function originalView(view, source, words) {
+  const row = element("div", "original");
+  const act = (label, work) => {
+    const made = element("button", "quiet small", label);
+    made.type = "button";
+    made.onclick = async () => {
+      made.disabled = true;
+      await work().catch(() => row.append(element("span", "remark", words.not_there)));
+      made.disabled = false;
+    };
+    row.append(made);
+  };
+  if (/^page \d+/.test(source.place) && /\.pdf$/i.test(source.source)) {
+    act(words.show_page, async () => {
+      const cited = [...view.querySelectorAll("mark")].map((mark) => mark.textContent);
+      const { picture, number } = await page(source.file, source.place, cited.length ? cited : [source.text], secret.key());
+      const shown = element("img", "page");
+      Object.assign(shown, { src: picture, alt: words.page.replace("{0}", number) });
+      view.querySelector(".page")?.remove();
+      view.append(shown);
+      shown.onload = () => shown.scrollIntoView({ block: "nearest", behavior: "smooth" });
+    });
+  }
+  act(words.original, () => save(source.file, source.source.split("/").pop(), secret.key()));
+  return row;
 }
 
 function highlight(quote, citations) {

@@ -21,6 +21,7 @@ export const WORDS = {
     other_error: "请求失败。",
     good: "回答正确", bad: "回答有误", thanks: "感谢反馈", not_kept: "反馈未能保存", right_answer: "正确答案（选填）", reason: "原因（选填）",
     forgets: "每个问题单独回答，模型不记得前面的对话。",
+    documents: "知识库", page: "第 {0} 页", entry: "第 {0} 条", graph: "知识图谱", department: "部门", validity: "有效期", show_page: "查看原页", original: "下载原文件", not_there: "原文件无法打开",
   },
   en: {
     other: "中文", language: "Change language", theme: "Switch between light and dark mode", fresh: "New chat", mode: "Answer mode",
@@ -43,5 +44,6 @@ export const WORDS = {
     other_error: "The request failed.",
     good: "Right answer", bad: "Wrong answer", thanks: "Thank you", not_kept: "Your feedback could not be kept", right_answer: "The right answer (optional)", reason: "Why (optional)",
     forgets: "Each question is answered on its own: the model does not remember earlier ones.",
+    documents: "Documents", page: "Page {0}", entry: "entry {0}", graph: "Knowledge graph", department: "Department", validity: "In force", show_page: "Show the page", original: "Download the original", not_there: "The original cannot be opened",
   },
 };
