@@ -373,3 +373,30 @@ def test_a_document_that_was_uploaded_and_then_packaged_is_one(content, tmp_path
 
     assert not [chunk for chunk in library.view().knowledge.chunks if chunk.kind == "document"]
     library.close()
+
+
+def test_a_page_of_a_pdf_shows_the_cited_sentence_marked(folder, client):
+    from io import BytesIO
+
+    from corpus_files import pdf
+    from PIL import Image
+    from reportlab.lib.styles import getSampleStyleSheet
+    from reportlab.platypus import PageBreak, Paragraph
+
+    style = getSampleStyleSheet()["Normal"]
+    story = [Paragraph("Keys are kept by the warden. No key leaves the building.", style), PageBreak(), Paragraph("Doors are shut.", style)]
+    file = client.upload("rules.pdf", pdf(story)).json()
+    file = client.read(file["id"])
+    [source] = client.ask("Who keeps the keys?", filter={"files": [file["id"]]}).json()["sources"][:1]
+
+    def marked(*sentences, place=source["place"]):
+        reply = client("POST", f"/v1/files/{file['id']}/page", json={"place": place, "sentences": list(sentences)})
+        colours = Image.open(BytesIO(reply.content)).convert("RGB").getcolors(1 << 20)
+        return reply.headers["X-Page"], any(red > 200 and green > 200 and blue < 190 for _, (red, green, blue) in colours)
+
+    assert source["original"]
+    assert marked("Keys are kept by the warden.") == ("1", True)
+    assert marked("Nothing of the kind stands here.") == ("1", False)
+    assert marked("Doors are shut.") == ("2", True)  # where a passage goes on over a page
+    assert client("POST", f"/v1/files/{file['id']}/page", json={"place": "page 9"}).status_code == 404
+    assert client("POST", "/v1/files/file-none/page", json={"place": "page 1"}).status_code == 404

@@ -127,7 +127,10 @@ def test_a_client_of_the_model_context_protocol_searches_and_asks(address):
 
     async def used(key):
         headers = {"Authorization": f"Bearer {key}"}
-        async with AsyncClient(headers=headers) as http, Client(streamable_http_client(f"{address}/mcp", http_client=http)) as client:
+        async with (
+            AsyncClient(headers=headers, timeout=60) as http,
+            Client(streamable_http_client(f"{address}/mcp", http_client=http)) as client,
+        ):
             tools = {tool.name for tool in (await client.list_tools()).tools}
             found = await client.call_tool("search", {"question": SPEED, "limit": 2})
             told = await client.call_tool("ask", {"question": SPEED})

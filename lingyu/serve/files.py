@@ -95,12 +95,14 @@ def router(assistant: Callable[[], Assistant]) -> APIRouter:
             raise Refused(404, "no_page", f"{file.source} has no page to show.", f"{file.source} 没有可显示的页面。")
         try:
             async with drawing:
-                shown, png = await asyncio.to_thread(drawn_apart, path, number, asked.sentences)
+                shown, down, png = await asyncio.to_thread(drawn_apart, path, number, asked.sentences)
         except (NotDrawn, TimeoutExpired):
             raise Refused(
                 404, "no_page", f"Page {number} of {file.source} cannot be shown.", f"{file.source} 第 {number} 页无法显示。"
             ) from None
-        return Response(png, media_type="image/png", headers={"X-Page": str(shown), "Cache-Control": "private, max-age=600"})
+        return Response(
+            png, media_type="image/png", headers={"X-Page": str(shown), "X-Mark": str(down), "Cache-Control": "private, max-age=600"}
+        )
 
     @routes.post("/v1/files/{id}", **describe.DESCRIBE)
     async def changed(request: Request, id: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@ Two tools, `search` and `ask`, with the keys, groups and filters of /v1/chat/com
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from fastapi import Request
@@ -42,6 +43,7 @@ def endpoint(assistant: Callable[[], Assistant], ask: Ask) -> ASGIApp:
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         # Each request stands alone: a server of its own knows whose it is, and nothing has to be started beside BentoML.
+        await asyncio.to_thread(import_module, "mcp.server")  # a second, once: not on the event loop
         from mcp.server.transport_security import TransportSecuritySettings
 
         authorization = header(scope, b"authorization")

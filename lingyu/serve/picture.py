@@ -29,8 +29,11 @@ def page_in(place: str) -> int | None:
     return int(found[1]) if found else None
 
 
-def drawn(file: Path, number: int, sentences: list[str]) -> tuple[int, bytes]:
-    """The number of the page, and its PNG; the next page where a sentence stands there only. Raises IndexError where there is none."""
+def drawn(file: Path, number: int, sentences: list[str]) -> tuple[int, float, bytes]:
+    """The number of the page, how far down the first mark is, and the PNG; the next page where a sentence stands there only.
+
+    Raises IndexError where there is no such page.
+    """
     import pypdfium2
     from PIL import Image, ImageDraw
 
@@ -51,7 +54,8 @@ def drawn(file: Path, number: int, sentences: list[str]) -> tuple[int, bytes]:
             brush.rectangle((min(corners[0::2]), min(corners[1::2]), max(corners[0::2]), max(corners[1::2])), fill=MARK)
         made = io.BytesIO()
         Image.alpha_composite(picture, marks).convert("RGB").save(made, "PNG", optimize=True)
-        return number, made.getvalue()
+        down = min((1 - max(top, bottom) / height for _, bottom, _, top in marked), default=0.0)
+        return number, down, made.getvalue()
 
 
 def boxes(text: "object", sentences: list[str]) -> list[tuple[float, float, float, float]]:
@@ -89,7 +93,7 @@ class NotDrawn(Exception):
     """The process ended without a picture."""
 
 
-def drawn_apart(file: Path, number: int, sentences: list[str]) -> tuple[int, bytes]:
+def drawn_apart(file: Path, number: int, sentences: list[str]) -> tuple[int, float, bytes]:
     """The same in a process of its own. Raises NotDrawn."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("LINGYU_")}
     environment = kept | {"PYTHONPATH": str(TOP), "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
@@ -97,15 +101,16 @@ def drawn_apart(file: Path, number: int, sentences: list[str]) -> tuple[int, byt
     done = subprocess.run(command, env=environment, input=json.dumps(sentences).encode(), capture_output=True, timeout=120)
     if done.returncode:
         raise NotDrawn(done.stderr.decode(errors="replace").strip().splitlines()[-1:])
-    shown, _, picture = done.stdout.partition(b"\n")
-    return int(shown), picture
+    told, _, picture = done.stdout.partition(b"\n")
+    shown, down = told.split()
+    return int(shown), float(down), picture
 
 
 def main(file: Path, number: int) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS + 2))
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-    shown, picture = drawn(file, number, json.load(sys.stdin))
-    sys.stdout.buffer.write(b"%d\n" % shown + picture)
+    shown, down, picture = drawn(file, number, json.load(sys.stdin))
+    sys.stdout.buffer.write(f"{shown} {down:.4f}\n".encode() + picture)
 
 
 if __name__ == "__main__":

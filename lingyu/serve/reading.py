@@ -34,7 +34,7 @@ class How(BaseModel):
     """As index made its passages, and clean their text: knowledge/settings.json."""
 
     max_characters: int = 240
-    mask: list[str] = list(pii.RULES)
+    mask: list[str] = [kind for kind in pii.RULES if kind not in pii.BY_MODEL]
     simplified: bool = False
 
 

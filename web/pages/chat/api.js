@@ -58,7 +58,7 @@ export async function page(file, place, sentences, key) {
   const reader = new FileReader();
   reader.readAsDataURL(await reply.blob());
   await new Promise((resolve) => { reader.onload = resolve; });
-  return { picture: reader.result, number: reply.headers.get("X-Page") };
+  return { picture: reader.result, number: reply.headers.get("X-Page"), down: Number(reply.headers.get("X-Mark")) };
 }
 
 async function send(path, options) {

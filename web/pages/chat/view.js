@@ -131,12 +131,13 @@ function originalView(view, source, words) {
   if (/^page \d+/.test(source.place) && /\.pdf$/i.test(source.source)) {
     act(words.show_page, async () => {
       const cited = [...view.querySelectorAll("mark")].map((mark) => mark.textContent);
-      const { picture, number } = await page(source.file, source.place, cited.length ? cited : [source.text], secret.key());
+      const { picture, number, down } = await page(source.file, source.place, cited.length ? cited : [source.text], secret.key());
       const shown = element("img", "page");
       Object.assign(shown, { src: picture, alt: words.page.replace("{0}", number) });
       view.querySelector(".page")?.remove();
       view.append(shown);
-      shown.onload = () => shown.scrollIntoView({ block: "nearest", behavior: "smooth" });
+      // The first marked line in the upper third of the window.
+      shown.onload = () => scrollTo({ top: scrollY + shown.getBoundingClientRect().top + down * shown.clientHeight - innerHeight / 3, behavior: "smooth" });
     });
   }
   act(words.original, () => save(source.file, source.source.split("/").pop(), secret.key()));
