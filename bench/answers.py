@@ -67,7 +67,7 @@ def main() -> None:
     parser.add_argument("--content", type=Path, default=Path("out/package/bento/src"))
     parser.add_argument("--statutes", type=Path, nargs="+", default=[])
     parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--facts", type=int, default=120, help="questions about facts of the content")
+    parser.add_argument("--facts", type=int, default=160, help="questions about facts of the content")
     parser.add_argument("--again", action="store_true", help="check the replies kept in --work")
     given = parser.parse_args()
     kept = given.work / "answers.jsonl"

@@ -1,13 +1,16 @@
 """Which sentences of the passages may answer a question, and how they are quoted."""
 
+import numpy as np
 import pytest
 from rows import document
 from serving import fact
 
 from bench.answers import beside, faults, right
 from lingyu.retrieve.chunks import Chunk, chunk_of_fact, chunks_of_document, passages
-from lingyu.retrieve.evidence import evidence
-from lingyu.retrieve.graph import Graph
+from lingyu.retrieve.evidence import Evidence, evidence, proof
+from lingyu.retrieve.fusion import Parts, top
+from lingyu.retrieve.graph import Graph, named
+from lingyu.retrieve.retrievers import dense
 from lingyu.retrieve.support import known_terms
 from lingyu.serve.modes.professional import lead_of, quotation
 
@@ -63,6 +66,18 @@ def test_a_fact_answers_only_what_it_is_about(question, answers):
     assert found(question, chunk_of_fact(FACTS[1])) == answers
 
 
+def test_a_part_is_named_by_its_last_word_only():
+    assert named("锂聚电池", "谁检查电池")
+    assert not named("电池温差", "谁检查电池")
+
+
+@pytest.mark.parametrize(("question", "proven"), [("Compass Fault: contact?", True), ("Please tell me Compass Fault's maker.", False)])
+def test_a_value_proves_nothing_of_an_attribute_that_its_sentence_does_not_have(question, proven):
+    sentence = Evidence(0, 0, 9, "The contact of Compass Fault is duty manager.", "Compass Fault / contact", 1.0)
+
+    assert (proof("duty manager.", question, [sentence], known_terms(["Compass Fault", "duty manager"])) is not None) == proven
+
+
 @pytest.mark.parametrize(
     ("question", "is_there"),
     [("第九条规定了什么？", True), ("第九百条规定了什么？", False), ("苍鹰五号谎报火警怎么办？", False), ("谎报火警呢？", True)],
@@ -103,3 +118,24 @@ def test_the_measurement_sees_an_answer_about_nothing_and_the_right_sentence():
     assert not right(quoted | {"says": ["900元"]}, first=False)
     assert beside(quoted | {"kind": "a name", "planted": "铁甲蜗牛"})
     assert not beside(quoted)
+
+
+def test_of_many_passages_the_best_are_found_by_their_principal_components_and_compared_exactly(tmp_path, monkeypatch):
+    monkeypatch.setattr(dense, "MANY", 100)
+    monkeypatch.setattr(dense, "COMPONENTS", 4)
+    chance = np.random.default_rng(0)
+    rows = chance.normal(size=(400, 3)) @ chance.normal(size=(3, 8)) + chance.normal(scale=0.05, size=(400, 8))
+    rows = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float16)
+    np.save(tmp_path / "vectors.npy", rows)
+    (tmp_path / "embedder.json").write_text('{"name": "openai", "options": {"base_url": "http://127.0.0.1:9/v1", "model": "m"}}')
+    exactly = dense.Vectors(tmp_path)
+
+    dense.outline(tmp_path)
+    nearly = dense.Vectors(tmp_path)
+    parts = [Parts(400, None, vectors, 1.0) for vectors in (exactly, nearly)]
+    orders = [top(part.relevance("", rows[7].astype(np.float32))[0], 5).tolist() for part in parts]
+
+    assert (exactly.nearly, nearly.nearly) == (False, True)
+    assert orders[0] == orders[1]
+    assert orders[0][0] == 7
+    assert np.abs(nearly.cosines(rows[7].astype(np.float32)) - exactly.cosines(rows[7].astype(np.float32))).max() < 0.1

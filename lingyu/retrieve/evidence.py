@@ -161,7 +161,8 @@ def proves(each: Evidence, answer: str, question: str, terms: frozenset[str]) ->
     if denies(answer) != denies(each.whole) and denies(each.whole):
         return False
     mine = set(words(answer))
-    asked = set(words(question)) - {word for name in names_in(question, terms) for word in words(name)}
+    names = names_in(question, terms)
+    asked = {word for word in words(question) if not any(word in name for name in names)}
     # "提前1天。" has nothing of what was asked for: its sentence must.
     if asked and not asked & set(words(source)):
         return False

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from lingyu.retrieve.retrievers.dense import Vectors
 
 NO_RERANKER = RerankerChoice()
-EXACT = 500  # of many passages, how many of the best so far are compared exactly, and as many of the closest
+EXACT = 1000  # of many passages, how many of the best so far are compared exactly, and as many of the closest
+KNOWN = 10_000  # sentences whose vectors are kept: 15 MB
 CLOSEST = 3  # everyday questions that a question is compared with
 # Weights of the known questions that are tried on them, each left out in turn; 0: they do not help.
 KEY_WEIGHTS = (0.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0)
@@ -107,6 +108,7 @@ class Fused:
         choice = RerankerChoice.model_validate(about.get("reranker", {}))
         loaded = choice.load(folder / "reranker")
         self._reranker = (loaded, choice) if loaded else None
+        self._known: dict[str, Floats] = {}
         self._kinds = np.array([chunk.kind for chunk in chunks])
 
     def over(self, added: "Sequence[Added]", seen: NDArray[np.bool_] | None = None) -> "Fused":
@@ -184,9 +186,17 @@ class Fused:
         if not len(cosines):
             return list(map(float, words))
         middle, closest = float(cosines.mean()), float(cosines.max())
-        near = (self._parts.vectors.embedder.passages(texts) @ vector - middle) / max(closest - middle, 1e-6)
+        near = (self._read(self._parts.vectors.embedder, texts) @ vector - middle) / max(closest - middle, 1e-6)
         share = self._parts.meaning if self._parts.words is not None else 1.0
         return [(1 - share) * float(word) + share * min(max(float(one), 0.0), 1.0) for word, one in zip(words, near, strict=True)]
+
+    def _read(self, embedder: Embedder, texts: Sequence[str]) -> Floats:
+        """The texts' vectors: those of the sentences that were read lately are not computed again."""
+        known = self._known if len(self._known) <= KNOWN else {}  # another thread may put another one in its place
+        new = [text for text in dict.fromkeys(texts) if text not in known]
+        known = known | (dict(zip(new, embedder.passages(new), strict=True)) if new else {})
+        self._known = known
+        return np.stack([known[text] for text in texts])
 
 
 def build(

@@ -7,10 +7,11 @@ from lingyu.retrieve.chunks import Chunk
 from lingyu.retrieve.evidence import Relevance, names_in
 from lingyu.retrieve.support import contains, known_terms, squeezed
 from lingyu.retrieve.words import words
+from lingyu.text.asked_for import asked_for as kind_asked_for
 
 # A relation in other words than the graph's must be at least this close to the question.
 CLOSE = 0.5
-ASKS_WHICH = re.compile(r"哪|谁|\b(?:which|who)\b", re.IGNORECASE)
+ASKS_WHICH = re.compile(r"哪|\bwhich\b", re.IGNORECASE)
 # "介绍一下苍鹰五号": what is told of an entity without a relation.
 MOST = 12
 
@@ -39,8 +40,9 @@ class Graph:
         return found
 
     def another(self, question: str, passage: Chunk, sentence: str) -> bool:
-        """Whether the question asks for a relation of the graph, of something else than what the sentence is about."""
-        if ASKS_WHICH.search(question) or not names_in(question, self.relations):
+        """Whether the question asks something of an entity, and the sentence is about other ones: a fact, or any that the question asks
+        for a relation of the graph."""
+        if ASKS_WHICH.search(question) or not (names_in(question, self.relations) or (passage.kind == "fact" and kind_asked_for(question))):
             return False
         names = [squeezed(passage.title)] if passage.kind == "fact" else names_in(sentence, self.entities)
         asked = squeezed(question)
@@ -48,10 +50,10 @@ class Graph:
 
 
 def named(name: str, question: str) -> bool:
-    """Whether a question in folded text names an entity, if only by a part that is a word: 电池 is 锂聚电池."""
+    """Whether a question in folded text names an entity, if only by its last word: 电池 is 锂聚电池, but no 电池温差."""
     if contains(name, question):
         return True
-    return any(len(word) > 1 and word in name and contains(word, question) for word in words(question))
+    return any(len(word) > 1 and name.endswith(word) and contains(word, question) for word in words(question))
 
 
 def asked_for(facts: list[Chunk], rest: str, relevance: Relevance) -> list[Chunk]:

@@ -29,6 +29,10 @@ NOTES = {
         True: "知识库中没有与问题足够相关的段落，因此未调用模型。",
         False: "The knowledge base has no passage relevant enough to the question, so the model was not called.",
     },
+    "unsaid": {
+        True: "找到了相关段落，但资料中没有写明所问的内容，因此未调用模型。",
+        False: "Passages on the subject were found, but none of them says what was asked, so the model was not called.",
+    },
     "quoted": {
         True: "模型的回答未能在来源中得到证实，因此改为直接引用来源原文。",
         False: "The model's answer could not be verified in the sources; the sources are quoted instead.",
@@ -49,7 +53,7 @@ async def reply(assistant: "Assistant", plan: Plan) -> AsyncGenerator[Piece, Non
     yield Piece(sources=found.sources(), extra={"query": found.query})
     if not found.evidence:
         yield Piece("content", NOTHING_FOUND[plan.chinese])
-        yield Piece(finish="stop", supported=False, answer_source="none", note=NOTES["nothing"][plan.chinese])
+        yield Piece(finish="stop", supported=False, answer_source="none", note=NOTES["unsaid" if found.near else "nothing"][plan.chinese])
         return
 
     checked = Checked(found.query, found.evidence, assistant.terms)
