@@ -72,23 +72,23 @@ def cases(kind: str) -> list[Case]:
         Case("a tag is answered for and not set", lambda server: setattr(server, "mute_tags", True), "found", "v1"),
         Case("somebody pushes before the tag is set", lambda server: setattr(server, "before_tag", intrude), "survived"),
         Case("the tag is set on what somebody pushed", pushed_and_tagged, "found", "v1"),
-        Case("files of others, without a manifest", lambda server: stands(server, {"notes.txt": b"mine"}), "found", "notes.txt"),
+        Case("files of others, without a manifest", lambda server: holding(server, {"notes.txt": b"mine"}), "found", "notes.txt"),
         Case(
             "files of others, with a manifest of theirs",
-            lambda server: stands(server, {"manifest.json": b'{"files": []}', "data.bin": b"x"}),
+            lambda server: holding(server, {"manifest.json": b'{"files": []}', "data.bin": b"x"}),
             "found",
             "data.bin",
         ),
-        Case("another model with files of the same names", lambda server: stands(server, other_model()), "found", "config.json"),
+        Case("another model with files of the same names", lambda server: holding(server, other_model()), "found", "config.json"),
         Case(
             "a file that somebody added to a release",
-            lambda server: stands(server, release_and({"notes.txt": b"mine"})),
+            lambda server: holding(server, release_and({"notes.txt": b"mine"})),
             "found",
             "notes.txt",
         ),
         Case(
             "a card that somebody changed in a release",
-            lambda server: stands(server, release_and({"README.md": b"mine"})),
+            lambda server: holding(server, release_and({"README.md": b"mine"})),
             "found",
             "README",
         ),
@@ -104,7 +104,7 @@ def pushed_and_tagged(server) -> None:
     server.before_tag, server.tag_head = intrude, True
 
 
-def stands(server, files: dict[str, bytes]) -> Repository:
+def holding(server, files: dict[str, bytes]) -> Repository:
     repository = server.repositories["lab/drone"] = Repository()
     repository.commit(files)
     return repository
@@ -121,7 +121,7 @@ def release_and(files: dict[str, bytes]) -> dict[str, bytes]:
 
 
 def version_taken(server) -> None:
-    repository = stands(server, release_and({}))
+    repository = holding(server, release_and({}))
     repository.tags["v1"] = repository.head
 
 
