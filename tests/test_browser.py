@@ -97,7 +97,7 @@ def test_a_person_sees_answer_sources_and_the_check(page):
     assert [item.text for item in found(page, ".badge")] == [word("from_model"), word("from_quotation")]
     found(page, ".cite")[0].click()
     assert found(page, ".source[open] mark")[0].text == "云雀X3的最大飞行速度是21米每秒。"
-    assert "knowledge/graph.jsonl · row 1" in found(page, ".source")[0].text
+    assert "知识图谱 · 第 1 条" in found(page, ".source")[0].text
     assert page.get_log("browser") == []
 
 
