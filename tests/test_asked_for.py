@@ -34,6 +34,8 @@ def test_a_question_asks_for_one_kind_of_thing(question, kind):
         ("who", "锂聚电池的检查间隔是每两周。", False),
         ("who", "有人无人机活动时保持间隔。", False),
         ("who", "电池由机务工程师保管。", True),
+        ("who", "钥匙由赵六保管。", True),
+        ("who", "由此产生的火星要熄灭。", False),
         ("who", "The duty manager signs the release.", True),
         ("money", "第五十条 未经许可的，责令停止飞行。", False),
         ("money", "处五百元以下罚款。", True),

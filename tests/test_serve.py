@@ -320,6 +320,7 @@ def test_the_model_list_tells_modes_and_context(assistant):
         "modes": ["plain", "professional", "knowledge", "consult", "router"],
         "engine": "one-by-one",
         "feedback": False,
+        "report": False,
     }
 
 
