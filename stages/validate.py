@@ -3,7 +3,7 @@
 Reads   out/ingest/tables             the rows as they were read
         lingyu/validate                 a suite a table, for people to read and extend
         lingyu/text/word_lists.yaml      word lists that the suites refer to
-Writes  out/validate/report           index.html, and the Data Docs page of each table; warnings.json, what is broken without stopping
+Writes  out/validate/report           index.html; warnings.json, what is broken without stopping
         out/validate/metrics.json     by table: rows, files, expectations, met, broken (blocking), warned; rows failing each
 """
 
@@ -42,13 +42,11 @@ def run(params: Params, tables: Path, suites: Path, words: Path, out: Path) -> N
 
     checker = Checker()
     outcomes: list[Outcome] = []
-    pages: dict[str, str] = {}
     for table, suite in by_table.items():
         print(f"{table}: {rows[table]} rows", flush=True)
-        found, pages[table] = checker.check(paths[table], suite, params.only_warn, params.examples)
-        outcomes += found
+        outcomes += checker.check(paths[table], suite, params.only_warn, params.examples)
     metrics = {table: numbers([one for one in outcomes if one.table == table], paths[table]) for table in rows}
-    write_report(out / "report", outcomes, metrics, pages)
+    write_report(out / "report", outcomes, metrics)
     write_json(out / "report" / "warnings.json", [warning(one) for one in outcomes if state_of(one) == "warned"])
     write_json(out / "metrics.json", metrics)
 

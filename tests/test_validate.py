@@ -13,7 +13,7 @@ from lingyu.stage import StageError
 from lingyu.text.language import same_language
 from lingyu.text.word_lists import Words, lists_of
 from lingyu.validate.columns import columns
-from lingyu.validate.run import Checker, offline
+from lingyu.validate.run import Checker
 from lingyu.validate.suites import Expectation, suite_of
 from stages import validate
 
@@ -71,18 +71,18 @@ def test_two_runs_give_the_same_bytes(checked):
 
     assert [path.name for path in one] == [path.name for path in two]
     files = [path for path in one if path.is_file()]
-    assert len(files) == len(TABLES) + 3
+    assert len(files) == 4
     assert all(path.read_bytes() == (checked / "two" / path.relative_to(checked / "one")).read_bytes() for path in files)
 
 
 def test_the_pages_open_offline_and_show_where_what_does_not_hold(checked):
     pages = {path.name: path.read_text(encoding="utf-8") for path in (checked / "one/report").glob("*.html")}
 
-    assert set(pages) == {"index.html", *(f"{table}.html" for table in TABLES)}
+    assert set(pages) == {"index.html"}
     assert not any(re.search(r"(src|href)=\S*//|url\(.?http|<script", page) for page in pages.values())
     assert "a.md, 2: 【⺠ U+2EA0】⽤航空器不得夜航&lt;b&gt;。" in pages["index.html"]
     assert "a.md, 2: 根据【第X条】，不能。" in pages["index.html"]
-    assert "根据第X条" in pages["dialogues.html"]
+    assert "expect_column_values_to_not_match_regex(column=&#39;answer&#39;, regex=" in pages["index.html"]
 
 
 @pytest.mark.parametrize(
@@ -157,7 +157,7 @@ def test_a_table_checked_in_pieces_gives_what_it_gives_whole(tmp_path):
     write_tables(tmp_path, {"dialogues": rows})
     suite = suite_of(SUITES, WORDS, "dialogues")
 
-    (whole, page), (pieces, pieces_page) = (Checker(piece).check(tmp_path / "dialogues.parquet", suite, [], 5) for piece in (99, 3))
+    whole, pieces = (Checker(piece).check(tmp_path / "dialogues.parquet", suite, [], 5) for piece in (99, 3))
 
     assert pieces == whole
     assert {one.expectation.name: (one.broken, one.rows) for one in whole if one.broken} == {
@@ -166,7 +166,6 @@ def test_a_table_checked_in_pieces_gives_what_it_gives_whole(tmp_path):
         "answers_something": (2, 8),
         "once": (4, 8),
     }
-    assert re.findall(r"[\d.]+ ?% of \d+ total rows", pieces_page) == re.findall(r"[\d.]+ ?% of \d+ total rows", page) != []
 
 
 def test_no_rows_at_all_say_where_to_look(tmp_path):
@@ -271,10 +270,3 @@ def test_the_head_of_the_documents_suite_explains_every_word_of_an_entry():
 )
 def test_an_answer_in_another_language_than_was_asked(question, answer, same):
     assert same_language(question, answer) is same
-
-
-def test_a_page_loses_what_differs_or_would_be_fetched():
-    page = '<head><script src="x">a\nb</script><link href="https://x"></head><img src="http://x"> <a href="https://x">y</a>'
-    page += " 20261121T095658.550978Z dc0eefc2-138b-4eb0-8021-c55ba7c0d0c8"
-
-    assert offline(page) == '<head><link rel="stylesheet" href="report.css">\n</head> <a>y</a>  id0'

@@ -11,12 +11,10 @@ TEMPLATE, STYLE = (Path(__file__).with_name(name) for name in ("index.html", "re
 CHINESE = {"documents": "文档", "facts": "知识", "dialogues": "对话", "labels": "类别", "exams": "试题", "preferences": "偏好对"}
 
 
-def write_report(report: Path, outcomes: Sequence[Outcome], numbers: Mapping[str, Mapping[str, Any]], pages: Mapping[str, str]) -> None:
+def write_report(report: Path, outcomes: Sequence[Outcome], numbers: Mapping[str, Mapping[str, Any]]) -> None:
     from jinja2 import Environment, StrictUndefined
 
     report.mkdir(parents=True, exist_ok=True)
-    for table, page in pages.items():
-        (report / f"{table}.html").write_text(page, encoding="utf-8")
     shutil.copyfile(STYLE, report / STYLE.name)
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     by_state = {state: [one for one in outcomes if state_of(one) == state] for state in ("broken", "warned", "met")}
