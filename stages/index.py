@@ -8,7 +8,8 @@ Reads   out/clean/tables            documents and facts of the domain; general r
         out/split/test              the same, to measure with
         out/review/approved         questions that a model made, and test questions about facts
 Writes  out/index/knowledge         chunks.parquet, retriever.json and its index, cases.parquet with consultations in which an adviser
-                                    asks first, settings.json and metadata.json with what the service goes by
+                                    asks first, settings.json and metadata.json with what the service goes by, examples.json with questions
+                                    that its page begins with
         out/index/metrics.json      held-out questions: how often and how high the right passages are found, by the retriever, by BM25 and
                                     by always naming the most frequent; how many are wrongly refused, and how many on other things answered
 
@@ -40,6 +41,9 @@ from lingyu.text.sentences import sentences
 DEPTHS = (1, 3, 5, 10)
 RESAMPLES, SEED = 1000, 0
 OWN = 100  # passages that the index is checked with
+EXAMPLES, TRIED = 3, 20  # questions of a language on the page of the service, and how many are tried for them
+SHORT = {"zh": 30, "en": 70}  # characters
+FACT_QUESTION = {"zh": "{}的{}是什么？", "en": "What is the {1} of {0}?"}
 
 
 class Params(StageParams):
@@ -93,6 +97,9 @@ def run(params: Params, tables: Path, rules: Path, metadata: Path, train: Path, 
     cited = {row.source for row in (*documents, *facts)} | {case.source for case in cases}
     write_json(out / "knowledge" / "metadata.json", {name: told for name, told in read_json(metadata).items() if name in cited})
 
+    for_some = {name for name, told in read_json(metadata).items() if told.get("groups")}
+    write_json(out / "knowledge" / "examples.json", list(beginnings(given(train), facts, for_some, knowledge, threshold)))
+
     metrics: dict[str, Any] = {"chunks_of_documents": len(chunks) - len(facts), "chunks_of_facts": len(facts)}
     metrics |= {"known_questions": len(examples.learn), "calibrated_on": len(examples.choose), "threshold": threshold}
     frequent = [id for id, _ in Counter(id for one in examples.learn for id in sorted(one.right)).most_common(max(DEPTHS))]
@@ -116,6 +123,27 @@ def run(params: Params, tables: Path, rules: Path, metadata: Path, train: Path, 
         read_json(out / "knowledge" / "fusion.json").get("curve", []) if (out / "knowledge" / "fusion.json").is_file() else []
     )
     write_json(out / "metrics.json", metrics)
+
+
+def beginnings(
+    questions: Iterable[Dialogue], facts: Sequence[Fact], for_some: set[str], knowledge: Knowledge, threshold: float
+) -> Iterator[dict[str, str]]:
+    """Short questions that the documents answer, some of each language: what people asked, else what the graph knows.
+
+    for_some: files that not everybody may see. None of their words is shown.
+    """
+    asked = [(row.language, row.messages[0].content.strip(), row.source) for row in questions]
+    of_facts = [(row.language, FACT_QUESTION[row.language].format(row.entity, row.relation), row.source) for row in facts]
+    for language in FACT_QUESTION:
+        found = 0
+        for candidates in (asked, of_facts):
+            open_to_all = dict.fromkeys(
+                text for one, text, source in candidates if one == language and source not in for_some and len(text) <= SHORT[language]
+            )
+            for text in sampled(list(open_to_all), TRIED):
+                if found < EXAMPLES and reaches(knowledge.search(text, 1), threshold):
+                    found += 1
+                    yield {"language": language, "question": text}
 
 
 def indexed(chunks: list[Chunk], folder: Path, retriever: Choice, examples: Examples, threads: int) -> Knowledge:

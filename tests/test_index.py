@@ -112,3 +112,15 @@ def test_an_embedder_that_is_not_there_is_named(tmp_path):
 @pytest.mark.parametrize(("ranks", "gain"), [([1], 1.0), ([1, 2], 1.0), ([3], 0.5), ([float("inf")], 0.0), ([11], 0.0)])
 def test_ndcg(ranks, gain):
     assert index.ndcg(ranks) == pytest.approx(gain)
+
+
+def test_the_page_begins_with_short_questions_that_the_documents_answer(tmp_path):
+    for_some = FACTS[0].model_copy(update={"id": "s", "source": DOCUMENT.source, "entity": "密使一号"})
+
+    run(tmp_path, {"documents": [DOCUMENT], "facts": [*FACTS, for_some]}, train=[asked("今天天气怎么样？", "general")])
+
+    assert read_json(tmp_path / "out/knowledge/examples.json") == [
+        {"language": "zh", "question": "云雀X3的最大飞行速度是什么？"},
+        {"language": "zh", "question": "云雀X3的续航时间是什么？"},
+        {"language": "en", "question": "What is the maximum altitude of Lark X3?"},
+    ]

@@ -93,6 +93,8 @@ class Assistant:
         # Loading the word segmentation dictionary takes a second; do it before the first request.
         self.knowledge.search("预热", 1)
         found = read_json(content / "knowledge" / "settings.json")
+        examples = content / "knowledge" / "examples.json"
+        self.examples: list[dict[str, str]] = read_json(examples) if examples.is_file() else []
         self.passages, self.min_score = int(found["passages"]), float(found["min_score"])
 
     @property
@@ -205,6 +207,7 @@ class Assistant:
             "history_turns": self.settings.history_turns,
             "modes": self.modes(),
             "engine": self.engine.name,
+            "examples": self.examples,
         }
         return [{"id": name, **about} for name in self.names()]
 

@@ -36,7 +36,21 @@ async function loadModel() {
   for (const mode of document.querySelectorAll("[name=mode]")) mode.parentElement.hidden = !served.modes.includes(mode.value);
   at("forgets").hidden = served.history_turns > 0;
   at("report").hidden = !served.report;
+  showExamples();
   if (!served.modes.includes("professional")) document.querySelector("[value=plain]").checked = true;
+}
+
+function showExamples() {
+  const shown = (served?.examples ?? []).filter((one) => one.language === language);
+  at("examples").replaceChildren(...shown.map(({ question }) => {
+    const button = element("button", "example", question);
+    button.type = "button";
+    button.onclick = () => {
+      at("question").value = question;
+      at("form").requestSubmit();
+    };
+    return element("li", "", button);
+  }));
 }
 
 function busy(controller) {
@@ -194,6 +208,7 @@ at("language").onclick = () => {
   language = language === "zh" ? "en" : "zh";
   storage.set("language", language);
   applyLanguage();
+  showExamples();
 };
 at("theme").onclick = () => {
   const dark = document.documentElement.dataset.theme ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
