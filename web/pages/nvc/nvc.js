@@ -153,4 +153,4 @@ at("theme").onclick = () => {
 };
 if (storage.get("theme")) document.documentElement.dataset.theme = storage.get("theme");
 applyLanguage();
-phones.left.field.focus();
+phones.left.field.focus({ preventScroll: true });
