@@ -1,6 +1,7 @@
 """The commands of a run: their output goes to the log, and none outlives the run."""
 
 import io
+import json
 import os
 import re
 import sys
@@ -8,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from subprocess import Popen
 from typing import IO
 
@@ -45,6 +47,7 @@ def of_a_run(lock_file: int) -> Iterator[None]:
     """All commands started within end when it is left by an error: a cancellation, Ctrl-C, a failure elsewhere."""
     ending.clear()
     lock_files[:] = [lock_file]
+    without_half_written_lock()
     try:
         yield
     except BaseException:
@@ -128,6 +131,7 @@ def retried(params: Retries, *words: str) -> list[str]:
         except StageError as error:
             if not may_pass(words, str(error)):
                 raise
+            without_half_written_lock()
             seconds = params.retry_delay_seconds * 2**attempt
             get_run_logger().warning("%s\nNext try in %g s (%d of %d).", error, seconds, attempt + 1, params.retries)
             wait(seconds)
@@ -136,7 +140,7 @@ def retried(params: Retries, *words: str) -> list[str]:
 
 def may_pass(words: tuple[str, ...], message: str) -> bool:
     """Whether the failure of a command may pass by itself, by what DVC says of it."""
-    return bool(re.search(STAGE if "repro" in words else REMOTE, message) or re.search(LOCKED, message))
+    return bool(re.search(STAGE if "repro" in words else REMOTE, message) or re.search(f"{LOCKED}|{HALF_WRITTEN}", message))
 
 
 STAGE = rf"exited with ({UNAVAILABLE}|-\d+|1[34]\d)\b"  # it says so (lingyu.errors), or a signal killed it
@@ -144,3 +148,22 @@ REMOTE = (
     r"(?i)connection|timed? ?out|temporar|unreachable|name resolution|\b(429|50[0234])\b"  # what DVC's remotes say, or data.dvc's source
 )
 LOCKED = r"Unable to acquire lock|it is being blocked by"  # another DVC command is at work
+HALF_WRITTEN = "Unable to read RWLock-file"
+RWLOCK = Path(".dvc/tmp/rwlock")
+
+
+def without_half_written_lock() -> None:
+    """Remove DVC's file of who reads and writes what where it is half written: left by a DVC that was killed.
+
+    Half a second decides whether one is writing it just now.
+    """
+    for seconds in (0.0, 0.5):
+        time.sleep(seconds)
+        try:
+            json.loads(RWLOCK.read_text(encoding="utf-8"))
+            return
+        except FileNotFoundError:
+            return
+        except ValueError:
+            continue
+    RWLOCK.unlink(missing_ok=True)

@@ -84,7 +84,7 @@ def seeds_in_force() -> dict[str, int]:
     from stages.__main__ import items_of, params_of, stages_of
 
     sections, found = read_params(), dict[str, int]()
-    for stage in stages_of() if Path("dvc.yaml").exists() else []:
+    for stage in [name for name in stages_of() if name in sections] if Path("dvc.yaml").exists() else []:
         for item in items_of(stage, sections):
             values = params_of(stage).load(stage, item).model_dump()
             name = f"{stage}@{item}" if item else stage

@@ -422,7 +422,7 @@ def test_the_bento_of_a_family_serves_it(out, knowledge, tmp_path):
     params = package.Params(name="gemma-test", title="G", about_en="A.", about_zh="答。", base_model="google/gemma-3-270m", licence="gemma")
     paths = {"winner": tmp_path / "winner.json", "leaderboard": tmp_path / "leaderboard.csv", "tables": tmp_path / "tables"}
     (tmp_path / "report.html").write_text("<h1>Report</h1>")
-    paths["report"] = tmp_path / "report.html"
+    paths |= {"report": tmp_path / "report.html", "answers": tmp_path / "none", "evaluated": tmp_path / "none"}
 
     package.run(params, model=model, knowledge=knowledge, **paths, dev=tmp_path / "dev", top=TOP, out=tmp_path / "package")
 

@@ -53,7 +53,7 @@ def project(tmp_path, monkeypatch, prefect_server):
     (top / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}))
     evaluate = {"common": {}, "candidates": {"full": {"checkpoint": "sft/full"}}}
     (top / "params.yaml").write_text(yaml.safe_dump({"retrain": {}, "release": {"to": ["folder"]}, "evaluate": evaluate, "select": {}}))
-    (top / ".gitignore").write_text((top / ".gitignore").read_text() + "/releases/*\n!/releases/released.json\n")
+    (top / ".gitignore").write_text((top / ".gitignore").read_text() + "/releases/*\n!/releases/released.json\n!/releases/answers/\n")
     git(tmp_path, "init", "--quiet", "--bare", "origin.git")
     git(top, "remote", "add", "origin", str(tmp_path / "origin.git"))
     dvc(top, "remote", "add", "--quiet", "--default", "store", str(tmp_path / "store"))

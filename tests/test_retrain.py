@@ -99,6 +99,17 @@ def test_what_may_pass_by_itself_is_tried_again_and_nothing_else(project, prefec
 
 
 @pytest.mark.slow
+def test_a_lock_of_dvc_that_a_kill_left_half_written_is_made_anew(project, prefect_server):
+    write(retries=1)
+    Path(".dvc/tmp").mkdir(parents=True, exist_ok=True)
+    Path(".dvc/tmp/rwlock").write_text("")
+
+    retrain.retrain()
+
+    assert Path("out/report.html").exists()
+
+
+@pytest.mark.slow
 def test_a_failure_names_its_stage_and_what_waits_for_it_and_leaves_the_folder_as_it_was(project, prefect_server):
     retrain.retrain()
     before = tracked()
@@ -183,6 +194,7 @@ def test_a_target_that_does_not_exist_is_named_with_those_that_do():
         ("dvc repro", "failed to run: python -m stages.validate, exited with 1", False),
         ("dvc repro", "the teacher refuses access: 401\nstep 503\nfailed to run: python -m stages.generate, exited with 1", False),
         ("dvc repro", "Unable to acquire lock. Most likely another DVC process is running", True),
+        ("dvc repro", "Unable to read RWLock-file '.dvc/tmp/rwlock'. JSON structure is corrupted", True),
         ("dvc push", "ERROR: unexpected error - Connection refused", True),
         ("dvc push", "ERROR: failed to push data to the cloud - 503 Server Error", True),
         ("dvc push", "ERROR: no remote specified in the project", False),

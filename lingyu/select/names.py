@@ -219,7 +219,8 @@ HEADINGS = {
     "stage": Term("阶段", "Stage"),
     "settings": Term("参数", "Settings"),
     "matrix": Term(
-        "混淆矩阵（测试集；行为实际类别，列为预测，– 为无效回答）", "Confusion matrix (test; rows: actual, columns: predicted, –: no class)"
+        "混淆矩阵（测试集；行为实际类别，列为预测，– 为无效回答）",
+        "Confusion matrix (test; rows: actual, columns: predicted, dash: no class)",
     ),
     "training_data": Term("训练数据", "Training data"),
     "table": Term("表", "Table"),

@@ -124,7 +124,8 @@ def shape_of(values: Values, wanted: str, names: Iterable[str]) -> Shape:
     named = [shape for shape in among if not shape.lacks(values)] if wanted else by_names(frozenset(values))
     if fitting := next((shape for shape in named if wanted or shape.fits(values)), None):
         return fitting
-    nearest = min(among, key=lambda shape: (len(shape.lacks(values)), -len(shape.fields)))
+    # Of two that lack as much, a question without an answer is more often that than one without a rubric.
+    nearest = min(among, key=lambda shape: (len(shape.lacks(values)), -len(shape.fields), shape.rows is from_rubric))
     lacking = " and ".join("/".join(group) for group in nearest.lacks(values))
     raise Misfit(
         "unknown_shape",
