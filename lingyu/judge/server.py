@@ -103,6 +103,7 @@ class Serving:
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             self._socket.bind(("127.0.0.1", port))
+            self._socket.listen()  # who opens the address before uvicorn is ready waits, and is not refused
         except OSError as error:
             self._socket.close()
             raise StageError(f"port {port} of this machine cannot be used ({error.strerror}). Name another with --port.") from None
