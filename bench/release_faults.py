@@ -14,10 +14,10 @@ os.environ.update(HF_HUB_DISABLE_XET="1", HF_HUB_DISABLE_PROGRESS_BARS="1")
 warnings.simplefilter("ignore")
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
-from hub_faults import Case, cases, outcome  # noqa: E402
-from hub_servers import TOKEN, HuggingFaceServer, ModelScopeServer  # noqa: E402
+from hub_faults import Case, cases, outcome  # noqa: E402  (lies in tests)
+from hub_servers import TOKEN, HuggingFaceServer, ModelScopeServer  # noqa: E402  (lies in tests)
 
-from lingyu.release import hubs  # noqa: E402
+from lingyu.release import hubs  # noqa: E402  (after the settings of the hub that it reads)
 
 HUBS = {
     "huggingface": (HuggingFaceServer, "HF_ENDPOINT", "HF_TOKEN"),

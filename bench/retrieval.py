@@ -220,7 +220,7 @@ def size(count: int, work: Path) -> None:
     found = Choice().load(work, chunks)
     found.search(texts[0][:20], 5)
     loaded, held = time.process_time() - started, memory() - before
-    parts = found._parts  # type: ignore[attr-defined]
+    parts = found._parts
     questions = [spread.choice(texts)[:20] for _ in range(150)] + list(everyday())[:150]
     embedding, searching, same = list[float](), list[float](), list[bool]()
     for question in questions:
@@ -228,7 +228,7 @@ def size(count: int, work: Path) -> None:
         vector = parts.embedded([question])[0]
         embedding.append(time.process_time() - started)
         started = time.process_time()
-        hits = found._found(question, vector, 5, None)  # type: ignore[attr-defined]
+        hits = found._found(question, vector, 5, None)
         searching.append(time.process_time() - started)
         same += nearly_as_exactly(parts, question, vector, hits)
     times = " | ".join(f"{np.quantile(taken, share) * 1000:.1f}" for taken in (searching, embedding) for share in (0.5, 0.99))

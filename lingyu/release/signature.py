@@ -76,7 +76,7 @@ def hashing(folder: Path) -> Any:
 
 def library() -> None:
     try:
-        import model_signing  # noqa: F401
+        import model_signing  # noqa: F401  (only whether it is there)
     except ImportError as error:
         raise StageError(f"{MISSING} ({error})") from error
 
