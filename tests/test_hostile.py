@@ -37,9 +37,11 @@ def all_that_comes(connection):
     return b"".join(iter(lambda: connection.recv(4096), b""))
 
 
-def worker():
-    """The process that answers: the child that holds the model."""
-    return max(psutil.Process().children(recursive=True), key=lambda process: process.memory_info().rss)
+def worker(address):
+    """The process that answers: of the service at this address, the child that holds the model."""
+    port = address.rpartition(":")[2]
+    (service,) = [child for child in psutil.Process().children() if child.cmdline()[-1:] == [port]]
+    return max(service.children(recursive=True), key=lambda process: process.memory_info().rss)
 
 
 def test_bodies_that_never_arrive_hold_nobody_up_and_are_given_up(service):
@@ -76,7 +78,7 @@ def test_headers_that_never_arrive_are_given_up_and_a_new_request_on_an_old_conn
 
 def test_made_up_paths_leave_the_figures_small_and_the_log_whole(service):
     address, log = service
-    before = worker().memory_info().rss
+    before = worker(address).memory_info().rss
     with httpx.Client(headers=KEY) as client:
         for number in range(1000):
             unknown = client.get(f"{address}/nowhere/{number}")
@@ -88,7 +90,7 @@ def test_made_up_paths_leave_the_figures_small_and_the_log_whole(service):
     assert len(figures) < 40_000
     assert 'lingyu_requests_total{method="GET",route="other",status="404"}' in figures
     assert 'method="other"' in figures
-    assert worker().memory_info().rss - before < 50 << 20
+    assert worker(address).memory_info().rss - before < 50 << 20
     lines = log.read_text(encoding="utf-8").splitlines()
     assert len(lines) > 1000
     assert not any(line.startswith("2026-11-30T00:00:00+0000") for line in lines)
@@ -153,7 +155,7 @@ def test_a_lost_worker_ends_its_streams_at_once_and_comes_back(service):
     ):
         chunks = stream.iter_bytes()
         next(chunks)
-        worker().kill()
+        worker(address).kill()
         killed = time.monotonic()
         with pytest.raises(httpx.RemoteProtocolError):
             for _ in chunks:
@@ -180,7 +182,7 @@ def test_a_stop_lets_replies_end_and_waits_for_nobody_for_ever(content, tmp_path
             socket.create_connection((host, int(port))) as half,
         ):
             half.sendall(HALF_OPEN)
-            lines, answering = stream.iter_lines(), worker()
+            lines, answering = stream.iter_lines(), worker(address)
             next(lines)
             answering.terminate()
             told = list(lines)
