@@ -33,7 +33,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import yaml
-from pydantic import Field, NonNegativeInt, PositiveInt, field_validator
+from pydantic import Field, NonNegativeInt, PositiveInt, ValidationInfo, field_validator
 
 from lingyu.export import gguf, quantized
 from lingyu.files import hashes, read_json, read_table, read_tables, sha256, write_json
@@ -78,6 +78,11 @@ CODE = (
 )
 # bento.yaml requires a creation time; a constant keeps the output reproducible.
 NO_TIME = "1970-01-01T00:00:00+00:00"
+
+
+class Label(StageParams):
+    zh: str = Field(min_length=1, description="In Chinese.")
+    en: str = Field(min_length=1, description="In English.")
 
 
 class Section(StageParams):
@@ -137,6 +142,18 @@ class Section(StageParams):
         {},
         description="System prompts by name: {summary: 用三句话概括。}. A request names one behind the model: lingyu-tiny-drone:summary.",
     )
+    skill_names: dict[str, Label] = Field(
+        {},
+        description="What the chat page calls a skill in its menu: {summary: {zh: 概括, en: Summary}}. Others stand there by their name.",
+    )
+    consult_questions: PositiveInt = Field(3, description="Questions that mode consult asks before it advises, at most.")
+
+    @field_validator("skill_names")
+    @classmethod
+    def of_skills(cls, names: dict[str, Label], info: ValidationInfo) -> dict[str, Label]:
+        if unknown := names.keys() - info.data.get("skills", {}).keys():
+            raise ValueError(f"no skill is named {', '.join(sorted(unknown))}")
+        return names
 
     @field_validator("skills")
     @classmethod

@@ -25,7 +25,7 @@ def row(recipe: Recipe, verdict: Verdict | None, language: str) -> tuple[str, ..
         held = sum(check["holds"] for check in verdict["checks"])
         last = f"{'✓' if verdict['holds'] else '✗'} {held}/{len(recipe.checks)}"
     minutes = f"{verdict['minutes']:.1f}" if verdict else "-"
-    return recipe.name, recipe.rebuilds, str(recipe.corpus), ", ".join(recipe.needs) or "-", minutes, last
+    return recipe.name, recipe.rebuilds, str(recipe.corpus), ", ".join(recipe.wanted()) or "-", minutes, last
 
 
 def columns(text: str) -> int:

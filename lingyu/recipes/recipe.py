@@ -5,7 +5,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from lingyu.params.rewrite import ABOUT, RECIPES, chain, parsed, plain
+from lingyu.params.rewrite import ABOUT, ONLY, PROFILES, RECIPES, chain, leaves, parsed, plain, values_of
 from lingyu.recipes.checks import AnyCheck
 from lingyu.stage import StageError, faults
 
@@ -18,10 +18,10 @@ class Text(BaseModel):
 
 
 class Recipe(BaseModel):
-    """corpus: a folder of samples/. beside: more folders, each by its name under data/, such as
-    general/ with everyday text. teacher: answers that people wrote, for
-    the methods that ask a language model. published: what the original reported, never a bar for the tiny model. extends: the recipe
-    whose values come first, usually those of the corpus."""
+    """corpus: a folder of samples/. beside: more folders, each by its name under data/, such as general/ with everyday text. teacher:
+    answers that people wrote, for the methods that ask a language model. second: a recipe of another size that runs first; its answers
+    stand beside this one's as those of another model. published: what the original reported, never a bar for the tiny model. extends: the
+    recipe whose values come first, usually those of the corpus."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -31,6 +31,7 @@ class Recipe(BaseModel):
     corpus: Path
     beside: dict[str, Path] = {}
     teacher: Path | None = None
+    second: str | None = None
     needs: list[str] = []
     published: Text | None = None
     extends: str | None = None
@@ -39,13 +40,29 @@ class Recipe(BaseModel):
     @classmethod
     def read(cls, path: Path) -> Self:
         """Raises StageError where the section does not fit. What it leaves out, the recipe that it extends says."""
-        values: dict[str, Any] = {"name": path.stem}
+        values: dict[str, Any] = {}
         for one in chain(path):
             values |= plain(parsed(one.read_text(encoding="utf-8"), one).get(ABOUT) or {})
+        values["name"] = path.stem
         try:
             return cls.model_validate(values)
         except ValidationError as error:
             raise StageError("\n".join([f"{path}:", *faults(error, {"": [ABOUT]}, values, cls)])) from error
+
+    def wanted(self) -> list[str]:
+        """What a person needs besides: the original's methods with a teacher ask an endpoint where there are no written answers."""
+        return [*(["teacher"] if self.teacher else []), *self.needs]
+
+
+def scaled(path: Path, profile: str = "tiny") -> list[tuple[str, Any, Any]]:
+    """What the recipe makes smaller for this profile: key, its own value, and the smaller one."""
+    own, smaller = {}, {}
+    for one in chain(path):
+        own |= values_of(one)
+        text = parsed(one.read_text(encoding="utf-8"), one)
+        smaller |= leaves((text.get(ONLY) or {}).get(profile) or {})
+    sizes = values_of(PROFILES / f"{profile}.yaml")
+    return [(".".join(at), own.get(at, sizes.get(at)), value) for at, value in smaller.items() if own.get(at, sizes.get(at)) != value]
 
 
 def recipes(folder: Path = RECIPES) -> list[Recipe]:

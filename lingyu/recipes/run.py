@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from lingyu.files import read_json, write_json
+from lingyu.params.fields import value_text
+from lingyu.params.rewrite import RECIPES
 from lingyu.recipes.checks import Run
-from lingyu.recipes.recipe import Recipe
-from lingyu.recipes.workspace import WORK, prepared
+from lingyu.recipes.recipe import Recipe, scaled
+from lingyu.recipes.workspace import WORK, prepared, put_answers
 
-VERDICT = "verdict.json"
+VERDICT, LOG = "verdict.json", "repro.log"
 
 
 class Verdict(TypedDict):
@@ -31,12 +33,11 @@ class Verdict(TypedDict):
 def run(recipe: Recipe, profile: str = "tiny", echo: bool = True) -> Verdict:
     """`dvc repro` in the recipe's folder, then its checks. echo: show what the stages print; it is in repro.log anyway."""
     begin = time.monotonic()
-    folder = prepared(recipe, profile)
-    status = reproduced(folder, echo)
+    folder, status = made(recipe, profile, echo)
     checks: list[dict[str, Any]] = []
     failed = ""
     if status:
-        failed = "\n".join((folder / "repro.log").read_text(encoding="utf-8", errors="replace").splitlines()[-8:])
+        failed = "\n".join((folder / LOG).read_text(encoding="utf-8", errors="replace").splitlines()[-8:])
     else:
         looked = Run(folder)
         try:
@@ -50,17 +51,30 @@ def run(recipe: Recipe, profile: str = "tiny", echo: bool = True) -> Verdict:
         failed=failed,
         checks=checks,
     )
-    write_json(folder / VERDICT, verdict)
+    write_json(WORK / recipe.name / VERDICT, verdict)
     return verdict
 
 
-def reproduced(folder: Path, echo: bool) -> int:
+def made(recipe: Recipe, profile: str, echo: bool) -> tuple[Path, int]:
+    """The recipe's folder after `dvc repro`, and its exit status; those of its second size where that one failed."""
+    if not recipe.second:
+        folder = prepared(recipe, profile)
+        return folder, reproduced(folder, echo)
+    second = prepared(Recipe.read(RECIPES / f"{recipe.second}.yaml"), profile)
+    if status := reproduced(second, echo, "select"):
+        return second, status
+    folder = prepared(recipe, profile)
+    put_answers(second, folder, recipe.second)
+    return folder, reproduced(folder, echo)
+
+
+def reproduced(folder: Path, echo: bool, *targets: str) -> int:
     """The exit status of `dvc repro`."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     environment = os.environ | {"DVC_NO_ANALYTICS": "1", "PATH": path, "PYTHONPATH": str(folder.resolve())}
-    command = [sys.executable, "-m", "lingyu.runtime.warm", sys.executable, "-m", "dvc", "repro"]
+    command = [sys.executable, "-m", "lingyu.runtime.warm", sys.executable, "-m", "dvc", "repro", *targets]
     with (
-        (folder / "repro.log").open("wb", buffering=0) as log,
+        (folder / LOG).open("wb", buffering=0) as log,
         subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process,
     ):
         for line in process.stdout or ():
@@ -117,6 +131,8 @@ def page(chosen: Iterable[Recipe], verdicts: dict[str, Verdict]) -> str:
         "",
         "Each system is a recipe: `make recipe NAME=name` runs it on a sample corpus with the tiny model and checks that it does what the",
         "system did; the checks are about mechanisms, never about the original's scores. `make matrix` wrote this page.",
+        "`PROFILE=gpu-80gb` takes the unscaled values. Where a recipe needs a teacher, its sample brings written answers; with an endpoint",
+        "(`generate.teacher`) the same recipe asks that.",
     ]
     for recipe in chosen:
         verdict = verdicts.get(recipe.name)
@@ -124,6 +140,11 @@ def page(chosen: Iterable[Recipe], verdicts: dict[str, Verdict]) -> str:
         lines += ["", f"## {recipe.name}: {recipe.rebuilds}", "", f"{recipe.about.en} {recipe.about.zh}", ""]
         if recipe.published:
             lines += [f"Published by the original 原系统公布: {recipe.published.en} · {recipe.published.zh}", ""]
+        if smaller := scaled(RECIPES / f"{recipe.name}.yaml"):
+            listed = ", ".join(f"`{key}` {value_text(own)} → {value_text(value)}" for key, own, value in smaller)
+            lines += [f"Scaled for the tiny model 为微型模型缩小: {listed}", ""]
+        if wanted := recipe.wanted():
+            lines += [f"Needs 需要: {', '.join(wanted)}", ""]
         lines += [f"| check on `{recipe.corpus}`{took} | | found |", "| --- | --- | --- |"]
         for check in verdict["checks"] if verdict else []:
             lines.append(f"| {check['en']} · {check['zh']} | {'✓' if check['holds'] else '✗'} | {check['found'].replace('|', '∣')} |")

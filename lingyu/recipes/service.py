@@ -16,8 +16,8 @@ ANSWERS = 180  # seconds of one reply
 
 
 class Service:
-    def __init__(self, bento: Path, work: Path) -> None:
-        """Raises OSError if it does not start; its log is work/serve.log."""
+    def __init__(self, bento: Path, work: Path, corpus: Path) -> None:
+        """corpus: where the originals of its documents are. Raises OSError if it does not start; its log is work/serve.log."""
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
@@ -25,7 +25,7 @@ class Service:
         work.mkdir(parents=True, exist_ok=True)
         home = work / "bentoml"
         home.mkdir(exist_ok=True)
-        environment = os.environ | {"BENTOML_HOME": str(home), "BENTOML_DO_NOT_TRACK": "true"}
+        environment = os.environ | {"BENTOML_HOME": str(home), "BENTOML_DO_NOT_TRACK": "true", "LINGYU_CORPUS": str(corpus.resolve())}
         command = [sys.executable, "-m", "bentoml", "serve", str(bento.resolve()), "--host", "127.0.0.1", "--port", str(port)]
         with self._log.open("w") as log:
             self._process = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT, cwd=work)
@@ -38,17 +38,48 @@ class Service:
 
     def converse(self, turns: list[str], mode: str, skill: str = "", tokens: int | None = None) -> dict[str, Any]:
         """The last reply to these turns of a person. tokens: of a reply, at most."""
-        limit = {"max_tokens": tokens} if tokens else {}
         messages: list[dict[str, str]] = []
         reply: dict[str, Any] = {}
         for turn in turns:
             messages.append({"role": "user", "content": turn})
-            reply = self._get(
-                "/v1/chat/completions",
-                {"model": f"{self.model}:{skill}" if skill else self.model, "messages": messages, "mode": mode, **limit},
-            )
+            reply = self.chat(messages, mode, skill, tokens)
             messages.append({"role": "assistant", "content": reply["choices"][0]["message"]["content"] or ""})
         return reply
+
+    def chat(self, messages: list[dict[str, str]], mode: str, skill: str = "", tokens: int | None = None) -> dict[str, Any]:
+        limit = {"max_tokens": tokens} if tokens else {}
+        body = {"model": f"{self.model}:{skill}" if skill else self.model, "messages": messages, "mode": mode, **limit}
+        reply: dict[str, Any] = self._get("/v1/chat/completions", body)
+        return reply
+
+    def upload(self, name: str, text: str) -> str:
+        """The id of a document in the knowledge base, once it has been read. Raises ValueError where it cannot be."""
+        import httpx
+
+        try:
+            sent = httpx.post(f"{self.address}/v1/files", files={"file": (name, text.encode())}, timeout=ANSWERS).raise_for_status()
+        except httpx.HTTPError as error:
+            raise OSError(str(error)) from error
+        file: dict[str, Any] = sent.json()
+        until = time.monotonic() + ANSWERS
+        while file["status"] == "uploaded" and time.monotonic() < until:
+            time.sleep(0.2)
+            file = self._get(f"/v1/files/{file['id']}")
+        if file["status"] != "processed":
+            raise ValueError(f"{name} was not read: {file['status']}")
+        return str(file["id"])
+
+    def page(self, file: str, place: str) -> bytes:
+        """The picture of a page of a PDF. Raises OSError where there is none."""
+        body = json.dumps({"place": place, "sentences": []}).encode()
+        address = f"{self.address}/v1/files/{file}/page"
+        with urlopen(Request(address, body, {"Content-Type": "application/json"}), timeout=ANSWERS) as response:
+            found: bytes = response.read()
+        return found
+
+    def delete(self, file: str) -> None:
+        with urlopen(Request(f"{self.address}/v1/files/{file}", method="DELETE"), timeout=ANSWERS):
+            pass
 
     def rewrite(self, text: str) -> dict[str, Any]:
         found: dict[str, Any] = self._get("/v1/rewrite", {"text": text})

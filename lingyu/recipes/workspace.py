@@ -10,9 +10,11 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from lingyu.files import sha256
+from lingyu.evaluate.scorer import Prediction
+from lingyu.files import read_json, read_table, sha256, write_jsonl
 from lingyu.params.rewrite import PROFILES, RECIPES, parsed, rewritten, yaml
 from lingyu.recipes.recipe import Recipe
+from lingyu.records import Question
 from lingyu.stage import StageError
 
 WORK = Path(".lingyu/recipes")
@@ -51,6 +53,17 @@ def prepared(recipe: Recipe, profile: str = "tiny") -> Path:
         f"[core]\n    analytics = false\n    check_update = false\n    no_scm = true\n[cache]\n    dir = {cache}\n", encoding="utf-8"
     )
     return folder
+
+
+def put_answers(second: Path, folder: Path, name: str) -> None:
+    """What the winner of a second size answered to the test, as answers of another model; select is then made again where they change."""
+    winner = read_json(second / "out/select/winner.json")["checkpoint"]
+    asked = {row.id for row in read_table(second / "out/mix/test/questions.parquet", Question)}
+    rows = read_table(second / f"out/select/test/{winner}.parquet", Prediction)
+    write_jsonl(folder / f"answers/{name}.jsonl", ({"id": row.id, "reply": row.reply} for row in rows if row.id in asked))
+    dag = parsed((folder / "dvc.yaml").read_text(encoding="utf-8"), folder / "dvc.yaml")
+    dag["stages"]["select"]["deps"].append("answers")
+    (folder / "dvc.yaml").write_text(written(dag), encoding="utf-8")
 
 
 def skeleton() -> str:

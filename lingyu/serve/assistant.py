@@ -54,6 +54,8 @@ class Settings(BaseModel):
     at_once: int = 32
     unsupported_fields: Literal["warn", "refuse"] = "warn"
     skills: dict[str, str] = {}
+    skill_names: dict[str, dict[str, str]] = {}
+    consult_questions: int = 3
 
     @classmethod
     def read(cls, content: Path) -> Self:
@@ -206,6 +208,7 @@ class Assistant:
             "context_length": self.engine.context,
             "history_turns": self.settings.history_turns,
             "modes": self.modes(),
+            "skills": [{"name": name, "zh": name, "en": name, **self.settings.skill_names.get(name, {})} for name in self.settings.skills],
             "engine": self.engine.name,
             "examples": self.examples,
         }

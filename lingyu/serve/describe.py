@@ -123,6 +123,12 @@ class EmbeddingReply(Sent):
     warnings: list[str] | None = None
 
 
+class Skill(BaseModel):
+    name: str
+    zh: str
+    en: str
+
+
 class Model(Sent):
     id: str
     object: Literal["model"]
@@ -131,6 +137,7 @@ class Model(Sent):
     context_length: int
     history_turns: int
     modes: list[str]
+    skills: list[Skill]
     engine: str
 
 

@@ -1,7 +1,7 @@
 """consult: asks for what is missing, confirms what it understood, then advises with the documents and similar cases.
 
 What to ask is learnt from the consultations of the training part (lingyu/retrieve/cases.py): the questions of the cases that are closest
-to this one, at most MOST of them, none twice and none that was answered. The state of a consultation is its messages alone.
+to this one, package.consult_questions at most, none twice and none that was answered. The state of a consultation is its messages alone.
 """
 
 from collections.abc import AsyncGenerator
@@ -17,7 +17,6 @@ from lingyu.serve.reply import Piece, Plan
 if TYPE_CHECKING:
     from lingyu.serve.assistant import Assistant
 
-MOST = 3  # questions of one consultation
 CASES = 5  # closest cases that are looked at
 SIMILAR = 0.5  # closeness from which a case is shown as similar
 
@@ -35,7 +34,9 @@ async def reply(assistant: "Assistant", plan: Plan) -> AsyncGenerator[Piece, Non
     near, open_questions = await assistant.look_up_cases(plan, told, asked, CASES)
     confirming = CONFIRM[plan.chinese] in "".join(message.content for message in plan.conversation if message.role == "assistant")
     if near and not confirming and (asked or open_questions):
-        question = open_questions[0] if open_questions and len(asked) < MOST else confirmation(told, plan.chinese)
+        question = (
+            open_questions[0] if open_questions and len(asked) < assistant.settings.consult_questions else confirmation(told, plan.chinese)
+        )
         yield Piece(sources=[], extra={"query": "\n".join(told)})
         yield Piece("content", question)
         yield Piece(finish="stop", answer_source="question")

@@ -24,6 +24,7 @@ function applyLanguage() {
   for (const item of document.querySelectorAll("[data-word]")) item.textContent = words[item.dataset.word];
   for (const item of document.querySelectorAll("[data-hint]")) item.placeholder = words[item.dataset.hint];
   for (const item of document.querySelectorAll("[data-label]")) item.setAttribute("aria-label", words[item.dataset.label]);
+  if (served) showSkills();
 }
 
 function applyTheme(theme) {
@@ -37,7 +38,15 @@ async function loadModel() {
   at("forgets").hidden = served.history_turns > 0;
   at("report").hidden = !served.report;
   showExamples();
+  showSkills();
   if (!served.modes.includes("professional")) document.querySelector("[value=plain]").checked = true;
+}
+
+function showSkills() {
+  const menu = at("skill"), chosen = menu.value;
+  menu.hidden = served.skills.length === 0;
+  menu.replaceChildren(new Option(words.no_skill, ""), ...served.skills.map((skill) => new Option(skill[language], skill.name)));
+  menu.value = served.skills.some((skill) => skill.name === chosen) ? chosen : "";
 }
 
 function showExamples() {
@@ -73,7 +82,7 @@ async function answer(question) {
     const earlier = turns.slice(turns.length - Math.min(turns.length, served.history_turns));
     const messages = earlier.flatMap((turn) => [{ role: "user", content: turn.question }, { role: "assistant", content: turn.answer }]);
     const body = {
-      model: served.id,
+      model: at("skill").value ? `${served.id}:${at("skill").value}` : served.id,
       messages: [...messages, { role: "user", content: question }],
       mode: document.querySelector("[name=mode]:checked").value,
       reasoning: at("reasoning").checked,

@@ -1,7 +1,7 @@
 // The UI texts in both languages. A key in one table must be in the other (tests/test_browser.py).
 export const WORDS = {
   zh: {
-    other: "English", language: "切换语言", theme: "切换深色或浅色模式", fresh: "新对话", mode: "回答模式",
+    other: "English", language: "切换语言", theme: "切换深色或浅色模式", fresh: "新对话", mode: "回答模式", skill: "技能", no_skill: "不限技能",
     hello: "有什么想问的？",
     plain: "普通", plainMeans: "模型直接作答，不检索资料。",
     professional: "专业", professionalMeans: "先检索资料，逐句核对并标明出处；核对不上时直接引用原文，资料中没有时如实说明。",
@@ -24,7 +24,7 @@ export const WORDS = {
     documents: "知识库", page: "第 {0} 页", entry: "第 {0} 条", graph: "知识图谱", department: "部门", validity: "有效期", show_page: "查看原页", original: "下载原文件", not_there: "原文件无法打开",
   },
   en: {
-    other: "中文", language: "Change language", theme: "Switch between light and dark mode", fresh: "New chat", mode: "Answer mode",
+    other: "中文", language: "Change language", theme: "Switch between light and dark mode", fresh: "New chat", mode: "Answer mode", skill: "Skill", no_skill: "Any skill",
     hello: "What would you like to know?",
     plain: "Plain", plainMeans: "The model answers directly, without searching the documents.",
     professional: "Professional", professionalMeans: "Searches the documents first and checks every sentence; quotes them where a sentence cannot be verified, and says so when they have no answer.",
