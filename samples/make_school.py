@@ -105,7 +105,14 @@ def teacher() -> list[dict[str, Any]]:
         }
         for row in harsh()
     ]
-    return talks + rewritings
+    calm = [
+        {
+            "asked": ["你用非暴力沟通改写消息", text],
+            "answer": {"risk": "low", "observation": text.rstrip("。！？"), **read_yaml("school/nvc")["calm"], "rewrite": text},
+        }
+        for text in read_yaml("school/nvc")["mild"]
+    ]
+    return talks + rewritings + calm
 
 
 if __name__ == "__main__":

@@ -1,20 +1,24 @@
 """Recipes that rebuild a system: their sections fit, their folders leave the checkout alone, their checks can fail."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 import yaml
 from pydantic import TypeAdapter
+from serving import served
 
 from lingyu.__main__ import main
-from lingyu.files import write_json, write_table
+from lingyu.evaluate.scorer import Prediction
+from lingyu.files import write_json, write_jsonl, write_table
 from lingyu.params.rewrite import RECIPES, rewritten
 from lingyu.recipes.checks import AnyCheck, Run
 from lingyu.recipes.listing import listed
-from lingyu.recipes.recipe import named, recipes
+from lingyu.recipes.recipe import named, recipes, scaled
 from lingyu.recipes.run import Verdict, page
-from lingyu.recipes.workspace import prepared, replaced, skeleton
+from lingyu.recipes.service import Client
+from lingyu.recipes.workspace import prepared, put_answers, replaced, skeleton
 from lingyu.records import Message, Question
 from lingyu.stage import StageError
 
@@ -93,22 +97,45 @@ def test_a_copied_folder_follows_its_source(tmp_path):
     assert (target / "deep/one").read_text() == "changed"
 
 
+def question(name, source="a"):
+    return Question(
+        id=name, source=f"{source}.jsonl", place="1", licence="CC0", scope="domain", language="zh", task="fact", references=[],
+        method="fact", teacher="rules", prompt_hash="", review="", known="taught", answer="x", wrong=[],
+        messages=[Message(role="user", content=f"问{name}")],
+    )  # fmt: skip
+
+
 @pytest.fixture
 def run(tmp_path):
     out = tmp_path / "out"
-    rows = [
-        Question(
-            id=str(number), source=f"{'ab'[number % 2]}.jsonl", place="1", licence="CC0", scope="domain", language="zh", task="fact",
-            references=[], method="fact", teacher="rules", prompt_hash="", review="", known="taught", answer="x", wrong=[],
-            messages=[Message(role="user", content=f"问{number}")],
-        )
-        for number in range(5)
-    ]  # fmt: skip
+    rows = [question(str(number), "ab"[number % 2]) for number in range(5)]
     write_table(out / "mix/test/questions.parquet", rows, Question)
     write_json(out / "clean/ledger.json", {"total": {"dropped": {"near_duplicate": 3, "refusal": 2}}})
     write_json(out / "index/metrics.json", {"recall": {"value": 0.75}})
+    asked = [("甲", "直接问\n2. 判断", "[1, 2]"), ("乙", "直接问\n2. 选择", "[1]"), ("丙", "直接问", "")]
+    write_jsonl(
+        out / "generate/teacher.jsonl",
+        [
+            {
+                "prompt": "entity/1-items",
+                "request": {"messages": [{"content": f"对象：{name}\n1. {kinds}"}]},
+                "content": said and f'{{"items": {said}}}',
+            }
+            for name, kinds, said in asked
+        ],
+    )
+    write_jsonl(
+        tmp_path / "planted.jsonl", [{"kind": "name", "value": "问1"}, {"kind": "name", "value": "周某"}, {"kind": "plate", "value": "宁K"}]
+    )
+    for name, losses in {"good": "1,3,\n2,,2.5\n3,1,\n4,,1.1\n", "rebound": "1,3,\n2,,1.1\n3,1,\n4,,1.5\n"}.items():
+        (out / "sft" / name).mkdir(parents=True)
+        (out / "sft" / name / "curves.csv").write_text("step,train_loss,eval_loss\n" + losses, encoding="utf-8")
     (tmp_path / "note.txt").write_text("第三条", encoding="utf-8")
     return Run(tmp_path)
+
+
+ENTITIES = ["^对象：(.+)$", r"^\d+\. (.+)$"]
+PLANTED = {"kind": "planted", "file": "planted.jsonl", "table": "mix/test/questions.parquet", "field": "messages.content"}
 
 
 @pytest.mark.parametrize(
@@ -119,6 +146,18 @@ def run(tmp_path):
         ({"kind": "rows", "table": "mix/test/questions.parquet", "where": {"source": "^a"}, "at_least": 3, "at_most": 3}, True, "3"),
         ({"kind": "rows", "table": "mix/test/questions.parquet", "where": {"messages.content": "问[34]"}, "at_least": 3}, False, "2"),
         ({"kind": "rows", "table": "mix/test/questions.parquet", "distinct": "source", "at_least": 3}, False, "2"),
+        ({"kind": "rows", "table": "mix/test/questions.parquet", "per": "source", "each": 3, "at_least": 1}, True, "1 of 2"),
+        ({"kind": "rows", "table": "mix/test/questions.parquet", "several": {"messages": 2}, "at_least": 1}, False, "0"),
+        ({"kind": "exchanges", "prompt": "entity/1-items", "named": ENTITIES, "at_least": 4}, True, "2 × 3: 4"),
+        ({"kind": "exchanges", "prompt": "entity/1-items", "named": ENTITIES, "items": 2}, False, "1 of 2 incomplete"),
+        ({"kind": "exchanges", "prompt": "entity/2", "named": ENTITIES}, False, "0"),
+        (PLANTED | {"kinds": ["name"], "at_most": 0.5}, True, "1 of 2: 问1"),
+        (PLANTED | {"kinds": ["name"], "at_most": 0}, False, "1 of 2"),
+        (PLANTED | {"kinds": ["plate"], "at_most": 0}, True, "0 of 1"),
+        ({"kind": "curve", "checkpoint": "sft/good", "rebound": 0.05, "apart": 0.2}, True, "2.50 → 1.10"),
+        ({"kind": "curve", "checkpoint": "sft/good", "rebound": 0.05, "apart": 0.05}, False, "2.50 → 1.10"),
+        ({"kind": "curve", "checkpoint": "sft/rebound", "rebound": 0.05, "apart": 0.9}, False, "1.10 → 1.50"),
+        ({"kind": "script", "path": "none.py", "served": False}, False, "FileNotFoundError"),
         ({"kind": "rows", "table": "mix/test/none.parquet", "at_least": 0}, False, "FileNotFoundError"),
         ({"kind": "dropped", "stage": "clean", "reason": "duplicate", "at_least": 3}, True, "near_duplicate 3"),
         ({"kind": "dropped", "stage": "clean", "reason": "leak", "at_least": 1}, False, "0"),
@@ -128,11 +167,94 @@ def run(tmp_path):
         ({"kind": "file", "path": "note.txt", "says": "第二条"}, False, "note.txt"),
     ],
 )
-def test_a_check_holds_or_says_what_it_found(run, values, holds, found):
+def test_a_check_holds_or_says_what_it_found(run, values, holds, found, monkeypatch):
+    monkeypatch.chdir(run.folder)
+
     result = check(**values).result(run)
 
     assert result.holds is holds
     assert found in result.found
+
+
+UPLOADED = {
+    "kind": "upload",
+    "name": "访客.md",
+    "text": "# 访客须知\n\n访客领取蓝色胸牌，胸牌当日二十时失效。\n",
+    "asked": "访客胸牌几点失效？",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("values", "holds", "found"),
+    [
+        (UPLOADED | {"says": "二十时"}, True, "none → "),
+        (UPLOADED | {"says": "十八时"}, False, "none → "),
+        (UPLOADED | {"asked": "云雀X3的续航时间是多久？", "says": "38"}, False, "quotation → "),  # answered without the document
+        (
+            {"kind": "consultation", "opening": "电池鼓包了怎么办", "replies": ["一百次"], "at_most": 3, "confirms": True, "similar": True},
+            True,
+            "电池用了多少次",
+        ),
+        ({"kind": "consultation", "opening": "电池鼓包了怎么办", "replies": ["一百次"], "at_least": 9, "at_most": 9}, False, "电池"),
+        ({"kind": "answer", "turns": ["红烧肉怎么做？"], "whose": "none"}, True, "none"),
+        ({"kind": "rewrite", "text": "你真笨", "hurts": True}, False, "-"),
+    ],
+)
+def test_what_the_service_does_decides(address, tmp_path, values, holds, found):
+    run = Run(tmp_path)
+    run.service = Client(address)
+
+    result = check(**values).result(run)
+
+    assert (result.holds, found in result.found) == (holds, True), result.found
+
+
+@pytest.fixture(scope="module")
+def address(content, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("served")
+    with served(content, folder, LINGYU_DOCUMENTS=str(folder / "uploads")) as address:
+        yield address
+
+
+def test_a_script_holds_by_its_exit_status_and_what_it_printed_last(run, monkeypatch):
+    monkeypatch.chdir(run.folder)
+    Path("good.py").write_text("import sys; print('begun'); print(sys.argv[1].rsplit('/', 1)[-1])", encoding="utf-8")
+    Path("bad.py").write_text("import sys; print('begun'); sys.exit('no sheet')", encoding="utf-8")
+
+    good, bad = (check(kind="script", path=name, served=False).result(run) for name in ("good.py", "bad.py"))
+
+    assert (good.holds, good.found) == (True, run.folder.name)
+    assert (bad.holds, bad.found) == (False, "no sheet")
+
+
+def test_what_a_recipe_makes_smaller_is_told_with_its_own_value(top):
+    told = {key: (own, smaller) for key, own, smaller in scaled(RECIPES / "fingpt.yaml")}
+
+    assert told["sft.candidates.lora.learning_rate"] == (1e-4, 5e-3)
+    assert "sft.candidates.lora.learning_rate` 0.0001 → 0.005" in page([named("fingpt")], {})
+
+
+def test_the_answers_of_a_second_size_stand_beside_those_of_the_first(top, tmp_path):
+    second, first = tmp_path / "small", tmp_path / "large"
+    first.mkdir()
+    shutil.copy(ROOT / "dvc.yaml", first / "dvc.yaml")
+    write_json(second / "out/select/winner.json", {"checkpoint": "sft-full"})
+    write_table(second / "out/mix/test/questions.parquet", [question("1"), question("2")], Question)
+    write_table(second / "out/select/test/sft-full.parquet", [prediction("1"), prediction("text")], Prediction)
+
+    put_answers(second, first, "small")
+
+    assert [json.loads(line) for line in (first / "answers/small.jsonl").read_text(encoding="utf-8").splitlines()] == [
+        {"id": "1", "reply": "甲"}
+    ]
+    assert "answers" in yaml.safe_load((first / "dvc.yaml").read_text(encoding="utf-8"))["stages"]["select"]["deps"]
+
+
+def prediction(name):
+    return Prediction(
+        id=name, group="g", task="classify", language="zh", known="", prompt="", reply="甲", answer="甲", label="甲", options=[], values={}
+    )
 
 
 def test_the_list_and_the_page_show_what_held_and_what_did_not(top):

@@ -15,25 +15,11 @@ STARTS = 180  # seconds until it must be ready
 ANSWERS = 180  # seconds of one reply
 
 
-class Service:
-    def __init__(self, bento: Path, work: Path, corpus: Path) -> None:
-        """corpus: where the originals of its documents are. Raises OSError if it does not start; its log is work/serve.log."""
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        self.address, self._log = f"http://127.0.0.1:{port}", work / "serve.log"
-        work.mkdir(parents=True, exist_ok=True)
-        home = work / "bentoml"
-        home.mkdir(exist_ok=True)
-        environment = os.environ | {"BENTOML_HOME": str(home), "BENTOML_DO_NOT_TRACK": "true", "LINGYU_CORPUS": str(corpus.resolve())}
-        command = [sys.executable, "-m", "bentoml", "serve", str(bento.resolve()), "--host", "127.0.0.1", "--port", str(port)]
-        with self._log.open("w") as log:
-            self._process = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT, cwd=work)
-        try:
-            self._wait()
-        except BaseException:
-            self.stop()
-            raise
+class Client:
+    """What checks ask of a service."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
         self.model = self._get("/v1/models")["data"][0]["id"]
 
     def converse(self, turns: list[str], mode: str, skill: str = "", tokens: int | None = None) -> dict[str, Any]:
@@ -85,6 +71,35 @@ class Service:
         found: dict[str, Any] = self._get("/v1/rewrite", {"text": text})
         return found
 
+    def _get(self, path: str, body: dict[str, Any] | None = None) -> Any:
+        data = None if body is None else json.dumps(body).encode()
+        with urlopen(Request(self.address + path, data, {"Content-Type": "application/json"}), timeout=ANSWERS) as response:
+            return json.load(response)
+
+
+class Service(Client):
+    """A service of its own, until it is stopped."""
+
+    def __init__(self, bento: Path, work: Path, corpus: Path) -> None:
+        """corpus: where the originals of its documents are. Raises OSError if it does not start; its log is work/serve.log."""
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        self.address, self._log = f"http://127.0.0.1:{port}", work / "serve.log"
+        work.mkdir(parents=True, exist_ok=True)
+        home = work / "bentoml"
+        home.mkdir(exist_ok=True)
+        environment = os.environ | {"BENTOML_HOME": str(home), "BENTOML_DO_NOT_TRACK": "true", "LINGYU_CORPUS": str(corpus.resolve())}
+        command = [sys.executable, "-m", "bentoml", "serve", str(bento.resolve()), "--host", "127.0.0.1", "--port", str(port)]
+        with self._log.open("w") as log:
+            self._process = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT, cwd=work)
+        try:
+            self._wait()
+        except BaseException:
+            self.stop()
+            raise
+        super().__init__(self.address)
+
     def stop(self) -> None:
         self._process.terminate()
         try:
@@ -103,8 +118,3 @@ class Service:
             except (URLError, OSError):
                 time.sleep(0.2)
         raise OSError(f"the service does not start; see {self._log}")
-
-    def _get(self, path: str, body: dict[str, Any] | None = None) -> Any:
-        data = None if body is None else json.dumps(body).encode()
-        with urlopen(Request(self.address + path, data, {"Content-Type": "application/json"}), timeout=ANSWERS) as response:
-            return json.load(response)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from lingyu.recipes.service import Service
+from lingyu.recipes.service import Client, Service
 from lingyu.stage import StageError
 
 
@@ -27,7 +27,7 @@ class Run:
     _started: list[Service] = field(default_factory=list)
 
     @cached_property
-    def service(self) -> Service:
+    def service(self) -> Client:
         self._started.append(Service(self.folder / "out/package/bento", self.folder / ".lingyu", self.folder / "data"))
         return self._started[0]
 

@@ -243,6 +243,25 @@ def places_of(reply: dict[str, Any]) -> list[str]:
     return [" ".join(str(value) for key, value in one.items() if key != "text") for one in reply.get("sources") or []]
 
 
+class Rewrites(Bounds):
+    """The share of labelled messages of a table of which the service says rightly whether they may hurt."""
+
+    kind: Literal["rewrites"]
+    table: Path
+    task: str
+    label: str
+
+    def look(self, run: Run) -> tuple[bool, str]:
+        right: dict[bool, list[bool]] = {True: [], False: []}
+        for row in table(run.folder / "out" / self.table):
+            if row["task"] == self.task:
+                hurts = row["label"] == self.label
+                right[hurts].append(run.service.rewrite(row["text"])["hurts"] is hurts)
+        both = [*right[True], *right[False]]
+        shown = " ".join(f"{sum(one)}/{len(one)}" for one in right.values())
+        return all(right.values()) and self.within(sum(both) / len(both)), shown
+
+
 def cited_in(text: str) -> set[tuple[str, str]]:
     """The articles that a text names, each with its statute."""
     return {(title, inside or behind) for title, inside, behind in CITATION.findall(text) if inside or behind}
