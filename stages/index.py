@@ -3,13 +3,15 @@
 Reads   out/clean/tables            documents and facts of the domain; general rows are not indexed
         out/clean/rules.json        what is masked in documents that are uploaded to the service
         out/ingest/metadata.json    of their files: kind, department, dates, groups that may see them
+        out/ingest/retrieval.jsonl  questions with the passage that must be found
         out/split/train             questions that people asked, with the rows that answer them: search keys
         out/split/dev               the same, to calibrate when to refuse
         out/split/test              the same, to measure with
         out/review/approved         questions that a model made, and test questions about facts
 Writes  out/index/knowledge         chunks.parquet, retriever.json and its index, cases.parquet with consultations in which an adviser
-                                    asks first, settings.json and metadata.json with what the service goes by, examples.json with questions
-                                    that its page begins with
+                                    asks first, settings.json and metadata.json with what the service goes by; examples.json and
+                                    questions.json with questions that its page begins with, and goes on with
+        out/index/retrieval.json    which questions of the retrieval set find their passage; a gate of select
         out/index/metrics.json      held-out questions: how often and how high the right passages are found, by the retriever, by BM25 and
                                     by always naming the most frequent; how many are wrongly refused, and how many on other things answered
 
@@ -18,7 +20,7 @@ in the training part only.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -27,8 +29,11 @@ from typing import Any, ClassVar
 import numpy as np
 from pydantic import Field, PositiveInt
 
-from lingyu.files import read_json, read_table, write_json
+from lingyu.clean import pii
+from lingyu.files import read_json, read_jsonl, read_table, write_json
+from lingyu.ingest.expected import Expected
 from lingyu.records import Dialogue, Document, Fact, Question
+from lingyu.retrieve import known, regression
 from lingyu.retrieve.cases import cases_of, keep
 from lingyu.retrieve.chunks import Chunk, chunk_of_fact, chunks_of_document
 from lingyu.retrieve.index import Hit, Knowledge, build
@@ -36,14 +41,13 @@ from lingyu.retrieve.questions import Asked, Examples, sampled
 from lingyu.retrieve.retrievers import Choice
 from lingyu.stage import StageError, StageParams, start
 from lingyu.statistics import bootstrap, wilson
+from lingyu.text.normalise import language_of, normal, simplified
 from lingyu.text.sentences import sentences
 
 DEPTHS = (1, 3, 5, 10)
 RESAMPLES, SEED = 1000, 0
 OWN = 100  # passages that the index is checked with
 EXAMPLES, TRIED = 3, 20  # questions of a language on the page of the service, and how many are tried for them
-SHORT = {"zh": 30, "en": 70}  # characters
-FACT_QUESTION = {"zh": "{}的{}是什么？", "en": "What is the {1} of {0}?"}
 
 
 class Params(StageParams):
@@ -75,21 +79,33 @@ class Test:
     rows: tuple[frozenset[str], ...]
 
 
-def run(params: Params, tables: Path, rules: Path, metadata: Path, train: Path, dev: Path, test: Path, approved: Path, out: Path) -> None:
+def run(
+    params: Params,
+    tables: Path,
+    rules: Path,
+    metadata: Path,
+    expected: Path,
+    train: Path,
+    dev: Path,
+    test: Path,
+    approved: Path,
+    out: Path,
+) -> None:
     documents = [row for row in read_table(tables / "documents.parquet", Document) if row.scope == "domain"]
     facts = [row for row in read_table(tables / "facts.parquet", Fact) if row.scope == "domain"]
     chunks_of = {row.id: list(chunks_of_document(row, params.max_characters)) for row in documents}
     chunks_of |= {row.id: [chunk_of_fact(row)] for row in facts}
     chunks = [chunk for found in chunks_of.values() for chunk in found]
-    known = {row: frozenset(chunk.id for chunk in found) for row, found in chunks_of.items()}
+    answering = {row: frozenset(chunk.id for chunk in found) for row, found in chunks_of.items()}
 
     examples = Examples(
-        learn=[*asked(given(train), known), *asked(made(approved), known)],
-        choose=[*asked(given(dev), known)],
+        learn=[*asked(given(train), answering), *asked(made(approved), answering)],
+        choose=[*asked(given(dev), answering)],
         elsewhere=[*general(train), *general(dev)],
     )
     knowledge = indexed(chunks, out / "knowledge", params.retriever, examples, params.threads)
     threshold = knowledge.threshold if params.min_score is None else params.min_score
+    known.keep(out / "knowledge", examples.learn)
     cases = list(cases_of(read_table(train / "dialogues.parquet", Dialogue)))
     keep(cases, out / "knowledge")
     served = {"passages": params.passages, "min_score": threshold, "max_characters": params.max_characters, **read_json(rules)}
@@ -100,6 +116,9 @@ def run(params: Params, tables: Path, rules: Path, metadata: Path, train: Path, 
     for_some = {name for name, told in read_json(metadata).items() if told.get("groups")}
     write_json(out / "knowledge" / "examples.json", list(beginnings(given(train), facts, for_some, knowledge, threshold)))
 
+    found = list(regression.checked(must_find(expected, read_json(rules)), knowledge, params.passages, threshold))
+    write_json(out / "retrieval.json", [{**one, "for_some": one["source"] in for_some} for one in found])
+
     metrics: dict[str, Any] = {"chunks_of_documents": len(chunks) - len(facts), "chunks_of_facts": len(facts)}
     metrics |= {"known_questions": len(examples.learn), "calibrated_on": len(examples.choose), "threshold": threshold}
     frequent = [id for id, _ in Counter(id for one in examples.learn for id in sorted(one.right)).most_common(max(DEPTHS))]
@@ -108,7 +127,7 @@ def run(params: Params, tables: Path, rules: Path, metadata: Path, train: Path, 
         words = indexed(chunks, Path(folder), Choice(name="bm25"), Examples(), params.threads)
         # A fact is sought among the facts only: passages that state it, too, are right as well, and no reference says which.
         for kind, rows, of_kind in (("passage", given(test), None), ("fact", fact_questions(approved), "fact")):
-            held_out = sampled(tests(rows, known), params.check_items)
+            held_out = sampled(tests(rows, answering), params.check_items)
             hits = knowledge.search_all([one.question for one in held_out], max(DEPTHS), of_kind)
             refused += [not reaches(found, threshold) for found in hits]
             by_words = words.search_all([one.question for one in held_out], max(DEPTHS), of_kind)
@@ -119,10 +138,22 @@ def run(params: Params, tables: Path, rules: Path, metadata: Path, train: Path, 
     metrics["wrongly_refused"] = rate(refused)
     metrics["wrongly_answered"] = rate([reaches(found, threshold) for found in elsewhere])
     metrics["passages_found_by_own_sentence"] = own_sentences(knowledge, sampled(chunks, OWN))
+    metrics["retrieval_set_found"] = rate([one["found"] for one in found])
     metrics["curve"] = (
         read_json(out / "knowledge" / "fusion.json").get("curve", []) if (out / "knowledge" / "fusion.json").is_file() else []
     )
     write_json(out / "metrics.json", metrics)
+
+
+def must_find(file: Path, rules: Mapping[str, Any]) -> Iterator[Expected]:
+    """The retrieval set, its texts as clean writes passages: the questions may be those of people."""
+
+    def clean(text: str) -> str:
+        written = simplified(normal(text)) if rules["simplified"] else normal(text)
+        return pii.mask(written, language_of(written), rules["mask"])[0]
+
+    for row in read_jsonl(file):
+        yield Expected.model_validate({**row, "question": clean(row["question"]), "text": clean(row["text"])})
 
 
 def beginnings(
@@ -133,12 +164,14 @@ def beginnings(
     for_some: files that not everybody may see. None of their words is shown.
     """
     asked = [(row.language, row.messages[0].content.strip(), row.source) for row in questions]
-    of_facts = [(row.language, FACT_QUESTION[row.language].format(row.entity, row.relation), row.source) for row in facts]
-    for language in FACT_QUESTION:
+    of_facts = [(row.language, known.question_of(row.language, row.entity, row.relation), row.source) for row in facts]
+    for language in known.FACT_QUESTION:
         found = 0
         for candidates in (asked, of_facts):
             open_to_all = dict.fromkeys(
-                text for one, text, source in candidates if one == language and source not in for_some and len(text) <= SHORT[language]
+                text
+                for one, text, source in candidates
+                if one == language and source not in for_some and len(text) <= known.SHORT[language]
             )
             for text in sampled(list(open_to_all), TRIED):
                 if found < EXAMPLES and reaches(knowledge.search(text, 1), threshold):
@@ -184,13 +217,13 @@ def general(part: Path) -> Iterator[str]:
             yield next((message.content for message in dialogue.messages if message.role == "user"), "")
 
 
-def tests(rows: Iterable[Dialogue | Question], known: dict[str, frozenset[str]]) -> list[Test]:
-    found = [Test(row.messages[0].content, tuple(known[id] for id in row.references if id in known)) for row in rows]
+def tests(rows: Iterable[Dialogue | Question], answering: dict[str, frozenset[str]]) -> list[Test]:
+    found = [Test(row.messages[0].content, tuple(answering[id] for id in row.references if id in answering)) for row in rows]
     return [one for one in found if one.rows]
 
 
-def asked(rows: Iterable[Dialogue], known: dict[str, frozenset[str]]) -> Iterator[Asked]:
-    for one in tests(rows, known):
+def asked(rows: Iterable[Dialogue], answering: dict[str, frozenset[str]]) -> Iterator[Asked]:
+    for one in tests(rows, answering):
         yield Asked(one.question, frozenset[str]().union(*one.rows))
 
 
@@ -249,6 +282,7 @@ if __name__ == "__main__":
         tables=Path("out/clean/tables"),
         rules=Path("out/clean/rules.json"),
         metadata=Path("out/ingest/metadata.json"),
+        expected=Path("out/ingest/retrieval.jsonl"),
         train=Path("out/split/train"),
         dev=Path("out/split/dev"),
         test=Path("out/split/test"),

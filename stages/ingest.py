@@ -3,6 +3,7 @@
 Reads   data                        any folders of files; params.yaml says what licence and scope each has
 Writes  out/ingest/tables           one table a kind of row (lingyu.records.TABLES), in the order of the files
         out/ingest/rejected.jsonl   files and parts of files that could not be used, each with its reason
+        out/ingest/retrieval.jsonl  questions with the passage that must be found, of the files of this name in the corpus
         out/ingest/metadata.json    what is known of a file beside its text, by its path: from its sidecar NAME.meta.yaml, else params.yaml
         out/ingest/ledger.json      rows by file and shape, and what was rejected by reason
 """
@@ -18,16 +19,19 @@ from typing import Any
 
 from pydantic import Field, PositiveFloat, PositiveInt, ValidationError
 
-from lingyu.files import open_tables, read_table, sha256, write_json, write_table
+from lingyu.files import open_tables, read_table, sha256, write_json, write_jsonl, write_table
+from lingyu.ingest import expected
+from lingyu.ingest.expected import Expected
 from lingyu.ingest.file import UNREAD, Limits, Source, read
 from lingyu.ingest.readers import Fault, scans
 from lingyu.ingest.versions import Statute, Superseded, superseded
 from lingyu.ledger import Ledger
 from lingyu.metadata import SIDECAR, Metadata, beside, faults_of
-from lingyu.records import REVIEWS, Document
+from lingyu.records import REVIEWS, Document, Row
 from lingyu.stage import StageError, StageParams, start
 
 DATA = Path("data")
+RETRIEVAL = "questions of the retrieval set"
 # Not `dvc update data.dvc`: by then DVC has recorded the empty folder and considers it up to date.
 EMPTY = (
     "data/ contains no files. Add your documents with `make data FROM=folder`, or the sample with `make data FROM=samples/drone`.\n"
@@ -69,6 +73,7 @@ def run(params: Params, data: Path, out: Path) -> None:
     failed: dict[str, str] = {}
     ledger = Ledger()
     statutes: list[Statute] = []
+    must_find: dict[tuple[str, ...], Expected] = {}
     with open_tables(out / "tables") as add, (out / "rejected.jsonl").open("w", encoding="utf-8") as rejected:
         for path in files:
             source = printable_name(path.relative_to(data).as_posix())
@@ -76,8 +81,11 @@ def run(params: Params, data: Path, out: Path) -> None:
             ids: set[str] = set()
             statute = Statute(source, valid_from(source, params))
             why = ""
-            for table, shape, row in read(path, source, rule_of(source, params), limits, notes, changes):
-                if isinstance(row, Fault):
+            for table, shape, row in rows_of(path, source, rule_of(source, params), limits, notes, changes):
+                if isinstance(row, Expected):
+                    made[RETRIEVAL] += row.key() not in must_find
+                    must_find[row.key()] = row
+                elif isinstance(row, Fault):
                     refused[row.reason] += 1
                     why = row.detail
                     fault = {"source": source, "place": row.place, "reason": row.reason, "detail": row.detail, "row": row.row}
@@ -99,7 +107,7 @@ def run(params: Params, data: Path, out: Path) -> None:
                     ledger.changed(table, source, note, count)
             for (table, change), count in changes.items():
                 ledger.changed(table, source, change, count)
-            if not made:
+            if not made and path.name != expected.NAME:
                 failed[source] = why
             unread = {change[len(UNREAD[0]) : -len(UNREAD[1])] for _, change in changes if change.startswith(UNREAD[0])}
             other = Counter({change: count for (_, change), count in changes.items() if not change.startswith(UNREAD[0])})
@@ -112,6 +120,7 @@ def run(params: Params, data: Path, out: Path) -> None:
             ]
             print(f"{source}: {'; '.join(filter(None, summary))}", flush=True)
 
+    write_jsonl(out / expected.NAME, (one.model_dump() for one in must_find.values()))
     write_json(out / "metadata.json", metadata_of(files, data, params, {one.source: one.since for one in statutes}))
     leave_out(superseded(statutes), out, ledger)
     ledger.write(out / "ledger.json")
@@ -121,6 +130,16 @@ def run(params: Params, data: Path, out: Path) -> None:
             f"{len(failed)} of {len(files)} files under {data}/ produced no rows, more than max_rejected {params.max_rejected} allows "
             f"(params.yaml, section ingest):\n{listed}\nFix or remove them, or raise max_rejected; {out}/rejected.jsonl lists every reason."
         )
+
+
+def rows_of(
+    path: Path, source: str, rule: Source | None, limits: Limits, notes: Counter[str], changes: Counter[tuple[str, str]]
+) -> Iterator[tuple[str, str, Row | Fault | Expected]]:
+    if path.name == expected.NAME and path.is_file() and not path.is_symlink():
+        for place, found in expected.read(path):
+            yield "", "", Fault(place, "retrieval_set", found) if isinstance(found, str) else found
+    else:
+        yield from read(path, source, rule, limits, notes, changes)
 
 
 def leave_out(older: list[Superseded], out: Path, ledger: Ledger) -> None:

@@ -10,6 +10,7 @@ Reads   out/evaluate                dev predictions, metrics and file hashes of 
         answers                     what models of others answered to the test, NAME.jsonl; shown beside the rest, never chosen; in
                                     compared/ results of `lingyu compare`, NAME.json, which the report shows
         out/clean/tables            the passages that right answers rest on, for the report
+        out/index/retrieval.json    which questions of the retrieval set find their passage
         web/report                  the template of the report
 Writes  out/select/model            a copy of the winner
         out/select/winner.json      the winner, the reasons and the tests
@@ -19,6 +20,7 @@ Writes  out/select/model            a copy of the winner
         out/select/leaderboard.csv  a row for each checkpoint that was asked the test, and metric
         out/select/dev.csv          the same of all checkpoints, on the dev items that the choice rests on
         out/select/stages.csv       the change of each metric between checkpoints on the dev items, with paired intervals
+        out/select/retrieval.json   the same, and which of them an earlier run found; read by the next, which fails if one is lost
         out/select/looks.json       which models have been asked which test; read by the next run
         out/select/report.html      the report in Chinese and English, in one file
 
@@ -47,6 +49,7 @@ from lingyu.judge import results, scores
 from lingyu.judge.rubric import Judge
 from lingyu.records import Question
 from lingyu.select import evidence, gate, report, seeds
+from lingyu.select import retrieval as searched
 from lingyu.select.gate import Round, Rules
 from lingyu.stage import StageError, StageParams, mapping_at, read_params, start
 
@@ -151,6 +154,7 @@ def run(
     reward: Path,
     answers: Path,
     tables: Path,
+    retrieval: Path,
     template: Path,
     out: Path,
     kept: Path | None = None,
@@ -208,6 +212,7 @@ def run(
     write_json(out / "winner.json", verdict)
     write_json(out / "looks.json", looks["all"])
     write_json(out / "metrics.json", tests.get(winner or "", {}))
+    passages = searched.outcomes(retrieval, out / "retrieval.json")
     write_csv(out / "leaderboard.csv", ("checkpoint", "metric", *Measure.__annotations__), leaderboard(tests))
     write_csv(out / "dev.csv", ("checkpoint", "metric", *Measure.__annotations__), leaderboard(measures))
     write_csv(out / "stages.csv", ("before", "after", "metric", *Change.__annotations__), stage_rows(changes))
@@ -228,6 +233,7 @@ def run(
         confusions={name: metrics.confusion_rows(rows) for name, rows in {**asked, **external}.items()},
         judge=judged_by(judge, {**asked, **external}, tests, params),
         compared=results.read(answers / "compared"),
+        passages=passages,
         items=shown,
         calibration=next((checkpoint["similarity"] for checkpoint in about.values() if "similarity" in checkpoint), []),
         worst=evidence.worst(shown, params.examples),
@@ -241,6 +247,8 @@ def run(
             "Replay more general text (section mix), lower the learning rate (sft, align), or relax the gate (select.max_general_rise, "
             "select.margins)."
         )
+    if refusal := searched.refusal(passages):
+        raise StageError(refusal)
 
 
 def judged_by(
@@ -453,6 +461,7 @@ if __name__ == "__main__":
         reward=Path("out/reward/model"),
         answers=Path("answers"),
         tables=Path("out/clean/tables"),
+        retrieval=Path("out/index/retrieval.json"),
         template=Path("web/report"),
         out=Path("out/select"),
         kept=FOLDER,

@@ -15,9 +15,11 @@ import pytest
 from lingyu.files import write_json
 from lingyu.model.chat import CHATML, Chat
 from lingyu.records import Dialogue, Document, Fact, Message
+from lingyu.retrieve import known
 from lingyu.retrieve.cases import cases_of, keep
 from lingyu.retrieve.chunks import chunk_of_fact, chunks_of_document
 from lingyu.retrieve.index import build
+from lingyu.retrieve.questions import Asked
 from lingyu.retrieve.retrievers import Choice
 
 TOP = Path(__file__).parent.parent
@@ -48,6 +50,13 @@ DOCUMENT = Document(
 )  # fmt: skip
 
 
+MANUAL = next(chunks_of_document(DOCUMENT, 200))
+KNOWN = [
+    Asked(question, frozenset([MANUAL.id]))
+    for question in ("电量低于多少应当返航？", "雨天可以飞行吗？", "What is checked before take-off?")
+]
+
+
 def consultation(name: str, *turns: str) -> Dialogue:
     messages = [Message(role="assistant" if number % 2 else "user", content=turn) for number, turn in enumerate(turns)]
     return Dialogue(
@@ -70,8 +79,9 @@ def content(tmp_path_factory) -> Path:
     """
     folder = tmp_path_factory.mktemp("content")
     learn_by_heart(folder / "model")
-    build([*chunks_of_document(DOCUMENT, 200), *map(chunk_of_fact, FACTS)], folder / "knowledge", Choice(name="bm25"))
+    build([MANUAL, *map(chunk_of_fact, FACTS)], folder / "knowledge", Choice(name="bm25"))
     keep(cases_of(CONSULTATIONS), folder / "knowledge")
+    known.keep(folder / "knowledge", KNOWN)
     write_json(folder / "knowledge" / "settings.json", {"passages": 3, "min_score": 0.5})
     write_json(
         folder / "settings.json",

@@ -239,6 +239,7 @@ def test_a_retriever(tree):
     write_tables(tree / "out/clean/tables", {"documents": [document(1, "甲。"), document(2, "乙。")]})
     write_json(tree / "out/clean/rules.json", {"mask": [], "simplified": False})
     write_json(tree / "out/ingest/metadata.json", {})
+    (tree / "out/ingest/retrieval.jsonl").touch()
     for part in ("train", "dev", "test"):
         write_tables(tree / "out/split" / part, {})
     for name, row_type in MADE.items():

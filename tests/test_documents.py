@@ -12,7 +12,8 @@ from datetime import date
 
 import httpx
 import pytest
-from serving import DOCUMENT, FACTS, TOP
+from serving import DOCUMENT, FACTS, MANUAL, TOP
+from test_adding import RETRIEVER
 
 from lingyu.files import read_json, read_tables, write_json
 from lingyu.ingest.readers import ENDINGS
@@ -20,7 +21,7 @@ from lingyu.metadata import Filter, Metadata
 from lingyu.retrieve.added import Added, Words
 from lingyu.retrieve.chunks import chunk_of_fact, chunks_of_document
 from lingyu.retrieve.index import Knowledge, build
-from lingyu.retrieve.retrievers import Choice
+from lingyu.retrieve.retrievers import RETRIEVERS, Choice
 from lingyu.serve.app import make_app
 from lingyu.serve.assistant import Assistant
 from lingyu.serve.documents import Documents, safe_name
@@ -400,3 +401,43 @@ def test_a_page_of_a_pdf_shows_the_cited_sentence_marked(folder, client):
     assert marked("Doors are shut.") == ("2", True)  # where a passage goes on over a page
     assert client("POST", f"/v1/files/{file['id']}/page", json={"place": "page 9"}).status_code == 404
     assert client("POST", "/v1/files/file-none/page", json={"place": "page 1"}).status_code == 404
+
+
+def test_a_retriever_that_knows_no_parts_answers_and_says_what_it_cannot_do(content, engine, folder, tmp_path, monkeypatch):
+    (tmp_path / "newest.py").write_text(RETRIEVER, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(RETRIEVERS, "newest", "newest")
+    build([MANUAL], tmp_path / "content/knowledge", Choice(name="newest", options={"score": 0.9}))
+    write_json(tmp_path / "content/knowledge/settings.json", {"passages": 3, "min_score": 0.5})
+    for name in ("model", "settings.json"):
+        (tmp_path / "content" / name).symlink_to(content / name)
+    client = Client(tmp_path / "content", engine)
+
+    assert client.ask("起飞前检查什么？").json()["sources"]
+    assert client("GET", "/v1/models").json()["data"][0]["filters"] is False
+    for refused in (
+        client.ask("起飞前检查什么？", filter={"department": ["运行"]}),
+        client.upload("手册.md", "# 手册\n\n电池。".encode()),
+    ):
+        assert refused.status_code == 400
+        assert refused.json()["error"]["code"] == "whole_index_only"
+        assert "newest" in refused.json()["error"]["message"]
+    assert client("GET", "/v1/files").json()["data"]
+
+
+def test_the_figures_count_documents_passages_and_uploads(folder, client):
+    assert client.upload("手册.md", "# 手册\n\n电池要充满。".encode()).status_code == 200
+    (id,) = [file["id"] for file in client("GET", "/v1/files").json()["data"] if file["origin"] == "upload"]
+    client.read(id)
+    assert client.upload("空.md", b"").status_code == 400
+
+    figures = client("GET", "/metrics").text
+
+    for line in (
+        'lingyu_uploads_total{outcome="accepted"} 1.0',
+        'lingyu_uploads_total{outcome="empty_file"} 1.0',
+        'lingyu_documents{origin="upload",state="processed"} 1.0',
+        'lingyu_passages{origin="upload",state="processed"} 1.0',
+        'lingyu_passages{origin="index",state="processed"} 4.0',
+    ):
+        assert line in figures

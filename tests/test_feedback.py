@@ -59,6 +59,18 @@ def test_a_corrected_answer_becomes_a_preference_that_ingest_reads(post, tmp_pat
     assert (tmp_path / "out" / "rejected.jsonl").read_text() == ""
 
 
+def test_a_passage_that_answers_becomes_a_question_of_the_retrieval_set(post, tmp_path):
+    passage = {"source": "documents/manual.md", "section": "第二章", "text": "桨叶"}
+    earlier = [{"role": "user", "content": "你好"}, {"role": "assistant", "content": "你好！"}]
+    assert post(VOTE | {"rating": "up", "correction": None, "passage": passage}).status_code == 200
+    assert post(VOTE | {"messages": [*earlier, QUESTION], "passage": passage}).status_code == 200
+    assert post(VOTE | {"passage": {"section": "第二章"}}).status_code == 400
+
+    ingest.run(PARAMS, tmp_path / "data", tmp_path / "out")
+
+    assert lines(tmp_path / "out" / "retrieval.jsonl") == [{**passage, "question": QUESTION["content"]}]
+
+
 @pytest.mark.parametrize("vote", [{"rating": "up"}, {"correction": None}, {"correction": VOTE["answer"]}, {"correction": "  "}])
 def test_a_vote_without_another_answer_is_counted_and_teaches_nothing(post, tmp_path, vote):
     assert post(VOTE | {"correction": None} | vote).status_code == 200

@@ -3,11 +3,13 @@
 import pytest
 from serving import DOCUMENT, FACTS
 
-from lingyu.files import read_json, write_json, write_table, write_tables
+from lingyu.files import read_json, write_json, write_jsonl, write_table, write_tables
 from lingyu.generate.tables import MADE
 from lingyu.records import Dialogue, Message, Question
+from lingyu.retrieve import regression
 from lingyu.retrieve.index import Knowledge
 from lingyu.retrieve.retrievers import Choice
+from lingyu.serve import assistant
 from lingyu.stage import StageError
 from stages import index
 
@@ -40,7 +42,8 @@ def run(folder, tables, params=PARAMS, **rows):
         write_table(folder / f"approved/{name}.parquet", rows.get(name, []), row_type)
     write_json(folder / "rules", {"mask": ["email"], "simplified": False})
     write_json(folder / "metadata", {DOCUMENT.source: {"sha256": "ab", "groups": ["crew"]}, "elsewhere.md": {"sha256": "cd"}})
-    parts = {name: folder / name for name in ("tables", "rules", "metadata", "train", "dev", "test", "approved")}
+    write_jsonl(folder / "expected", rows.get("expected", []))
+    parts = {name: folder / name for name in ("tables", "rules", "metadata", "expected", "train", "dev", "test", "approved")}
     index.run(params, **parts, out=folder / "out")
     return read_json(folder / "out/metrics.json")
 
@@ -124,3 +127,27 @@ def test_the_page_begins_with_short_questions_that_the_documents_answer(tmp_path
         {"language": "zh", "question": "云雀X3的续航时间是什么？"},
         {"language": "en", "question": "What is the maximum altitude of Lark X3?"},
     ]
+
+
+def test_each_question_of_the_retrieval_set_is_looked_up(tmp_path):
+    where = {"source": DOCUMENT.source, "section": "", "text": ""}
+    expected = [
+        {"question": "电量低于多少应当返航？", **where, "section": "起飞前检查", "text": "低于 30%"},
+        {"question": "云雀X3的续航时间是多久？", **where},
+        {"question": "云雀X3的最大飞行速度是多少？", "source": "gone.md", "section": "", "text": ""},
+        {"question": "写信给 zhang@example.com 的红烧肉怎么做？", **where},
+    ]
+
+    metrics = run(tmp_path, {"documents": [DOCUMENT], "facts": FACTS}, PARAMS.model_copy(update={"passages": 1}), expected=expected)
+
+    first, second, third, fourth = read_json(tmp_path / "out/retrieval.json")
+    assert (first["found"], first["rank"], first["why"], first["for_some"]) == (True, 1, "", True)
+    assert (second["found"], second["why"], second["instead"]) == (False, "other passages", "knowledge/graph.jsonl, row 1")
+    assert (third["found"], third["why"], third["for_some"]) == (False, "not in the corpus", False)
+    assert (fourth["found"], fourth["why"]) == (False, "refused")
+    assert "zhang" not in fourth["question"]
+    assert (metrics["retrieval_set_found"]["value"], metrics["retrieval_set_found"]["count"]) == (0.25, 4)
+
+
+def test_professional_mode_reads_as_many_passages_as_the_retrieval_set_is_looked_up_in():
+    assert regression.READ == assistant.READ

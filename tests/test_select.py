@@ -71,6 +71,7 @@ def leave(tmp_path, tiny_model, right, bits, task, general, params) -> Path:
     write_table(tmp_path / "test" / "domain.parquet", [], Document)
     write_table(tmp_path / "test" / "general.parquet", [], Document)
     write_table(tmp_path / "test" / "preference.parquet", [], Preference)
+    write_json(tmp_path / "retrieval.json", [])
     return tmp_path
 
 
@@ -104,7 +105,17 @@ def outcomes(winner: dict) -> list[tuple[str, str, str]]:
 
 
 def selected(folder: Path, params=PARAMS) -> dict:
-    select.run(params, folder, folder / "test", folder / "reward", folder / "answers", folder / "tables", TEMPLATE, folder / "select")
+    select.run(
+        params,
+        folder,
+        folder / "test",
+        folder / "reward",
+        folder / "answers",
+        folder / "tables",
+        folder / "retrieval.json",
+        TEMPLATE,
+        folder / "select",
+    )
     return read_json(folder / "select" / "winner.json")
 
 
@@ -392,14 +403,49 @@ def test_every_metric_and_heading_has_a_name_in_both_languages():
     assert [term for term in HEADINGS.values() if not re.search("[\u4e00-\u9fffp]", term.zh) or not term.en.isascii()] == []
 
 
+def outcome(question, found, why="", for_some=False):
+    more = {"section": "停飞", "text": "", "rank": 1 if found else None, "instead": "documents/other.md, 第一章" if why else "", "why": why}
+    return {"question": question, "source": "documents/manual.md", "found": found, "for_some": for_some, **more}
+
+
+def test_a_question_that_an_earlier_run_found_must_still_find_its_passage(tmp_path, made):
+    folder = made(tmp_path, {"base": (0, 10), "sft-full": (30, 10), "align-dpo": (33, 10)})
+    write_json(folder / "retrieval.json", [outcome("谁可以停飞？", True), outcome("Who is told?", False, "refused")])
+    selected(folder)
+
+    write_json(
+        folder / "retrieval.json",
+        [
+            outcome("谁可以停飞？", False, "other passages"),
+            outcome("Who is told?", False, "refused"),
+            outcome("密", False, "refused", True),
+        ],
+    )
+    for _ in range(2):  # the run that failed is not what the next is compared with
+        with pytest.raises(StageError) as error:
+            selected(folder)
+        assert "谁可以停飞？ – documents/manual.md, 停飞: found documents/other.md, 第一章 first" in str(error.value)
+        assert "Who is told?" not in str(error.value)
+        section = (
+            (folder / "select" / "report.html").read_text(encoding="utf-8").split(heading("retrieval_set").zh)[1].split("</section>")[0]
+        )
+        assert [heading(f"retrieval {state}").en in section for state in ("lost", "not found")] == [True, True]
+        assert (section.count("<summary>"), section.count("<li>")) == (2, 2)
+        assert "密" not in section
+
+    write_json(folder / "retrieval.json", [outcome("Who is told?", False, "refused")])  # the line was taken out of the corpus
+    assert selected(folder)["checkpoint"] == "sft-full"
+
+
 def test_two_runs_give_the_same_bytes(tmp_path, made):
     folder = made(tmp_path, {"base": (0, 0), "sft-full": (20, 10), "align-dpo": (35, 10)})
+    write_json(folder / "retrieval.json", [outcome("谁可以停飞？", True)])
     selected(folder)
     first = {path: path.read_bytes() for path in (folder / "select").rglob("*") if path.is_file()}
 
     selected(folder)
 
-    assert len(first) == 11 + len([*(folder / "align/dpo/model").iterdir()])
+    assert len(first) == 12 + len([*(folder / "align/dpo/model").iterdir()])
     assert first == {path: path.read_bytes() for path in (folder / "select").rglob("*") if path.is_file()}
 
 

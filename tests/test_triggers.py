@@ -20,7 +20,7 @@ def corrected(folder: Path, *numbers: int) -> None:
     store = feedback.Store(folder)
     for number in numbers:
         messages = [{"role": "user", "content": f"问题{number}？"}]
-        vote = {"rating": "down", "messages": messages, "answer": "错", "correction": f"答案{number}"}
+        vote = {"rating": "down", "messages": messages, "answer": "错", "correction": f"答案{number}", "passage": {"source": "rules.md"}}
         store.keep(feedback.Feedback.model_validate(vote))
 
 
@@ -38,6 +38,8 @@ def test_corrections_wait_until_there_are_enough_and_are_taken_once(corpus, tmp_
     taken = (corpus / triggers.TAKEN).read_bytes()
     assert taken.count(b"\n") == 3
     assert b"half" not in taken
+
+    assert (corpus / "feedback" / "retrieval.jsonl").read_bytes().count(b'"source": "rules.md"') == 3
 
     assert triggers.taken(params, corpus, at_once=False).figure == "0 of 3 corrected answers"
     corrected(tmp_path / "feedback", 4)

@@ -12,6 +12,7 @@ from typing import Literal
 from pydantic import Field, PositiveInt
 
 from lingyu.files import read_json, write_json
+from lingyu.ingest import expected
 from lingyu.retrain import drift
 from lingyu.serve import asked
 from lingyu.stage import StageError, StageParams
@@ -64,21 +65,28 @@ def plain(looks: Iterable[Look]) -> str:
 
 
 def taken(params: Feedback, corpus: Path, at_once: bool) -> Look:
-    """Take the corrections into the corpus if there are enough of them, or at_once if there is any."""
+    """Take the corrections into the corpus if there are enough of them, or at_once if there is any; with them the retrieval set."""
     source, target = Path(params.folder, CORRECTED), corpus / TAKEN
     if source.resolve().is_relative_to(corpus.resolve()):
         raise StageError(
             f"params.yaml, retrain.feedback.folder: {params.folder} is inside the corpus {corpus}, where each correction is a change by "
             "itself. Give the service a folder outside (LINGYU_FEEDBACK)."
         )
-    there, known = whole_lines(source), set(whole_lines(target))
-    new = [line for line in dict.fromkeys(there) if line not in known]
+    new = lines_to_add(source, target)
     fires = len(new) >= (1 if at_once else params.count)
     if fires:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with target.open("ab") as file:
-            file.writelines(new)
+        for name in (CORRECTED, expected.NAME):
+            lines = lines_to_add(source.with_name(name), target.with_name(name))
+            if lines:
+                with target.with_name(name).open("ab") as file:
+                    file.writelines(lines)
     return Look("feedback 反馈", f"{len(new)} of {params.count} corrected answers", fires)
+
+
+def lines_to_add(source: Path, target: Path) -> list[bytes]:
+    known = set(whole_lines(target))
+    return [line for line in dict.fromkeys(whole_lines(source)) if line not in known]
 
 
 def whole_lines(path: Path) -> list[bytes]:

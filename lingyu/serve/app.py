@@ -168,8 +168,10 @@ def make_app(assistant: Callable[[], Assistant], web: Path, report: Path | None 
     @app.get("/metrics", include_in_schema=False)
     async def metrics(request: Request) -> Response:
         check_key(request.headers.get("authorization", ""))
+        # Reading the folder of the documents takes a file each.
+        counts = await asyncio.to_thread(assistant().library.counts)
         load = {"running": min(queue.taken, assistant().engine.at_once), "queued": max(0, queue.taken - assistant().engine.at_once)}
-        return Response(await asyncio.to_thread(figures.text, load), media_type="text/plain; version=0.0.4")
+        return Response(await asyncio.to_thread(figures.text, load, counts), media_type="text/plain; version=0.0.4")
 
     async def asked_by_tool(chat: ChatRequest, reader: Reader, request: Request) -> dict[str, Any]:
         plan = await asyncio.to_thread(assistant().plan, chat, reader)
@@ -179,7 +181,7 @@ def make_app(assistant: Callable[[], Assistant], web: Path, report: Path | None 
         finally:
             place.leave()
 
-    app.include_router(files.router(assistant))
+    app.include_router(files.router(assistant, figures))
     app.router.routes.append(Route(mcp.PATH, mcp.Endpoint(mcp.endpoint(assistant, asked_by_tool))))
     for path, folder in PAGES.items():
         app.add_api_route(path, page_of(web / folder / "index.html"), methods=["GET"], include_in_schema=False)

@@ -21,10 +21,12 @@ from lingyu.retrieve.chunks import Chunk
 from lingyu.retrieve.evidence import Evidence, evidence
 from lingyu.retrieve.graph import Graph
 from lingyu.retrieve.index import Hit, Knowledge
+from lingyu.retrieve.known import Known
 from lingyu.retrieve.prompt import is_chinese, with_passages
 from lingyu.serve.choosing import Sampling, Token
 from lingyu.serve.constrained import Form, Forms, NoForm
 from lingyu.serve.engine import Engine
+from lingyu.serve.follow_ups import with_follow_ups
 from lingyu.serve.library import NO_FILTER, Library, View
 from lingyu.serve.limits import spend
 from lingyu.serve.modes import MODES
@@ -98,6 +100,7 @@ class Assistant:
         examples = content / "knowledge" / "examples.json"
         self.examples: list[dict[str, str]] = read_json(examples) if examples.is_file() else []
         self.passages, self.min_score = int(found["passages"]), float(found["min_score"])
+        self.known = Known(content / "knowledge", self.knowledge.chunks)
 
     @property
     def knowledge(self) -> Knowledge:
@@ -130,7 +133,9 @@ class Assistant:
         sampling = replace(self.sampling(request, wanted, prompt), form=form)
         chinese = is_chinese(messages[-1].content)
         view = self.library.view(reader, request.filter or NO_FILTER)
-        return Plan(mode, messages, fitting, prompt, sampling, request.stops(), request.thinks(), chinese, view, bool(tools))
+        return Plan(
+            mode, messages, fitting, prompt, sampling, request.stops(), request.thinks(), chinese, view, bool(tools), request.follow_ups
+        )
 
     def form(self, request: ChatRequest, mode: str, tools: list[FunctionTool], prompt: list[int]) -> Form | None:
         """What the reply must look like. Raises Refused for what llguidance cannot follow, and where the words are not the model's own."""
@@ -211,6 +216,7 @@ class Assistant:
             "skills": [{"name": name, "zh": name, "en": name, **self.settings.skill_names.get(name, {})} for name in self.settings.skills],
             "engine": self.engine.name,
             "examples": self.examples,
+            "filters": self.library.divisible,
         }
         return [{"id": name, **about} for name in self.names()]
 
@@ -341,6 +347,8 @@ class Assistant:
     def reply(self, plan: Plan) -> AsyncGenerator[Piece, None]:
         """The pieces of the reply in the mode of the request; the last has `finish`."""
         reply: AsyncGenerator[Piece, None] = MODES[plan.mode].reply(self, plan)
+        if plan.follow_ups:
+            reply = with_follow_ups(reply, plan, plan.follow_ups, self.known, READ * self.passages, self.min_score)
         return with_calls(reply) if plan.calls else reply
 
     async def generate(self, prompt: list[int], plan: Plan) -> AsyncGenerator[Piece, None]:

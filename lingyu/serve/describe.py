@@ -89,6 +89,7 @@ class ChatReply(Sent):
     note: str | None = None
     query: str | None = None
     mode: str | None = None
+    follow_ups: list[str] | None = None
     warnings: list[str] | None = None
 
 
@@ -159,6 +160,7 @@ class FileObject(Sent):
     bytes: int
     created_at: int
     filename: str
+    source: str
     purpose: str
     status: Literal["uploaded", "processed", "error"]
     metadata: Metadata

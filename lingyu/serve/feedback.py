@@ -1,8 +1,8 @@
 """What people think of answers, kept as rows that `ingest` reads: LINGYU_FEEDBACK names the folder, best one inside the corpus folder.
 
-A corrected answer is a preference: preferences.jsonl, the correction chosen, the service's answer rejected. Every vote, with its reason, is
-in .votes.jsonl, which ingest leaves alone as a hidden file. A line is on the disk before the vote is answered; one cut short by a crash is
-ended, and ingest rejects it by name.
+A corrected answer is a preference: preferences.jsonl, the correction chosen, the service's answer rejected. A passage that answers the
+question is a line of the retrieval set: retrieval.jsonl. Every vote, with its reason, is in .votes.jsonl, which ingest leaves alone as a
+hidden file. A line is on the disk before the vote is answered; one cut short by a crash is ended, and ingest rejects it by name.
 """
 
 import json
@@ -14,6 +14,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from lingyu.ingest import expected
+from lingyu.ingest.expected import Passage
 from lingyu.serve.protocol import ChatMessage, Refused
 
 FOLDER = "LINGYU_FEEDBACK"
@@ -22,7 +24,7 @@ Text = Field(max_length=20_000)
 
 
 class Feedback(BaseModel):
-    """messages: the conversation up to the question. id: of the reply, as the service gave it."""
+    """messages: the conversation up to the question. id: of the reply, as the service gave it. passage: which answers the question."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -31,6 +33,7 @@ class Feedback(BaseModel):
     answer: str = Text
     correction: str | None = Field(None, max_length=20_000)
     reason: str | None = Field(None, max_length=2_000)
+    passage: Passage | None = None
     id: str | None = Field(None, max_length=100)
 
     def preference(self) -> dict[str, Any] | None:
@@ -44,6 +47,12 @@ class Feedback(BaseModel):
         system = "\n".join(message.text() for message in earlier if message.role in {"system", "developer"})
         row = {"question": last.text(), "chosen": right, "rejected": self.answer.strip()}
         return row | ({"history": history} if history else {}) | ({"system": system} if system else {})
+
+    def must_find(self) -> dict[str, Any] | None:
+        """The row of the retrieval set; None without a passage, or where the question leans on earlier ones."""
+        question = self.messages[-1].text().strip()
+        alone = sum(message.role == "user" for message in self.messages) == 1 and len(question) <= 2_000
+        return {"question": question, **self.passage.model_dump(exclude_defaults=True)} if self.passage and alone else None
 
 
 class Store:
@@ -61,6 +70,8 @@ class Store:
             append(self._folder / ".votes.jsonl", {"at": now, **feedback.model_dump(exclude_none=True)})
             if row := feedback.preference():
                 append(self._folder / "preferences.jsonl", row)
+            if row := feedback.must_find():
+                append(self._folder / expected.NAME, row)
 
 
 def append(path: Path, row: dict[str, Any]) -> None:

@@ -27,12 +27,13 @@ from lingyu.serve.library import File
 from lingyu.serve.people import Reader, check_admin, reader_of
 from lingyu.serve.picture import NotDrawn, drawn_apart, page_in
 from lingyu.serve.protocol import Refused, read
+from lingyu.serve.record import Figures
 
 MOST = 10_000  # in one list, as OpenAI has it
 BRACKETS = re.compile(r"metadata\[(\w+)\](?:\[\d*\])?")
 
 
-def router(assistant: Callable[[], Assistant]) -> APIRouter:
+def router(assistant: Callable[[], Assistant], figures: Figures) -> APIRouter:
     routes, drawing = APIRouter(), asyncio.Semaphore(2)
 
     def reader(request: Request) -> Reader:
@@ -57,6 +58,16 @@ def router(assistant: Callable[[], Assistant]) -> APIRouter:
     async def upload(request: Request) -> dict[str, Any]:
         who, documents = admin(request)
         try:
+            file = await received(request, documents, who)
+        except Refused as refused:
+            figures.uploads.labels(refused.code).inc()
+            raise
+        figures.uploads.labels("accepted").inc()
+        assistant().library.read_next()
+        return described(file, documents)
+
+    async def received(request: Request, documents: Documents, who: Reader) -> File:
+        try:
             async with request.form(max_files=1, max_fields=100) as form:
                 file = form.get("file")
                 if not isinstance(file, UploadFile) or not file.filename:
@@ -66,8 +77,7 @@ def router(assistant: Callable[[], Assistant]) -> APIRouter:
                 entry = await asyncio.to_thread(documents.receive, file.filename, file.file, metadata, replace, who)
         except HTTPException as error:
             raise Refused(400, "invalid_request", f"Invalid form: {error.detail}", f"表单无效：{error.detail}") from None
-        assistant().library.read_next()
-        return described(uploaded(documents, entry), documents)
+        return uploaded(documents, entry)
 
     @routes.get("/v1/files/{id}", **describe.FILE)
     async def one(request: Request, id: str) -> dict[str, Any]:
@@ -136,6 +146,8 @@ def router(assistant: Callable[[], Assistant]) -> APIRouter:
 
 
 def kept(assistant: Assistant) -> Documents:
+    if not assistant.library.divisible:
+        raise assistant.library.whole_only()
     if assistant.library.documents is None:
         raise Refused(
             404,
@@ -213,6 +225,7 @@ def described(file: File, documents: Documents | None) -> dict[str, Any]:
         "bytes": entry.bytes if entry else 0,
         "created_at": entry.created_at if entry else 0,
         "filename": entry.name if entry else file.source,
+        "source": file.source,
         "purpose": "assistants",
         "status": entry.status if entry else "processed",
         "metadata": file.metadata.filled(),

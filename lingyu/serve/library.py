@@ -25,6 +25,7 @@ from lingyu.retrieve.retrievers.dense import embedded_text
 from lingyu.retrieve.support import known_terms
 from lingyu.serve.documents import PASSAGES, Deleted, Documents, Entry, NotSearchable, Worker, opened
 from lingyu.serve.people import EVERYBODY, Reader
+from lingyu.serve.protocol import Refused
 from lingyu.serve.reading import How, NotRead, read_apart
 
 NO_FILTER = Filter()
@@ -88,7 +89,9 @@ class Library:
         self.documents: Documents | None = None
         self._deleted: dict[str, Deleted] = {}
         self._shelf = self._shelved([], {})
-        self.documents = opened()
+        # A retriever that cannot search a part of the passages, or more, serves what all may see, unfiltered.
+        self.divisible = hasattr(knowledge.retriever, "over")
+        self.documents = opened() if self.divisible else None
         self._worker = Worker(self.documents, self._prepare, self._waits) if self.documents else None
 
     def close(self) -> None:
@@ -175,16 +178,43 @@ class Library:
             if key not in shelf.views:
                 files = {file.source: file for file, one in zip(shelf.files, may, strict=True) if one}
                 seen = np.array(may, bool)[shelf.of_chunk] if len(may) else np.zeros(0, bool)
-                knowledge = shelf.whole if seen.all() else shelf.whole.over([], seen)
+                knowledge = shelf.whole if seen.all() else self._part(shelf, seen)
                 shelf.views[key] = View(knowledge, Graph(knowledge.chunks), files)
                 while len(shelf.views) > VIEWS:
                     shelf.views.popitem(last=False)
             shelf.views.move_to_end(key)
             return shelf.views[key]
 
+    def _part(self, shelf: Shelf, seen: NDArray[np.bool_]) -> Knowledge:
+        if not self.divisible:
+            raise self.whole_only()
+        return shelf.whole.over([], seen)
+
+    def whole_only(self) -> Refused:
+        name = type(self._base.retriever).__module__
+        return Refused(
+            400,
+            "whole_index_only",
+            f"The retriever {name} has no `over`, so there are no uploads, filters and groups here. Index with another one.",
+            f"检索器 {name} 未实现 `over`，因此不支持上传、筛选与可见组。请改用其他检索器重建索引。",
+        )
+
     def files(self, reader: Reader) -> list[File]:
         """What the list of documents shows: to an admin what is hidden, too."""
         return [file for file in self.shelf().files if (reader.admin or not file.hidden) and file.metadata.seen_by(reader.groups)]
+
+    def counts(self) -> dict[tuple[str, str], tuple[int, int]]:
+        """By origin (index, upload) and state (processed, hidden, uploaded, error): documents, and their passages."""
+        files = self.shelf().files
+        shown = [("upload" if file.entry else "index", "hidden" if file.hidden else "processed", file.passages) for file in files]
+        there = {file.id for file in files}
+        others = [entry for entry in self.documents.entries() if entry.id not in there] if self.documents else []
+        shown += [("upload", "error" if entry.status == "error" else "uploaded", 0) for entry in others]
+        found: dict[tuple[str, str], tuple[int, int]] = {}
+        for origin, state, passages in shown:
+            count, sum_of_passages = found.get((origin, state), (0, 0))
+            found[origin, state] = count + 1, sum_of_passages + passages
+        return found
 
     def original(self, file: File) -> Path | None:
         """The file itself, as it was when its passages were made; None where it is not there, or another by now."""

@@ -157,6 +157,15 @@ class Sampled(Lenient, ABC):
         """How many of the likeliest tokens are told beside each; None: nothing."""
 
 
+class FollowUps(BaseModel):
+    """How many questions to go on with are wanted; asked: what was asked before, where earlier turns are not sent."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    count: int = Field(3, ge=1, le=5)
+    asked: list[Annotated[str, Field(max_length=20_000)]] = Field([], max_length=200)
+
+
 class ChatRequest(Sampled):
     messages: list[ChatMessage] = Field(min_length=1)
     max_completion_tokens: Limit = None
@@ -172,6 +181,7 @@ class ChatRequest(Sampled):
     reasoning: bool | None = None
     chat_template_kwargs: TemplateOptions | None = None
     filter: Annotated[Filter | None, Field(strict=False)] = None
+    follow_ups: FollowUps | None = None
 
     def thinks(self) -> bool:
         if self.reasoning is not None:

@@ -26,6 +26,7 @@ class Figures:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self.load: dict[str, int] = {}
+        self.documents: dict[tuple[str, str], tuple[int, int]] = {}
         on: Any = {"registry": self.registry}
         self.requests = Counter("lingyu_requests", "Requests answered.", ["route", "method", "status"], **on)
         self.seconds = Histogram("lingyu_request_seconds", "From request to the end of the reply.", ["route"], buckets=SECONDS, **on)
@@ -35,6 +36,7 @@ class Figures:
         self.prompt_tokens = Counter("lingyu_prompt_tokens", "Tokens of prompts.", **on)
         self.completion_tokens = Counter("lingyu_completion_tokens", "Tokens of replies.", **on)
         self.answers = Counter("lingyu_answers", "Replies by whose words they are.", ["source"], **on)
+        self.uploads = Counter("lingyu_uploads", "Uploaded documents, by outcome: accepted, or the code of the error.", ["outcome"], **on)
         self.votes = Counter("lingyu_votes", "Feedback on replies.", ["rating"], **on)
         self.registry.register(self)
 
@@ -42,8 +44,16 @@ class Figures:
         for name, value in self.load.items():
             yield GaugeMetricFamily(f"lingyu_{name}", f"Requests {name} now.", value=value)
 
-    def text(self, load: dict[str, int]) -> bytes:
-        self.load = load
+        about = {"documents": "Documents of the knowledge base.", "passages": "Passages of these documents."}
+        for place, (name, help) in enumerate(about.items()):
+            found = GaugeMetricFamily(f"lingyu_{name}", help, labels=["origin", "state"])
+            for labels, counts in self.documents.items():
+                found.add_metric(labels, counts[place])
+            yield found
+
+    def text(self, load: dict[str, int], documents: dict[tuple[str, str], tuple[int, int]]) -> bytes:
+        """documents: of each origin and state how many, and their passages."""
+        self.load, self.documents = load, documents
         return generate_latest(self.registry)
 
     async def counted(self, reply: AsyncGenerator[Piece, None], begun: float) -> AsyncGenerator[Piece, None]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from lingyu.records import Message
 from lingyu.retrieve.retrievers import Hit
 from lingyu.serve.choosing import Sampling
+from lingyu.serve.protocol import FollowUps
 from lingyu.serve.text import Kind
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ class Plan:
     chinese: bool
     view: "View"
     calls: bool = False  # whether the reply may call tools
+    follow_ups: FollowUps | None = None
 
     @property
     def question(self) -> str:

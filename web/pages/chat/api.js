@@ -41,6 +41,10 @@ export async function feedback(body, key) {
   await send("v1/feedback", { method: "POST", headers, body: JSON.stringify(body) });
 }
 
+export async function files(key) {
+  return (await (await send("v1/files", { headers: bearer(key) })).json()).data;
+}
+
 // The original of a document, as a download: what is inside was written by others.
 export async function save(file, name, key) {
   const reply = await send(`v1/files/${file}/content`, { headers: bearer(key) });

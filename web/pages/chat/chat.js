@@ -1,6 +1,7 @@
 // The chat page: state, keyboard and buttons. api.js calls the service, view.js renders, words.js holds the UI texts.
 import { ServiceError, ask, feedback, models } from "./api.js";
-import { AnswerView, element, questionView, secret } from "./view.js";
+import { Narrowing } from "./filter.js";
+import { AnswerView, choicesView, element, questionView, secret } from "./view.js";
 import { WORDS } from "./words.js";
 
 const at = (id) => document.getElementById(id);
@@ -10,12 +11,14 @@ const storage = {
 };
 
 const KEPT = 30; // turns
+const CHOICES = 3; // questions to go on with
 let language = storage.get("language") ?? (navigator.language.startsWith("zh") ? "zh" : "en");
 let words = WORDS[language];
 let served = null; // the model's entry in /v1/models
 let key = "";
 secret.key = () => key;
 let turns = []; // finished turns: {question, answer, id, events}; kept in this browser only, until a new chat
+const narrowing = new Narrowing(at, () => words);
 let running = null; // the AbortController of the current answer
 
 function applyLanguage() {
@@ -25,6 +28,7 @@ function applyLanguage() {
   for (const item of document.querySelectorAll("[data-hint]")) item.placeholder = words[item.dataset.hint];
   for (const item of document.querySelectorAll("[data-label]")) item.setAttribute("aria-label", words[item.dataset.label]);
   if (served) showSkills();
+  narrowing.render();
 }
 
 function applyTheme(theme) {
@@ -40,6 +44,7 @@ async function loadModel() {
   showExamples();
   showSkills();
   if (!served.modes.includes("professional")) document.querySelector("[value=plain]").checked = true;
+  if (served.filters) await narrowing.load(key).catch(() => { /* without a list there is nothing to choose from */ });
 }
 
 function showSkills() {
@@ -54,10 +59,7 @@ function showExamples() {
   at("examples").replaceChildren(...shown.map(({ question }) => {
     const button = element("button", "example", question);
     button.type = "button";
-    button.onclick = () => {
-      at("question").value = question;
-      at("form").requestSubmit();
-    };
+    button.onclick = () => submit(question);
     return element("li", "", button);
   }));
 }
@@ -69,7 +71,10 @@ function busy(controller) {
   at("main").setAttribute("aria-busy", controller !== null);
 }
 
+const mode = () => document.querySelector("[name=mode]:checked").value;
+
 async function answer(question) {
+  for (const old of document.querySelectorAll(".next")) old.remove();
   at("welcome").hidden = true;
   const item = questionView(question, words);
   const view = new AnswerView(words);
@@ -84,9 +89,14 @@ async function answer(question) {
     const body = {
       model: at("skill").value ? `${served.id}:${at("skill").value}` : served.id,
       messages: [...messages, { role: "user", content: question }],
-      mode: document.querySelector("[name=mode]:checked").value,
+      mode: mode(),
       reasoning: at("reasoning").checked,
     };
+    if (mode() !== "plain") {
+      body.filter = narrowing.chosen();
+      body.follow_ups = { asked: turns.map((turn) => turn.question) };
+    }
+    const only = body.filter ? narrowing.told(body.filter) : "";
     const events = [];
     let id = null;
     await ask(body, key, controller.signal, (event) => {
@@ -95,10 +105,12 @@ async function answer(question) {
       show(event, view);
     });
     const near = atEnd();
+    if (only) view.addRemark(only);
     view.end(voteOn(body.messages, view, id));
+    offer(view, events.at(-1)?.follow_ups);
     if (near) follow();
     if (view.content) {
-      turns.push({ question, answer: view.content, id, messages: body.messages, events: short(events, view) });
+      turns.push({ question, answer: view.content, id, messages: body.messages, only, events: short(events, view) });
       storage.set("turns", JSON.stringify(turns.slice(-KEPT)));
     }
   } catch (error) {
@@ -113,6 +125,17 @@ async function answer(question) {
     busy(null);
     at("question").focus();
   }
+}
+
+// Questions that the documents answer, too; gone once the conversation goes on.
+function offer(view, questions) {
+  if (questions?.length) view.root.append(choicesView(questions.slice(0, CHOICES), words.next, submit));
+}
+
+function submit(question) {
+  if (running) return;
+  at("question").value = question;
+  at("form").requestSubmit();
 }
 
 function show(event, view) {
@@ -135,7 +158,7 @@ function short(events, view) {
 
 function voteOn(messages, view, id) {
   if (!served?.feedback) return null;
-  return (rating, correction = null, reason = null) => feedback({ rating, messages, answer: view.content, correction, reason, id }, key);
+  return (rating, correction = null, reason = null, passage = null) => feedback({ rating, messages, answer: view.content, correction, reason, passage, id }, key);
 }
 
 function restore() {
@@ -146,7 +169,9 @@ function restore() {
     const view = new AnswerView(words);
     at("talk").append(questionView(turn.question, words), view.root);
     for (const event of turn.events) show(event, view);
+    if (turn.only) view.addRemark(turn.only);
     view.end(voteOn(turn.messages, view, turn.id));
+    if (turn === turns.at(-1)) offer(view, turn.events.at(-1)?.follow_ups);
   }
   follow();
 }
@@ -213,6 +238,7 @@ at("new").onclick = () => {
   at("welcome").hidden = false;
   at("question").focus();
 };
+for (const choice of document.querySelectorAll("[name=mode]")) choice.addEventListener("change", () => narrowing.allow(mode() !== "plain"));
 at("language").onclick = () => {
   language = language === "zh" ? "en" : "zh";
   storage.set("language", language);

@@ -1,5 +1,5 @@
 // Renders a conversation. Text is inserted as text, never as HTML.
-import { page, save } from "./api.js";
+import { files, page, save } from "./api.js";
 import { rendered } from "./markdown.js";
 
 // The key that the person entered, for what a source opens.
@@ -14,6 +14,19 @@ export function element(tag, className, ...children) {
 
 export function questionView(text, words) {
   return element("li", "question", element("span", "hidden", words.you), element("p", "", text));
+}
+
+// Questions to choose from, each a button.
+export function choicesView(questions, label, choose) {
+  const list = element("ul", "", ...questions.map((question) => {
+    const made = element("button", "example", question);
+    made.type = "button";
+    made.onclick = () => choose(question);
+    return element("li", "", made);
+  }));
+  const made = element("nav", "next", list);
+  made.setAttribute("aria-label", label);
+  return made;
 }
 
 // A streaming answer: each part appears once it has content.
@@ -47,6 +60,7 @@ export class AnswerView {
 
   setSources(sources) {
     if (!sources.length) return;
+    this.found = sources;
     this.sources = element("section", "sources", element("h2", "", this.words.sources));
     sources.forEach((source, at) => this.sources.append(sourceView(source, at + 1, this.words)));
   }
@@ -69,10 +83,17 @@ export class AnswerView {
     this.dots.remove();
     this.thought.open = false;
     if (this.content) this.foot.append(copyButton(this.content, this.words));
-    if (this.content && vote) this.foot.append(...voteButtons(this.root, vote, this.words));
+    if (this.content && vote) this.foot.append(...voteButtons(this, vote));
     if (!this.sources) return;
     this.root.append(this.sources);
     if (this.citations) this.cite();
+  }
+
+  // The first sentence cited, by which the retrieval set knows its passage again.
+  cited() {
+    const [first] = this.citations ?? [];
+    const source = first && this.found?.[first.source - 1];
+    return source ? { source: source.source, section: source.section, text: source.text.slice(first.start, first.end) } : null;
   }
 
   // Each [1] becomes a button that opens the source, in which the cited sentences are highlighted.
@@ -168,7 +189,8 @@ function citeButton(source, number, words) {
   return button;
 }
 
-function voteButtons(root, vote, words) {
+function voteButtons(view, vote) {
+  const { root, words } = view;
   const button = (sign, label) => {
     const made = element("button", "quiet small vote", sign);
     Object.assign(made, { type: "button", title: label, ariaLabel: label, ariaPressed: "false" });
@@ -185,22 +207,39 @@ function voteButtons(root, vote, words) {
       pressed.after(element("span", "remark", words.not_kept));
     }
   };
-  up.onclick = () => cast(up, "up");
+  up.onclick = () => cast(up, "up", null, null, view.cited());
   down.onclick = () => {
     if (root.querySelector(".correct")) return;
     const right = element("textarea"), reason = element("input"), send = element("button", "main", words.send);
     Object.assign(right, { rows: 2, maxLength: 20000, placeholder: words.right_answer, ariaLabel: words.right_answer });
     Object.assign(reason, { maxLength: 2000, placeholder: words.reason, ariaLabel: words.reason });
-    const form = element("form", "correct", right, reason, send);
+    const source = sourceChoice(view.found ?? [], words);
+    const form = element("form", "correct", right, source, reason, send);
     form.onsubmit = (event) => {
       event.preventDefault();
       form.remove();
-      cast(down, "down", right.value.trim() || null, reason.value.trim() || null);
+      cast(down, "down", right.value.trim() || null, reason.value.trim() || null, JSON.parse(source.value));
     };
     root.append(form);
     right.focus();
   };
   return [up, down];
+}
+
+// Where the answer stands: one of the passages that were found, or any document.
+function sourceChoice(found, words) {
+  const option = (label, passage) => Object.assign(element("option", "", label), { value: JSON.stringify(passage) });
+  const made = element("select", "", option(words.right_source, null));
+  made.ariaLabel = words.right_source;
+  found.forEach(({ title, section, source, text }, at) => {
+    made.append(option(`${at + 1} · ${[title, section].filter(Boolean).join(" › ")}`, { source, section, text: text.slice(0, 200) }));
+  });
+  files(secret.key()).then((all) => {
+    const group = element("optgroup", "", ...all.filter((file) => !file.hidden && file.status === "processed").map((file) => option(file.filename, { source: file.source })));
+    group.label = words.documents;
+    made.append(group);
+  }).catch(() => { /* those that were found remain */ });
+  return made;
 }
 
 function copyButton(text, words) {

@@ -19,8 +19,9 @@ export const WORDS = {
     internal_error: "服务内部错误，请稍后重试。如果问题持续出现，请联系管理员。",
     broken: "连接中断，回答不完整。",
     other_error: "请求失败。",
-    good: "回答正确", bad: "回答有误", thanks: "感谢反馈", not_kept: "反馈未能保存", right_answer: "正确答案（选填）", reason: "原因（选填）",
+    good: "回答正确", bad: "回答有误", thanks: "感谢反馈", not_kept: "反馈未能保存", right_answer: "正确答案（选填）", right_source: "哪里有答案（选填）", reason: "原因（选填）",
     forgets: "每个问题单独回答，模型不记得前面的对话。",
+    filter: "筛选资料", kind: "类别", every: "全部", in_force_on: "在此日有效", unfilter: "清除筛选", next: "接着问",
     documents: "知识库", page: "第 {0} 页", entry: "第 {0} 条", graph: "知识图谱", department: "部门", validity: "有效期", show_page: "查看原页", original: "下载原文件", not_there: "原文件无法打开",
   },
   en: {
@@ -42,8 +43,9 @@ export const WORDS = {
     internal_error: "Internal error. Please try again later; if it persists, contact the administrator.",
     broken: "The connection was interrupted; the answer is incomplete.",
     other_error: "The request failed.",
-    good: "Right answer", bad: "Wrong answer", thanks: "Thank you", not_kept: "Your feedback could not be kept", right_answer: "The right answer (optional)", reason: "Why (optional)",
+    good: "Right answer", bad: "Wrong answer", thanks: "Thank you", not_kept: "Your feedback could not be kept", right_answer: "The right answer (optional)", right_source: "Where the answer is (optional)", reason: "Why (optional)",
     forgets: "Each question is answered on its own: the model does not remember earlier ones.",
+    filter: "Filter", kind: "Kind", every: "All", in_force_on: "In force on", unfilter: "Clear", next: "Ask next",
     documents: "Documents", page: "Page {0}", entry: "entry {0}", graph: "Knowledge graph", department: "Department", validity: "In force", show_page: "Show the page", original: "Download the original", not_there: "The original cannot be opened",
   },
 };
