@@ -13,10 +13,11 @@ SPEED, SPEED_ANSWER = ANSWERED[0]
 FLYING_TIME = ANSWERED[1][0]
 
 
-def test_the_page_says_everything_in_both_languages():
-    text = (TOP / "web/pages/chat/words.js").read_text(encoding="utf-8")
+@pytest.mark.parametrize("name", ["chat", "documents"])
+def test_a_page_says_everything_in_both_languages(name):
+    text = (TOP / f"web/pages/{name}/words.js").read_text(encoding="utf-8")
     tables = [set(re.findall(r"(\w+): \"", part)) for part in text.split(" en: {")]
-    page = (TOP / "web/pages/chat/index.html").read_text(encoding="utf-8")
+    page = (TOP / f"web/pages/{name}/index.html").read_text(encoding="utf-8")
 
     assert len(tables) == 2
     assert tables[0] == tables[1]
@@ -47,7 +48,8 @@ def votes(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def address(content, browser, votes, tmp_path_factory):
-    with served(content, tmp_path_factory.mktemp("page"), LINGYU_FEEDBACK=str(votes)) as address:
+    folders = {"LINGYU_FEEDBACK": str(votes), "LINGYU_DOCUMENTS": str(tmp_path_factory.mktemp("uploads"))}
+    with served(content, tmp_path_factory.mktemp("page"), **folders) as address:
         yield address
 
 
@@ -61,9 +63,9 @@ def page(browser, address):
     return browser
 
 
-def word(key, language="zh"):
-    """A text of the page, from words.js."""
-    table = (TOP / "web/pages/chat/words.js").read_text(encoding="utf-8").split(" en: {")[language == "en"]
+def word(key, language="zh", page="chat"):
+    """A text of a page, from its words.js."""
+    table = (TOP / f"web/pages/{page}/words.js").read_text(encoding="utf-8").split(" en: {")[language == "en"]
     return re.search(rf'\b{key}: "([^"]+)"', table)[1]
 
 
@@ -246,3 +248,111 @@ def test_the_page_fits_a_phone(page, language):
     assert page.execute_script("return document.documentElement.scrollWidth") == 375
     assert send["x"] + send["width"] <= found(page, "#form")[0].rect["x"] + found(page, "#form")[0].rect["width"]
     page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+RULES = TOP / "samples/drone/documents/zh-rules.pdf"
+DRINKING = "机组成员飞行前多少小时内不得饮酒？"
+
+
+def listed(page, name):
+    """What the list of documents says of a file; it is drawn again while files are read."""
+    items = page.execute_script("return [...document.querySelectorAll('#list > li')].map((item) => item.innerText)")
+    return next((text for text in items if name in text), "")
+
+
+@pytest.mark.slow
+def test_a_document_is_uploaded_asked_filtered_and_deleted(page, address, tmp_path):
+    page.get(f"{address}/documents")
+    wait(lambda: found(page, "#add")[0].is_displayed())
+    # What is on its way appears for a moment only: every bar that was ever shown is counted.
+    page.execute_script("""
+        window.bars = 0;
+        const look = () => { window.bars += document.querySelectorAll('#list progress').length; requestAnimationFrame(look); };
+        look();""")
+    (tmp_path / "empty.md").touch()
+    (tmp_path / "broken.pdf").write_bytes(b"%PDF-1.4 no pages")
+    found(page, "#add summary")[0].click()
+    found(page, "#department")[0].send_keys("飞行部")
+    found(page, "#valid_from")[0].send_keys("01012026")
+    found(page, "#pick")[0].send_keys("\n".join(map(str, [RULES, tmp_path / "empty.md", tmp_path / "broken.pdf"])))
+
+    wait(lambda: re.search(r"\d+ 段", listed(page, RULES.name)))
+    wait(lambda: len(found(page, "#list .fault")) == 2)
+    assert "飞行部 · 自 2026-01-01" in listed(page, RULES.name)
+    assert "空文件" in listed(page, "empty.md")
+    assert "PDF" in " ".join(item.text for item in found(page, "#list .fault"))
+    assert page.execute_script("return window.bars") > 0
+    # Refusals of the service are errors on the console of the browser, too; nothing else is.
+    assert {entry["message"].split()[0] for entry in page.get_log("browser")} == {f"{address}/v1/files"}
+
+    page.get(address)
+    wait(lambda: found(page, "#narrow")[0].is_displayed())
+    ask(page, DRINKING)
+    assert "八小时" in found(page, ".answer .text")[0].text
+    assert "zh-rules.pdf" in found(page, ".source")[0].get_attribute("textContent")
+
+    found(page, "#narrow")[0].click()
+    assert page.switch_to.active_element.get_attribute("id") == "department"
+    page.switch_to.active_element.send_keys("飞行部")
+    ask(page, SPEED)
+    answer = found(page, ".answer")[1]
+    assert "无法回答" in answer.text
+    assert "飞行部" in answer.find_element("css selector", ".foot").text
+    found(page, "#unfilter")[0].click()
+    assert page.switch_to.active_element.get_attribute("id") == "narrow"
+    ask(page, SPEED)
+    assert SPEED_ANSWER in found(page, ".answer .text")[2].text
+
+    page.get(f"{address}/documents")
+    for name in (RULES.name, "broken.pdf"):
+        wait(lambda name=name: listed(page, name))
+        [*_, delete] = page.find_elements("xpath", f"//ul[@id='list']/li[contains(., '{name}')]//button")
+        delete.click()
+        assert name in found(page, "#which")[0].text
+        found(page, "#yes")[0].click()
+        wait(lambda name=name: not listed(page, name))
+
+    page.get(address)
+    wait(lambda: found(page, "#model")[0].text == "tiny")
+    assert not found(page, "#narrow")[0].is_displayed()
+    ask(page, DRINKING)
+    assert "八小时" not in found(page, ".answer .text")[-1].text
+
+
+@pytest.mark.slow
+def test_an_answer_offers_questions_to_go_on_with(page):
+    ask(page, SPEED)
+    (first,) = [item.text for item in found(page, ".next button")]
+    assert first == "云雀X3的续航时间是什么？"
+
+    found(page, ".next button")[0].send_keys("\n")
+    wait(lambda: len(found(page, ".answer")) == 2 and found(page, "#send")[0].is_displayed())
+
+    assert found(page, ".question p")[1].text == first
+    assert "38分钟" in found(page, ".answer .text")[1].text
+    assert {SPEED, first}.isdisjoint(item.text for item in found(page, ".next button"))
+    page.refresh()
+    wait(lambda: len(found(page, "#talk > li")) == 4)
+    assert len(found(page, ".next")) <= 1
+    assert page.get_log("browser") == []
+
+
+@pytest.mark.slow
+def test_a_vote_names_the_passage_that_has_the_answer(page, votes):
+    from selenium.webdriver.support.select import Select
+
+    ask(page, SPEED)
+    found(page, ".vote")[0].click()
+    wait(lambda: word("thanks") in found(page, ".answer")[0].text)
+    ask(page, FLYING_TIME)
+    found(page, ".answer")[1].find_elements("css selector", ".vote")[1].click()
+    choice = found(page, ".correct select")[0]
+    wait(lambda: len(choice.find_elements("css selector", "optgroup option")) > 1)
+    Select(choice).select_by_visible_text("documents/manual.md")
+    found(page, ".correct .main")[0].click()
+    wait(lambda: word("thanks") in found(page, ".answer")[1].text)
+
+    rows = [json.loads(line) for line in (votes / "retrieval.jsonl").read_text(encoding="utf-8").splitlines()]
+    cited = {"source": "knowledge/graph.jsonl", "section": "最大飞行速度", "text": "云雀X3的最大飞行速度是21米每秒。"}
+    assert rows == [{"question": SPEED, **cited}, {"question": FLYING_TIME, "source": "documents/manual.md"}]
+    assert page.get_log("browser") == []

@@ -319,6 +319,7 @@ def test_the_model_list_tells_modes_and_context(assistant):
         "history_turns": 1,
         "modes": ["plain", "professional", "knowledge", "consult", "router"],
         "engine": "one-by-one",
+        "filters": True,
         "examples": [],
         "feedback": False,
         "report": False,

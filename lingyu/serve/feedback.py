@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from lingyu.ingest import expected
 from lingyu.ingest.expected import Passage
+from lingyu.retrieve.query import leans
 from lingyu.serve.protocol import ChatMessage, Refused
 
 FOLDER = "LINGYU_FEEDBACK"
@@ -51,7 +52,8 @@ class Feedback(BaseModel):
     def must_find(self) -> dict[str, Any] | None:
         """The row of the retrieval set; None without a passage, or where the question leans on earlier ones."""
         question = self.messages[-1].text().strip()
-        alone = sum(message.role == "user" for message in self.messages) == 1 and len(question) <= 2_000
+        first = sum(message.role == "user" for message in self.messages) == 1
+        alone = (first or not leans(question)) and len(question) <= 2_000
         return {"question": question, **self.passage.model_dump(exclude_defaults=True)} if self.passage and alone else None
 
 

@@ -189,14 +189,25 @@ function citeButton(source, number, words) {
   return button;
 }
 
+// Drawn, since many machines have no font with it.
+function thumb() {
+  const named = "http://www.w3.org/2000/svg";
+  const made = document.createElementNS(named, "svg"), line = document.createElementNS(named, "path");
+  for (const [name, value] of Object.entries({ viewBox: "0 0 24 24", width: 16, height: 16, "aria-hidden": "true" })) made.setAttribute(name, value);
+  const drawn = { d: "M7 10v10H4V10zM7 10l4-7c2 0 3 1.5 2.5 3.5L13 9h5.5c1.2 0 2 1.2 1.6 2.4l-2 6.6c-.3 1-1 2-2.6 2H7", fill: "none", stroke: "currentColor", "stroke-width": 1.8, "stroke-linejoin": "round" };
+  for (const [name, value] of Object.entries(drawn)) line.setAttribute(name, value);
+  made.append(line);
+  return made;
+}
+
 function voteButtons(view, vote) {
   const { root, words } = view;
-  const button = (sign, label) => {
-    const made = element("button", "quiet small vote", sign);
+  const button = (kind, label) => {
+    const made = element("button", `quiet small vote ${kind}`, thumb());
     Object.assign(made, { type: "button", title: label, ariaLabel: label, ariaPressed: "false" });
     return made;
   };
-  const up = button("👍", words.good), down = button("👎", words.bad);
+  const up = button("up", words.good), down = button("down", words.bad);
   const cast = async (pressed, ...given) => {
     try {
       await vote(...given);
