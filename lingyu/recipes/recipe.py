@@ -54,15 +54,21 @@ class Recipe(BaseModel):
         return [*(["teacher"] if self.teacher else []), *self.needs]
 
 
+LARGE = "gpu-80gb"  # whose values hold where a recipe has none of its own
+
+
 def scaled(path: Path, profile: str = "tiny") -> list[tuple[str, Any, Any]]:
     """What the recipe makes smaller for this profile: key, its own value, and the smaller one."""
-    own, smaller = {}, {}
+    own: dict[tuple[str, ...], Any] = {}
+    smaller: dict[tuple[str, ...], Any] = {}
     for one in chain(path):
         own |= values_of(one)
         text = parsed(one.read_text(encoding="utf-8"), one)
         smaller |= leaves((text.get(ONLY) or {}).get(profile) or {})
-    sizes = values_of(PROFILES / f"{profile}.yaml")
-    return [(".".join(at), own.get(at, sizes.get(at)), value) for at, value in smaller.items() if own.get(at, sizes.get(at)) != value]
+    sizes = values_of(PROFILES / f"{LARGE}.yaml")
+    return [
+        (".".join(at), own.get(at, sizes.get(at)), value) for at, value in smaller.items() if at and own.get(at, sizes.get(at)) != value
+    ]
 
 
 def recipes(folder: Path = RECIPES) -> list[Recipe]:

@@ -73,8 +73,8 @@ class Exchanges(Bounds):
             combined.update(product(*values))
             said = json.loads(exchange["content"])
             short += self.items is not None and len(next(iter(said.values()))) != self.items
-        found = f"{' × '.join(str(len(way)) for way in ways)}: {len(combined):,}"
-        return answered > 0 and short == 0 and self.within(len(combined)), found + f", {short} of {answered} incomplete" * bool(short)
+        shown = f"{' × '.join(str(len(way)) for way in ways)}: {len(combined):,}"
+        return answered > 0 and short == 0 and self.within(len(combined)), shown + f", {short} of {answered} incomplete" * bool(short)
 
 
 class Planted(Bounds):
