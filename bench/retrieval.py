@@ -4,12 +4,14 @@
 --statutes   folders of the statutes that bench/questions asks about: 100 questions in laymen's words, 50 on other things,
              30 conversations with a follow-up. The questions were written from the documents before any search was seen.
 --tables     cells of a table in a document, asked for in words
+--second     a model (folder): its answer to each question of --statutes is searched for with the question (package.search.second)
 --passages   so many passages of made text: memory, start-up, time of a query; run it twice with --work, for the first run builds
 
 Each prints a Markdown table for docs/benchmarks.md. Indices are kept in --work and used again.
 """
 
 import argparse
+import asyncio
 import random
 import resource
 import shutil
@@ -26,18 +28,23 @@ import numpy as np
 
 from bench.generation import split_corpus
 from lingyu.files import read_jsonl, read_table, short_hash
-from lingyu.records import Dialogue, Document
+from lingyu.model.chat import Chat
+from lingyu.records import Dialogue, Document, Message
 from lingyu.retrieve import fusion
 from lingyu.retrieve.chunks import Chunk, chunks_of_document
 from lingyu.retrieve.index import Knowledge, build
 from lingyu.retrieve.questions import Asked, Examples
 from lingyu.retrieve.retrievers import Choice
 from lingyu.retrieve.words import words
+from lingyu.serve.choosing import Sampling
+from lingyu.serve.engine import start
+from lingyu.statistics import mcnemar
 from lingyu.text.legal import cited
 from stages.index import DEPTHS, mean, ndcg, ranks_of, rate
 
 RECORDS = Path("bench/questions")
 HELD_OUT, CHOOSE = 300, 100
+TOKENS = 64  # of an answer that is searched for
 DEEP = 60  # passages searched, of which the articles are counted
 
 
@@ -45,6 +52,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--law", type=Path)
     parser.add_argument("--statutes", type=Path, nargs="+")
+    parser.add_argument("--second", type=Path)
     parser.add_argument("--tables", action="store_true")
     parser.add_argument("--passages", type=int)
     parser.add_argument("--work", type=Path)
@@ -54,7 +62,7 @@ def main() -> None:
         if given.law:
             law(given.law, work / "law")
         if given.statutes:
-            statutes(given.statutes, work / "statutes")
+            statutes(given.statutes, work / "statutes", given.second)
         if given.tables:
             tables(work / "tables")
         if given.passages:
@@ -110,7 +118,7 @@ def asked(row: Dialogue, chunks: dict[str, list[Chunk]]) -> Asked:
     return Asked(row.messages[0].content, frozenset(chunk.id for id in row.references for chunk in chunks[id]))
 
 
-def statutes(sources: Sequence[Path], work: Path) -> None:
+def statutes(sources: Sequence[Path], work: Path, answers_first: Path | None = None) -> None:
     documents, _ = documents_of(sources, work)
     chunks = {row.id: list(chunks_of_document(row, 240)) for row in documents}
     article: dict[str, set[str]] = defaultdict(set)  # a long article is several documents
@@ -143,6 +151,45 @@ def statutes(sources: Sequence[Path], work: Path) -> None:
     }
     asked_again = [(one["turns"], [rows_of(article, one["articles"])]) for one in followups]
     table(asked_again, {name: lambda turns, make=make: searches["hybrid"](make(turns)) for name, make in turned.items()})
+
+    if answers_first:
+        second(answers_first, knowledge, row_of, questions)
+
+
+def second(model: Path, knowledge: Knowledge, row_of: dict[str, str], questions: Sequence[tuple[Any, list[frozenset[str]]]]) -> None:
+    """The search with the model's own answer, beside that of the question alone: paired by question."""
+    answers = dict(zip([question for question, _ in questions], answered(model, [question for question, _ in questions]), strict=True))
+    searches: dict[str, Search] = {
+        name: lambda question, more=more: list(
+            dict.fromkeys(row_of[hit.chunk.id] for hit in knowledge.search_with(question, more(question), DEEP))
+        )
+        for name, more in (("the question", lambda question: ""), ("the question, and with the model's answer", answers.__getitem__))
+    }
+    print(f"\nsearch with the answer of {model.name}; paired\n")
+    table(questions, searches)
+    ranks = [[min(ranks_of(right, search(question))) for question, right in questions] for search in searches.values()]
+    for depth in DEPTHS[:3]:
+        before, after = (np.array([rank <= depth for rank in found], float) for found in ranks)
+        gained, lost = int((after > before).sum()), int((after < before).sum())
+        print(f"@{depth}: {gained} gained, {lost} lost, p {mcnemar(before, after):.3f} (McNemar's exact test)")
+
+
+def answered(model: Path, questions: Sequence[str]) -> list[str]:
+    """The first tokens of the model's reply to each, by the service's engine."""
+    engine, chat = start(model, 16), Chat.read(model)
+
+    async def reply(question: str) -> str:
+        prompt = chat.encode(chat.prompt([Message(role="user", content=question)]))
+        ids = [token.id async for token in engine.tokens(prompt, Sampling(TOKENS, 0.0, 1.0, None)) if token.id not in engine.end_tokens]
+        return str(chat.tokenizer.decode(ids))
+
+    async def every() -> list[str]:
+        return list(await asyncio.gather(*map(reply, questions)))
+
+    try:
+        return asyncio.run(every())
+    finally:
+        engine.close()
 
 
 def rows_of(article: dict[str, set[str]], names: Sequence[str]) -> frozenset[str]:

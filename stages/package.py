@@ -39,6 +39,7 @@ from lingyu.export import gguf, quantized
 from lingyu.files import hashes, read_json, read_table, read_tables, sha256, write_json
 from lingyu.release import card, manifest, report_page
 from lingyu.serve.modes import MODES
+from lingyu.serve.protocol import Search
 from lingyu.stage import StageError, StageParams, read_params, start
 
 CODE = (
@@ -137,6 +138,9 @@ class Section(StageParams):
     )
     most_changed: float = Field(
         0.05, ge=0, le=1, description="Share of dev questions whose answer may change by quantize; more stops the stage."
+    )
+    search: Search = Field(
+        Search(), description="What a model adds to the search of professional mode: docs/knowledge.md. A request may ask for it, too."
     )
     skills: dict[str, str] = Field(
         {},

@@ -67,13 +67,18 @@ def passages(text: str, max_characters: int) -> list[str]:
     return found + prose(text[at:], max_characters)
 
 
+def is_row(text: str) -> bool:
+    """Whether a passage is a row of a table under its head."""
+    return text.count("\n") == 2 and TABLE.fullmatch(text) is not None
+
+
 def plain(text: str) -> str:
-    """A row of a table as pairs of column and cell, which embedders and readers understand better; any other text as it is."""
-    lines = text.split("\n")
-    if len(lines) != 3 or not TABLE.fullmatch(text):
+    """A row of a table as pairs of column and filled cell, which embedders and readers understand better; any other text as it is."""
+    if not is_row(text):
         return text
+    lines = text.split("\n")
     heads, cells = ([cell.strip() for cell in CELLS.split(line.strip().strip("|"))] for line in (lines[0], lines[2]))
-    pairs = [(head, cell) for head, cell in zip(heads, cells, strict=False) if cell]
+    pairs = [(head, cell) for head, cell in zip(heads, cells, strict=False) if any(map(str.isalnum, cell))]
     return "; ".join(f"{head}: {cell}" if head else cell for head, cell in pairs)
 
 

@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from lingyu.retrieve.chunks import Chunk
+from lingyu.retrieve.chunks import Chunk, is_row, plain
 from lingyu.retrieve.support import claims_of, contains, squeezed, supports
-from lingyu.retrieve.words import words
+from lingyu.retrieve.words import folded, words
 from lingyu.text.asked_for import asked_for, has
 from lingyu.text.legal import cited
 from lingyu.text.limits import limits
@@ -28,6 +28,8 @@ Relevance = Callable[[str, Sequence[str]], Sequence[float]]
 ENDED = re.compile(r"[。！？!?.][”’」』）)\"']*\s*$|\n\s*$")
 # A model's or part's name with a number in it, in folded text: what is told of another one answers nothing.
 CODE = re.compile(rf"[\u4e00-\u9fff]{{2}}(?<![月第])[{CHINESE}\d]+[号型]|(?<![a-z\d])[a-z]+-?\d+[a-z\d-]*")
+# "May Puffin carry 6 kg?": the limit is another figure, so what a question states of them need not stand in the sentence.
+FIGURE = re.compile(rf"[{CHINESE}\d]|^(?:one|two|three|four|five|six|seven|eight|nine|ten|twelve|twenty|thirty)")
 # An answer is checked against sentences that are at least this close to the question, measured by the closest.
 CLOSE = 0.75
 # The share of an answer's words that its sentence or its headings must contain. Names, numbers, limits and negation must
@@ -58,24 +60,34 @@ class Evidence:
 
 
 def evidence(
-    question: str, passages: Sequence[Chunk], terms: frozenset[str], relevance: Relevance, graph: "Graph | None" = None
+    question: str,
+    passages: Sequence[Chunk],
+    terms: frozenset[str],
+    relevance: Relevance,
+    graph: "Graph | None" = None,
+    required: Sequence[str] | None = None,
 ) -> list[Evidence]:
     """The sentences of the passages that may answer the question, most relevant first; ties in the order of the passages.
 
     They name what the question names, and have what it asks for: a person where it asks who, a number where it asks how many.
+    required: words of which a sentence must have one (Graph.required).
     """
-    found = [
-        Evidence(source, start, end, passage.text[start:end], headings_of(passage), 0.0, lead)
-        for source, passage in enumerate(passages)
-        for start, end, lead in places(passage.text)
-        if about(question, passage, lead + passage.text[start:end], terms)
-        and answers(question, passage, lead + passage.text[start:end])
-        and (graph is None or not graph.another(question, passage, passage.text[start:end]))
-    ]
+    found = list[tuple[Evidence, str]]()
+    for source, passage in enumerate(passages):
+        for start, end, lead in places(passage.text):
+            text = passage.text[start:end]
+            told = plain(passage.text) if is_row(passage.text) else lead + text
+            if (
+                about(question, passage, told, terms, graph.entities if graph else frozenset())
+                and answers(question, passage, told, exactly=bool(graph and names_in(question, graph.entities)))
+                and (graph is None or not graph.another(question, passage, text))
+                and (required is None or graph is None or graph.has_one(required, headings_of(passage), told))
+            ):
+                found.append((Evidence(source, start, end, text, headings_of(passage), 0.0, lead), told))
     if not found:
         return []
-    scores = relevance(question, [f"{each.headings}\n{each.whole}" for each in found])
-    ranked = [replace(each, relevance=float(score)) for each, score in zip(found, scores, strict=True)]
+    scores = relevance(question, [f"{each.headings}\n{told}" for each, told in found])
+    ranked = [replace(each, relevance=float(score)) for (each, _), score in zip(found, scores, strict=True)]
     return sorted(ranked, key=lambda each: -each.relevance)
 
 
@@ -86,8 +98,11 @@ def headings_of(passage: Chunk) -> str:
 def places(text: str) -> list[tuple[int, int, str]]:
     """Where the sentences of a text start and end, and the sentence that introduces the list that each is an item of, or "".
 
-    A sentence that introduces a list is none by itself, unless the text ends with it.
+    A sentence that introduces a list is none by itself, unless the text ends with it; nor is the head of a table, which introduces its row.
     """
+    if is_row(text):
+        head, _, row = text.split("\n")
+        return [(len(text) - len(row), len(text), head)]
     found, lead, before = [], "", ""
     every = spans(text)
     for start, end in every:
@@ -116,29 +131,32 @@ def spans(text: str) -> list[tuple[int, int]]:
     return found
 
 
-def about(question: str, passage: Chunk, sentence: str, terms: frozenset[str]) -> bool:
-    """Whether the sentence is about the names, articles and codes in the question.
+def about(question: str, passage: Chunk, sentence: str, terms: frozenset[str], entities: frozenset[str] = frozenset()) -> bool:
+    """Whether the sentence is about the names, articles and codes in the question. entities: those of the terms that are no values.
 
     A name may stand in a heading, or elsewhere in the passage if the sentence itself has no other name.
     """
     near = squeezed(f"{headings_of(passage)}\n{sentence}")
     if not set(cited(question)) <= {*cited(passage.section), *cited(passage.text)}:
         return False
-    if not all(contains(code, squeezed(f"{headings_of(passage)}\n{passage.text}")) for code in CODE.findall(squeezed(question))):
+    if not all(contains(code, squeezed(f"{headings_of(passage)}\n{passage.text}")) for code in CODE.findall(folded(question))):
         return False
-    names = names_in(question, terms)
+    names = [name for name in names_in(question, terms) if name in entities or not FIGURE.search(name)]
     missing = [name for name in names if not contains(name, near)]
     if not missing:
         return True
     return not names_in(sentence, terms) and all(contains(name, squeezed(passage.text)) for name in missing)
 
 
-def answers(question: str, passage: Chunk, sentence: str) -> bool:
-    """Whether the sentence has what the question asks for. A fact has it where the question names its relation."""
+def answers(question: str, passage: Chunk, sentence: str, exactly: bool = False) -> bool:
+    """Whether the sentence has what the question asks for. A fact has it where the question names its relation.
+
+    exactly: "how far" asks for a length. Rules also answer in other words, so it is asked of entities of the graph only.
+    """
     kind = asked_for(question)
     if kind is None or (passage.kind == "fact" and squeezed(passage.section) in squeezed(question)):
         return True
-    return has(kind, sentence)
+    return has(kind, sentence, exactly)
 
 
 def names_in(text: str, names: frozenset[str]) -> list[str]:

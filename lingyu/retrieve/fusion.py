@@ -109,6 +109,7 @@ class Fused:
         loaded = choice.load(folder / "reranker")
         self._reranker = (loaded, choice) if loaded else None
         self._known: dict[str, Floats] = {}
+        self._last: tuple[str, Floats] | None = None
         self._kinds = np.array([chunk.kind for chunk in chunks])
 
     def over(self, added: "Sequence[Added]", seen: NDArray[np.bool_] | None = None) -> "Fused":
@@ -140,7 +141,7 @@ class Fused:
         """The same for many questions, which are embedded together."""
         if not self.chunks or not questions:
             return [[] for _ in questions]
-        vectors = self._parts.embedded(questions)
+        vectors = self._vector(questions[0])[None] if len(questions) == 1 else self._parts.embedded(questions)
         return [self._found(question, vector, limit, kind) for question, vector in zip(questions, vectors, strict=True)]
 
     def _found(self, question: str, vector: Floats, limit: int, kind: str | None) -> "list[Hit]":
@@ -173,6 +174,19 @@ class Fused:
         scores = self._reranker[0].scores(question, [passage_text(self.chunks[place]) for place in read])
         return [place for _, place in sorted(zip(scores, read, strict=True), key=lambda pair: -pair[0])] + rest
 
+    def closeness(self, question: str) -> Floats | None:
+        """The cosine of the question and each passage that may be found; None without an embedder."""
+        if self._parts.vectors is None:
+            return None
+        return self._parts.visible(self._parts.vectors.cosines(self._vector(question)))
+
+    def _vector(self, question: str) -> Floats:
+        """The question's vector: the last one is not computed again."""
+        last = self._last
+        if last is None or last[0] != question:
+            self._last = last = (question, self._parts.embedded([question])[0])
+        return last[1]
+
     def relevance(self, question: str, texts: Sequence[str]) -> list[float]:
         """How close each text is to the question, from 0 to about 1: words and meaning as in `search`.
 
@@ -181,7 +195,7 @@ class Fused:
         words = self._parts.words.shares(question, texts) if self._parts.words is not None else np.zeros(len(texts), np.float32)
         if self._parts.vectors is None or not texts:
             return list(map(float, words))
-        vector = self._parts.embedded([question])[0]
+        vector = self._vector(question)
         cosines = self._parts.visible(self._parts.vectors.cosines(vector))
         if not len(cosines):
             return list(map(float, words))

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 
+from lingyu.retrieve.attributes import Attributes, Closeness
 from lingyu.retrieve.chunks import Chunk
 from lingyu.retrieve.evidence import Relevance, names_in
 from lingyu.retrieve.support import contains, known_terms, squeezed
@@ -26,6 +27,7 @@ class Graph:
                 self.facts.setdefault(squeezed(chunk.title), []).append(chunk)
         self.entities = known_terms(self.facts)
         self.relations = known_terms(fact.section for facts in self.facts.values() for fact in facts)
+        self._attributes = Attributes(chunks)
 
     def __bool__(self) -> bool:
         return bool(self.facts)
@@ -38,6 +40,15 @@ class Graph:
             rest = squeezed(question).replace(name, " ")
             found += (asked_for(facts, rest, relevance) if words(rest) else facts)[:MOST]
         return found
+
+    def required(self, question: str, closeness: Closeness) -> tuple[str, ...] | None:
+        """Words of which a sentence must have one to answer, where the question asks for an attribute that its entity lacks."""
+        return self._attributes.required(question, names_in(question, self.entities), closeness)
+
+    def has_one(self, required: Sequence[str], headings: str, sentence: str) -> bool:
+        """Whether a sentence has one of these words. One that names no relation of its own has those of the headings above it, too."""
+        near = squeezed(sentence if names_in(sentence, self.relations) else f"{headings}\n{sentence}")
+        return any(contains(word, near) for word in required)
 
     def another(self, question: str, passage: Chunk, sentence: str) -> bool:
         """Whether the question asks something of an entity, and the sentence is about other ones: a fact, or any that the question asks

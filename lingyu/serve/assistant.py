@@ -31,7 +31,7 @@ from lingyu.serve.library import NO_FILTER, Library, View
 from lingyu.serve.limits import spend
 from lingyu.serve.modes import MODES
 from lingyu.serve.people import EVERYBODY, Reader
-from lingyu.serve.protocol import ChatMessage, ChatRequest, CompletionRequest, FunctionTool, Refused, Sampled
+from lingyu.serve.protocol import ChatMessage, ChatRequest, CompletionRequest, FunctionTool, Refused, Sampled, Search
 from lingyu.serve.reply import Piece, Plan, source_of
 from lingyu.serve.text import Decoder, Parts
 from lingyu.serve.tools import BEGIN, calls_grammar, template_knows_tools, with_calls
@@ -58,6 +58,7 @@ class Settings(BaseModel):
     skills: dict[str, str] = {}
     skill_names: dict[str, dict[str, str]] = {}
     consult_questions: int = 3
+    search: Search = Search()
 
     @classmethod
     def read(cls, content: Path) -> Self:
@@ -67,13 +68,19 @@ class Settings(BaseModel):
 @dataclass(frozen=True)
 class Found:
     """What a search found. query: what was searched for; evidence: sentences of the passages, by relevance; near: whether passages on
-    the subject were found, though none of their sentences may be the answer."""
+    the subject were found, though none of their sentences may be the answer; keywords: that were searched for, too."""
 
     query: str
     hits: list[Hit]
     evidence: list[Evidence]
     view: View
     near: bool = False
+    keywords: Sequence[str] = ()
+
+    def only(self, kept: Sequence[int]) -> Self:
+        """With these of the passages, by number."""
+        left = [replace(each, source=kept.index(each.source)) for each in self.evidence if each.source in kept]
+        return replace(self, hits=[self.hits[number] for number in kept], evidence=left)
 
     def sources(self) -> list[dict[str, Any]]:
         return [source_of(hit, self.view) for hit in self.hits]
@@ -133,8 +140,21 @@ class Assistant:
         sampling = replace(self.sampling(request, wanted, prompt), form=form)
         chinese = is_chinese(messages[-1].content)
         view = self.library.view(reader, request.filter or NO_FILTER)
+        wished = request.search.model_dump(exclude_unset=True) if request.search else {}
+        search = self.settings.search.model_copy(update=wished)
         return Plan(
-            mode, messages, fitting, prompt, sampling, request.stops(), request.thinks(), chinese, view, bool(tools), request.follow_ups
+            mode,
+            messages,
+            fitting,
+            prompt,
+            sampling,
+            request.stops(),
+            request.thinks(),
+            chinese,
+            view,
+            bool(tools),
+            request.follow_ups,
+            search,
         )
 
     def form(self, request: ChatRequest, mode: str, tools: list[FunctionTool], prompt: list[int]) -> Form | None:
@@ -295,25 +315,34 @@ class Assistant:
             param,
         )
 
-    async def look_up(self, plan: Plan) -> Found:
-        """The passages and sentences that bear on the question. The search runs in a thread: nobody else waits for it."""
-        return await asyncio.to_thread(self._look_up, plan)
+    async def look_up(self, plan: Plan, more: str = "") -> Found:
+        """The passages and sentences that bear on the question. more: what is searched for with it.
 
-    def _look_up(self, plan: Plan) -> Found:
+        The search runs in a thread: nobody else waits for it.
+        """
+        return await asyncio.to_thread(self._look_up, plan, more)
+
+    def _look_up(self, plan: Plan, more: str) -> Found:
         query = self.query(plan)
-        hits = plan.view.knowledge.search(query, READ * self.passages)
-        hits = hits if hits and hits[0].score >= self.min_score else []
-        ranked = evidence(query, [hit.chunk for hit in hits], self.terms, plan.view.knowledge.relevance, plan.view.graph)
+        hits = plan.view.knowledge.search_with(query, more, READ * self.passages, self.min_score)
+        knowledge, graph = plan.view.knowledge, plan.view.graph
+        required = graph.required(query, knowledge.closeness) if hits else None
+        ranked = evidence(query, [hit.chunk for hit in hits], self.terms, knowledge.relevance, graph, required)
         best = ranked[0].relevance if ranked else 0.0
         close = dict.fromkeys(each.source for each in ranked if each.relevance >= RELEVANT * best)
         kept = sorted(list(close)[: self.passages])
-        renumbered = [replace(each, source=kept.index(each.source)) for each in ranked if each.source in kept]
-        return Found(query, [hits[number] for number in kept], renumbered, plan.view, bool(hits))
+        return Found(query, hits, ranked, plan.view, bool(hits)).only(kept)
 
     async def look_up_facts(self, plan: Plan) -> tuple[str, list[Chunk]]:
         """What was looked up, and the facts found."""
         query = self.query(plan)
-        return query, await asyncio.to_thread(plan.view.graph.look_up, query, plan.view.knowledge.relevance)
+        return query, await asyncio.to_thread(self._look_up_facts, query, plan.view)
+
+    @staticmethod
+    def _look_up_facts(query: str, view: View) -> list[Chunk]:
+        required = view.graph.required(query, view.knowledge.closeness)
+        facts = view.graph.look_up(query, view.knowledge.relevance)
+        return [fact for fact in facts if required is None or view.graph.has_one(required, "", fact.text)]
 
     def query(self, plan: Plan) -> str:
         """The last question as one that can be searched for: "那它的重量呢？" with what it refers to."""

@@ -88,6 +88,7 @@ class ChatReply(Sent):
     answer_source: Literal["model", "quotation", "knowledge", "question", "none"] | None = None
     note: str | None = None
     query: str | None = None
+    keywords: list[str] | None = None
     mode: str | None = None
     follow_ups: list[str] | None = None
     warnings: list[str] | None = None

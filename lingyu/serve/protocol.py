@@ -166,6 +166,16 @@ class FollowUps(BaseModel):
     asked: list[Annotated[str, Field(max_length=20_000)]] = Field([], max_length=200)
 
 
+class Search(BaseModel):
+    """What a model adds to the search of professional mode (lingyu/serve/search.py)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    keywords: bool = Field(False, description="A model writes search words, which are searched for with the question.")
+    second: bool = Field(False, description="The model answers, question and answer are searched for together, and it answers again.")
+    judge: bool = Field(False, description="A model says of each passage whether it helps to answer; those that do not are left out.")
+
+
 class ChatRequest(Sampled):
     messages: list[ChatMessage] = Field(min_length=1)
     max_completion_tokens: Limit = None
@@ -182,6 +192,7 @@ class ChatRequest(Sampled):
     chat_template_kwargs: TemplateOptions | None = None
     filter: Annotated[Filter | None, Field(strict=False)] = None
     follow_ups: FollowUps | None = None
+    search: Search | None = None
 
     def thinks(self) -> bool:
         if self.reasoning is not None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from lingyu.records import Message
 from lingyu.retrieve.retrievers import Hit
 from lingyu.serve.choosing import Sampling
-from lingyu.serve.protocol import FollowUps
+from lingyu.serve.protocol import FollowUps, Search
 from lingyu.serve.text import Kind
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ class Plan:
     view: "View"
     calls: bool = False  # whether the reply may call tools
     follow_ups: FollowUps | None = None
+    search: Search = field(default_factory=Search)
 
     @property
     def question(self) -> str:

@@ -5,7 +5,6 @@ LINGYU_REWRITE_URL, LINGYU_REWRITE_MODEL and LINGYU_REWRITE_KEY. It answers in s
 all of them says nothing of the message: `risk` is then null, and nobody is warned on a guess.
 """
 
-import os
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -14,11 +13,10 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from lingyu.retrieve.prompt import is_chinese
-from lingyu.serve.protocol import Refused
+from lingyu.serve.endpoint import endpoint as endpoint_of
 
 URL, MODEL, KEY = "LINGYU_REWRITE_URL", "LINGYU_REWRITE_MODEL", "LINGYU_REWRITE_KEY"
 LONGEST = 2_000  # characters of a message
-PATIENCE = 60.0  # seconds for the endpoint
 TOKENS = 600  # of an answer, more than six lines take
 Risk = Literal["low", "medium", "high"]
 PARTS = ("risk", "observation", "feeling", "need", "request", "rewrite")
@@ -87,24 +85,11 @@ def question_of(text: str) -> str:
 
 def endpoint() -> Asking | None:
     """The endpoint that the environment names; None where it names none."""
-    if not (url := os.environ.get(URL, "").strip().rstrip("/")):
+    if (asking := endpoint_of(URL, MODEL, KEY)) is None:
         return None
 
     async def ask(text: str) -> str:
-        import httpx
-
         messages = [{"role": "system", "content": WORDS[is_chinese(text)].form}, {"role": "user", "content": question_of(text)}]
-        body = {"model": os.environ.get(MODEL, ""), "messages": messages, "temperature": 0, "max_tokens": TOKENS}
-        headers = {"Authorization": f"Bearer {key}"} if (key := os.environ.get(KEY, "").strip()) else {}
-        try:
-            async with httpx.AsyncClient(timeout=PATIENCE) as client:
-                reply = await client.post(f"{url}/chat/completions", json=body, headers=headers)
-            reply.raise_for_status()
-            return str(reply.json()["choices"][0]["message"]["content"] or "")
-        except (httpx.HTTPError, ValueError, LookupError, TypeError) as error:
-            what = type(error).__name__
-            raise Refused(
-                502, "endpoint_failed", f"The endpoint of {URL} gave no answer ({what}).", f"{URL} 所指的接口未给出回答（{what}）。"
-            ) from None
+        return await asking(messages, TOKENS)
 
     return ask

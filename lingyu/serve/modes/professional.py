@@ -16,6 +16,7 @@ from lingyu.retrieve.evidence import Evidence
 from lingyu.retrieve.prompt import NOTHING_FOUND
 from lingyu.serve.modes.checked import Checked, citation
 from lingyu.serve.reply import Piece, Plan
+from lingyu.serve.search import searched
 
 if TYPE_CHECKING:
     from lingyu.serve.assistant import Assistant, Found
@@ -49,8 +50,8 @@ def available(assistant: "Assistant") -> bool:
 
 
 async def reply(assistant: "Assistant", plan: Plan) -> AsyncGenerator[Piece, None]:
-    found = await assistant.look_up(plan)
-    yield Piece(sources=found.sources(), extra={"query": found.query})
+    found = await searched(assistant, plan)
+    yield Piece(sources=found.sources(), extra={"query": found.query, **({"keywords": found.keywords} if found.keywords else {})})
     if not found.evidence:
         yield Piece("content", NOTHING_FOUND[plan.chinese])
         yield Piece(finish="stop", supported=False, answer_source="none", note=NOTES["unsaid" if found.near else "nothing"][plan.chinese])
