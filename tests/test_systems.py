@@ -134,6 +134,7 @@ def run(tmp_path):
     return Run(tmp_path)
 
 
+KEPT = {"kind": "kept", "checkpoint": "sft", "than": "base", "metric": "general_bits_per_byte"}
 ENTITIES = ["^对象：(.+)$", r"^\d+\. (.+)$"]
 PLANTED = {"kind": "planted", "file": "planted.jsonl", "table": "mix/test/questions.parquet", "field": "messages.content"}
 
@@ -251,10 +252,70 @@ def test_the_answers_of_a_second_size_stand_beside_those_of_the_first(top, tmp_p
     assert "answers" in yaml.safe_load((first / "dvc.yaml").read_text(encoding="utf-8"))["stages"]["select"]["deps"]
 
 
-def prediction(name):
+def prediction(name, label="甲", **values):
     return Prediction(
-        id=name, group="g", task="classify", language="zh", known="", prompt="", reply="甲", answer="甲", label="甲", options=[], values={}
-    )
+        id=name, group=name, task="classify", language="zh", known="", prompt="", reply=label, answer="甲", label=label,
+        options=["甲", "乙"], values=values,
+    )  # fmt: skip
+
+
+def everyday(name, bits):
+    return prediction(name).model_copy(update={"task": "general", "options": [], "values": {"bits": bits, "bytes": 1.0}})
+
+
+@pytest.fixture
+def compared(tmp_path):
+    """Two sizes of a recipe. Of twenty texts the small one names the class of four, the large one of sixteen, those four among them."""
+    for recipe, right in (("small", 4), ("large", 16)):
+        rows = [prediction(str(item), "甲" if item < right else "乙", exact=float(item < right)) for item in range(20)]
+        unformed = [prediction(row.id, "invalid", exact=0.0) for row in rows]
+        for checkpoint, made, bits in (("base", unformed, 4.0), ("sft", rows, 4.4)):
+            texts = [everyday(f"text {item}", bits) for item in range(8)]
+            write_table(tmp_path / recipe / f"out/evaluate/{checkpoint}/predictions.parquet", made + texts, Prediction)
+        save_weights(tmp_path / recipe / "out/base/model", right)
+    board = tmp_path / "large/out/select/leaderboard.csv"
+    board.parent.mkdir(parents=True)
+    board.write_text("checkpoint,metric\nsft,classify_accuracy\nsmall,classify_accuracy\n", encoding="utf-8")
+    return Run(tmp_path / "large")
+
+
+def save_weights(folder, rows, changed=()):
+    import numpy as np
+    from safetensors.numpy import save_file
+
+    folder.mkdir(parents=True)
+    weight = np.zeros((rows, 2), dtype=np.float32)
+    weight[list(changed)] = 1
+    save_file({"model.embed_tokens.weight": weight}, folder / "model.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("values", "holds", "found"),
+    [
+        ({"kind": "sizes", "checkpoint": "sft", "second": "small", "task": "classify"}, True, "4 / 12 / 0 / 4 of 20; McNemar p = 0.000"),
+        ({"kind": "sizes", "checkpoint": "sft", "second": "small", "task": "none"}, False, ""),
+        ({"kind": "confusion", "checkpoint": "sft", "classes": 2, "at_least": 0.8}, True, "16/4/0; 0/0/0 (16/20)"),
+        ({"kind": "confusion", "checkpoint": "sft", "classes": 3, "at_least": 0.8}, False, "16/20"),
+        ({"kind": "confusion", "checkpoint": "base", "classes": 2, "at_least": 0.1}, False, "0/20"),
+        (KEPT | {"margin": 0.2}, True, "+10%"),
+        (KEPT | {"margin": 0.05}, False, "+10%"),
+    ],
+)
+def test_checkpoints_are_compared_on_the_same_items(compared, values, holds, found):
+    result = check(**values).result(compared)
+
+    assert (result.holds, found in result.found) == (holds, True), result.found
+
+
+def test_new_words_count_as_trained_only_where_all_their_rows_moved(tmp_path):
+    write_json(tmp_path / "out/extend/model/tokenizer.json", {"added_tokens": [{"content": "押金", "id": 3}, {"content": "租金", "id": 4}]})
+    (tmp_path / "out/extend/terms.csv").write_text("term,count\n押金,9\n租金,9\n", encoding="utf-8")
+    for name, changed in (("pretrain", ()), ("sft/all", (3, 4)), ("sft/one", (0, 3))):
+        save_weights(tmp_path / f"out/{name}/model", 5, changed)
+
+    found = [check(kind="vocabulary", before="pretrain", after=name).result(Run(tmp_path)) for name in ("sft/all", "sft/one")]
+
+    assert [(one.holds, one.found) for one in found] == [(True, "2/2"), (False, "1/2")]
 
 
 def test_the_list_and_the_page_show_what_held_and_what_did_not(top):

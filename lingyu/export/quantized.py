@@ -13,13 +13,13 @@ from lingyu.records import Question
 ASKED = 200  # the first dev questions
 
 
-def check(model: Path, questions: Path, quantize: Quantize, tokens: int, most: float) -> dict[str, Any]:
+def check(model: Path, questions: Path, quantize: Quantize, tokens: int, most: float, limit: int = ASKED) -> dict[str, Any]:
     """How many answers change. Raises StageError if more than a share `most` do."""
     if quantize == "none":
         return {}
     from lingyu.serve.engine import load
 
-    asked = list(islice(read_table(questions, Question), ASKED))
+    asked = list(islice(read_table(questions, Question), limit))
     if not asked:
         raise StageError(f"package.quantize is {quantize}, but {questions} has no question to judge it by. Set package.quantize: none.")
     loaded = load(model)

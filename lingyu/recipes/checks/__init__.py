@@ -10,7 +10,7 @@ from pydantic import Field
 from lingyu.recipes.checks.check import Check as Check
 from lingyu.recipes.checks.check import Result as Result
 from lingyu.recipes.checks.check import Run as Run
-from lingyu.recipes.checks.measured import Better, Compared, Curve, External, Kept, Metric, Quantized, Ratings, Sizes, Vocabulary
+from lingyu.recipes.checks.measured import Better, Compared, Confusion, Curve, External, Kept, Metric, Quantized, Ratings, Sizes, Vocabulary
 from lingyu.recipes.checks.served import Answer, Cited, Consultation, Context, Prompts, Questions, Rewrite, Rewrites, Upload
 from lingyu.recipes.checks.tables import Dropped, Exchanges, File, Planted, Rows, Value
 from lingyu.recipes.checks.tried import Script
@@ -26,6 +26,7 @@ AnyCheck = Annotated[
     | Better
     | Kept
     | Compared
+    | Confusion
     | Sizes
     | External
     | Ratings

@@ -94,6 +94,25 @@ class Kept(Asked):
         return lost <= self.margin, f"{change_text(change)}; {lost:+.0%}"
 
 
+class Confusion(Bounds, Asked):
+    """The confusion matrix of a checkpoint, a row for each class with a column for each and one for replies that name none; and the share
+    on its diagonal."""
+
+    kind: Literal["confusion"]
+    checkpoint: str
+    classes: int
+
+    def look(self, run: Run) -> tuple[bool, str]:
+        from lingyu.evaluate.metrics import confusion_rows
+
+        rows = confusion_rows([row for row in self.predictions(run, self.checkpoint) if row.options])
+        names = list(dict.fromkeys(actual for actual, _, _ in rows))
+        lines = ["/".join(str(count) for actual, _, count in rows if actual == name) for name in names]
+        right, total = sum(count for actual, called, count in rows if actual == called), sum(count for _, _, count in rows)
+        holds = len(names) == self.classes and total > 0 and self.within(right / total)
+        return holds, f"{'; '.join(lines)} ({right}/{total})"
+
+
 class Compared(Asked):
     """Checkpoints are compared with the first of them by paired tests on the same items; whichever wins."""
 
@@ -239,13 +258,14 @@ class Quantized(Bounds):
 
     kind: Literal["quantized"]
     bits: Literal["q8_0", "q4_0"]
+    count: int = 40
 
     def look(self, run: Run) -> tuple[bool, str]:
         from lingyu.export import quantized
 
         tokens = read_json(run.folder / "out/package/bento/src/settings.json")["max_tokens"]
         questions = run.folder / "out/mix/dev/questions.parquet"
-        counted = quantized.check(run.folder / "out/select/model", questions, self.bits, tokens, 1.0)
+        counted = quantized.check(run.folder / "out/select/model", questions, self.bits, tokens, 1.0, self.count)
         return self.within(counted["changed"] / counted["questions"]), f"{counted['changed']}/{counted['questions']}"
 
 
