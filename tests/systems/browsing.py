@@ -1,4 +1,7 @@
-"""What the scripts of this folder share: a browser, and waiting in it. Each is started as `python tests/systems/NAME.py FOLDER ADDRESS`."""
+"""What the scripts of this folder share: a browser, and waiting in it.
+
+Each is started as `python tests/systems/NAME.py FOLDER ADDRESS [QUESTION]`.
+"""
 
 import shutil
 import sys
@@ -61,6 +64,6 @@ def must(what: str, holds: bool) -> None:
         sys.exit(what)
 
 
-def places() -> tuple[Path, str]:
-    """The recipe's folder and the address of its service."""
-    return Path(sys.argv[1]), sys.argv[2]
+def places() -> tuple[Path, str, *tuple[str, ...]]:
+    """The recipe's folder, the address of its service, and what to ask there."""
+    return Path(sys.argv[1]), *sys.argv[2:]

@@ -2,16 +2,16 @@
 
 import json
 from functools import partial
+from pathlib import Path
 
 from browsing import answered, browser, found, must, open_page, places, wait
 
 # What the page sends is kept where the script can read it.
 HOOK = """window.sent = []; const before = window.fetch;
 window.fetch = (address, options) => { if (options?.body) window.sent.push(String(options.body)); return before(address, options); };"""
-QUESTION = "为什么天空是蓝色的？"
 
 
-def main(folder, address: str) -> str:
+def main(folder: Path, address: str, question: str) -> str:
     settings = json.loads((folder / "out/package/bento/src/settings.json").read_text(encoding="utf-8"))
     names = list(settings["skills"])
     with browser() as page:
@@ -27,7 +27,7 @@ def main(folder, address: str) -> str:
         for name in names:
             page.execute_script("document.getElementById('skill').value = arguments[0]", name)
             count = len(found(page, ".answer"))
-            found(page, "#question")[0].send_keys(QUESTION + "\n")
+            found(page, "#question")[0].send_keys(question + "\n")
             wait(f"the answer of {name}", partial(answered, page, count + 1))
             must(f"{name} has no answer", bool(found(page, ".answer .text")[-1].text.strip()))
         asked = [json.loads(body)["model"].partition(":")[2] for body in page.execute_script("return window.sent")]

@@ -2,12 +2,13 @@
 
 import json
 from functools import partial
+from pathlib import Path
 
 from browsing import answered, browser, found, must, open_page, places, wait
 from skills import HOOK
 
 
-def main(folder, address: str) -> str:
+def main(folder: Path, address: str, question: str) -> str:
     turns = json.loads((folder / "out/package/bento/src/settings.json").read_text(encoding="utf-8"))["history_turns"]
     with browser() as page:
         open_page(page, address)
@@ -15,7 +16,7 @@ def main(folder, address: str) -> str:
         page.execute_script(HOOK)
         found(page, "[value=plain] + span")[0].click()
         for number in range(turns + 2):
-            found(page, "#question")[0].send_keys(f"我今天有点难过，这是第{number + 1}句。\n")
+            found(page, "#question")[0].send_keys(f"{question}\n")
             wait(f"answer {number + 1}", partial(answered, page, number + 1))
             must(f"answer {number + 1} is empty", bool(found(page, ".answer .text")[-1].text.strip()))
         asked = [json.loads(body)["messages"] for body in page.execute_script("return window.sent")]

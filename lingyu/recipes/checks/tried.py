@@ -11,17 +11,18 @@ ENDS = 300  # seconds that a script may take
 
 
 class Script(Check):
-    """A script of the project. It is started with the recipe's folder and, where it is served, the address of the service; what it
-    prints last is what it found, and an exit status other than 0 means that the check does not hold."""
+    """A script of the project. It is started with the recipe's folder and, where it is served, the address of the service and what to ask
+    there; what it prints last is what it found, and an exit status other than 0 means that the check does not hold."""
 
     kind: Literal["script"]
     path: Path
     served: bool = True
+    asks: str = ""
 
     def look(self, run: Run) -> tuple[bool, str]:
         command = [sys.executable, str(self.path.resolve(strict=True)), str(run.folder.resolve())]
         if self.served:
-            command.append(run.service.address)
+            command += [run.service.address, *([self.asks] if self.asks else [])]
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=ENDS)
         except subprocess.TimeoutExpired:
