@@ -26,9 +26,9 @@ def main(folder: Path, address: str, question: str) -> str:
         found(page, "[value=plain] + span")[0].click()
         for name in names:
             page.execute_script("document.getElementById('skill').value = arguments[0]", name)
-            count = len(found(page, ".answer"))
+            found(page, "#new")[0].click()
             found(page, "#question")[0].send_keys(question + "\n")
-            wait(f"the answer of {name}", partial(answered, page, count + 1))
+            wait(f"the answer of {name}", partial(answered, page, 1))
             must(f"{name} has no answer", bool(found(page, ".answer .text")[-1].text.strip()))
         asked = [json.loads(body)["model"].partition(":")[2] for body in page.execute_script("return window.sent")]
         must(f"asked were {asked}", asked == names)
