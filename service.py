@@ -4,6 +4,7 @@ Model, knowledge base, settings, pages and the evaluation report are next to thi
 with the same layout for development. If LINGYU_API_KEYS (comma-separated) is set, /v1 and /metrics require one of these keys.
 """
 
+import gc
 import os
 import resource
 from pathlib import Path
@@ -37,9 +38,13 @@ class Assistant:
         # Connections that never send a request cost one file each; many systems begin with 1,024 of a far higher limit.
         _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+        # What is imported and loaded stays: Python would search it for cycles a thousand times, an eighth of the start.
+        gc.disable()
         # Imports torch in the worker only, not in the process that starts the workers.
         settings = Settings.read(CONTENT)
         self.answers = Answers(CONTENT, start(CONTENT / "model", settings.at_once))
+        gc.freeze()
+        gc.enable()
 
     @bentoml.on_shutdown  # type: ignore[untyped-decorator]  # bentoml is untyped
     def stop(self) -> None:
