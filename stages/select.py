@@ -399,7 +399,8 @@ def reasons_to_bar(
         lost = gate.verdict(found, every).lost
         if found.fell and found.primary["chance"] < params.level:
             reasons.append(report.metric_loss(every.primary, found.primary, reference))
-        reasons += [report.metric_loss(one, found.guarded[one].change, reference) for one in lost if one != report.GENERAL]
+        lost = [one for one in lost if one != report.GENERAL and can_be_worse(one, measures[reference])]
+        reasons += [report.metric_loss(one, found.guarded[one].change, reference) for one in lost]
     for pair in pairs:
         if pair.guarded and pair.after == name and pair.before != reference:
             # Fine-tuning on replies may reduce the likelihood of texts; the gate above limits by how much.
@@ -408,6 +409,20 @@ def reasons_to_bar(
             fallen = [metric for metric, change in moved.items() if change["difference"] < 0 and chances[metric] < params.level]
             reasons += [report.metric_loss(metric, moved[metric], pair.before) for metric in fallen]
     return reasons
+
+
+def can_be_worse(name: str, reference: Mapping[str, Measure]) -> bool:
+    """Whether a loss against the reference speaks against a checkpoint. Of a task in which the reference gets nothing right, faults do not:
+    a base that never cites an article invents none."""
+    metric = metrics.named(name)
+    if metric.better == "higher" or not metric.task:
+        return True
+    of_task = [
+        reference[one]["value"]
+        for one in reference
+        if (other := metrics.named(one)).task == metric.task and other.guarded and other.better == "higher"
+    ]
+    return not of_task or any(of_task)
 
 
 def leaderboard(measures: dict[str, dict[str, Measure]]) -> Iterable[tuple[Any, ...]]:

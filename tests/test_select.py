@@ -216,6 +216,15 @@ def test_who_is_worse_than_the_reference_is_held_back(tmp_path, made):
     assert any(name_of("chat_char_f1").en in reason["en"] and "base" in reason["en"] for reason in winner["barred"]["align-dpo"])
 
 
+@pytest.mark.parametrize(("right", "barred"), [(0.0, False), (0.3, True)])
+def test_a_reference_that_cites_nothing_bars_nobody_for_inventing(right, barred):
+    reference = {"cite_exact": {"value": right}, "cite_invented": {"value": 0.0}, "fact_exact": {"value": 0.5}}
+
+    assert select.can_be_worse("cite_invented", reference) is barred
+    assert select.can_be_worse("cite_exact", reference)
+    assert select.can_be_worse("wrong_refusals", reference)
+
+
 def test_the_test_is_asked_of_the_winner_its_parent_and_the_reference_alone(tmp_path, made):
     checkpoints = {**CHECKPOINTS, "sft-lora": "sft/lora"}
     params = PARAMS.model_copy(update={"checkpoints": checkpoints, "settings": dict.fromkeys(checkpoints, SETTINGS)})
