@@ -22,19 +22,23 @@ class Client:
         self.address = address
         self.model = self._get("/v1/models")["data"][0]["id"]
 
-    def converse(self, turns: list[str], mode: str, skill: str = "", tokens: int | None = None) -> dict[str, Any]:
+    def converse(
+        self, turns: list[str], mode: str, skill: str = "", tokens: int | None = None, search: dict[str, bool] | None = None
+    ) -> dict[str, Any]:
         """The last reply to these turns of a person. tokens: of a reply, at most."""
         messages: list[dict[str, str]] = []
         reply: dict[str, Any] = {}
         for turn in turns:
             messages.append({"role": "user", "content": turn})
-            reply = self.chat(messages, mode, skill, tokens)
+            reply = self.chat(messages, mode, skill, tokens, search)
             messages.append({"role": "assistant", "content": reply["choices"][0]["message"]["content"] or ""})
         return reply
 
-    def chat(self, messages: list[dict[str, str]], mode: str, skill: str = "", tokens: int | None = None) -> dict[str, Any]:
-        limit = {"max_tokens": tokens} if tokens else {}
-        body = {"model": f"{self.model}:{skill}" if skill else self.model, "messages": messages, "mode": mode, **limit}
+    def chat(
+        self, messages: list[dict[str, str]], mode: str, skill: str = "", tokens: int | None = None, search: dict[str, bool] | None = None
+    ) -> dict[str, Any]:
+        more = {**({"max_tokens": tokens} if tokens else {}), **({"search": search} if search else {})}
+        body = {"model": f"{self.model}:{skill}" if skill else self.model, "messages": messages, "mode": mode, **more}
         reply: dict[str, Any] = self._get("/v1/chat/completions", body)
         return reply
 

@@ -11,7 +11,7 @@ from lingyu.recipes.checks.check import Check as Check
 from lingyu.recipes.checks.check import Result as Result
 from lingyu.recipes.checks.check import Run as Run
 from lingyu.recipes.checks.measured import Better, Compared, Confusion, Curve, External, Kept, Metric, Quantized, Ratings, Sizes, Vocabulary
-from lingyu.recipes.checks.served import Answer, Cited, Consultation, Context, Prompts, Questions, Rewrite, Rewrites, Upload
+from lingyu.recipes.checks.served import Answer, Cited, Consultation, Context, Prompts, Questions, Rewrite, Rewrites, Second, Upload
 from lingyu.recipes.checks.tables import Dropped, Exchanges, File, Planted, Rows, Value
 from lingyu.recipes.checks.tried import Script
 
@@ -42,6 +42,7 @@ AnyCheck = Annotated[
     | Questions
     | Rewrite
     | Rewrites
+    | Second
     | Script,
     Field(discriminator="kind"),
 ]

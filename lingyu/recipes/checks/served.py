@@ -20,12 +20,13 @@ TITLED = re.compile(r"^《(.*?)》(.*)$")
 class Answer(Check):
     """The service answers a conversation. turns: the person's; the replies between them are the service's own. says, never: regular
     expressions for the last reply; source: for title or place of one of its sources; opens: and its page of the PDF can be seen; whose: its
-    answer_source."""
+    answer_source; search: what the model adds to the search, each of which the reply must tell."""
 
     kind: Literal["answer"]
     turns: list[str] = Field(min_length=1)
     mode: str = "professional"
     skill: str = ""
+    search: dict[str, bool] = Field(default_factory=dict)
     says: str | None = None
     never: str | None = None
     source: str | None = None
@@ -33,13 +34,14 @@ class Answer(Check):
     whose: str | None = None
 
     def look(self, run: Run) -> tuple[bool, str]:
-        reply = run.service.converse(self.turns, self.mode, self.skill)
+        reply = run.service.converse(self.turns, self.mode, self.skill, search=self.search)
         text = reply["choices"][0]["message"]["content"] or ""
         places = places_of(reply)
         holds = (
             (self.says is None or re.search(self.says, text) is not None)
             and (self.never is None or re.search(self.never, text) is None)
             and (self.source is None or any(re.search(self.source, place) for place in places))
+            and (not self.search.get("keywords") or bool(reply.get("keywords")))
             and (not self.opens or self.opened(run, reply))
             and (self.whose is None or reply.get("answer_source") == self.whose)
         )
@@ -218,10 +220,43 @@ class Questions(Bounds):
         rows = list(read_jsonl(run.folder / "data" / self.file))
         right = 0
         for row in rows:
-            places = places_of(run.service.converse([row[self.asked]], "professional"))
-            title, number = TITLED.sub(r"\1\n\2", row[self.source]).split("\n")
-            right += any(title in place and re.search(rf"{re.escape(number)}(?![一二三四五六七八九十百\d])", place) for place in places)
+            right += is_shown(row[self.source], places_of(run.service.converse([row[self.asked]], "professional")))
         return self.within(right / len(rows)), f"{right}/{len(rows)}"
+
+
+class Second(Check):
+    """The second retrieval, with the question and the model's first answer, against the first: for how many questions of a file the right
+    source is shown, by a paired test on the same questions. at_worst: the least significance at which it may be worse.
+
+    file, asked, source: as in Questions; source may be a list, whose first entry counts."""
+
+    kind: Literal["second"]
+    file: Path
+    asked: str
+    source: str
+    count: int = 40
+    at_worst: float = 0.05
+
+    def look(self, run: Run) -> tuple[bool, str]:
+        import numpy as np
+
+        from lingyu.statistics import mcnemar
+
+        rows = list(read_jsonl(run.folder / "data" / self.file))[: self.count]
+        met = [
+            [
+                float(
+                    is_shown(first_of(row[self.source]), places_of(run.service.converse([row[self.asked]], "professional", search=search)))
+                )
+                for search in ({"second": False}, {"second": True})
+            ]
+            for row in rows
+        ]
+        first, second = np.array(met).T
+        chance = mcnemar(first, second)
+        cells = f"{int(first.sum())} → {int(second.sum())} of {len(rows)}"
+        holds = bool(rows) and first.sum() > 0 and (second.sum() >= first.sum() or chance >= self.at_worst)
+        return holds, f"{cells}; McNemar p = {chance:.3f}"
 
 
 class Rewrite(Check):
@@ -260,6 +295,16 @@ class Rewrites(Bounds):
         both = [*right[True], *right[False]]
         shown = " ".join(f"{sum(one)}/{len(one)}" for one in right.values())
         return all(right.values()) and self.within(sum(both) / len(both)), shown
+
+
+def first_of(value: str | list[str]) -> str:
+    """《Title》Article 8 of a source, without what it says."""
+    return (value if isinstance(value, str) else value[0]).partition("：")[0]
+
+
+def is_shown(source: str, places: list[str]) -> bool:
+    title, number = TITLED.sub(r"\1\n\2", source).split("\n")
+    return any(title in place and re.search(rf"{re.escape(number)}(?![一二三四五六七八九十百\d])", place) for place in places)
 
 
 def cited_in(text: str) -> set[tuple[str, str]]:
