@@ -58,9 +58,9 @@ def main(out: Path) -> None:
             if i.day.year == 2024
         ],
     )
-    write_text(out / "labels/headlines.csv", table(["标题", "情感"], labelled("headlines")))
-    write_rows(out / "labels/forum.jsonl", [{"post": text, "view": label} for text, label in labelled("forum")])
-    write_text(out / "labels/analysts.csv", table(["句子", "评级"], labelled("analysts")))
+    write_text(out / "labels/headlines.csv", table(["日期", "标题", "情感"], labelled("headlines")))
+    write_rows(out / "labels/forum.jsonl", [{"date": day, "post": text, "view": label} for day, text, label in labelled("forum")])
+    write_text(out / "labels/analysts.csv", table(["日期", "句子", "评级"], labelled("analysts")))
     write_rows(out / "facts/companies.jsonl", facts())
 
 
@@ -148,14 +148,16 @@ def bell(*key: str) -> float:
 # Other sources' labels, facts
 
 
-def labelled(name: str) -> list[tuple[str, str]]:
+def labelled(name: str) -> list[tuple[str, str, str]]:
+    """Day, text and label, the days as evenly spread as those of the news."""
     companies = list(words("companies")["companies"])
     rows = []
     for label, sentences in words("labels")[name].items():
         for sentence in sentences:
             for turn, company in enumerate(shuffled(companies, name, sentence)[: SETS[name]]):
                 rows.append((sentence.format(c=company, p=2 + draw("per cent", sentence, str(turn)) % 8), label))
-    return shuffled(rows, name)
+    ordered = shuffled(rows, name)
+    return [(str(FIRST + timedelta(days=number * DAYS // len(ordered))), text, label) for number, (text, label) in enumerate(ordered)]
 
 
 def facts() -> list[dict[str, Any]]:

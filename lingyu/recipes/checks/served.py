@@ -150,8 +150,8 @@ class Cited(Check):
 
 
 class Context(Bounds):
-    """What retrieval adds to classification: for test items that name an entity of the knowledge graph, the share whose sources hold one of
-    its facts; and the table of two rows and columns of the answers without and with these facts before the text."""
+    """What retrieval adds to classification: for test items that name an entity of the graph, the share for which a question about
+    it finds one of its facts; and how many are classified right without and with these facts before the text (McNemar's exact test)."""
 
     kind: Literal["context"]
     sources: str
@@ -172,8 +172,8 @@ class Context(Bounds):
         ][: self.count]
         right, found = [], 0
         for row in asked:
-            sources = run.service.converse([text_of(row)], "professional").get("sources") or []
-            known = [one["text"] for one in sources if any(name in one["text"] and name in text_of(row) for name in names)]
+            known = list(dict.fromkeys(self.found(run, facts, name) for name in sorted(names) if name in text_of(row)))
+            known = [text for text in known if text]
             found += bool(known)
             pair = [
                 normalised(row["answer"]) in normalised(run.service.converse([text], "plain")["choices"][0]["message"]["content"] or "")
@@ -183,6 +183,13 @@ class Context(Bounds):
         without, within = np.array(right).reshape(-1, 2).T
         shares = f"{without.mean():.2f} → {within.mean():.2f} (McNemar p = {mcnemar(without, within):.3f})" if asked else "-"
         return bool(asked) and self.within(found / len(asked)), f"{found}/{len(asked)}; {shares}"
+
+    @staticmethod
+    def found(run: Run, facts: list[dict[str, Any]], name: str) -> str:
+        """What professional mode finds of an entity, "" where it is nothing of it."""
+        relation = next(fact["relation"] for fact in facts if fact["entity"] == name)
+        sources = run.service.converse([f"{name}的{relation}是什么？"], "professional", tokens=16).get("sources") or []
+        return next((str(one["text"]) for one in sources if name in one["text"]), "")
 
 
 class Prompts(Check):
@@ -287,9 +294,11 @@ class Rewrites(Bounds):
     label: str
 
     def look(self, run: Run) -> tuple[bool, str]:
+        from lingyu.records import is_task
+
         right: dict[bool, list[bool]] = {True: [], False: []}
         for row in table(run.folder / "out" / self.table):
-            if row["task"] == self.task:
+            if is_task(row["task"], self.task):
                 hurts = row["label"] == self.label
                 right[hurts].append(run.service.rewrite(row["text"])["hurts"] is hurts)
         both = [*right[True], *right[False]]
