@@ -14,9 +14,10 @@ os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 os.environ.setdefault("DVC_NO_ANALYTICS", "1")
 # On busy cores its temporary server takes longer than the default 20 s to start.
 os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "600")
-if "PREFECT_HOME" not in os.environ and not (Path.home() / ".prefect").exists():
-    # Without a Prefect configuration of the user, runs are stored in the project instead of the home folder.
-    home = Path(".lingyu/prefect").resolve()
+home = Path(".lingyu/prefect").resolve()
+if "PREFECT_HOME" not in os.environ and ((home / "prefect.db").exists() or not (Path.home() / ".prefect").exists()):
+    # Without a Prefect configuration of the user, runs are stored in the project instead of the home folder. Once they are, they stay
+    # there: any command of Prefect makes a ~/.prefect, and the next run would find neither history nor schedule.
     home.mkdir(parents=True, exist_ok=True)
     os.environ["PREFECT_HOME"] = str(home)
 

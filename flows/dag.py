@@ -117,12 +117,12 @@ def stale() -> dict[str, list[Any]]:
 
 
 def altered(stage: str) -> list[str]:
-    """The outputs of a stage that are not what dvc.lock says, or not there."""
+    """The outputs of a stage that are not what dvc.lock says, or not there. Not by `dvc status`, which says "not in cache" of an output
+    before it looks at the folder: whether DVC's cache has it too is no matter to who reads it."""
     from dvc.repo import Repo
 
     with Repo() as repo:
-        found = repo.status(targets=[stage]).get(stage, [])
-    return [path for reasons in found if isinstance(reasons, dict) for path in reasons.get("changed outs", {})]
+        return [str(out) for each in repo.stage.collect(stage) for out in each.outs if out.workspace_status()]
 
 
 def checkout() -> None:

@@ -10,6 +10,7 @@ Writes  releases/<version>        the release itself, if published to a folder
 import argparse
 import re
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,11 @@ class Params(StageParams):
     )
 
 
-@flow
+def named() -> str:
+    return f"release {time.strftime('%Y-%m-%d')}"
+
+
+@flow(flow_run_name=named)
 def release(to: list[str] | None = None, version: str | None = None, weights: str | None = None, key: str | None = None) -> None:
     params = overlaid(Params.load("release"), to, weights, key)
     check_git()

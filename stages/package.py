@@ -8,6 +8,8 @@ Reads   out/select/model             the winner
         out/select/report.html       the evaluation report, which the service shows at /report
         out/index/knowledge          the knowledge base of professional mode
         out/clean/tables             sources and licences for the card
+        out/ingest/ledger.json, out/clean/ledger.json, out/split/ledger.json, out/generate/ledger.json, out/review/ledger.json,
+        out/mix/ledger.json, out/mix/metrics.json: rows and tokens for the card
         out/mix/dev                  questions (.parquet), by which an export in fewer bits is judged
         service.py, bentofile.yaml, web/pages, lingyu/serve, lingyu/retrieve, lingyu/records.py, lingyu/files.py, lingyu/errors.py,
         lingyu/metadata.py, lingyu/ingest, of lingyu/text asked_for.py, dates.py, legal.py, limits.py, marks.py, negation.py, ngrams.py,
@@ -28,6 +30,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from dataclasses import fields
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -100,6 +103,7 @@ class Section(StageParams):
     licence: str = Field("apache-2.0", description="Of the released model; a base from a hub may demand its own.")
     base_model: str = Field("", description="Name of the base on its hub; empty where the model was built here from nothing.")
     authors: str = Field("", description="Who answers for the model, in the model card.")
+    contact: str = Field("", description="Where readers of the model card report problems: an address of mail or of a page.")
     repository: str = Field(
         "",
         pattern=r"^([\w.-]+/[\w.-]+)?$",
@@ -168,7 +172,8 @@ class Section(StageParams):
         return skills
 
     def about(self) -> card.About:
-        return card.About(self.name, self.title, self.about_en, self.about_zh, self.licence, self.base_model, self.authors, self.repository)
+        values = self.model_dump()
+        return card.About(**{each.name: values[each.name] for each in fields(card.About)})
 
     def settings(self) -> dict[str, Any]:
         own = {
@@ -183,6 +188,7 @@ class Section(StageParams):
             "licence",
             "base_model",
             "authors",
+            "contact",
             "repository",
             "sections",
         }
@@ -208,6 +214,7 @@ def run(
     knowledge: Path,
     tables: Path,
     dev: Path,
+    ledgers: Path,
     top: Path,
     out: Path,
 ) -> None:
@@ -233,6 +240,7 @@ def run(
         card.chain(params.sections, verdict.get("folder") or ""),
         list(drawn),
         f"{params.name}.gguf" if params.export else "",
+        card.counted(ledgers),
     )
     (release / "README.md").write_text(page, encoding="utf-8")
     # What ModelScope reads of a repository, and would otherwise write itself.
@@ -336,6 +344,7 @@ if __name__ == "__main__":
         knowledge=Path("out/index/knowledge"),
         tables=Path("out/clean/tables"),
         dev=Path("out/mix/dev"),
+        ledgers=Path("out"),
         top=Path("."),
         out=Path("out/package"),
     )

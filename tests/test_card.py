@@ -1,6 +1,7 @@
 """The model card: what it says, and that it says the same twice."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import yaml
@@ -18,9 +19,17 @@ BASE = {"exact_match": {"value": 0.1, "low": 0.05, "high": 0.2, "count": 100}}
 @pytest.fixture
 def model(tmp_path):
     write_json(
-        tmp_path / "model/config.json", {"model_type": "qwen3", "architectures": ["Qwen3ForCausalLM"], "max_position_embeddings": 512}
+        tmp_path / "model/config.json",
+        {
+            "model_type": "qwen3",
+            "architectures": ["Qwen3ForCausalLM"],
+            "max_position_embeddings": 512,
+            "num_hidden_layers": 3,
+            "num_attention_heads": 4,
+            "num_key_value_heads": 2,
+        },
     )
-    header = json.dumps({"__metadata__": {}, "a": {"shape": [3, 5]}, "b": {"shape": [7]}}).encode()
+    header = json.dumps({"__metadata__": {}, "model.embed_tokens.weight": {"shape": [3, 5]}, "b": {"shape": [7]}}).encode()
     (tmp_path / "model/model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header)
     return tmp_path / "model"
 
@@ -36,7 +45,8 @@ def test_the_card_tells_data_numbers_and_limits_in_both_languages(model):
     for said in (
         "(`exact_match`) | 0.900 [0.850, 0.940] | 0.100 [0.050, 0.200] | 100 |",
         "| facts | knowledge | domain | 1 | 3 | CC0 |",
-        f"| {' '.join(heading('parameters'))} | 22 |",
+        f"| {' '.join(heading('parameters'))} | 22（{' '.join(heading('embedded'))} 15） |",
+        f"| {' '.join(heading('layers'))} | 3; 4 Q, 2 KV |",
         f"| {' '.join(heading('checkpoint'))} | sft-full |",
         "免责声明",
         "disclaimer",
@@ -109,6 +119,36 @@ def test_the_card_says_how_the_winner_was_chosen_and_trained_and_names_its_repos
     assert "![confusion matrix](confusion.svg)" in page
     assert "training.svg" not in page
     assert "10.0.0.7" not in page
+
+
+def test_the_card_counts_rows_from_the_corpus_to_training_and_says_how_to_decode(model, tmp_path):
+    for stage in card.COUNTING:
+        dropped = {"train_leaks_test": 3, "too short": 1} if stage == "split" else {}
+        write_json(tmp_path / stage / "ledger.json", {"total": {"in": 40, "made": 2, "out": 38, "dropped": dropped, "changed": {}}})
+    tables = {
+        "train/sft": {"rows": 30, "tokens": 4321},
+        "train/preference": {"rows": 0, "tokens": 0},
+        "test/questions": {"rows": 5, "tokens": 9},
+    }
+    write_json(tmp_path / "mix/metrics.json", tables)
+    about = replace(ABOUT, contact="team@example.org", max_tokens=99)
+
+    page = card.render(about, model, [], "sft", MEASURED, BASE, rows=card.counted(tmp_path))
+
+    for said in (
+        "| split | 40 | 2 | train_leaks_test: 3; too short: 1 | 38 |",
+        "| mix | 40 | 2 | 0 | 38 |",
+        "| sft | 30 | 4,321 |",
+        "共 3 行",
+        "leak gate: 3.",
+        "max_new_tokens=99, do_sample=False)",
+        "Decode greedily",
+        f"| {' '.join(heading('contact'))} | team@example.org |",
+    ):
+        assert said in page
+    assert "| preference |" not in page
+    assert "do_sample=True, temperature=0.7)" in card.render(replace(about, temperature=0.7), model, [], "sft", {}, {})
+    assert card.counted(tmp_path / "nowhere") is None
 
 
 def test_the_metadata_of_the_card_is_what_the_hub_reads(model, tmp_path):

@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+from itertools import combinations
 from pathlib import Path
 
 import httpx
@@ -61,16 +62,50 @@ def test_the_winner_of_every_vote_is_strong_but_not_without_doubt():
 
 
 def test_the_first_game_of_equals_moves_elo_by_half_of_k():
-    assert ranking.elo_of([Vote("1", "a", "b", 1.0)], ["a", "b"], [[0]]).tolist() == [[1016.0, 984.0]]
+    assert ranking.elo_of([Vote("1", "a", "b", 1.0)], ["a", "b"], np.array([[0, -1]])).tolist() == [[1016.0, 984.0]]
 
 
-def test_intervals_hold_the_true_strength():
-    random, held = np.random.default_rng(1), 0
-    for sample in range(200):
-        drawn = [Vote(str(item), "a", "b", float(random.random() < 0.7)) for item in range(60)]
-        found = ranking.bradley_terry(drawn, ["a", "b"], 200, sample)["a"]
-        held += found["low"] <= 1000 + ranking.SCALE * np.log(0.7 / 0.3) / 2 <= found["high"]
-    assert 0.91 <= held / 200 <= 0.98
+def votes_of(random, strengths, items, reviewers, spread):
+    """Votes on each pair; how good an answer is differs by item, and its reviewers see the same answers."""
+    names = "abcd"[: len(strengths)]
+    for item in range(items):
+        own = strengths + random.normal(0, spread, len(strengths))
+        for one, other in combinations(range(len(strengths)), 2):
+            for _ in range(reviewers):
+                yield Vote(str(item), names[one], names[other], float(random.random() < 1 / (1 + np.exp(own[other] - own[one]))))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("names", "items", "reviewers", "spread"), [(2, 60, 1, 0.0), (3, 40, 1, 0.0), (4, 100, 1, 0.0), (3, 40, 3, 1.0)], ids=str
+)
+def test_intervals_of_bradley_terry_hold_the_true_strength_in_95_of_100(names, items, reviewers, spread):
+    """Strengths differ from draw to draw; where items differ, the true ones are those of 4,000 items."""
+    random, held = np.random.default_rng(1), []
+    for _ in range(40 if spread else 2000):
+        strengths = random.normal(0, 0.5, names)
+        strengths -= strengths.mean()
+        true = 1000 + ranking.SCALE * strengths
+        if spread:
+            many = list(votes_of(random, strengths, 4000, 1, spread))
+            found = ranking.bradley_terry(many, "abcd"[:names])
+            true = [found[name]["value"] for name in "abcd"[:names]]
+        for _ in range(50 if spread else 1):
+            found = ranking.bradley_terry(list(votes_of(random, strengths, items, reviewers, spread)), "abcd"[:names])
+            held += [found[name]["low"] <= value <= found[name]["high"] for name, value in zip("abcd", true, strict=False)]
+    assert 0.935 <= np.mean(held) <= 0.965
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("items", "reviewers", "spread"), [(40, 1, 0.0), (30, 2, 1.0)], ids=str)
+def test_intervals_of_elo_hold_its_mean_in_95_of_100(items, reviewers, spread):
+    """The true rating is the mean of all draws: Elo depends on the number of votes."""
+    random, found = np.random.default_rng(2), []
+    for sample in range(2000):
+        drawn = list(votes_of(random, np.array([0.5, -0.5]), items, reviewers, spread))
+        found.append(list(ranking.elo(drawn, "ab", 100, sample)["a"].values()))
+    value, low, high = np.array(found).T
+    assert 0.935 <= np.mean((low <= value.mean()) & (value.mean() <= high)) <= 0.965
 
 
 @pytest.fixture

@@ -31,6 +31,17 @@ def test_an_item_is_right_fixed_wrong_or_broken_beside_the_others():
     assert [item.outcome for item in shown(questions, mine)] == ["right", "right", "wrong", "wrong"]
 
 
+def test_an_item_with_a_rubric_has_points_and_is_neither_right_nor_wrong():
+    quiz = [question("rubric_quiz", asked=str(i), answer="提到风险得 2 分") for i in range(2)]
+    mine, other = [prediction("rubric_quiz", reply="x", judged_rubric=2.0), prediction("rubric_quiz", reply="y")], row(quiz[0], "z", 1)
+
+    found = shown(quiz, mine, [other, prediction("rubric_quiz", reply="", judged_rubric=1.0)])
+
+    assert [item.outcome for item in found] == ["scored", "scored"]
+    assert [(item.points("mine"), item.points("other")) for item in found] == [(2.0, None), (None, 1.0)]
+    assert evidence.worst(found, 10) == []
+
+
 def test_the_worst_answers_state_another_value_or_an_article_that_is_not_there():
     plain, another, taught = question(asked="1"), question(asked="2", wrong=["白色"]), question(asked="3", known="taught")
     cited = question("cite", "4", "第五条", ["第六条"])

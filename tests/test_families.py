@@ -424,7 +424,9 @@ def test_the_bento_of_a_family_serves_it(out, knowledge, tmp_path):
     (tmp_path / "report.html").write_text("<h1>Report</h1>")
     paths |= {"report": tmp_path / "report.html", "answers": tmp_path / "none", "evaluated": tmp_path / "none"}
 
-    package.run(params, model=model, knowledge=knowledge, **paths, dev=tmp_path / "dev", top=TOP, out=tmp_path / "package")
+    package.run(
+        params, model=model, knowledge=knowledge, **paths, dev=tmp_path / "dev", ledgers=tmp_path, top=TOP, out=tmp_path / "package"
+    )
 
     assert dtype_of(tmp_path / "package" / "release") == torch.bfloat16
     assert "google/gemma-3-270m" in (tmp_path / "package" / "release" / "README.md").read_text()

@@ -1,13 +1,20 @@
 """What is sent comes back the same before it carries a version: to a folder and to each hub, through its own client."""
 
 import json
+import os
+import re
 import shutil
+import subprocess
+import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 from hub_servers import TOKEN, HuggingFaceServer, ModelScopeServer
+from serving import ANSWERED
 
 from lingyu.files import hashes, read_json, write_json
+from lingyu.release import card
 from lingyu.release.hubs import Folder, deliver, open_hub, without_secrets
 from lingyu.release.staging import chosen, staged
 from lingyu.stage import StageError
@@ -91,6 +98,31 @@ def test_a_hub_gets_the_model_and_gives_it_back_under_its_version(tmp_path, serv
 
     sent = {path: content for path, content in released(server, "v1").items() if path != ".gitattributes"}
     assert sent == {path: (parcel / path).read_bytes() for path in hashes(parcel)}
+
+
+@pytest.mark.slow
+def test_the_snippet_of_the_card_runs_as_printed_on_what_the_hub_gives(tmp_path, server, content):
+    made = tmp_path / "made"
+    shutil.copytree(content / "model", made)
+    about = card.About("tiny", "Tiny", "Answers.", "回答。", "mit", "", "me", "lab/drone", max_tokens=64)
+    page = card.render(about, made, [], "sft-full", {}, {})
+    (made / "README.md").write_text(page, encoding="utf-8")
+    write_json(made / "manifest.json", {"files": hashes(made)})
+    deliver(hub(server), made, "v1")
+
+    snippet = re.search(r"```python\n(.*?)```", page, re.S)[1]
+    if server.kind == "modelscope":  # as its comment says
+        if find_spec("modelscope") is None:
+            pytest.skip("modelscope is not installed; a release needs its client modelscope-hub alone")
+        snippet = re.sub(r"from transformers import .*\n# (from modelscope)", r"\1", snippet)
+    question, answer = ANSWERED[0]
+    snippet = snippet.replace("你的问题", question)
+    own = {name: value for name, value in os.environ.items() if name != "MODELSCOPE_LOG_LEVEL"}  # which hubs sets in this process
+    done = subprocess.run([sys.executable, "-c", snippet], cwd=tmp_path, env=own, capture_output=True, text=True)
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == answer
+    assert list(Path(os.environ["HF_HOME" if server.kind == "huggingface" else "MODELSCOPE_CACHE"]).rglob("model.safetensors"))
 
 
 def test_a_hub_gets_no_byte_twice_for_the_same_release(tmp_path, server):

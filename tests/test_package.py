@@ -29,7 +29,16 @@ def packed(content: Path, folder: Path) -> Path:
     paths |= {"answers": folder / "none", "evaluated": folder / "none"}
     (folder / "report.html").write_text("<style>\nh1 {}\n</style><h1>Report</h1><script>\n1;\n</script>")
     paths["report"] = folder / "report.html"
-    package.run(PARAMS, model=content / "model", knowledge=content / "knowledge", **paths, dev=content / "dev", top=TOP, out=folder / "out")
+    package.run(
+        PARAMS,
+        model=content / "model",
+        knowledge=content / "knowledge",
+        **paths,
+        dev=content / "dev",
+        ledgers=folder,
+        top=TOP,
+        out=folder / "out",
+    )
     return folder / "out"
 
 

@@ -394,6 +394,8 @@ def test_the_report_stands_alone_in_both_languages(tmp_path, made):
     folder = made(tmp_path, {"base": (0, 0), "sft-full": (20, 10), "align-dpo": (35, 10)})
     curve = [{"step": 10.0, "train_loss": 4.0, "eval_loss": None}, {"step": 20.0, "train_loss": 3.0, "eval_loss": 3.5}]
     tell_of(folder, "base", curve=curve)
+    table = folder / "test/questions.parquet"
+    write_table(table, [*read_table(table, Question), asked("rubric_quiz", 0)], Question)
 
     selected(folder)
 
@@ -403,7 +405,8 @@ def test_the_report_stands_alone_in_both_languages(tmp_path, made):
     assert page.count("<polyline") == 2
     assert page.count('class="matrix"') == 3
     assert page.count('class="question"') == 3
-    assert page.count("<details id=") == 11
+    assert page.count("<details id=") == 12
+    assert page.count('data-outcome="scored"') == page.count('<option value="scored">') == 1
 
 
 def test_every_metric_and_heading_has_a_name_in_both_languages():

@@ -78,7 +78,7 @@ def server(folder: Path):
     with (folder / "server.log").open("w") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder, start_new_session=True)
         try:
-            url, until = f"http://127.0.0.1:{port}", time.monotonic() + 180
+            url, until = f"http://127.0.0.1:{port}", time.monotonic() + 600
             while True:
                 try:
                     urllib.request.urlopen(f"{url}/health", timeout=5).close()

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lingyu import statistics as sure
 from lingyu.statistics import Numbers
@@ -17,7 +18,8 @@ SCALE = 400 / np.log(10)  # Elo's: 400 points are odds of ten to one
 MIDDLE = 1000.0
 K = 32.0
 DIGITS = 4
-LEAST = 0.05  # of a win, in each resample: strengths stay finite
+ORDERS = 4  # of each draw
+NONE = -1
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ def ranked(votes: Sequence[Vote], names: Sequence[str], resamples: int = 1000, s
     return {
         "votes": len(votes),
         "win_rates": win_rates(votes, names),
-        "bradley_terry": bradley_terry(votes, names, resamples, seed),
+        "bradley_terry": bradley_terry(votes, names),
         "elo": elo(votes, names, resamples, seed),
     }
 
@@ -64,25 +66,31 @@ def score_of(vote: Vote, name: str) -> float:
     return vote.score if vote.one == name else 1 - vote.score
 
 
-def bradley_terry(votes: Sequence[Vote], names: Sequence[str], resamples: int, seed: int) -> dict[str, dict[str, float]]:
-    """Strengths on Elo's scale, their mean at 1000. A tie is added for each pair that was compared, as half a win and half a loss that are
-    resampled as items are: who won all of his votes would otherwise be infinitely strong, without any doubt."""
-    by_item = with_ties(wins_by_item(votes, names))
-    weights = sure.draws(len(by_item), resamples, seed)
-    drawn = (weights @ by_item.reshape(len(by_item), -1)).reshape(-1, len(names), len(names))
-    least = np.where(by_item.sum(axis=0) > 0, LEAST, 0.0)
-    return with_intervals(names, MIDDLE + SCALE * strengths(by_item.sum(axis=0)), MIDDLE + SCALE * strengths(drawn + least))
+def bradley_terry(votes: Sequence[Vote], names: Sequence[str]) -> dict[str, dict[str, float]]:
+    """Strengths on Elo's scale, their mean at 1000. A tie is added for each pair that was compared: who won all of his votes would
+    otherwise be infinitely strong, without any doubt.
+
+    The interval is of the sandwich estimate of the variance over items, since votes on one item may hang together; for two candidates and
+    a vote an item that is Woolf's interval of a log-odds, as Gart has it.
+    """
+    by_item = wins_by_item(votes, names)
+    ties = (by_item.sum(axis=0) + by_item.sum(axis=0).T > 0) / 2
+    found = strengths(by_item.sum(axis=0) + ties)
+    chance = 1 / (1 + np.exp(found[None, :] - found[:, None]))
+    games = by_item.sum(axis=0) + by_item.sum(axis=0).T + 2 * ties
+    between = games * chance * (1 - chance)
+    information = np.linalg.pinv(np.diag(between.sum(axis=1)) - between)
+    scores = (by_item - (by_item + by_item.transpose(0, 2, 1)) * chance).sum(axis=2)
+    # What a tie adds: a win and a loss, of half an item each.
+    pairs = np.eye(len(names))[:, None, :] - np.eye(len(names))[None, :, :]
+    added = np.einsum("ab,abi,abj->ij", ties * (1 - chance) ** 2, pairs, pairs)
+    spread = information @ (scores.T @ scores * correction(len(by_item)) + added) @ information
+    alone = by_item.sum(axis=(1, 2)).max() <= 1  # a vote an item: its error is known, not estimated
+    return with_intervals(names, MIDDLE + SCALE * found, SCALE * np.sqrt(np.diag(spread)), sure.Z if alone else sure.t_95(len(by_item) - 1))
 
 
-def with_ties(by_item: Numbers) -> Numbers:
-    """The wins of items, and for each pair that was compared an item of half a win for the one and another for the other."""
-    total = by_item.sum(axis=0)
-    more = []
-    for one, other in np.argwhere(total + total.T > 0):
-        half = np.zeros_like(total)
-        half[one, other] = 0.5
-        more.append(half)
-    return np.concatenate([by_item, more])
+def correction(items: int) -> float:
+    return items / max(items - 1, 1)
 
 
 def wins_by_item(votes: Sequence[Vote], names: Sequence[str]) -> Numbers:
@@ -114,43 +122,51 @@ def strengths(wins: Numbers, steps: int = 5000, tolerance: float = 1e-9) -> Numb
 
 
 def elo(votes: Sequence[Vote], names: Sequence[str], resamples: int, seed: int) -> dict[str, dict[str, float]]:
-    """Elo ratings, from 1000 on with K = 32. They depend on the order of the votes, so they are the mean over random orders."""
+    """Elo ratings, from 1000 on with K = 32. They depend on the order of the votes, so they are the mean over random orders.
+
+    The interval speaks of the items, not of the order: the bootstrap over items, each time in several orders, less what the orders of one
+    draw differ by.
+    """
     random = np.random.default_rng(seed)
     items: dict[str, list[int]] = {}
     for number, vote in enumerate(votes):
         items.setdefault(vote.item, []).append(number)
-    groups = list(items.values())
-    whole = [random.permutation(len(votes)) for _ in range(resamples)]
-    drawn = [
-        random.permutation([number for group in random.integers(0, len(groups), len(groups)) for number in groups[group]])
-        for _ in range(resamples)
-    ]
-    return with_intervals(names, elo_of(votes, names, whole).mean(axis=0), elo_of(votes, names, drawn))
+    groups = np.full((len(items), max(map(len, items.values()))), NONE)
+    for row, numbers in zip(groups, items.values(), strict=True):
+        row[: len(numbers)] = numbers
+    drawn = groups[random.integers(0, len(groups), (resamples, len(groups)))].reshape(resamples, -1)
+    drawn = shuffled(np.repeat(drawn, ORDERS, axis=0), random)
+    whole = shuffled(np.tile(np.arange(len(votes)), (resamples, 1)), random)
+    ratings = elo_of(votes, names, drawn).reshape(resamples, ORDERS, len(names))
+    by_order = ratings.var(axis=1, ddof=1).mean(axis=0) / ORDERS
+    by_item = np.maximum(ratings.mean(axis=1).var(axis=0, ddof=1) - by_order, 0.0) * correction(len(groups))
+    return with_intervals(names, elo_of(votes, names, whole).mean(axis=0), np.sqrt(by_item), sure.t_95(len(groups) - 1))
 
 
-def elo_of(votes: Sequence[Vote], names: Sequence[str], orders: Sequence[Any]) -> Numbers:
-    """Ratings after the votes in each of these orders: a row each."""
+def shuffled(rows: NDArray[np.int64], random: np.random.Generator) -> NDArray[np.int64]:
+    """Each row in a random order, what is NONE at its end."""
+    keys = np.where(rows == NONE, 1.0, random.random(rows.shape))
+    return np.take_along_axis(rows, keys.argsort(axis=1, kind="stable"), axis=1)
+
+
+def elo_of(votes: Sequence[Vote], names: Sequence[str], orders: NDArray[np.int64]) -> Numbers:
+    """Ratings after the votes in each of these orders: a row each, by numbers of votes; NONE is no vote."""
     place = {name: number for number, name in enumerate(names)}
     one, other = (np.array([place[getattr(vote, side)] for vote in votes]) for side in ("one", "other"))
     score = np.array([vote.score for vote in votes])
     ratings, rows = np.full((len(orders), len(names)), MIDDLE), np.arange(len(orders))
-    lengths = np.array([len(order) for order in orders])
-    padded = np.zeros((len(orders), lengths.max()), dtype=int)
-    for row, order in enumerate(orders):
-        padded[row, : len(order)] = order
-    for step in range(padded.shape[1]):
-        vote = padded[:, step]
+    for vote in orders.T:
         first, second = one[vote], other[vote]
         expected = 1 / (1 + 10 ** ((ratings[rows, second] - ratings[rows, first]) / 400))
-        gain = np.where(step < lengths, K * (score[vote] - expected), 0.0)
+        gain = np.where(vote == NONE, 0.0, K * (score[vote] - expected))
         ratings[rows, first] += gain
         ratings[rows, second] -= gain
     return ratings
 
 
-def with_intervals(names: Sequence[str], values: Numbers, spread: Numbers) -> dict[str, dict[str, float]]:
+def with_intervals(names: Sequence[str], values: Numbers, errors: Numbers, quantile: float) -> dict[str, dict[str, float]]:
     found = {}
-    for number, name in enumerate(names):
-        low, high = sure.middle_95(spread[:, number])
-        found[name] = {"value": round(float(values[number]), 1), "low": round(low, 1), "high": round(high, 1)}
+    for name, value, error in zip(names, values, errors, strict=True):
+        half = quantile * float(error)
+        found[name] = {key: round(float(value) + side * half, 1) for key, side in (("value", 0), ("low", -1), ("high", 1))}
     return dict(sorted(found.items(), key=lambda entry: -entry[1]["value"]))

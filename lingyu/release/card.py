@@ -1,6 +1,8 @@
 """The model card, in both languages: what the model is, its training data, evaluation results, limitations and lineage."""
 
 import json
+import math
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +16,7 @@ from lingyu.select.names import heading, name_of
 from lingyu.select.report import chart, matrices
 from lingyu.stage import layers_of, overlaid
 
+COUNTING = ("ingest", "clean", "split", "generate", "review", "mix")
 TEMPLATE = Path(__file__).with_name("card.md.jinja")
 
 
@@ -29,6 +32,9 @@ class About:
     base_model: str
     authors: str
     repository: str = ""
+    contact: str = ""
+    temperature: float = 0.0
+    max_tokens: int = 128
 
 
 @dataclass(frozen=True)
@@ -63,19 +69,44 @@ def data_of(tables: dict[str, list[Row]]) -> list[Data]:
     return [Data(*key, files=len(files[key]), rows=rows[key]) for key in sorted(rows)]
 
 
-def parameters_of(model: Path) -> int:
-    """The number of parameters, read from the headers of the safetensors files without loading them."""
+@dataclass(frozen=True)
+class Counted:
+    """ledgers: by stage, what came in, was made, dropped (by reason) and went out. learnt: rows and tokens of each table of training."""
+
+    ledgers: dict[str, dict[str, Any]]
+    learnt: dict[str, dict[str, int]]
+
+    def leaks(self) -> int:
+        """Rows that were dropped because they gave a held-out item away."""
+        return sum(count for total in self.ledgers.values() for reason, count in total["dropped"].items() if "leak" in reason)
+
+
+def counted(out: Path) -> Counted | None:
+    """The ledgers of all stages that handle rows; None without them."""
+    paths = [out / stage / "ledger.json" for stage in COUNTING]
+    if not all(path.is_file() for path in paths):
+        return None
+    learnt = json.loads((out / "mix" / "metrics.json").read_text(encoding="utf-8"))
+    return Counted(
+        {stage: json.loads(path.read_text(encoding="utf-8"))["total"] for stage, path in zip(COUNTING, paths, strict=True)},
+        {name.removeprefix("train/"): table for name, table in learnt.items() if name.startswith("train/") and table["rows"]},
+    )
+
+
+def parameters_of(model: Path, pattern: str = "") -> int:
+    """The number of parameters of the tensors that the pattern is found in, read from the headers of the safetensors files."""
     total = 0
     for path in sorted(model.glob("*.safetensors")):
         with path.open("rb") as file:
             header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-        for name, tensor in header.items():
-            if name != "__metadata__":
-                count = 1
-                for size in tensor["shape"]:
-                    count *= size
-                total += count
+        total += sum(math.prod(tensor["shape"]) for name, tensor in header.items() if name != "__metadata__" and re.search(pattern, name))
     return total
+
+
+def layers_of_config(config: Mapping[str, Any]) -> str:
+    """Layers, heads of queries and of keys and values; "" for a configuration that names them otherwise."""
+    layers, heads = config.get("num_hidden_layers"), config.get("num_attention_heads")
+    return f"{layers}; {heads} Q, {config.get('num_key_value_heads') or heads} KV" if layers and heads else ""
 
 
 def render(
@@ -89,10 +120,12 @@ def render(
     trained: Sequence[Trained] = (),
     pictures: Sequence[str] = (),
     gguf: str = "",
+    rows: Counted | None = None,
 ) -> str:
     """The README.md of the release. metrics, base: results of the winner and of the untrained base, with intervals and counts.
 
-    verdict: how the winner was chosen (out/select/winner.json). trained: what led to it. pictures, gguf: files beside the card.
+    verdict: how the winner was chosen (out/select/winner.json). trained: what led to it. pictures, gguf: files beside the card. rows: from
+    the corpus to training.
     """
     from huggingface_hub import EvalResult, ModelCardData
     from jinja2 import Environment, StrictUndefined
@@ -119,6 +152,8 @@ def render(
         attached=config.get("attached", {}).get("name", ""),
         base_file=file_of(config.get("dequantized_from", {})),
         parameters=parameters_of(model),
+        embedded=parameters_of(model, r"(?:^|\.)(?:embed_tokens|lm_head|word_embeddings|output_layer)\.weight$"),
+        layers=layers_of_config(config),
         data=data,
         winner=winner,
         why=(verdict or {}).get("why", {}),
@@ -127,6 +162,7 @@ def render(
         shown=shown,
         pictures=pictures,
         gguf=gguf,
+        rows=rows,
         metrics=metrics,
         base=base,
         with_interval=with_interval,

@@ -7,13 +7,15 @@ from pathlib import Path
 from typing import Literal
 
 from lingyu.evaluate import rules
+from lingyu.evaluate.judged import PREFIX
 from lingyu.evaluate.metrics import Prediction
 from lingyu.evaluate.scorers.replies import refuses
 from lingyu.files import read_table
-from lingyu.records import TABLES, Dialogue, Document, Exam, Fact, Label, Preference, Question, Row, headed
+from lingyu.records import RUBRIC, TABLES, Dialogue, Document, Exam, Fact, Label, Preference, Question, Row, headed, is_rubric
 
-Outcome = Literal["right", "wrong", "broken", "fixed"]
+Outcome = Literal["right", "wrong", "broken", "fixed", "scored"]
 LONGEST = 400  # characters of a passage
+SCORED = f"{PREFIX}{RUBRIC}"
 SHARE = 0.4  # of the worst answers, that may be of one task
 
 
@@ -32,24 +34,29 @@ class Item:
     hurts: Sequence[str]
     passage: str
 
+    def points(self, name: str) -> float | None:
+        """What a judge gave this reply by the item's own rubric; None where it gave nothing."""
+        return self.replies[name].values.get(SCORED)
+
 
 def items(questions: Sequence[Question], asked: Mapping[str, Sequence[Prediction]], winner: str, passages: Mapping[str, str]) -> list[Item]:
-    """All questions of the test that are right or wrong. asked: the predictions of whoever was asked the test, by name."""
+    """All questions of the test that are right or wrong, or have a rubric. asked: the predictions of all that were asked, by name."""
     found = []
     for place, question in enumerate(questions):
         replies = {name: rows[place] for name, rows in asked.items()}
         mine = replies[winner]
-        if "exact" not in mine.values:
+        own = is_rubric(question.task)
+        if "exact" not in mine.values and not own:
             continue
         better = [name for name, row in replies.items() if row.correct and not mine.correct]
         others = [row for name, row in replies.items() if name != winner]
-        outcome: Outcome = "broken" if better else "wrong"
-        if mine.correct:
+        outcome: Outcome = "scored" if own else "broken" if better else "wrong"
+        if mine.correct and not own:
             outcome = "right" if not others or any(row.correct for row in others) else "fixed"
         text = question.messages[-1].content.strip()
         passage = next((passages[id_] for id_ in question.references if id_ in passages), "")
         last = text.rpartition("\n\n")[2] or text
-        hurts = [] if mine.correct else harm(question, mine, better)
+        hurts = [] if mine.correct or own else harm(question, mine, better)
         found.append(Item(place, question, last, text if last != text else "", outcome, replies, better, hurts, passage))
     return found
 
