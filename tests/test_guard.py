@@ -13,6 +13,7 @@ from starlette.routing import Route
 from lingyu.serve import guard
 from lingyu.serve.guard import Guard, check_key
 from lingyu.serve.protocol import Refused
+from lingyu.serve.record import Figures, Record
 
 
 async def echo(request):
@@ -108,3 +109,18 @@ def test_a_key_may_be_kept_as_its_hash(monkeypatch):
     for key in ("other", f"sha256:{sha256(b'secret').hexdigest()}", sha256(b"secret").hexdigest()):
         with pytest.raises(Refused):
             check_key(f"Bearer {key}")
+
+
+def test_a_fault_of_the_service_is_counted_as_one():
+    figures, sent = Figures(), []
+
+    async def broken(scope, receive, send):
+        raise ValueError("lost")
+
+    async def send(message):
+        sent.append(message)
+
+    with pytest.raises(ValueError, match="lost"):
+        asyncio.run(Record(broken, figures)({"type": "http", "method": "GET", "path": "/"}, None, send))
+
+    assert 'lingyu_requests_total{method="GET",route="other",status="500"} 1.0' in figures.text({}, {}).decode()

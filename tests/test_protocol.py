@@ -78,7 +78,10 @@ def test_requests_as_clients_send_them_are_answered(app, client, number):
     else:
         text = reply.json()["choices"][0]["message"]["content"]
     turns = {message["role"] for message in body["messages"]}
-    if "assistant" not in turns and body["messages"][-1]["content"] != "ping":  # the model knows single questions by heart
+    form = body.get("response_format") or {}
+    if form.get("type") == "json_schema":
+        jsonschema.validate(json.loads(text), form["json_schema"]["schema"])
+    elif "assistant" not in turns and body["messages"][-1]["content"] != "ping":  # the model knows single questions by heart
         assert text == SPEED_ANSWER
 
 
@@ -209,6 +212,7 @@ def test_a_reply_has_the_form_that_was_asked_for_whole_and_streamed(app):
         ({"messages": [{"role": "user", "content": "x"}, {"role": "tool", "content": "1", "tool_call_id": "a"}]}, "messages.1.role"),
         ({"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "strin"}}}}, "response_format"),
         ({"response_format": {"type": "grammar"}}, "response_format.type"),
+        ({"tool_choice": {"type": "function", "function": {"name": "look"}}}, "tool_choice"),
         ({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:"}}]}]}, "messages.0.content.str"),
     ],
 )

@@ -222,7 +222,7 @@ def component(kind: type[BaseModel], mode: Literal["validation", "serialization"
 def giving(summary: str, reply: type[BaseModel], streams: bool = False, **more: Any) -> dict[str, Any]:
     content: dict[str, Any] = {"application/json": {"schema": component(reply, "serialization")}}
     if streams:
-        content["text/event-stream"] = {"schema": {"type": "string"}}
+        content["text/event-stream"] = {}  # OpenAPI 3.1 cannot say what a stream of events is; tools take a schema for that of one
     error = {
         "description": "An error in OpenAI's form",
         "content": {"application/json": {"schema": component(ErrorReply, "serialization")}},

@@ -293,7 +293,8 @@ def check_turns(request: ChatRequest) -> None:
         for call in message.tool_calls or []:
             check_arguments(call, f"messages.{number}.tool_calls")
     there = [tool.function.name for tool in request.tools or []]
-    if request.choice() not in {"none", "auto", "required", *there} or (not there and request.tool_choice not in {None, "none", "auto"}):
+    # A tuple: a named tool cannot be hashed.
+    if request.choice() not in {"none", "auto", "required", *there} or (not there and request.tool_choice not in (None, "none", "auto")):
         raise invalid(
             "tool_choice", f"tool_choice names none of the tools: {', '.join(there)}.", f"tool_choice 不在 tools 中：{'、'.join(there)}。"
         )

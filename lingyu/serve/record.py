@@ -94,6 +94,10 @@ class Record:
 
         try:
             await self.app(scope, receive, sent)
+        except Exception:
+            # Answered outside of this middleware, by the handler of unexpected errors.
+            status = 500 if status == 499 else status
+            raise
         finally:
             seconds = monotonic() - begun
             method = scope["method"] if scope["method"] in METHODS else "other"
