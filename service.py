@@ -15,7 +15,7 @@ from lingyu.serve import connections
 from lingyu.serve.app import make_app
 from lingyu.serve.assistant import Assistant as Answers
 from lingyu.serve.assistant import Settings
-from lingyu.serve.engine import start
+from lingyu.serve.engine import start_all
 
 HERE = Path(__file__).parent
 CONTENT = Path(os.environ.get("LINGYU_CONTENT", HERE))
@@ -42,11 +42,13 @@ class Assistant:
         gc.disable()
         # Imports torch in the worker only, not in the process that starts the workers.
         settings = Settings.read(CONTENT)
-        self.answers = Answers(CONTENT, start(CONTENT / "model", settings.at_once))
+        adapters = {name: CONTENT / "adapters" / name for name in settings.adapters}
+        self.answers = Answers(CONTENT, *start_all(CONTENT / "model", adapters, settings.at_once))
         gc.freeze()
         gc.enable()
 
     @bentoml.on_shutdown  # type: ignore[untyped-decorator]  # bentoml is untyped
     def stop(self) -> None:
         self.answers.library.close()
-        self.answers.engine.close()
+        for engine in self.answers.engines.values():
+            engine.close()

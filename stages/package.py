@@ -80,6 +80,7 @@ CODE = (
     "lingyu/serve",
     "web/pages",
 )
+ADAPTER = ("adapter_config.json", "adapter_model.safetensors")
 # bento.yaml requires a creation time; a constant keeps the output reproducible.
 NO_TIME = "1970-01-01T00:00:00+00:00"
 
@@ -87,6 +88,11 @@ NO_TIME = "1970-01-01T00:00:00+00:00"
 class Label(StageParams):
     zh: str = Field(min_length=1, description="In Chinese.")
     en: str = Field(min_length=1, description="In English.")
+
+
+class Adapter(StageParams):
+    folder: Path = Field(description="Of adapter_config.json and adapter_model.safetensors, as PEFT writes them.")
+    questions: list[str] = Field(min_length=1, description="Some that it is for.")
 
 
 class Section(StageParams):
@@ -156,6 +162,13 @@ class Section(StageParams):
     )
     consult_questions: PositiveInt = Field(3, description="Questions that mode consult asks before it advises, at most.")
 
+    adapters: dict[str, Adapter] = Field(
+        {},
+        description="LoRA adapters over the served model, whose weights are in memory once: {law: {folder: …/adapter, questions: "
+        "[押金最多收几个月？]}}. A request names one behind the model, and mode router takes the one whose questions are closest. They "
+        "must have been trained from that model.",
+    )
+
     @field_validator("skill_names")
     @classmethod
     def of_skills(cls, names: dict[str, Label], info: ValidationInfo) -> dict[str, Label]:
@@ -170,6 +183,14 @@ class Section(StageParams):
             if not re.fullmatch(r"[a-z0-9-]+", name) or name in MODES:
                 raise ValueError(f"a skill's name has lower case, digits and hyphens and is no mode ({', '.join(MODES)}); found {name!r}")
         return skills
+
+    @field_validator("adapters")
+    @classmethod
+    def named_apart(cls, adapters: dict[str, Adapter], info: ValidationInfo) -> dict[str, Adapter]:
+        for name in adapters:
+            if not re.fullmatch(r"[a-z0-9-]+", name) or name in MODES or name in info.data.get("skills", {}):
+                raise ValueError(f"an adapter's name has lower case, digits and hyphens and is no mode and no skill; found {name!r}")
+        return adapters
 
     def about(self) -> card.About:
         values = self.model_dump()
@@ -191,8 +212,10 @@ class Section(StageParams):
             "contact",
             "repository",
             "sections",
+            "adapters",
         }
-        return {"model": self.name, **self.model_dump(exclude=own)}
+        adapters = {name: adapter.questions for name, adapter in self.adapters.items()}
+        return {"model": self.name, **self.model_dump(exclude=own), "adapters": adapters}
 
 
 class Params(Section):
@@ -277,14 +300,22 @@ def export(params: Params, model: Path, dev: Path, release: Path) -> dict[str, A
 
 
 def put_bento(params: Params, model: Path, knowledge: Path, report: Path | None, top: Path, bento: Path) -> None:
+    for name, adapter in params.adapters.items():
+        if missing := [file for file in ADAPTER if not (adapter.folder / file).is_file()]:
+            raise StageError(f"{adapter.folder} has no {missing[0]} (params.yaml, package.adapters.{name}.folder)")
     with tempfile.TemporaryDirectory() as folder:
         code, store = Path(folder, "code"), Path(folder, "store")
         put_code(top, code)
         content = {"code": hashes(code), "model": hashes(model), "knowledge": hashes(knowledge), "report": sha256(report) if report else ""}
+        content |= {f"adapter {name}": {file: sha256(one.folder / file) for file in ADAPTER} for name, one in params.adapters.items()}
         built = build(code, params.name, manifest.digest([content, params.settings()]), store)
         shutil.copytree(built, bento)
     shutil.copytree(model, bento / "src" / "model")
     shutil.copytree(knowledge, bento / "src" / "knowledge")
+    for name, adapter in params.adapters.items():
+        (bento / "src" / "adapters" / name).mkdir(parents=True)
+        for file in ADAPTER:
+            shutil.copyfile(adapter.folder / file, bento / "src" / "adapters" / name / file)
     if report:
         report_page.put(report, bento / "src" / "report")
     write_json(bento / "src" / "settings.json", params.settings())

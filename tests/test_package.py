@@ -106,6 +106,21 @@ def test_a_name_that_a_bento_cannot_bear_is_refused():
         package.Params(**{**json.loads(PARAMS.model_dump_json()), "name": "领域"})
 
 
+@pytest.mark.parametrize(("name", "fits"), [("law", True), ("plain", False), ("brief", False), ("Law", False)])
+def test_an_adapter_has_a_name_that_no_mode_and_no_skill_has_and_its_folder_stays_here(name, fits):
+    given = {"name": "x", "title": "t", "about_en": "a", "about_zh": "a", "skills": {"brief": "s"}}
+    given["adapters"] = {name: {"folder": "out/sft/lora/adapter", "questions": ["押金收几个月？"]}}
+    with nullcontext() if fits else pytest.raises(ValidationError, match="adapter's name"):
+        assert package.Params.model_validate(given).settings()["adapters"] == {"law": ["押金收几个月？"]}
+
+
+def test_an_adapter_that_is_not_there_is_named(tmp_path):
+    params = package.Params(**{**json.loads(PARAMS.model_dump_json()), "adapters": {"law": {"folder": tmp_path, "questions": ["a"]}}})
+
+    with pytest.raises(StageError, match=r"adapter_config.json .*package\.adapters\.law\.folder"):
+        package.put_bento(params, tmp_path, tmp_path, None, TOP, tmp_path / "bento")
+
+
 @pytest.mark.parametrize(
     ("name", "fits"), [("summary", True), ("brief-2", True), ("plain", False), ("Sum", False), ("a:b", False), ("", False)]
 )

@@ -38,6 +38,8 @@ from lingyu.serve.tools import BEGIN, calls_grammar, template_knows_tools, with_
 
 # Sentences are looked for in so many times the passages that are shown: of 100 laymen's questions 3 more get the right one.
 READ = 2
+# Closeness to a question that an adapter is for, from which the router takes it: half as close as the closest passage.
+LIKE = 0.5
 # A passage whose best sentence is less close to the question than this, measured by the closest, is not shown.
 RELEVANT = 0.5
 
@@ -59,6 +61,7 @@ class Settings(BaseModel):
     skill_names: dict[str, dict[str, str]] = {}
     consult_questions: int = 3
     search: Search = Search()
+    adapters: dict[str, list[str]] = {}
 
     @classmethod
     def read(cls, content: Path) -> Self:
@@ -87,10 +90,11 @@ class Found:
 
 
 class Assistant:
-    def __init__(self, content: Path, engine: Engine) -> None:
-        """content: the folder with model/, knowledge/ and settings.json."""
+    def __init__(self, content: Path, engine: Engine, adapters: dict[str, Engine] | None = None) -> None:
+        """content: the folder with model/, knowledge/ and settings.json. adapters: engines of the same model with an adapter over it."""
         self.settings = Settings.read(content)
         self.engine = engine
+        self.engines = {"": engine, **(adapters or {})}
         self.chat = Chat.read(content / "model")
         self.tokenizer = self.chat.tokenizer
         special = {token.content for token in self.tokenizer.get_added_tokens_decoder().values() if token.special}
@@ -127,7 +131,7 @@ class Assistant:
 
     def plan(self, request: ChatRequest, reader: Reader = EVERYBODY) -> Plan:
         """Raises Refused if the model name is unknown or the last message alone is too long; earlier turns that do not fit are left out."""
-        mode, skill = self.named(request)
+        mode, skill, adapter = self.named(request)
         messages = [turn_of(message) for message in request.messages]
         if skill:
             messages.insert(0, Message(role="system", content=skill))
@@ -155,6 +159,7 @@ class Assistant:
             bool(tools),
             request.follow_ups,
             search,
+            adapter,
         )
 
     def form(self, request: ChatRequest, mode: str, tools: list[FunctionTool], prompt: list[int]) -> Form | None:
@@ -261,17 +266,17 @@ class Assistant:
             )
         return rows
 
-    def named(self, request: ChatRequest) -> tuple[str, str]:
-        """The mode, and the system prompt of a skill or "". Both may stand behind a colon in the name of the model.
+    def named(self, request: ChatRequest) -> tuple[str, str, str]:
+        """The mode, the system prompt of a skill or "", and an adapter or "". Each may stand behind a colon in the name of the model.
 
         Raises Refused if the service has no such model or mode.
         """
         model, _, behind = request.model.partition(":")
         if model == self.settings.model:
-            skill = self.settings.skills.get(behind, "")
-            if (mode := request.mode if skill else behind or request.mode) in self.modes():
-                return mode, skill
-        if model != self.settings.model or behind not in {"", *self.settings.skills}:
+            skill, adapter = self.settings.skills.get(behind, ""), behind if behind in self.engines else ""
+            if (mode := request.mode if skill or adapter else behind or request.mode) in self.modes():
+                return mode, skill, adapter
+        if model != self.settings.model or behind not in {*self.engines, *self.settings.skills}:
             raise self.no_model(request.model)
         raise not_found("mode", "模式", request.mode, self.modes())
 
@@ -279,8 +284,8 @@ class Assistant:
         return not_found("model", "模型", name, self.names())
 
     def names(self) -> list[str]:
-        """The names of models that a request may give: the model, and behind it each mode and skill."""
-        more = [*(mode for mode in self.modes() if mode != "plain"), *self.settings.skills]
+        """The names of models that a request may give: the model, and behind it each mode, skill and adapter."""
+        more = [*(mode for mode in self.modes() if mode != "plain"), *self.settings.skills, *filter(None, self.engines)]
         return [self.settings.model, *(f"{self.settings.model}:{name}" for name in more)]
 
     def fitting(
@@ -348,6 +353,15 @@ class Assistant:
         """The last question as one that can be searched for: "那它的重量呢？" with what it refers to."""
         return plan.view.knowledge.question([message.content for message in plan.messages if message.role == "user"])
 
+    async def adapter_for(self, plan: Plan) -> str:
+        """The adapter whose questions are closest to this one, if they are close enough."""
+        asked = [(name, question) for name, questions in self.settings.adapters.items() for question in questions if name in self.engines]
+        if not asked:
+            return ""
+        scores = await asyncio.to_thread(plan.view.knowledge.relevance, self.query(plan), [question for _, question in asked])
+        score, number = max((float(score), -number) for number, score in enumerate(scores))
+        return asked[-number][0] if score >= LIKE else ""
+
     async def look_up_cases(self, plan: Plan, told: list[str], asked: list[str], limit: int) -> tuple[list[tuple[Case, float]], list[str]]:
         """The cases closest to what the person came with, their closeness, and what is still to ask."""
         return await asyncio.to_thread(self._look_up_cases, plan.view, told, asked, limit)
@@ -385,7 +399,7 @@ class Assistant:
         decoder, parts = Decoder(self.tokenizer, self.hidden), Parts(plan.stops, self.opens_reasoning(prompt))
         count, ended, told = 0, False, Told(self.tokenizer)
         spend(len(prompt))
-        async with aclosing(self.engine.tokens(prompt, plan.sampling)) as tokens:
+        async with aclosing(self.engines[plan.adapter].tokens(prompt, plan.sampling)) as tokens:
             async for token in tokens:
                 count += 1
                 spend(1)

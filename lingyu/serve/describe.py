@@ -90,6 +90,7 @@ class ChatReply(Sent):
     query: str | None = None
     keywords: list[str] | None = None
     mode: str | None = None
+    adapter: str | None = None
     follow_ups: list[str] | None = None
     warnings: list[str] | None = None
 

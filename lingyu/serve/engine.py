@@ -56,15 +56,31 @@ def end_tokens(model: Any) -> frozenset[int]:
 
 
 def start(folder: Path, at_once: int) -> Engine:
+    return start_all(folder, {}, at_once)[0]
+
+
+def start_all(folder: Path, adapters: dict[str, Path], at_once: int) -> tuple[Engine, dict[str, Engine]]:
+    """The engine of the model, and those of the adapters over it, by name; the weights of the model are in memory once."""
+    from lingyu.serve.lora import laid_on
+
+    model = load(folder)
+    laid = {name: laid_on(model, adapter) for name, adapter in adapters.items()}
+    return engine_of(model, at_once), {name: engine_of(made, at_once) for name, made in laid.items()}
+
+
+def engine_of(model: Any, at_once: int) -> Engine:
     """The engine that makes replies together; where the model cannot be run so, the one that makes them one by one. The log says why."""
     from lingyu.serve.batching import BatchingEngine, Unsuitable
+    from lingyu.serve.lora import sharing
 
     if at_once > 1:
+        untouched = sharing(model)
         try:
-            return BatchingEngine(load(folder), at_once)
+            return BatchingEngine(model, at_once)
         except Unsuitable as reason:
             log.warning("replies are made one by one: %s", reason)
-    return TransformersEngine(folder)
+            model = untouched
+    return TransformersEngine(model)
 
 
 class TransformersEngine:
@@ -72,8 +88,9 @@ class TransformersEngine:
 
     name, at_once = "one-by-one", 1
 
-    def __init__(self, folder: Path) -> None:
-        self._model = load(folder)
+    def __init__(self, model: Any) -> None:
+        """model: a model, or its folder."""
+        self._model = load(model) if isinstance(model, Path) else model
         self.context = int(self._model.config.max_position_embeddings)
         self.end_tokens = end_tokens(self._model)
         self.waiting = 0

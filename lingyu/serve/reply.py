@@ -57,6 +57,7 @@ class Plan:
     calls: bool = False  # whether the reply may call tools
     follow_ups: FollowUps | None = None
     search: Search = field(default_factory=Search)
+    adapter: str = ""  # that is laid over the model; "": none
 
     @property
     def question(self) -> str:

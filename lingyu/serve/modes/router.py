@@ -1,4 +1,4 @@
-"""router: each request goes to the mode that suits it, and the reply says which.
+"""router: each request goes to the mode that suits it, and to the adapter, where there are some; the reply says which.
 
 consult where a consultation is under way, or one as close has been held; knowledge where the graph has the attribute that the question
 asks for; professional where the documents bear on the question; plain for the rest, such as a greeting.
@@ -26,12 +26,14 @@ def available(assistant: "Assistant") -> bool:
 
 async def reply(assistant: "Assistant", plan: Plan) -> AsyncGenerator[Piece, None]:
     mode = await suiting(assistant, plan)
-    pieces = CHOICES[mode].reply(assistant, replace(plan, mode=mode))
+    adapter = plan.adapter or await assistant.adapter_for(plan)
+    chosen = {"mode": mode, **({"adapter": adapter or None} if assistant.settings.adapters else {})}
+    pieces = CHOICES[mode].reply(assistant, replace(plan, mode=mode, adapter=adapter))
     async with aclosing(pieces) as reply:
         async for piece in reply:
             # With the first metadata of the reply where there is any, and at its end.
             if piece.sources is not None or piece.finish is not None:
-                piece = replace(piece, extra={**piece.extra, "mode": mode})
+                piece = replace(piece, extra={**piece.extra, **chosen})
             yield piece
 
 
