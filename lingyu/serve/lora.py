@@ -19,7 +19,7 @@ PREFIX = "base_model.model."
 ALONE = ("use_dora", "fan_in_fan_out", "modules_to_save", "trainable_token_indices", "rank_pattern", "alpha_pattern", "lora_bias")
 
 
-class Laid(nn.Module):
+class Laid(nn.Module):  # type: ignore[misc]  # torch is untyped
     """A linear layer with a product of low rank added."""
 
     def __init__(self, base: nn.Module, down: Tensor, up: Tensor, scale: float) -> None:
