@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from predictions import prediction
+from rows import document
 
 from lingyu.evaluate import metrics
 from lingyu.evaluate.metrics import Prediction
@@ -241,6 +242,7 @@ def test_the_test_is_asked_of_the_winner_its_parent_and_the_reference_alone(tmp_
 
 def test_models_of_others_stand_beside_the_winner_and_cannot_win(tmp_path, made, capsys):
     folder = made(tmp_path, {"base": (0, 10), "sft-full": (20, 10), "align-dpo": (35, 10)})
+    write_table(folder / "test/general.parquet", [document(1, "夜里下雨。")], Document)
     ids = [question.id for question in read_table(folder / "test/questions.parquet", Question)]
     write_jsonl(folder / "answers/glm.jsonl", [{"id": id_, "reply": "红色"} for id_ in ids[2:]] + [{"id": "other", "reply": "红色"}])
 

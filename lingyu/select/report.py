@@ -183,14 +183,14 @@ def against(
     for name, rows in asked.items():
         if winner is None or name == winner:
             continue
-        changes = {
-            one.name: change(one, rows, asked[winner], resamples, seed) for one in all_metrics(rows) if one.guarded or one.name == primary
-        }
+        answered = {row.id for row in rows}  # models of others have no likelihoods of texts and preferences
+        mine = [row for row in asked[winner] if row.id in answered]
+        changes = {one.name: change(one, rows, mine, resamples, seed) for one in all_metrics(rows) if one.guarded or one.name == primary}
         moved = {metric: each for metric, each in changes.items() if each}
         chances = holm({metric: each["chance"] for metric, each in moved.items()})
         directions = {metric: movement({**each, "chance": chances[metric]}, metric, level) for metric, each in moved.items()}
         found[name] = [
-            Move(metric=metric, change=moved[metric], direction=direction, example=example(metric, direction, rows, asked[winner]))
+            Move(metric=metric, change=moved[metric], direction=direction, example=example(metric, direction, rows, mine))
             for metric, direction in directions.items()
             if direction != "same"
         ]
