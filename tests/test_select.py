@@ -483,3 +483,14 @@ def test_losses_below_zero_stay_within_the_chart(losses):
 def test_a_curve_without_losses_has_no_chart():
     assert report.chart([]) == {}
     assert report.chart([{"step": 1.0, "train_loss": None, "eval_loss": None}]) == {}
+
+
+def test_a_model_of_others_is_compared_on_the_questions_that_it_was_asked():
+    """Texts and pairs, which only checkpoints have, come after the questions."""
+    asked = [prediction("fact", id=str(item), group=str(item), exact=1.0) for item in range(30)]
+    others = [row.model_copy(update={"values": {"exact": 0.0}}) for row in asked]
+    texts = [prediction("general", id=f"text {item}", group=f"text {item}", bits=4.0, bytes=1.0) for item in range(5)]
+
+    (move,) = report.against("sft", {"sft": [*asked, *texts], "others": others}, "fact_exact", 0.05, 100, 0)["others"]
+
+    assert (move["metric"], move["direction"], move["example"]) == ("fact_exact", "better", 0)

@@ -312,7 +312,8 @@ def first_of(value: str | list[str]) -> str:
 
 
 def is_shown(source: str, places: list[str]) -> bool:
-    title, number = TITLED.sub(r"\1\n\2", source).split("\n")
+    parts = TITLED.match(source)
+    title, number = parts.groups() if parts else (source, "")
     return any(title in place and re.search(rf"{re.escape(number)}(?![一二三四五六七八九十百\d])", place) for place in places)
 
 
