@@ -36,6 +36,7 @@ def main(out: Path) -> None:
     ranked = shuffled(read_yaml("law/answers"), "answers")
     write_rows(out / "answers/ranked.jsonl", [{"question": row["q"], "answers": row["a"]} for row in ranked])
     write_rows(out / "preference/pairs.jsonl", [pair for row in ranked for pair in pairs(row)])
+    write_rows(out.parent / f"{out.name}-inquiries/dialogues.jsonl", asked_back())
     write_yaml(out.parent / f"{out.name}-checks/teacher.yaml", teacher())
 
 
@@ -146,6 +147,15 @@ def inquiries() -> Iterator[dict[str, Any]]:
             "asked": ["先问清楚再回答的顾问", f"完整的问题：\n{beginning}"],
             "answer": {"opening": opening, "missing": missing, "question": question},
         }
+
+
+def asked_back() -> Iterator[dict[str, Any]]:
+    """Consultations in which the adviser asks for what is missing before advising."""
+    given = {row["question"]: row["answer"] for row in consultations()}
+    for beginning, opening, _, question in read_yaml("law/inquiries"):
+        told = next(one for one in given if one.startswith(beginning))
+        turns = [opening, question, told, given[told]]
+        yield {"messages": [{"role": ("user", "assistant")[place % 2], "content": turn} for place, turn in enumerate(turns)]}
 
 
 def rewritten() -> Iterator[dict[str, Any]]:
