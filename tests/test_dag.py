@@ -1,11 +1,14 @@
 """The whole DAG in miniature with the real DVC: nothing is stale for nothing, and nothing is made twice."""
 
+import json
+
 import pytest
 import yaml
 from miniature import change_params, commit, dvc, git, overlaid, project, repro
 
 from lingyu.files import read_json
 
+MUST_FIND = {"question": "沙鸥水上的返航电量是多少？", "source": "documents/zh-01-preflight.md"}
 MADE_FIRST = {
     "sft": {"candidates": {"full": {"start": "pretrain", "method": {"name": "full"}}}},
     "evaluate": {
@@ -26,10 +29,13 @@ def test_a_run_is_made_once_whatever_is_switched_cloned_or_left_out(tmp_path):
     top = project(tmp_path / "one")
     dpo = yaml.safe_load((top / "params.yaml").read_text(encoding="utf-8"))["align"]["candidates"]["dpo"]
     change_params(top, lambda values: replaced(values, {**MADE_FIRST, "align": {"candidates": {"dpo": dpo}}}))
+    (top / "samples/drone/retrieval.jsonl").write_text(json.dumps(MUST_FIND, ensure_ascii=False) + "\n", encoding="utf-8")
+    dvc(top, "update", "-q", "data.dvc")
     commit(top, "fewer candidates")
 
     assert len(repro(top)) == 19
     assert git(top, "status", "--porcelain").split() == ["??", "dvc.lock"]
+    assert [one["found"] for one in read_json(top / "out/index/retrieval.json")] == [True]
     commit(top, "first")
     git(top, "branch", "first")
     assert repro(top) == []
@@ -60,6 +66,13 @@ def test_a_run_is_made_once_whatever_is_switched_cloned_or_left_out(tmp_path):
     for stage in ("split", "select", "package"):
         assert repro(clone, "-f", "-s", stage) == [stage]
     assert git(clone, "status", "--porcelain") == ""
+
+    # An index that loses what the last run found is not packaged, however often it is tried.
+    change_params(clone, lambda values: overlaid(values, {"index": {"min_score": 1.0}}))
+    for _ in range(2):
+        with pytest.raises(AssertionError, match=f"no longer finds(.*\n)+.*{MUST_FIND['question']}") as refused:
+            repro(clone)
+        assert "Running stage 'package'" not in str(refused.value)
 
 
 def replaced(values: dict, sections: dict) -> dict:
