@@ -29,6 +29,7 @@ def main(out: Path) -> None:
             write_text(out / f"statutes/{name}.md", re.sub(r"(?<!\n)\n(?!\n|$)", "\n\n", text))
     write_text(out / "statutes/claims.en.md", statute(ENGLISH))
     write_rows(out / "consultations/consultations.jsonl", consultations())
+    write_rows(out / "dialogues/dialogues.jsonl", shuffled(dialogues(), "dialogues"))
     write_rows(out / "exams/items.jsonl", exams())
     cases = shuffled(read_yaml("law/cases"), "cases")
     write_rows(out / "cases/opinions.jsonl", [opinion(case) for case in cases])
@@ -83,6 +84,20 @@ def consultations() -> list[dict[str, Any]]:
                 }
             )
     return shuffled(rows, "consultations")
+
+
+def dialogues() -> list[dict[str, Any]]:
+    """The adviser asks one fact at a time, and then advises."""
+    rows = []
+    for topic in read_yaml("law/dialogues"):
+        for numbers, opening, replies, advice in topic["cases"]:
+            messages = [("user", opening)]
+            for reply in replies.split("/"):
+                messages += [("assistant", topic["ask"][int(reply[0]) - 1]), ("user", reply[1:])]
+            right = [int(number) for number in str(numbers).split("+")]
+            messages.append(("assistant", with_citations(advice, topic["law"], right)))
+            rows.append({"topic": topic["topic"], "messages": [{"role": role, "content": content} for role, content in messages]})
+    return rows
 
 
 def exams() -> list[dict[str, Any]]:
