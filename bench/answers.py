@@ -5,6 +5,8 @@ settings.json), and over the index of the statutes that `bench.retrieval --statu
 
 laymen, followups, elsewhere   bench/questions; what the right sentence says was written from the articles before any answer was seen
 facts                          questions about the facts of the content: entity and relation, in four wordings
+has it, lacks it              bench/questions/attributes.jsonl, over samples/drone: an attribute in everyday words that the graph has of the
+                               entity, or that no document states
 planted                        names, articles and attributes that no document has; rules turned into their contrary
 
 A check of its own, which shares no code with the service, reads every reply: see `faults`. Replies are kept in --work/answers.jsonl;
@@ -68,13 +70,16 @@ def main() -> None:
     parser.add_argument("--statutes", type=Path, nargs="+", default=[])
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--facts", type=int, default=160, help="questions about facts of the content")
+    parser.add_argument("--kinds", help="only kinds of questions that begin so: has, lacks, facts, laymen, …", default="")
     parser.add_argument("--again", action="store_true", help="check the replies kept in --work")
     given = parser.parse_args()
     kept = given.work / "answers.jsonl"
     if not given.again:
-        rows = [*ask(given.content.resolve(), given.work, facts(given.content, given.facts))]
+        asked = [*facts(given.content, given.facts), *attributes(given.content)]
+        rows = [*ask(given.content.resolve(), given.work, (row for row in asked if row["kind"].startswith(given.kinds)))]
         if given.statutes:
-            rows += ask(content_of(given.content.resolve(), given.work), given.work, statutes(given.statutes, given.work))
+            others = (row for row in statutes(given.statutes, given.work) if row["kind"].startswith(given.kinds))
+            rows += ask(content_of(given.content.resolve(), given.work), given.work, others)
         kept.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
     report(list(read_jsonl(kept)), given.work)
 
@@ -92,6 +97,16 @@ def facts(content: Path, most: int) -> Iterator[dict[str, Any]]:
         yield {"kind": "a name", "turns": [wording.format(entity=name, relation=chunk.section)], "planted": name}
         attribute = ATTRIBUTES[chunk.language][number % 4]
         yield {"kind": "an attribute", "turns": [wording.format(entity=chunk.title, relation=attribute)], "planted": attribute}
+
+
+def attributes(content: Path) -> Iterator[dict[str, Any]]:
+    titles = {chunk.title for chunk in read_table(content / "knowledge/chunks.parquet", Chunk) if chunk.kind == "fact"}
+    for row in read_jsonl(RECORDS / "attributes.jsonl"):
+        if row["entity"] in titles:
+            kind = "has it" if row["relation"] else "lacks it"
+            yield {"kind": kind, "turns": [row["question"]], "value": row["says"]}
+    if "苍鹰五号" in titles:
+        yield {"kind": "lacks it", "turns": ["苍鹰五号的最长续航是多少？", "那它的最大起飞重量呢？"], "value": []}
 
 
 def statutes(sources: list[Path], work: Path) -> Iterator[dict[str, Any]]:
@@ -262,8 +277,9 @@ def report(rows: list[dict[str, Any]], work: Path) -> None:
         by = Counter(row["answer_source"] for row in asked)
         bad, odd = sum(1 for row in asked if faults(row)), sum(map(beside, asked)) if "planted" in asked[0] else ""
         print(f"| {kind} | {len(asked)} | {by['model']} | {by['quotation']} | {by['none']} | {bad} | {odd} |")
-    told = [any(value in row["content"] for value in row["value"]) for row in kinds["facts"]]
-    print(f"\nfacts told rightly: {shown(rate(told))}")
+    for kind in filter(kinds.__contains__, ("facts", "has it")):
+        told = [any(value in row["content"] for value in row["value"]) for row in kinds[kind]]
+        print(f"\n{kind}, told rightly: {shown(rate(told))}")
     laymen = kinds["laymen"]
     if laymen:
         print("\n| laymen's questions | first sentence right | a sentence right | refused |\n| --- | --- | --- | --- |")

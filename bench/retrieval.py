@@ -4,7 +4,8 @@
 --statutes   folders of the statutes that bench/questions asks about: 100 questions in laymen's words, 50 on other things,
              30 conversations with a follow-up. The questions were written from the documents before any search was seen.
 --tables     cells of a table in a document, asked for in words
---second     a model (folder): its answer to each question of --statutes is searched for with the question (package.search.second)
+--second     a model (folder): its answer to each question of --statutes is searched for with the question (package.search.second);
+             "right": instead of a model's, the words that a right answer has, which no model can surpass
 --passages   so many passages of made text: memory, start-up, time of a query; run it twice with --work, for the first run builds
 
 Each prints a Markdown table for docs/benchmarks.md. Indices are kept in --work and used again.
@@ -153,19 +154,23 @@ def statutes(sources: Sequence[Path], work: Path, answers_first: Path | None = N
     table(asked_again, {name: lambda turns, make=make: searches["hybrid"](make(turns)) for name, make in turned.items()})
 
     if answers_first:
-        second(answers_first, knowledge, row_of, questions)
+        asked = [question for question, _ in questions]
+        right = answers_first == Path("right")
+        said = [" ".join(one["says"][:1]) for one in laymen] if right else answered(answers_first, asked)
+        second(dict(zip(asked, said, strict=True)), knowledge, row_of, questions)
 
 
-def second(model: Path, knowledge: Knowledge, row_of: dict[str, str], questions: Sequence[tuple[Any, list[frozenset[str]]]]) -> None:
-    """The search with the model's own answer, beside that of the question alone: paired by question."""
-    answers = dict(zip([question for question, _ in questions], answered(model, [question for question, _ in questions]), strict=True))
+def second(
+    answers: dict[str, str], knowledge: Knowledge, row_of: dict[str, str], questions: Sequence[tuple[Any, list[frozenset[str]]]]
+) -> None:
+    """The search with an answer, beside that of the question alone: paired by question."""
     searches: dict[str, Search] = {
         name: lambda question, more=more: list(
             dict.fromkeys(row_of[hit.chunk.id] for hit in knowledge.search_with(question, more(question), DEEP))
         )
-        for name, more in (("the question", lambda question: ""), ("the question, and with the model's answer", answers.__getitem__))
+        for name, more in (("the question", lambda question: ""), ("the question, and with its answer", answers.__getitem__))
     }
-    print(f"\nsearch with the answer of {model.name}; paired\n")
+    print("\nsearch with an answer; paired\n")
     table(questions, searches)
     ranks = [[min(ranks_of(right, search(question))) for question, right in questions] for search in searches.values()]
     for depth in DEPTHS[:3]:
