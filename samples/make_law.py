@@ -29,7 +29,6 @@ def main(out: Path) -> None:
             write_text(out / f"statutes/{name}.md", re.sub(r"(?<!\n)\n(?!\n|$)", "\n\n", text))
     write_text(out / "statutes/claims.en.md", statute(ENGLISH))
     write_rows(out / "consultations/consultations.jsonl", consultations())
-    write_rows(out / "dialogues/dialogues.jsonl", shuffled(dialogues(), "dialogues"))
     write_rows(out / "exams/items.jsonl", exams())
     cases = shuffled(read_yaml("law/cases"), "cases")
     write_rows(out / "cases/opinions.jsonl", [opinion(case) for case in cases])
@@ -84,20 +83,6 @@ def consultations() -> list[dict[str, Any]]:
                 }
             )
     return shuffled(rows, "consultations")
-
-
-def dialogues() -> list[dict[str, Any]]:
-    """The adviser asks one fact at a time, and then advises."""
-    rows = []
-    for topic in read_yaml("law/dialogues"):
-        for numbers, opening, replies, advice in topic["cases"]:
-            messages = [("user", opening)]
-            for reply in replies.split("/"):
-                messages += [("assistant", topic["ask"][int(reply[0]) - 1]), ("user", reply[1:])]
-            right = [int(number) for number in str(numbers).split("+")]
-            messages.append(("assistant", with_citations(advice, topic["law"], right)))
-            rows.append({"topic": topic["topic"], "messages": [{"role": role, "content": content} for role, content in messages]})
-    return rows
 
 
 def exams() -> list[dict[str, Any]]:
@@ -169,8 +154,17 @@ def asked_back() -> Iterator[dict[str, Any]]:
     given = {row["question"]: row["answer"] for row in consultations()}
     for beginning, opening, _, question in read_yaml("law/inquiries"):
         told = next(one for one in given if one.startswith(beginning))
-        turns = [opening, question, told, given[told]]
-        yield {"messages": [{"role": ("user", "assistant")[place % 2], "content": turn} for place, turn in enumerate(turns)]}
+        yield conversation(opening, question, told, given[told])
+    for topic in read_yaml("law/dialogues"):
+        for numbers, opening, replies, advice in topic["cases"]:
+            asked = [turn for reply in replies.split("/") for turn in (topic["ask"][int(reply[0]) - 1], reply[1:])]
+            articles = [int(number) for number in str(numbers).split("+")]
+            yield conversation(opening, *asked, with_citations(advice, topic["law"], articles))
+
+
+def conversation(*turns: str) -> dict[str, Any]:
+    """The person speaks first."""
+    return {"messages": [{"role": ("user", "assistant")[place % 2], "content": turn} for place, turn in enumerate(turns)]}
 
 
 def rewritten() -> Iterator[dict[str, Any]]:

@@ -354,7 +354,7 @@ def test_law_is_as_large_as_promised():
     assert len(lines("law/consultations/consultations.jsonl")) >= 150
     assert len(exams) == 60
     assert sum(len(item["answer"]) > 1 for item in exams) == 20
-    assert len(lines("law/dialogues/dialogues.jsonl")) == 24
+    assert len(lines("law-inquiries/dialogues.jsonl")) == 72
     assert len(lines("law/cases/opinions.jsonl")) == len(charges) == 40
     assert len({line.rpartition(",")[2] for line in charges}) >= 12
     assert len(lines("law/answers/ranked.jsonl")) == 40
