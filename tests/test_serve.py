@@ -318,6 +318,7 @@ def test_the_model_list_tells_modes_and_context(assistant):
         "context_length": 256,
         "history_turns": 1,
         "modes": ["plain", "professional", "knowledge", "consult", "router"],
+        "skills": [],
         "engine": "one-by-one",
         "filters": True,
         "examples": [],
