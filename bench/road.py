@@ -107,7 +107,7 @@ class Road(Place):
     def environment(self, **more: str) -> dict[str, str]:
         return super().environment(HF_HUB_DISABLE_XET="1", HF_HUB_DISABLE_PROGRESS_BARS="1", **self.hubs, **more)
 
-    def said(self, what: str) -> None:
+    def log(self, what: str) -> None:
         print(f"{time.monotonic() - self.begun:5.0f} s  {what}", flush=True)
 
     def python(self, folder: Path, *words: str) -> str:
@@ -183,7 +183,7 @@ class Road(Place):
         waiting = wait_until(partial(self.run_in, "Paused", "Suspended", "Failed", "Crashed"), 7200, 5)
         if not waiting or not waiting.state.is_paused():
             raise SystemExit(f"no run waited for a person: {waiting and waiting.state}; see {self.top / 'schedule.log'}")
-        self.said(f"{waiting.name}: waits for a person")
+        self.log(f"{waiting.name}: waits for a person")
         with client_of(self) as client:
             client.resume_flow_run(waiting.id, run_input={"release": True, "name": "Ada", "remark": "read it"})
 
@@ -200,27 +200,27 @@ def road(place: Road) -> int:
     with ExitStack() as stack:
         place.served(stack)
         main, more = place.clones["schedule"], place.first()
-        place.said("first run, pushed and released")
+        place.log("first run, pushed and released")
         place.started(stack)
-        place.said("schedule and runner are up")
+        place.log("schedule and runner are up")
         (place.source / "incidents/more.csv").write_text("".join(more), encoding="utf-8")
-        place.said(f"{len(list(csv.reader(more))) - 1} reports added to the corpus")
+        place.log(f"{len(list(csv.reader(more))) - 1} reports added to the corpus")
         place.approved()
         entries = yaml.safe_load((main / "releases/released.json").read_text(encoding="utf-8"))
         version = entries[-1]["version"]
-        place.said(f"released {version} to {', '.join(entry['place'] for entry in entries if entry['version'] == version)}")
+        place.log(f"released {version} to {', '.join(entry['place'] for entry in entries if entry['version'] == version)}")
         tags = place.git(place.top / "origin.git", "tag", "--list", "release-*").split()
         if len(entries) != 6 or f"release-{version}" not in tags:
             raise SystemExit(f"{len(entries)} entries, tags {tags}: expected two releases to three places, and a tag")
         for release in (f"releases/{version}", f"huggingface:team/drone@{version}", f"modelscope:team/drone@{version}"):
-            place.said(f"verify {release}: {place.python(main, 'lingyu', 'verify', release, '--lang', 'en').splitlines()[-1]}")
+            place.log(f"verify {release}: {place.python(main, 'lingyu', 'verify', release, '--lang', 'en').splitlines()[-1]}")
     with ExitStack() as stack:
         stack.callback(place.ended)
         command = ["lingyu", "rebuild", f"releases/{version}", "--from", str(place.top / "origin.git"), "--into", str(place.top / "again")]
         done = subprocess.run(
             [sys.executable, "-m", *command, "--lang", "en"], cwd=main, env=place.environment(), text=True, capture_output=True
         )
-        place.said(f"rebuild: {' '.join(done.stdout.splitlines()[-1:])}")
+        place.log(f"rebuild: {' '.join(done.stdout.splitlines()[-1:])}")
         return done.returncode
 
 

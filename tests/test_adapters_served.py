@@ -51,7 +51,7 @@ def ask(served, question=QUESTION, model="tiny", **fields):
     return asyncio.run(send(make_app(lambda: served, PAGES), "POST", "/v1/chat/completions", json=body)).json()
 
 
-def said(reply):
+def content_of(reply):
     return reply["choices"][0]["message"]["content"]
 
 
@@ -75,7 +75,7 @@ def test_an_adapter_computes_what_peft_does_and_shares_all_tensors_of_the_model(
 
 
 def test_each_adapter_answers_under_its_name_and_the_model_as_before(served):
-    plain, first, second = (said(ask(served, model=name)) for name in ("tiny", "tiny:first", "tiny:second"))
+    plain, first, second = (content_of(ask(served, model=name)) for name in ("tiny", "tiny:first", "tiny:second"))
 
     assert plain == ANSWERED[0][1]
     assert len({plain, first, second}) == 3
@@ -96,7 +96,7 @@ def test_the_router_says_which_adapter_answered(served, question, model, chosen)
 
     assert reply["adapter"] == chosen
     if reply["mode"] == "plain":
-        assert said(reply) == said(ask(served, question, f"tiny:{chosen}" if chosen else "tiny"))
+        assert content_of(reply) == content_of(ask(served, question, f"tiny:{chosen}" if chosen else "tiny"))
 
 
 def test_adapters_answer_together_as_they_do_one_by_one(content, tmp_path):
