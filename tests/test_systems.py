@@ -319,7 +319,7 @@ def test_new_words_count_as_trained_only_where_all_their_rows_moved(tmp_path):
 
 
 def test_the_list_and_the_page_show_what_held_and_what_did_not(top):
-    known = recipes()[:1]
+    known = recipes()[:2]
     verdict = Verdict(
         recipe=known[0].name,
         minutes=2.5,
@@ -328,10 +328,11 @@ def test_the_list_and_the_page_show_what_held_and_what_did_not(top):
         checks=[{"zh": "甲", "en": "one", "holds": True, "found": "7"}, {"zh": "乙", "en": "two", "holds": False, "found": "a|b"}],
     )
 
-    assert f"✗ 1/{len(known[0].checks)}" in listed(known, {known[0].name: verdict}, "zh")[1]
+    assert f"✗ 1/{len(known[0].checks)}" in listed(known[:1], {known[0].name: verdict}, "zh")[1]
     text = page(known, {known[0].name: verdict})
     assert "| one · 甲 | ✓ | 7 |" in text
     assert "| two · 乙 | ✗ | a∣b |" in text
+    assert text.count("| – | not run 未运行 |") == sum(len(one.checks) for one in known[1:])
 
 
 def test_an_unknown_recipe_is_named_with_those_there_are(top, capsys):

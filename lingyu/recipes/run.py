@@ -148,6 +148,9 @@ def page(chosen: Iterable[Recipe], verdicts: dict[str, Verdict]) -> str:
         if wanted := recipe.wanted():
             lines += [f"Needs 需要: {', '.join(wanted)}", ""]
         lines += [f"| check on `{recipe.corpus}`{took} | | found |", "| --- | --- | --- |"]
-        for check in verdict["checks"] if verdict else []:
-            lines.append(f"| {check['en']} · {check['zh']} | {'✓' if check['holds'] else '✗'} | {check['found'].replace('|', '∣')} |")
+        if verdict:
+            rows = [(one["en"], one["zh"], "✓" if one["holds"] else "✗", one["found"].replace("|", "∣")) for one in verdict["checks"]]
+        else:
+            rows = [(check.en, check.zh, "–", "not run 未运行") for check in recipe.checks]
+        lines += [f"| {en} · {zh} | {holds} | {found} |" for en, zh, holds, found in rows]
     return "\n".join([*lines, ""])
