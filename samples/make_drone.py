@@ -49,7 +49,7 @@ def main(out: Path) -> None:
     write_rows(out / "preference/pairs.jsonl", preferences(facts))
     write_text(out / "incidents/reports.csv", incidents())
     write_rows(out / "general/qa.jsonl", general_questions())
-    write_rows(out / "retrieval.jsonl", read_yaml("retrieval"))
+    write_rows(out / "retrieval_set.jsonl", read_yaml("retrieval"))
 
 
 # Hand-written files

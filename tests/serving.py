@@ -143,7 +143,7 @@ def served(content: Path, folder: Path, **environment: str) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}"
     finally:
         service.terminate()
-        service.wait(60)
+        service.wait(180)  # one that was stopped while it started a worker again loads the model first
 
 
 def wait_until_ready(address: str, service: "subprocess.Popen[bytes]", log: Path) -> None:

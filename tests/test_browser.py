@@ -352,7 +352,7 @@ def test_a_vote_names_the_passage_that_has_the_answer(page, votes):
     found(page, ".correct .main")[0].click()
     wait(lambda: word("thanks") in found(page, ".answer")[1].text)
 
-    rows = [json.loads(line) for line in (votes / "retrieval.jsonl").read_text(encoding="utf-8").splitlines()]
+    rows = [json.loads(line) for line in (votes / "retrieval_set.jsonl").read_text(encoding="utf-8").splitlines()]
     cited = {"source": "knowledge/graph.jsonl", "section": "最大飞行速度", "text": "云雀X3的最大飞行速度是21米每秒。"}
     assert rows == [{"question": SPEED, **cited}, {"question": FLYING_TIME, "source": "documents/manual.md"}]
     assert page.get_log("browser") == []

@@ -29,7 +29,7 @@ def test_a_run_is_made_once_whatever_is_switched_cloned_or_left_out(tmp_path):
     top = project(tmp_path / "one")
     dpo = yaml.safe_load((top / "params.yaml").read_text(encoding="utf-8"))["align"]["candidates"]["dpo"]
     change_params(top, lambda values: replaced(values, {**MADE_FIRST, "align": {"candidates": {"dpo": dpo}}}))
-    (top / "samples/drone/retrieval.jsonl").write_text(json.dumps(MUST_FIND, ensure_ascii=False) + "\n", encoding="utf-8")
+    (top / "samples/drone/retrieval_set.jsonl").write_text(json.dumps(MUST_FIND, ensure_ascii=False) + "\n", encoding="utf-8")
     dvc(top, "update", "-q", "data.dvc")
     commit(top, "fewer candidates")
 

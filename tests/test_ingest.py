@@ -341,16 +341,16 @@ def test_the_retrieval_set_is_read_from_every_file_of_its_name(tmp_path):
     row = {"question": "谁可以停飞？", "source": "rules.md", "section": "第二条"}
     lines = [row, row, {"question": "谁？"}, {**row, "score": 1}]
     (tmp_path / "data" / "feedback").mkdir(parents=True)
-    (tmp_path / "data" / "feedback" / "retrieval.jsonl").write_text('{"question": "cut sho\n', encoding="utf-8")
+    (tmp_path / "data" / "feedback" / "retrieval_set.jsonl").write_text('{"question": "cut sho\n', encoding="utf-8")
     (tmp_path / "data" / "rules.md").write_text(STATUTE, encoding="utf-8")
 
-    tables, rejected = read(tmp_path, "retrieval.jsonl", lines)
+    tables, rejected = read(tmp_path, "retrieval_set.jsonl", lines)
 
     assert list(read_jsonl(tmp_path / "out" / "retrieval.jsonl")) == [{"source": "rules.md", "section": "第二条", "text": "", **row}]
     assert [(row["source"], row["place"], row["reason"]) for row in rejected] == [
-        ("feedback/retrieval.jsonl", "line 1", "retrieval_set"),
-        ("retrieval.jsonl", "line 3", "retrieval_set"),
-        ("retrieval.jsonl", "line 4", "retrieval_set"),
+        ("feedback/retrieval_set.jsonl", "line 1", "retrieval_set"),
+        ("retrieval_set.jsonl", "line 3", "retrieval_set"),
+        ("retrieval_set.jsonl", "line 4", "retrieval_set"),
     ]
     assert {row.source for rows in tables.values() for row in rows} == {"rules.md"}
 

@@ -39,7 +39,7 @@ def test_corrections_wait_until_there_are_enough_and_are_taken_once(corpus, tmp_
     assert taken.count(b"\n") == 3
     assert b"half" not in taken
 
-    assert (corpus / "feedback" / "retrieval.jsonl").read_bytes().count(b'"source": "rules.md"') == 3
+    assert (corpus / "feedback" / "retrieval_set.jsonl").read_bytes().count(b'"source": "rules.md"') == 3
 
     assert triggers.taken(params, corpus, at_once=False).figure == "0 of 3 corrected answers"
     corrected(tmp_path / "feedback", 4)

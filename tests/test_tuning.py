@@ -394,10 +394,23 @@ def in_bf16(start, tmp_path_factory):
     return folder
 
 
+def computes_lstm_in_bf16():
+    import torch
+
+    try:
+        with torch.autocast("cpu", torch.bfloat16):
+            torch.nn.LSTM(8, 8)(torch.zeros(1, 1, 8))
+    except RuntimeError:
+        return False
+    return True
+
+
 @pytest.mark.parametrize("name", METHODS)
 def test_a_small_step_over_a_base_in_bf16_is_not_lost(name, in_bf16, monkeypatch):
     import torch
 
+    if "lstm" in name and not computes_lstm_in_bf16():
+        pytest.skip("oneDNN has no LSTM in bf16 for this processor")
     monkeypatch.setattr("lingyu.model.load.device", lambda: "cuda")  # so that it is loaded as on a GPU
     prepare(threads=1)
     values = TypeAdapter(Method).validate_python(method(name, "new"))

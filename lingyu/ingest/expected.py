@@ -1,4 +1,4 @@
-"""The retrieval set: questions with the passage that must be found, a line of any `retrieval.jsonl` in the corpus each.
+"""The retrieval set: questions with the passage that must be found, a line of any `retrieval_set.jsonl` in the corpus each.
 
     {"question": "谁可以下令停飞？", "source": "documents/manual.md", "section": "第二章", "text": "停飞"}
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-NAME = "retrieval.jsonl"
+NAME = "retrieval_set.jsonl"
 
 
 class Passage(BaseModel):

@@ -38,7 +38,7 @@ def refusal(found: Sequence[Mapping[str, Any]]) -> str:
         [
             f"the index no longer finds the passages of {len(lost)} questions that an earlier run found:",
             *lines,
-            "Change section index or the documents. To give a passage up, delete its line in the corpus' retrieval.jsonl.",
+            "Change section index or the documents. To give a passage up, delete its line in the corpus' retrieval_set.jsonl.",
         ]
     )
 

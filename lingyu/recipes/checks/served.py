@@ -10,6 +10,7 @@ from pydantic import Field
 from lingyu.files import read_jsonl
 from lingyu.recipes.checks.check import Bounds, Check, Run
 from lingyu.recipes.checks.tables import table
+from lingyu.text.numerals import CHINESE
 
 CONFIRMS = "我的理解是"
 ARTICLE = re.compile(r"第[一二三四五六七八九十百零〇]+条|Section \d+")
@@ -314,7 +315,7 @@ def first_of(value: str | list[str]) -> str:
 def is_shown(source: str, places: list[str]) -> bool:
     parts = TITLED.match(source)
     title, number = parts.groups() if parts else (source, "")
-    return any(title in place and re.search(rf"{re.escape(number)}(?![一二三四五六七八九十百\d])", place) for place in places)
+    return any(title in place and re.search(rf"{re.escape(number)}(?![{CHINESE}\d])", place) for place in places)
 
 
 def cited_in(text: str) -> set[tuple[str, str]]:
