@@ -3,7 +3,7 @@
 Reads   data                        any folders of files; params.yaml says what licence and scope each has
 Writes  out/ingest/tables           one table a kind of row (lingyu.records.TABLES), in the order of the files
         out/ingest/rejected.jsonl   files and parts of files that could not be used, each with its reason
-        out/ingest/retrieval.jsonl  questions with the passage that must be found, of the files of this name in the corpus
+        out/ingest/retrieval.jsonl  questions with the passage that must be found, of the files retrieval_set.jsonl in the corpus
         out/ingest/metadata.json    what is known of a file beside its text, by its path: from its sidecar NAME.meta.yaml, else params.yaml
         out/ingest/ledger.json      rows by file and shape, and what was rejected by reason
 """
@@ -120,7 +120,7 @@ def run(params: Params, data: Path, out: Path) -> None:
             ]
             print(f"{source}: {'; '.join(filter(None, summary))}", flush=True)
 
-    write_jsonl(out / expected.NAME, (one.model_dump() for one in must_find.values()))
+    write_jsonl(out / "retrieval.jsonl", (one.model_dump() for one in must_find.values()))
     write_json(out / "metadata.json", metadata_of(files, data, params, {one.source: one.since for one in statutes}))
     leave_out(superseded(statutes), out, ledger)
     ledger.write(out / "ledger.json")

@@ -1,7 +1,7 @@
 """What people think of answers, kept as rows that `ingest` reads: LINGYU_FEEDBACK names the folder, best one inside the corpus folder.
 
 A corrected answer is a preference: preferences.jsonl, the correction chosen, the service's answer rejected. A passage that answers the
-question is a line of the retrieval set: retrieval_set.jsonl. Every vote, with its reason, is in .votes.jsonl, which ingest leaves alone as a
+question is a line of retrieval_set.jsonl. Every vote, with its reason, is in .votes.jsonl, which ingest leaves alone as a
 hidden file. A line is on the disk before the vote is answered; one cut short by a crash is ended, and ingest rejects it by name.
 """
 
