@@ -69,7 +69,7 @@ def test_a_passage_that_answers_becomes_a_question_of_the_retrieval_set(post, tm
 
     ingest.run(PARAMS, tmp_path / "data", tmp_path / "out")
 
-    assert lines(tmp_path / "out" / "retrieval_set.jsonl") == [{**passage, "question": QUESTION["content"]}]
+    assert lines(tmp_path / "out" / "retrieval.jsonl") == [{**passage, "question": QUESTION["content"]}]
 
 
 @pytest.mark.parametrize("vote", [{"rating": "up"}, {"correction": None}, {"correction": VOTE["answer"]}, {"correction": "  "}])

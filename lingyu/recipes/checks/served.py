@@ -10,11 +10,12 @@ from pydantic import Field
 from lingyu.files import read_jsonl
 from lingyu.recipes.checks.check import Bounds, Check, Run
 from lingyu.recipes.checks.tables import table
+from lingyu.text import legal
 from lingyu.text.numerals import CHINESE
 
 CONFIRMS = "我的理解是"
-ARTICLE = re.compile(r"第[一二三四五六七八九十百零〇]+条|Section \d+")
-CITATION = re.compile(r"《([^》/]+?)(?: / [^》]*?)?(第[一二三四五六七八九十百零〇]+条)?》(第[一二三四五六七八九十百零〇]+条)?")
+ARTICLE = re.compile(rf"{legal.ARTICLE}|Section \d+")
+CITATION = re.compile(rf"《([^》/]+?)(?: / [^》]*?)?({legal.ARTICLE})?》({legal.ARTICLE})?")
 TITLED = re.compile(r"^《(.*?)》(.*)$")
 
 
