@@ -233,7 +233,7 @@ def test_what_a_recipe_makes_smaller_is_told_with_its_own_value(top):
     told = {key: (own, smaller) for key, own, smaller in scaled(RECIPES / "fingpt.yaml")}
 
     assert told["sft.candidates.lora.learning_rate"] == (1e-4, 5e-3)
-    assert "sft.candidates.lora.learning_rate` 0.0001 → 0.005" in page([named("fingpt")], {})
+    assert "sft.candidates.lora.learning_rate 0.0001 → 0.005" in page([named("fingpt")], {})
 
 
 def test_the_answers_of_a_second_size_stand_beside_those_of_the_first(top, tmp_path):

@@ -142,7 +142,7 @@ def page(chosen: Iterable[Recipe], verdicts: dict[str, Verdict]) -> str:
             lines += [f"Published by the original 原系统公布: {recipe.published.en} · {recipe.published.zh}", ""]
         if smaller := scaled(RECIPES / f"{recipe.name}.yaml"):
             listed = ", ".join(
-                f"`{key}` {'default' if own is None else value_text(own)} → {value_text(value)}" for key, own, value in smaller
+                f"{key} {'default' if own is None else value_text(own)} → {value_text(value)}" for key, own, value in smaller
             )
             lines += [f"Scaled for the tiny model 为微型模型缩小: {listed}", ""]
         if wanted := recipe.wanted():
