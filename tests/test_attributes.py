@@ -49,7 +49,8 @@ def test_the_relation_that_a_question_is_closest_to_is_required_where_its_entity
 
 
 def test_of_an_attribute_that_no_relation_is_like_a_sentence_must_have_a_word():
-    evenly = lambda question: np.full(len(CHUNKS), 0.8, np.float32)  # noqa: E731
+    def evenly(question):
+        return np.full(len(CHUNKS), 0.8, np.float32)
 
     assert GRAPH.required("苍鹰五号的像素是多少？", evenly) == ("像素",)
     assert GRAPH.required("苍鹰五号飞多高？", evenly) is None
@@ -61,8 +62,10 @@ def test_relations_of_another_kind_of_entity_are_not_expected_of_this_one():
 
     attributes = Attributes(mixed)
 
+    def close(question):
+        return np.array([0.9 if chunk.section == "限高" else 0.8 for chunk in mixed], np.float32)
+
     assert len(attributes.of_kind({0, 1})) <= len(RELATIONS)
-    close = lambda question: np.array([0.9 if chunk.section == "限高" else 0.8 for chunk in mixed], np.float32)  # noqa: E731
     assert attributes.required("苍鹰五号能飞到几楼？", ["苍鹰五号"], close) != ("限高",)
 
 
